@@ -1,0 +1,1 @@
+"""Engines: small frozen values that turn a design into draws."""

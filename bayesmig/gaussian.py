@@ -1,0 +1,451 @@
+"""Algebra of the Gaussian multilevel model over sufficient statistics.
+
+``y = X beta + sum_k Z_k u_k + e``, ``u_kj ~ N(0, L_k L_k')``, ``e_i ~ N(0, sigma^2 / w_i)``.
+
+Given ``sigma`` and the Cholesky factors ``L_k`` everything else is Gaussian, so coefficients and
+varying effects integrate out in closed form (Henderson's mixed model equations; Bates et al. 2015,
+Journal of Statistical Software 67(1), section 3). The rows are read once, into cross products; after
+that the cost does not depend on n. The largest grouping factor is eliminated group by group, the rest
+is one dense Cholesky factor, evaluated for many parameter values at a time.
+
+All quantities here are in *working units*: ``y`` and the columns of ``X`` centred (if there is an
+intercept) and divided by their sd, the columns of ``Z`` divided by theirs. Centring before taking
+products is what guards against cancellation.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import linalg, sparse
+
+from bayesmig.design import Design, GroupTerm
+from bayesmig.errors import EngineRefusal
+from bayesmig.priors import Flat, Normal
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+
+MOST_DENSE_COLUMNS = 6_000
+DENSE_BYTES = 128 * 2**20
+CHUNK_BYTES = 8 * 2**20
+
+
+@dataclass(frozen=True)
+class WorkingScale:
+    """How a design's units and the working units translate into each other.
+
+    Attributes
+    ----------
+    x_mean, x_sd : (p,) arrays
+        Zero and one for the intercept; means are zero in a model without intercept.
+    y_mean, y_sd : float
+    z_sd : tuple of (q,) arrays
+        One per grouping factor.
+    """
+
+    x_mean: Array
+    x_sd: Array
+    y_mean: float
+    y_sd: float
+    z_sd: tuple[Array, ...]
+    has_intercept: bool
+
+    @classmethod
+    def of(cls, design: Design) -> WorkingScale:
+        """The scale that a design's own moments suggest."""
+        x_mean, x_sd, y_mean, y_sd = (np.copy(part) for part in design.moments)
+        if design.has_intercept:
+            x_mean[0], x_sd[0] = 0.0, 1.0
+        else:
+            x_mean, y_mean = np.zeros_like(x_mean), np.array(0.0)
+            x_sd = np.sqrt((design.x**2).mean(axis=0))
+            y_sd = np.sqrt((design.y**2).mean())
+        z_sd = tuple(np.sqrt((group.z**2).mean(axis=0)) for group in design.groups)
+        z_sd = tuple(np.where(sd > 0, sd, 1.0) for sd in z_sd)
+        return cls(x_mean, x_sd, float(y_mean), float(y_sd), z_sd, design.has_intercept)
+
+    def coefficients(self, working: Array) -> Array:
+        """Coefficients in the design's units, from ``(..., p)`` working ones."""
+        beta = working * (self.y_sd / self.x_sd)
+        if self.has_intercept:
+            beta[..., 0] += self.y_mean - beta[..., 1:] @ self.x_mean[1:]
+        return beta
+
+    def prior_moments(self, design: Design) -> tuple[Array, Array]:
+        """Prior means and precisions of the working coefficients (precision zero where flat)."""
+        priors = design.priors
+        chosen = ((priors.intercept,) if self.has_intercept else ()) + priors.slopes
+        means, precisions = np.zeros(len(chosen)), np.zeros(len(chosen))
+        for k, prior in enumerate(chosen):
+            if isinstance(prior, Flat):
+                continue
+            if not isinstance(prior, Normal):
+                raise EngineRefusal(f"the prior {prior} of {design.terms[k]!r} is not normal; Exact needs normal or flat.")
+            shift = self.y_mean if self.has_intercept and k == 0 else 0.0
+            unit = self.x_sd[k] / self.y_sd
+            means[k] = (prior.mean - shift) * unit
+            precisions[k] = (prior.sd * unit) ** -2
+        return means, precisions
+
+
+@dataclass(frozen=True)
+class SufficientStatistics:
+    """Weighted cross products of one design, in working units.
+
+    With ``R = [Z_rest, X, y]`` (varying effects of all factors but the eliminated one, then the common
+    design, then the outcome) and ``Z`` the columns of the eliminated factor:
+
+    Attributes
+    ----------
+    gram : (r + 1, r + 1) array
+        ``R'WR``.
+    cross : (J * q, r + 1) sparse matrix
+        ``Z'WR``, groups outermost.
+    blocks : (J, q, q) array
+        ``Z_j'WZ_j`` of every group.
+    n : float
+        Observations counted by the likelihood.
+    log_weight : float
+        Half the sum of the logs of precision weights.
+    eliminated : int or None
+        Position of the eliminated factor in ``design.groups``.
+    """
+
+    gram: Array
+    cross: Any
+    blocks: Array
+    n: float
+    log_weight: float
+    eliminated: int | None
+    rest: tuple[int, ...]
+
+    @classmethod
+    def of(cls, design: Design, scale: WorkingScale) -> SufficientStatistics:
+        """One pass over the rows of a design."""
+        weights = np.ones(design.n) if design.weights is None else design.weights
+        sizes = [len(group.levels) * len(group.effects) for group in design.groups]
+        eliminated = int(np.argmax(sizes)) if sizes else None
+        rest = tuple(k for k in range(len(sizes)) if k != eliminated)
+        width = sum(sizes[k] for k in rest) + design.x.shape[1]
+        if width > MOST_DENSE_COLUMNS:
+            raise EngineRefusal(
+                f"the second-largest grouping factors and the coefficients make {width:,} columns; Exact takes at most"
+                f" {MOST_DENSE_COLUMNS:,} beside its largest factor. Drop a grouping factor, or merge small groups."
+            )
+        root = np.sqrt(weights)[:, None]
+        x = root * ((design.x - scale.x_mean) / scale.x_sd)
+        y = root[:, 0] * ((design.y - scale.y_mean) / scale.y_sd)
+        varying = [_columns(group, root / sd) for group, sd in zip(design.groups, scale.z_sd, strict=True)]
+        dense = np.column_stack([x, y])
+        gram = _gram([varying[k] for k in rest], dense)
+        if eliminated is None:
+            cross, blocks = sparse.csr_array((0, width + 1)), np.zeros((0, 1, 1))
+        else:
+            z = varying[eliminated]
+            parts = [z.T @ varying[k] for k in rest] + [sparse.csr_array(z.T @ dense)]
+            cross = sparse.csr_array(sparse.hstack(parts))
+            group = design.groups[eliminated]
+            scaled = group.z * (root / scale.z_sd[eliminated])
+            q = scaled.shape[1]
+            blocks = np.empty((len(group.levels), q, q))
+            for i in range(q):
+                for j in range(i + 1):
+                    products = np.bincount(group.codes, scaled[:, i] * scaled[:, j], len(group.levels))
+                    blocks[:, i, j] = blocks[:, j, i] = products
+        log_weight = 0.5 * float(np.log(weights).sum()) if design.weight_kind == "precision" else 0.0
+        return cls(gram, cross, blocks, design.n_effective, log_weight, eliminated, rest)
+
+
+def _columns(group: GroupTerm, scale: Array) -> Any:
+    """The factor's columns as a sparse (n, J * q) matrix."""
+    n, q = group.z.shape
+    columns = group.codes[:, None] * q + np.arange(q)
+    index = np.arange(0, n * q + 1, q)
+    return sparse.csr_array(((group.z * scale).ravel(), columns.ravel(), index), (n, q * len(group.levels)))
+
+
+def _gram(varying: list[Any], dense: Array) -> Array:
+    if not varying:
+        return dense.T @ dense
+    z = sparse.csr_array(sparse.hstack(varying))
+    corner = (z.T @ z).toarray()
+    side = z.T @ dense
+    return np.block([[corner, side], [side.T, dense.T @ dense]])
+
+
+@dataclass(frozen=True)
+class Conditional:
+    """Coefficients and varying effects given the variance parameters, for a batch of B values.
+
+    Attributes
+    ----------
+    log_density : (B,) array
+        Log of the outcome's density, coefficients and varying effects integrated out; terms that do
+        not depend on the variance parameters are left out.
+    profile : (B,) array
+        The same with the coefficients at their best values instead of integrated out.
+    factor : (B, r + 1, r + 1) array
+        Lower Cholesky factor of the mixed model equations, right-hand side as last row.
+    sigma : (B,) array
+    scales : tuple of (B, q, q) arrays
+        The Cholesky factors ``L_k``.
+    """
+
+    log_density: Array
+    profile: Array
+    factor: Array
+    sigma: Array
+    scales: tuple[Array, ...]
+
+
+@dataclass(frozen=True)
+class MixedModelEquations:
+    """The equations of one design: evaluate them, solve them, draw from them.
+
+    Parameters
+    ----------
+    design : Design
+    scale : WorkingScale
+    stats : SufficientStatistics
+    prior_mean, prior_precision : (p,) arrays
+        Of the working coefficients; precision zero is a flat prior.
+    """
+
+    design: Design
+    scale: WorkingScale
+    stats: SufficientStatistics
+    prior_mean: Array
+    prior_precision: Array
+
+    @classmethod
+    def of(cls, design: Design, flat: bool = False) -> MixedModelEquations:
+        """Equations with the design's priors, or with flat ones (likelihood only)."""
+        scale = WorkingScale.of(design)
+        p = design.x.shape[1]
+        moments = (np.zeros(p), np.zeros(p)) if flat else scale.prior_moments(design)
+        return cls(design, scale, SufficientStatistics.of(design, scale), *moments)
+
+    @cached_property
+    def _distinct(self) -> tuple[Array, NDArray[np.int64], NDArray[np.int64]]:
+        """Distinct blocks of the eliminated factor, which group has which, and how often each occurs."""
+        blocks = self.stats.blocks
+        flat = blocks.reshape(len(blocks), -1)
+        distinct, inverse, counts = np.unique(flat, axis=0, return_inverse=True, return_counts=True)
+        return distinct.reshape(-1, *blocks.shape[1:]), inverse.ravel(), counts
+
+    @cached_property
+    def _outer(self) -> Array | None:
+        """``(distinct * q * q, (r + 1)^2)`` sums of outer products, if they fit in memory."""
+        distinct, inverse, _ = self._distinct
+        count, q, _ = distinct.shape
+        width = self.stats.gram.shape[0]
+        if count * q * q * width**2 * 8 > DENSE_BYTES:
+            return None
+        outer = np.zeros((count, q, q, width, width))
+        cross = self.stats.cross.toarray().reshape(-1, q, width)
+        for k in range(count):
+            rows = cross[inverse == k]
+            outer[k] = np.einsum("jar,jbs->abrs", rows, rows, optimize=True)
+        return outer.reshape(count * q * q, width * width)
+
+    @property
+    def chunk(self) -> int:
+        """How many parameter values are worth evaluating at a time."""
+        return max(1, CHUNK_BYTES // (8 * self.stats.gram.shape[0] ** 2))
+
+    def at(self, sigma: Array, scales: tuple[Array, ...]) -> Conditional:
+        """Evaluate the equations at B values of the variance parameters.
+
+        Parameters
+        ----------
+        sigma : (B,) array
+            Residual sd in working units.
+        scales : tuple of (B, q, q) arrays
+            Lower Cholesky factor of each grouping factor's covariance, in working units.
+        """
+        stats = self.stats
+        width = stats.gram.shape[0]
+        p = len(self.prior_mean)
+        matrix = stats.gram / (sigma**2)[:, None, None]
+        log_blocks = np.zeros(len(sigma))
+        if stats.eliminated is not None:
+            log_blocks = self._eliminate(matrix, sigma, scales[stats.eliminated])
+        start = 0
+        for k in stats.rest:
+            group = self.design.groups[k]
+            stop = start + len(group.levels) * len(group.effects)
+            _multiply(matrix, scales[k], start, stop)
+            matrix[:, range(start, stop), range(start, stop)] += 1.0
+            start = stop
+        common = np.arange(start, width - 1)
+        matrix[:, common, common] += self.prior_precision
+        shift = self.prior_precision * self.prior_mean
+        matrix[:, -1, common] += shift
+        matrix[:, common, -1] += shift
+        matrix[:, -1, -1] += shift @ self.prior_mean
+        factor = np.linalg.cholesky(matrix)
+        pivots = np.log(np.diagonal(factor, axis1=1, axis2=2))
+        rest = pivots[:, :start].sum(axis=1)
+        quadratic = 0.5 * factor[:, -1, -1] ** 2
+        profile = -stats.n * np.log(sigma) - 0.5 * log_blocks - rest - quadratic
+        return Conditional(profile - pivots[:, start : start + p].sum(axis=1), profile, factor, sigma, scales)
+
+    def _eliminate(self, matrix: Array, sigma: Array, scale: Array) -> Array:
+        """Take the eliminated factor out of ``matrix`` in place; sum of the log determinants of its blocks."""
+        distinct, inverse, counts = self._distinct
+        weight, log_determinant = _block_weights(distinct, sigma, scale)
+        size, width = matrix.shape[:2]
+        if self._outer is not None:
+            matrix -= (weight.reshape(size, -1) @ self._outer).reshape(size, width, width)
+        else:
+            for b in range(size):
+                blocks = sparse.bsr_array(
+                    (weight[b, inverse], np.arange(len(inverse)), np.arange(len(inverse) + 1))
+                )
+                matrix[b] -= (self.stats.cross.T @ (blocks @ self.stats.cross)).toarray()
+        return log_determinant @ counts
+
+    def mean(self, conditional: Conditional) -> Array:
+        """``(B, r)`` conditional means of the rest effects and working coefficients."""
+        return _back_substitute(conditional.factor[:, :-1, :-1], conditional.factor[:, -1, :-1])
+
+    def draw(
+        self, conditional: Conditional, repeats: int, rng: np.random.Generator
+    ) -> tuple[Array, tuple[Array, ...]]:
+        """Draw coefficients and varying effects, ``repeats`` times for each of the B values.
+
+        Returns
+        -------
+        beta : (B * repeats, p) array
+            In the design's units.
+        effects : tuple of (B * repeats, J, q) arrays
+            One per grouping factor, in the outcome's units per unit of the effect's column.
+        """
+        size, width = conditional.factor.shape[:2]
+        noise = rng.standard_normal((size, repeats, width - 1))
+        right = conditional.factor[:, -1, None, :-1] + noise
+        solved = np.concatenate(
+            [_back_substitute(conditional.factor[:, :-1, :-1], right[:, k])[:, None] for k in range(repeats)], axis=1
+        )
+        return self._unpack(conditional, solved, rng)
+
+    def _unpack(
+        self, conditional: Conditional, solved: Array, rng: np.random.Generator | None
+    ) -> tuple[Array, tuple[Array, ...]]:
+        """Split ``(B, repeats, r)`` solutions, add the eliminated factor, return to the design's units.
+
+        Without ``rng`` the eliminated effects are conditional means.
+        """
+        size, repeats, _ = solved.shape
+        total = size * repeats
+        groups = self.design.groups
+        effects: list[Array] = [np.empty(0)] * len(groups)
+        raw = solved.copy()
+        start = 0
+        for k in self.stats.rest:
+            count, q = len(groups[k].levels), len(groups[k].effects)
+            part = solved[:, :, start : start + count * q].reshape(size, repeats, count, q)
+            part = np.einsum("bij,brcj->brci", conditional.scales[k], part)
+            raw[:, :, start : start + count * q] = part.reshape(size, repeats, -1)
+            effects[k] = part.reshape(total, count, q)
+            start += count * q
+        if self.stats.eliminated is not None:
+            effects[self.stats.eliminated] = self._eliminated_effects(conditional, raw, rng)
+        beta = self.scale.coefficients(solved[:, :, start:].reshape(total, -1))
+        units = [self.scale.y_sd / sd for sd in self.scale.z_sd]
+        return beta, tuple(effect * unit for effect, unit in zip(effects, units, strict=True))
+
+    def _eliminated_effects(self, conditional: Conditional, raw: Array, rng: np.random.Generator | None) -> Array:
+        assert self.stats.eliminated is not None
+        size, repeats, width = raw.shape
+        distinct, inverse, _ = self._distinct
+        scale = conditional.scales[self.stats.eliminated]
+        count, q = self.stats.blocks.shape[:2]
+        residual = np.concatenate([-raw, np.ones((size, repeats, 1))], axis=2).reshape(size * repeats, width + 1)
+        right = (self.stats.cross @ residual.T).T.reshape(size, repeats, count, q)
+        right = np.einsum("bji,brcj->brci", scale, right) / (conditional.sigma**2)[:, None, None, None]
+        root = np.linalg.cholesky(_inner_blocks(distinct, conditional.sigma, scale))
+        noise = 0.0 if rng is None else rng.standard_normal(right.shape)
+        if q == 1:
+            pivot = root[:, inverse, 0, 0][:, None, :, None]
+            solved = (right / pivot + noise) / pivot
+        else:
+            inverted = np.linalg.inv(root)[:, inverse]
+            half = np.einsum("bcij,brcj->brci", inverted, right) + noise
+            solved = np.einsum("bcji,brcj->brci", inverted, half)
+        return np.einsum("bij,brcj->brci", scale, solved).reshape(size * repeats, count, q)
+
+    def best(self, conditional: Conditional) -> tuple[Array, tuple[Array, ...]]:
+        """Conditional means: ``(B, p)`` coefficients and the varying effects, in the design's units."""
+        return self._unpack(conditional, self.mean(conditional)[:, None, :], None)
+
+    def covariance(self, conditional: Conditional) -> Array:
+        """``(p, p)`` covariance of the coefficients at the first of the B values, in the design's units."""
+        p = len(self.prior_mean)
+        corner = conditional.factor[0, -1 - p : -1, -1 - p : -1]
+        inverse = linalg.solve_triangular(corner, np.eye(p), lower=True)
+        change = np.diag(self.scale.y_sd / self.scale.x_sd)
+        if self.scale.has_intercept:
+            change[0, 1:] = -self.scale.x_mean[1:] * self.scale.y_sd / self.scale.x_sd[1:]
+        return change @ inverse.T @ inverse @ change.T
+
+    def chunks(self, size: int) -> Iterator[slice]:
+        """Slices that cut a batch into pieces that fit the cache."""
+        for start in range(0, size, self.chunk):
+            yield slice(start, min(size, start + self.chunk))
+
+    @property
+    def log_likelihood_constant(self) -> float:
+        """What :attr:`Conditional.profile` leaves out of the log-likelihood of the outcome in its own units."""
+        return self.stats.log_weight - self.stats.n * (0.5 * math.log(2 * math.pi) + math.log(self.scale.y_sd))
+
+
+def _inner_blocks(distinct: Array, sigma: Array, scale: Array) -> Array:
+    """``L' K L / sigma^2 + I`` for every distinct block K: shape (B, distinct, q, q)."""
+    inner = np.einsum("bki,ckl,blj->bcij", scale, distinct, scale, optimize=True) / (sigma**2)[:, None, None, None]
+    return inner + np.eye(distinct.shape[1])
+
+
+def _block_weights(distinct: Array, sigma: Array, scale: Array) -> tuple[Array, Array]:
+    """``L (L'KL/s2 + I)^-1 L' / s4`` per block, ``(B, distinct, q, q)``, and the log determinants."""
+    variance = sigma**2
+    if distinct.shape[1] == 1:
+        tau2 = scale[:, 0, 0, None] ** 2
+        inner = 1.0 + tau2 * distinct[None, :, 0, 0] / variance[:, None]
+        return (tau2 / inner / variance[:, None] ** 2)[:, :, None, None], np.log(inner)
+    inner_blocks = _inner_blocks(distinct, sigma, scale)
+    weight = np.einsum("bik,bckl,bjl->bcij", scale, np.linalg.inv(inner_blocks), scale, optimize=True)
+    return weight / (variance**2)[:, None, None, None], np.linalg.slogdet(inner_blocks)[1]
+
+
+def _multiply(matrix: Array, scale: Array, start: int, stop: int) -> None:
+    """Multiply rows and columns ``start:stop`` by the block-diagonal Cholesky factor, in place."""
+    q = scale.shape[1]
+    if q == 1:
+        matrix[:, start:stop] *= scale
+        matrix[:, :, start:stop] *= scale
+        return
+    size, width = matrix.shape[:2]
+    rows = matrix[:, start:stop].reshape(size, -1, q, width)
+    matrix[:, start:stop] = np.einsum("bji,bcjw->bciw", scale, rows).reshape(size, stop - start, width)
+    columns = matrix[:, :, start:stop].reshape(size, width, -1, q)
+    matrix[:, :, start:stop] = np.einsum("bji,bwcj->bwci", scale, columns).reshape(size, width, stop - start)
+
+
+def _back_substitute(factor: Array, right: Array) -> Array:
+    """Solve ``factor' x = right`` for a batch of lower triangular factors."""
+    if len(factor) <= 4:
+        return np.stack([linalg.solve_triangular(f, r, lower=True, trans="T") for f, r in zip(factor, right, strict=True)])
+    solved = right.copy()
+    for k in range(factor.shape[1] - 1, -1, -1):
+        solved[:, k] /= factor[:, k, k]
+        solved[:, :k] -= factor[:, k, :k] * solved[:, k, None]
+    return solved

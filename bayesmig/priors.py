@@ -1,0 +1,350 @@
+"""Prior distributions as frozen values, and named sets of them.
+
+A prior is *relative* when its scale counts in standard deviations of the data (of the outcome for
+intercepts and group sds, of the outcome per sd of the predictor for slopes); it is resolved against
+a design before anything is fitted, and the resolved values are stored with every result.
+
+The intercept prior always concerns the outcome at the predictors' means, so adding a constant to a
+predictor changes neither prior nor posterior.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from bayesmig.errors import NotFound, SpecificationError, closest, listing
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prior:
+    """What every prior has: a reason, and whether its scale is relative to the data.
+
+    Parameters
+    ----------
+    relative : bool
+        Scale in standard deviations of the data instead of raw units.
+    why : str
+        One sentence that a reviewer can read.
+    """
+
+    relative: bool = False
+    why: str = ""
+
+    positive_fields: ClassVar[tuple[str, ...]] = ()
+    scale_fields: ClassVar[tuple[str, ...]] = ()
+
+    def __post_init__(self) -> None:
+        for name in self.positive_fields:
+            value = getattr(self, name)
+            if not (isinstance(value, (int, float)) and 0 < value < math.inf):
+                raise SpecificationError(
+                    f"{type(self).__name__}({name}={value!r}): {name} must be a positive, finite number."
+                )
+
+    def resolved(self, unit: float, location: float = 0.0) -> Self:
+        """The same prior in raw units: scales times ``unit``, mean moved by ``location``."""
+        if not self.relative:
+            return self
+        changes: dict[str, Any] = {name: getattr(self, name) * unit for name in self.scale_fields}
+        if "mean" in changes:
+            changes["mean"] += location
+        return dataclasses.replace(self, relative=False, **changes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; :func:`from_dict` reads them back."""
+        return {"prior": type(self).__name__} | dataclasses.asdict(self)
+
+    def __str__(self) -> str:
+        shown = [
+            f"{f.name}={getattr(self, f.name):.4g}"
+            for f in dataclasses.fields(self)
+            if f.name not in ("relative", "why")
+        ]
+        unit = " x sd" if self.relative else ""
+        return f"{type(self).__name__}({', '.join(shown)}){unit}"
+
+
+@dataclass(frozen=True)
+class Normal(Prior):
+    """Normal distribution for a coefficient.
+
+    Parameters
+    ----------
+    mean, sd : float
+        In units of the coefficient, or relative (see :class:`Prior`).
+
+    Examples
+    --------
+    >>> print(Normal(0, 0.5))
+    Normal(mean=0, sd=0.5)
+    """
+
+    mean: float = 0.0
+    sd: float = 1.0
+    positive_fields: ClassVar[tuple[str, ...]] = ("sd",)
+    scale_fields: ClassVar[tuple[str, ...]] = ("mean", "sd")
+
+
+@dataclass(frozen=True)
+class Flat(Prior):
+    """Improper uniform prior for a coefficient, as maximum likelihood assumes.
+
+    Prior predictive checks are impossible with it, because it cannot be drawn from.
+    """
+
+
+@dataclass(frozen=True)
+class ScalePrior(Prior):
+    """A prior for a standard deviation."""
+
+    def log_density(self, sd: Array) -> Array:
+        """Log density at ``sd`` (an array of positive numbers), up to no constant left out."""
+        raise NotImplementedError
+
+    def draw(self, rng: np.random.Generator, size: int) -> Array:
+        """``size`` independent draws."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class HalfNormal(ScalePrior):
+    """Normal distribution folded at zero, for a standard deviation: 95 % below ``1.96 * scale``."""
+
+    scale: float = 1.0
+    positive_fields: ClassVar[tuple[str, ...]] = ("scale",)
+    scale_fields: ClassVar[tuple[str, ...]] = ("scale",)
+
+    def log_density(self, sd: Array) -> Array:
+        z = sd / self.scale
+        return 0.5 * math.log(2 / math.pi) - math.log(self.scale) - 0.5 * z * z
+
+    def draw(self, rng: np.random.Generator, size: int) -> Array:
+        return abs(rng.normal(0, self.scale, size))
+
+
+@dataclass(frozen=True)
+class HalfStudentT(ScalePrior):
+    """Student t folded at zero, for a standard deviation; ``df=1`` is the half-Cauchy."""
+
+    df: float = 3.0
+    scale: float = 1.0
+    positive_fields: ClassVar[tuple[str, ...]] = ("df", "scale")
+    scale_fields: ClassVar[tuple[str, ...]] = ("scale",)
+
+    def log_density(self, sd: Array) -> Array:
+        import numpy as np
+
+        constant = math.lgamma((self.df + 1) / 2) - math.lgamma(self.df / 2)
+        constant += math.log(2) - 0.5 * math.log(self.df * math.pi) - math.log(self.scale)
+        return constant - (self.df + 1) / 2 * np.log1p((sd / self.scale) ** 2 / self.df)
+
+    def draw(self, rng: np.random.Generator, size: int) -> Array:
+        return abs(self.scale * rng.standard_t(self.df, size))
+
+
+@dataclass(frozen=True)
+class Exponential(ScalePrior):
+    """Exponential distribution with the given mean, for a standard deviation."""
+
+    mean: float = 1.0
+    positive_fields: ClassVar[tuple[str, ...]] = ("mean",)
+    scale_fields: ClassVar[tuple[str, ...]] = ("mean",)
+
+    def log_density(self, sd: Array) -> Array:
+        return -sd / self.mean - math.log(self.mean)
+
+    def draw(self, rng: np.random.Generator, size: int) -> Array:
+        return rng.exponential(self.mean, size)
+
+    def resolved(self, unit: float, location: float = 0.0) -> Self:
+        return super().resolved(unit)
+
+
+@dataclass(frozen=True)
+class InverseGamma(ScalePrior):
+    """Inverse gamma on the *variance* (sd squared), as MLwiN and Stata's ``bayes`` assume.
+
+    With small shape and scale it is not vague: it pushes a group variance away from zero
+    (Gelman 2006, Bayesian Analysis 1(3), section 4).
+    """
+
+    shape: float = 0.001
+    scale: float = 0.001
+    positive_fields: ClassVar[tuple[str, ...]] = ("shape", "scale")
+
+    def log_density(self, sd: Array) -> Array:
+        import numpy as np
+
+        constant = self.shape * math.log(self.scale) - math.lgamma(self.shape) + math.log(2)
+        return constant - (2 * self.shape + 1) * np.log(sd) - self.scale / sd**2
+
+    def draw(self, rng: np.random.Generator, size: int) -> Array:
+        return (self.scale / rng.gamma(self.shape, 1.0, size)) ** 0.5
+
+
+@dataclass(frozen=True)
+class LKJ(Prior):
+    """Prior for the correlations of varying effects (Lewandowski, Kurowicka & Joe 2009).
+
+    ``eta=1`` is uniform over correlation matrices; larger values favour correlations near zero.
+    """
+
+    eta: float = 2.0
+    positive_fields: ClassVar[tuple[str, ...]] = ("eta",)
+
+
+_KINDS: dict[str, type[Prior]] = {
+    kind.__name__: kind for kind in (Normal, Flat, HalfNormal, HalfStudentT, Exponential, InverseGamma, LKJ)
+}
+
+
+def from_dict(values: Mapping[str, Any]) -> Prior:
+    """The prior that :meth:`Prior.to_dict` wrote."""
+    arguments = dict(values)
+    return _KINDS[arguments.pop("prior")](**arguments)
+
+
+@dataclass(frozen=True)
+class PriorSet:
+    """Priors for every parameter of a multilevel model.
+
+    Parameters
+    ----------
+    intercept : Normal or Flat
+        Outcome at the predictors' means.
+    slopes : Normal or Flat
+        Every coefficient that ``specific`` does not name.
+    sigma, tau : ScalePrior
+        Residual sd, and sds of the varying effects.
+    rho : LKJ
+        Correlations of the varying effects.
+    specific : mapping of str to Prior
+        By term (``"hukou[rural_migrant]"``), by variable or formula term (``"hukou"``,
+        ``"hukou:area_poverty"``), or by parameter (``"tau_neighbourhood"``,
+        ``"tau_neighbourhood[age]"``, ``"rho_neighbourhood"``). The most exact name wins.
+    name : str
+        How reports call the set.
+    """
+
+    intercept: Prior = field(default_factory=Flat)
+    slopes: Prior = field(default_factory=Flat)
+    sigma: Prior = field(default_factory=HalfNormal)
+    tau: Prior = field(default_factory=HalfNormal)
+    rho: Prior = field(default_factory=LKJ)
+    specific: Mapping[str, Prior] = field(default_factory=dict)
+    name: str = "own"
+
+    def __post_init__(self) -> None:
+        for role in ("intercept", "slopes", "sigma", "tau", "rho"):
+            _check_role(role, getattr(self, role))
+        for key, prior in self.specific.items():
+            role = "tau" if key.startswith("tau_") else "rho" if key.startswith("rho_") else "slopes"
+            _check_role(role, prior, key)
+
+    def changed(self, **changes: Prior) -> PriorSet:
+        """A copy with some priors replaced; keys that are no role go to ``specific``."""
+        roles = {key: prior for key, prior in changes.items() if key in _ROLES}
+        specific = {key: prior for key, prior in changes.items() if key not in _ROLES}
+        name = self.name if self.name.endswith("changed") else f"{self.name}, changed"
+        return dataclasses.replace(self, specific={**self.specific, **specific}, name=name, **roles)  # type: ignore[arg-type]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        roles: dict[str, Any] = {role: getattr(self, role).to_dict() for role in _ROLES}
+        return roles | {
+            "specific": {key: prior.to_dict() for key, prior in self.specific.items()},
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> PriorSet:
+        """The set that :meth:`to_dict` wrote."""
+        roles = {role: from_dict(values[role]) for role in _ROLES}
+        specific = {key: from_dict(prior) for key, prior in values["specific"].items()}
+        return cls(**roles, specific=specific, name=values["name"])
+
+
+_ROLES: dict[str, tuple[type[Prior], ...]] = {
+    "intercept": (Normal, Flat),
+    "slopes": (Normal, Flat),
+    "sigma": (ScalePrior,),
+    "tau": (ScalePrior,),
+    "rho": (LKJ,),
+}
+
+
+def _check_role(role: str, prior: object, key: str | None = None) -> None:
+    if not isinstance(prior, _ROLES[role]):
+        allowed = listing(name for name, kind in _KINDS.items() if issubclass(kind, _ROLES[role]))
+        raise SpecificationError(f"prior for {key or role}: got {prior!r}; allowed here: {allowed}.")
+
+
+WEAK = PriorSet(
+    intercept=Normal(0, 2.5, relative=True, why="The average outcome lies within the range of the scale."),
+    slopes=Normal(0, 1, relative=True, why="One sd of a predictor rarely moves the outcome by over two sds."),
+    sigma=HalfNormal(1, relative=True, why="The residual sd is at most about the outcome's own sd."),
+    tau=HalfNormal(1, relative=True, why="Groups differ by at most about the outcome's own sd."),
+    rho=LKJ(2, why="Correlations near one are unlikely before seeing data."),
+    name="weakly informative",
+)
+
+PRESETS: dict[str, PriorSet] = {
+    "weak": WEAK,
+    "bambi": PriorSet(
+        intercept=Normal(0, 2.5, relative=True),
+        slopes=Normal(0, 2.5, relative=True),
+        sigma=HalfStudentT(4, 1, relative=True),
+        tau=HalfNormal(2.5, relative=True),
+        rho=LKJ(1),
+        name="Bambi 0.21 (group sds without its growth with predictor means)",
+    ),
+    "stata": PriorSet(
+        intercept=Normal(0, 100),
+        slopes=Normal(0, 100),
+        sigma=InverseGamma(0.01, 0.01),
+        tau=InverseGamma(0.01, 0.01),
+        rho=LKJ(1),
+        name="Stata bayes: mixed",
+    ),
+    "mlwin": PriorSet(
+        sigma=InverseGamma(0.001, 0.001),
+        tau=InverseGamma(0.001, 0.001),
+        rho=LKJ(1),
+        name="MLwiN",
+    ),
+}
+
+
+def preset(name: str) -> PriorSet:
+    """The priors that a program assumes when nothing is said.
+
+    Parameters
+    ----------
+    name : {"weak", "bambi", "stata", "mlwin"}
+        ``weak`` is what bayesmig itself assumes for a user's own formula. The sources are Bambi 0.21
+        ``priors/scaler.py``, the Stata manual [BAYES] ``bayes: mixed`` (normal(0, 10000), a variance;
+        igamma(0.01, 0.01)) and Browne's MLwiN MCMC guide, section 1 (flat; gamma(0.001, 0.001) on precisions).
+
+    Raises
+    ------
+    NotFound
+        If there is no such preset.
+
+    Examples
+    --------
+    >>> print(preset("stata").tau)
+    InverseGamma(shape=0.01, scale=0.01)
+    """
+    if name not in PRESETS:
+        raise NotFound(f"no prior preset {name!r}{closest(name, PRESETS)}; there are {listing(PRESETS)}.")
+    return PRESETS[name]

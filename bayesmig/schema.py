@@ -1,0 +1,189 @@
+"""The posterior contract: what variables, dims and groups every result has.
+
+======================  ==================================  ==============================================
+variable                dims                                meaning
+======================  ==================================  ==============================================
+``beta``                term                                coefficients in the design's own units;
+                                                            ``intercept`` at reference levels and zeros
+``u_<group>``           <group>, <group>_effect             varying effects, as deviations
+``tau_<group>``         <group>_effect                      their standard deviations
+``rho_<group>``         <group>_pair                        their correlations, if any
+``sigma``                                                   residual standard deviation
+======================  ==================================  ==============================================
+
+``posterior`` (from ``fit`` and ``published_posterior``) has ``chain`` and ``draw`` in front. ``estimate``
+and ``published`` hold the same names without them, with companions ``<name>_se``, ``<name>_lower``,
+``<name>_upper``: a point with its error is not a posterior of one draw. Effects carry their group's name in
+their dim, because an intercept-only factor and one with slopes can stand side by side in one model.
+
+The root's attributes carry the specification (JSON), engine, seed, provenance, versions and the data flow.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from bayesmig.errors import BayesmigError, listing
+
+if TYPE_CHECKING:
+    from bayesmig.design import Design
+
+KINDS = ("posterior", "estimate", "published")
+RECONSTRUCTED = "reconstructed"
+
+
+def effect_dim(group: str) -> str:
+    """Dim of the varying effects of a grouping factor."""
+    return f"{group}_effect"
+
+
+def pair_dim(group: str) -> str:
+    """Dim of the correlated pairs of varying effects of a grouping factor."""
+    return f"{group}_pair"
+
+
+def dims(design: Design) -> dict[str, tuple[str, ...]]:
+    """The variables that a fit of this design must have, with their dims (chain and draw left out)."""
+    names: dict[str, tuple[str, ...]] = {"beta": ("term",), "sigma": ()}
+    for group in design.groups:
+        names[f"u_{group.name}"] = (group.name, effect_dim(group.name))
+        names[f"tau_{group.name}"] = (effect_dim(group.name),)
+        if group.pairs:
+            names[f"rho_{group.name}"] = (pair_dim(group.name),)
+    return names
+
+
+def coords(design: Design) -> dict[str, list[str]]:
+    """Coordinates of those dims."""
+    values = {"term": list(design.terms)}
+    for group in design.groups:
+        values |= {group.name: list(group.levels), effect_dim(group.name): list(group.effects)}
+        values |= {pair_dim(group.name): list(group.pair_names)} if group.pairs else {}
+    return values
+
+
+def posterior(design: Design, draws: Mapping[str, np.ndarray]) -> xr.Dataset:
+    """A dataset of draws in the contract; arrays have chain and draw as their first two axes."""
+    variables = {name: (("chain", "draw", *where), draws[name]) for name, where in dims(design).items()}
+    chains, length = draws["sigma"].shape
+    return xr.Dataset(variables, coords(design) | {"chain": np.arange(chains), "draw": np.arange(length)})
+
+
+def estimate(design: Design, values: Mapping[str, np.ndarray]) -> xr.Dataset:
+    """A dataset of points in the contract; ``values`` may hold companions (``beta_se``, ``tau_g_lower`` ...)."""
+    variables = {}
+    for name, where in dims(design).items():
+        for key in (name, f"{name}_se", f"{name}_lower", f"{name}_upper"):
+            if key in values:
+                variables[key] = (where, values[key])
+    return xr.Dataset(variables, coords(design))
+
+
+def data_groups(design: Design) -> dict[str, xr.Dataset]:
+    """``observed_data`` and ``constant_data`` of a tree."""
+    row = {"row": design.rows}
+    constant: dict[str, Any] = {"x": (("row", "term"), design.x)}
+    constant |= {f"{group.name}_code": ("row", group.codes) for group in design.groups}
+    if design.weights is not None:
+        constant["weight"] = ("row", design.weights)
+    return {
+        "observed_data": xr.Dataset({"y": ("row", design.y)}, row),
+        "constant_data": xr.Dataset(constant, row | {"term": list(design.terms)}),
+    }
+
+
+def stamp(groups: Mapping[str, xr.Dataset], design: Design, **about: object) -> xr.DataTree:
+    """A tree of these groups that says what made it.
+
+    Parameters
+    ----------
+    groups : mapping of str to Dataset
+    design : Design
+    **about
+        ``engine`` or ``estimator``, ``seed`` and whatever else the maker states; values that are
+        neither text nor number are written as JSON.
+    """
+    facts: dict[str, object] = {
+        "spec": design.spec.to_json(),
+        "outcome": design.spec.formula.split("~")[0].strip(),
+        "provenance": design.provenance,
+        "data_digest": design.digest,
+        "n_given": design.n_given,
+        "n_used": design.n,
+        "missing": dict(design.missing),
+        "notes": list(design.notes),
+        "scaling": {name: vars(scaling) for name, scaling in design.scaling.items()},
+        "versions": versions(),
+        **about,
+    }
+    return stamped({**groups, **data_groups(design)}, facts)
+
+
+def stamped(groups: Mapping[str, xr.Dataset], facts: Mapping[str, object]) -> xr.DataTree:
+    """A tree whose root attributes are text and numbers only, so that it can be saved."""
+    tree = xr.DataTree.from_dict({f"/{name}": dataset for name, dataset in groups.items()})
+    for key, value in facts.items():
+        tree.attrs[key] = value if isinstance(value, (str, int, float)) else json.dumps(value, ensure_ascii=False)
+    return tree
+
+
+def versions() -> dict[str, str]:
+    """Versions of bayesmig and of what computes for it."""
+    return {name: importlib.metadata.version(name) for name in ("bayesmig", "numpy", "scipy", "formulae", "xarray")}
+
+
+def read(tree: xr.DataTree, key: str) -> Any:
+    """A root attribute, JSON decoded."""
+    return json.loads(tree.attrs[key])
+
+
+def kind(tree: xr.DataTree) -> str:
+    """Which of ``posterior``, ``estimate`` and ``published`` a tree holds.
+
+    Raises
+    ------
+    BayesmigError
+        If it holds none of them.
+    """
+    if isinstance(tree, xr.DataTree):
+        for name in KINDS:
+            if name in tree.children:
+                return name
+        raise BayesmigError(f"the tree has no group {listing(KINDS)}; it has {listing(tree.children)}.")
+    raise BayesmigError(
+        f"expected a DataTree from fit, estimate, published or published_posterior, got {type(tree).__name__}."
+    )
+
+
+def groups(dataset: xr.Dataset) -> list[str]:
+    """Grouping factors of a result."""
+    return [str(name)[4:] for name in dataset.data_vars if str(name).startswith("tau_") and not _is_companion(name)]
+
+
+def _is_companion(name: object) -> bool:
+    return str(name).endswith(("_se", "_lower", "_upper"))
+
+
+def validate(tree: xr.DataTree, design: Design) -> None:
+    """Check a fitted tree against the contract.
+
+    Raises
+    ------
+    BayesmigError
+        Naming what is missing, has the wrong dims, or is not finite.
+    """
+    dataset = tree[kind(tree)]
+    extra = ("chain", "draw") if kind(tree) == "posterior" else ()
+    for name, where in dims(design).items():
+        if name not in dataset:
+            raise BayesmigError(f"the result lacks {name!r}.")
+        if dataset[name].dims != (*extra, *where):
+            raise BayesmigError(f"{name!r} has dims {dataset[name].dims}, the contract says {(*extra, *where)}.")
+        if extra and not np.isfinite(dataset[name].to_numpy()).all():
+            raise BayesmigError(f"{name!r} is not finite in some draws.")

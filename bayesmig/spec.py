@@ -1,0 +1,394 @@
+"""Specifications as frozen values: a codebook, a formula, priors, and the study they belong to.
+
+Nothing here touches data. A changed specification is a new value::
+
+    spec.with_terms("+ hukou:area_poverty").with_priors(slopes=priors.Normal(0, 0.5))
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import html
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from bayesmig.errors import NotFound, SpecificationError, closest, listing
+from bayesmig.priors import WEAK, Prior, PriorSet
+
+FAMILIES = ("gaussian",)
+WeightKind = Literal["survey", "frequency", "precision"]
+WEIGHT_KINDS = ("survey", "frequency", "precision")
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One entry of a codebook.
+
+    Parameters
+    ----------
+    name : str
+        Column of the data.
+    label : str
+        What tables and plots call it.
+    levels : mapping of str to str
+        Code to label, for a categorical variable, in order; the first is the reference unless
+        ``reference`` says otherwise. Empty for a number.
+    reference : str
+        The level that coefficients compare with.
+    unit : str
+        Unit of a number ("years", "recipients").
+    group : str
+        The grouping variable within which this one is constant ("neighbourhood"), if it describes groups.
+    minimum, maximum : float
+        Smallest and largest value that can occur.
+
+    Raises
+    ------
+    SpecificationError
+        If the reference is no level, or levels repeat.
+
+    Examples
+    --------
+    >>> Variable("gender", levels={"male": "Man", "female": "Woman"}).reference
+    'male'
+    """
+
+    name: str
+    label: str = ""
+    levels: Mapping[str, str] = field(default_factory=dict)
+    reference: str = ""
+    unit: str = ""
+    group: str = ""
+    minimum: float | None = None
+    maximum: float | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "label", self.label or self.name.replace("_", " "))
+        if not self.levels:
+            if self.reference:
+                raise SpecificationError(f"variable {self.name!r} has a reference but no levels.")
+            return
+        if len(self.levels) < 2:
+            raise SpecificationError(f"variable {self.name!r} needs at least two levels, got {listing(self.levels)}.")
+        if not self.reference:
+            object.__setattr__(self, "reference", next(iter(self.levels)))
+        if self.reference not in self.levels:
+            raise SpecificationError(
+                f"variable {self.name!r}: reference {self.reference!r} is no level"
+                f"{closest(self.reference, self.levels)}; levels are {listing(self.levels)}."
+            )
+
+    @property
+    def is_categorical(self) -> bool:
+        """Whether the variable has levels."""
+        return bool(self.levels)
+
+    @property
+    def coding_order(self) -> tuple[str, ...]:
+        """Levels with the reference first, the others in codebook order."""
+        return (self.reference, *(level for level in self.levels if level != self.reference))
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A column of weights and what they mean.
+
+    Parameters
+    ----------
+    column : str
+        Column of the data, positive numbers (zero drops a row).
+    kind : {"survey", "frequency", "precision"}
+        ``survey``: inverse sampling probabilities; they are scaled to sum to n and give a
+        pseudo-posterior, whose intervals do not account for the design. ``frequency``: each row stands
+        for that many identical people. ``precision``: the residual variance is sigma squared over the weight.
+    """
+
+    column: str
+    kind: WeightKind = "survey"
+
+    def __post_init__(self) -> None:
+        if self.kind not in WEIGHT_KINDS:
+            raise SpecificationError(
+                f"weights {self.column!r}: kind {self.kind!r}{closest(self.kind, WEIGHT_KINDS)}; "
+                f"allowed are {listing(WEIGHT_KINDS)}."
+            )
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A multilevel model without data.
+
+    Parameters
+    ----------
+    formula : str
+        lme4/Bambi dialect: ``trust ~ hukou * area_poverty + age + (1 + age | neighbourhood)``. Varying
+        effects are written ``(1 | g)``, ``(1 + x | g)``, ``(x || g)`` (uncorrelated), ``(1 | a/b)``
+        (b nested in a), several of them crossed.
+    name, title : str
+        Key in a study, and a line for people.
+    variables : tuple of Variable
+        Codebook. Columns without an entry are taken as they are: numbers as numbers, text as
+        categories with the alphabetically first as reference.
+    priors : PriorSet
+    family : {"gaussian"}
+    standardise : mapping of str to str
+        Numeric predictor to whose standard deviation it is divided by, after its mean is taken off:
+        ``"person"`` counts every row once, the name of a grouping variable counts each group once.
+    weights : Weights, optional
+    estimator : {"ml", "reml", "ols"}
+        The frequentist method of record.
+    printed : tuple of (str, str), optional
+        Table and model in the study's printed results.
+
+    Raises
+    ------
+    SpecificationError
+        For an empty formula, an unknown family, or a codebook that names a variable twice.
+
+    Examples
+    --------
+    >>> spec = ModelSpec("trust ~ age + (1 | area)")
+    >>> spec.with_terms("+ income").formula
+    'trust ~ age + (1 | area) + income'
+    """
+
+    formula: str
+    name: str = "model"
+    title: str = ""
+    variables: tuple[Variable, ...] = ()
+    priors: PriorSet = WEAK
+    family: str = "gaussian"
+    standardise: Mapping[str, str] = field(default_factory=dict)
+    weights: Weights | None = None
+    estimator: Literal["ml", "reml", "ols"] = "ml"
+    printed: tuple[str, str] | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.formula, str) or self.formula.count("~") != 1:
+            raise SpecificationError(
+                f"formula {self.formula!r}: write 'outcome ~ predictors + (1 | group)' with exactly one '~'."
+            )
+        if self.family not in FAMILIES:
+            raise SpecificationError(
+                f"family {self.family!r}{closest(self.family, FAMILIES)}; available: {listing(FAMILIES)}."
+            )
+        if not isinstance(self.priors, PriorSet):
+            raise SpecificationError(f"priors must be a PriorSet, got {self.priors!r}; see bayesmig.priors.preset.")
+        names = [variable.name for variable in self.variables]
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            raise SpecificationError(f"codebook names a variable twice: {listing(repeated)}.")
+        object.__setattr__(self, "title", self.title or self.name.replace("_", " "))
+
+    def variable(self, name: str) -> Variable | None:
+        """The codebook entry of a column, if it has one."""
+        return next((variable for variable in self.variables if variable.name == name), None)
+
+    def label(self, name: str) -> str:
+        """A term, group or variable in the codebook's words.
+
+        >>> spec = ModelSpec("y ~ x", variables=(Variable("hukou", "Hukou", {"a": "urban", "b": "rural"}),))
+        >>> spec.label("hukou[b]:age")
+        'Hukou: rural × age'
+        """
+        parts = []
+        for part in name.split(":"):
+            column, _, level = part.rstrip("]").partition("[")
+            entry = self.variable(column)
+            label = entry.label if entry else column.replace("_", " ")
+            shown = entry.levels.get(level, level) if entry else level
+            parts.append(f"{label}: {shown}" if level else label)
+        return " × ".join(parts)
+
+    def with_priors(self, priors: PriorSet | None = None, **changes: Prior) -> ModelSpec:
+        """A copy with another set of priors, or with some of them changed."""
+        chosen = priors or self.priors
+        return dataclasses.replace(self, priors=chosen.changed(**changes) if changes else chosen)
+
+    def with_terms(self, terms: str) -> ModelSpec:
+        """A copy with terms added (``"+ income"``) or taken away (``"- age"``)."""
+        if terms.strip()[:1] not in ("+", "-"):
+            raise SpecificationError(f"with_terms({terms!r}): begin with '+' to add terms or '-' to take them away.")
+        return dataclasses.replace(self, formula=f"{self.formula} {terms.strip()}")
+
+    def to_json(self) -> str:
+        """The whole specification as JSON, as it travels in the attributes of every result."""
+        values = dataclasses.asdict(dataclasses.replace(self, variables=(), priors=WEAK))
+        values["variables"] = [dataclasses.asdict(variable) for variable in self.variables]
+        values["priors"] = self.priors.to_dict()
+        return json.dumps(values, ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> ModelSpec:
+        """The specification that :meth:`to_json` wrote."""
+        values = json.loads(text)
+        values["variables"] = tuple(Variable(**variable) for variable in values["variables"])
+        values["priors"] = PriorSet.from_dict(values["priors"])
+        values["weights"] = Weights(**values["weights"]) if values["weights"] else None
+        values["printed"] = tuple(values["printed"]) if values["printed"] else None
+        return cls(**values)
+
+    def _facts(self) -> list[tuple[str, str]]:
+        roles = {role: getattr(self.priors, role) for role in ("intercept", "slopes", "sigma", "tau", "rho")}
+        prior_lines = [f"{key}: {prior}. {prior.why}".strip() for key, prior in {**roles, **self.priors.specific}.items()]
+        scaled = [f"{name} (by {by})" for name, by in self.standardise.items()]
+        return [
+            ("formula", self.formula),
+            ("family", self.family),
+            ("standardised", ", ".join(scaled) or "nothing"),
+            ("weights", f"{self.weights.column} ({self.weights.kind})" if self.weights else "none"),
+            (f"priors ({self.priors.name})", "\n".join(prior_lines)),
+        ]
+
+    def __str__(self) -> str:
+        lines = [f"ModelSpec {self.name}: {self.title}"]
+        for key, value in self._facts():
+            lines.append(f"  {key}: " + value.replace("\n", "\n      "))
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><th>{html.escape(key)}</th><td>{html.escape(value).replace(chr(10), '<br>')}</td></tr>"
+            for key, value in self._facts()
+        )
+        return f"<table><caption>{html.escape(self.title)}</caption>{rows}</table>"
+
+
+@dataclass(frozen=True)
+class Range:
+    """An unprinted number, drawn uniformly between two bounds for each reconstruction."""
+
+    lower: float
+    upper: float
+
+
+@dataclass(frozen=True)
+class Margin:
+    """How one variable is distributed in a reconstructed data set.
+
+    Parameters
+    ----------
+    variable : str
+    counts : mapping of str to float, optional
+        Level to its printed frequency; scaled to the sample size and met exactly.
+    assumed : bool
+        Whether the shares (or the mean and sd) are an assumption, not printed. Assumed shares vary by seed.
+    mean, sd, minimum, maximum : float, optional
+        For a number: a normal distribution cut to the range.
+    whole : bool
+        Round to whole numbers.
+    clustering : float
+        Share of the variable's latent variance that lies between groups, from 0 to 1.
+    source : str
+        Where the numbers come from, or what the assumption rests on.
+    """
+
+    variable: str
+    counts: Mapping[str, float] = field(default_factory=dict)
+    assumed: bool = False
+    mean: float = 0.0
+    sd: float = 1.0
+    minimum: float = float("-inf")
+    maximum: float = float("inf")
+    whole: bool = False
+    clustering: float = 0.0
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Population:
+    """What is printed or assumed about a sample, enough to rebuild one like it.
+
+    Parameters
+    ----------
+    n : int
+        People analysed.
+    groups : mapping of str to int
+        Grouping variable to its number of groups, of sizes as equal as possible.
+    margins : tuple of Margin
+    correlations : mapping of (str, str) to Range
+        Latent correlations that are not printed. Between two group-level variables, or where either
+        describes groups, they hold between groups; otherwise within.
+    """
+
+    n: int
+    groups: Mapping[str, int]
+    margins: tuple[Margin, ...]
+    correlations: Mapping[tuple[str, str], Range] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Study:
+    """A paper: codebook, models, and what is known of its sample.
+
+    Parameters
+    ----------
+    name, title, citation, doi : str
+    variables : tuple of Variable
+        The codebook that a researcher's own data must follow.
+    models : mapping of str to ModelSpec
+        The models by key; printed ones and counterparts.
+    data_statement : str
+        Whether the microdata are open, and what follows.
+    population : Population, optional
+        What :func:`bayesmig.reconstruct` builds from.
+    focus : tuple of (str, str), optional
+        Predictor and moderator of the interaction that the paper turns on.
+    folder : Path, optional
+        Where ``published/<name>/`` lies; set by the catalogue.
+    """
+
+    name: str
+    title: str
+    citation: str
+    variables: tuple[Variable, ...]
+    models: Mapping[str, ModelSpec]
+    doi: str = ""
+    data_statement: str = ""
+    population: Population | None = None
+    focus: tuple[str, str] | None = None
+    folder: Path | None = None
+
+    def __post_init__(self) -> None:
+        models = {key: dataclasses.replace(spec, name=key, variables=self.variables) for key, spec in self.models.items()}
+        object.__setattr__(self, "models", models)
+
+    def model(self, key: str) -> ModelSpec:
+        """One model, with an error that lists the others if the key is wrong."""
+        if key not in self.models:
+            raise NotFound(
+                f"study {self.name!r} has no model {key!r}{closest(key, self.models)}; it has {listing(self.models)}."
+            )
+        return self.models[key]
+
+    def _codebook_rows(self) -> list[tuple[str, str, str]]:
+        rows = []
+        for entry in self.variables:
+            if entry.is_categorical:
+                shown = ", ".join(f"{level}*" if level == entry.reference else level for level in entry.levels)
+            else:
+                bounds = [("" if b is None else f"{b:g}") for b in (entry.minimum, entry.maximum)]
+                shown = " ".join(filter(None, [entry.unit or "number", " to ".join(bounds) if any(bounds) else ""]))
+            rows.append((entry.name, entry.label, shown + (f" (one value per {entry.group})" if entry.group else "")))
+        return rows
+
+    def __str__(self) -> str:
+        width = max(len(entry.name) for entry in self.variables)
+        lines = [f"Study {self.name}: {self.title}", self.citation, self.data_statement, "", "Codebook (* = reference)"]
+        lines += [f"  {name:<{width}}  {label}: {values}" for name, label, values in self._codebook_rows()]
+        lines += ["", "Models"] + ["  " + str(spec).replace("\n", "\n  ") for spec in self.models.values()]
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in self._codebook_rows()
+        )
+        models = "".join(spec._repr_html_() for spec in self.models.values())
+        return (
+            f"<h3>{html.escape(self.title)}</h3><p>{html.escape(self.citation)}</p>"
+            f"<p>{html.escape(self.data_statement)}</p>"
+            f"<table><caption>Codebook (* = reference)</caption>{rows}</table>{models}"
+        )

