@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import formulae
 import numpy as np
 import pandas as pd
+from formulae.environment import Environment
 
 from bayesmig.errors import DataError, SpecificationError, UnknownColumn, UnknownLevel, closest, listing
 from bayesmig.formula import Formula, VaryingTerm, parse
@@ -25,6 +27,17 @@ if TYPE_CHECKING:
     Codes = NDArray[np.int64]
 
 PROVENANCE_COLUMN = "provenance"
+FUNCTIONS: Mapping[str, Any] = {"np": np} | {
+    name: getattr(np, name) for name in ("abs", "exp", "log", "log2", "log10", "log1p", "sqrt")
+}
+RESERVED = ("beta", "chain", "draw", "row", "sigma", "term")
+NUMBERS = ("integer", "floating", "mixed-integer-float", "decimal", "boolean")
+TEXTS = ("string", "categorical")
+MIXED = ("mixed", "mixed-integer")
+BLANK = ("", "nan", "NaN", "<NA>", "NaT")
+LARGEST = 1e100
+
+Role = Literal["outcome", "weights", "grouping", "predictor"]
 
 
 @dataclass(frozen=True)
@@ -159,10 +172,15 @@ class Design:
         """Observations that the likelihood counts: people, not rows, under frequency weights."""
         return float(self.weights.sum()) if self.weight_kind == "frequency" and self.weights is not None else self.n
 
+    @property
+    def counting(self) -> Array | None:
+        """Weights that count people; precision weights do not."""
+        return None if self.weight_kind == "precision" else self.weights
+
     @cached_property
     def moments(self) -> tuple[Array, Array, float, float]:
         """Means and sds of the columns of ``x``, mean and sd of ``y``; frequency and survey weights count."""
-        weights = None if self.weight_kind == "precision" else self.weights
+        weights = self.counting
         x_mean = np.average(self.x, axis=0, weights=weights)
         x_sd = np.sqrt(np.average((self.x - x_mean) ** 2, axis=0, weights=weights))
         y_mean = float(np.average(self.y, weights=weights))
@@ -198,8 +216,8 @@ def build_design(spec: ModelSpec, data: pd.DataFrame) -> Design:
     formula = parse(spec.formula)
     used = _used_columns(spec, formula, data)
     notes: list[str] = []
-    frame = pd.DataFrame({name: _checked_column(spec.variable(name), name, data[name]) for name in used})
-    missing = {name: int(count) for name, count in frame.isna().sum().items() if count}
+    frame = pd.DataFrame({name: _checked_column(spec, name, data[name], _role(spec, formula, name)) for name in used})
+    missing = {str(name): int(count) for name, count in frame.isna().sum().items() if count}
     rows = np.flatnonzero(frame.notna().to_numpy().all(axis=1))
     weights = _checked_weights(spec, frame, rows)
     if weights is not None and not weights.all():
@@ -212,12 +230,19 @@ def build_design(spec: ModelSpec, data: pd.DataFrame) -> Design:
     for name in used:
         entry = spec.variable(name)
         if entry is not None and entry.group and entry.group in frame:
-            _check_constant_within(entry, frame)
-    frame = _drop_empty_levels(frame, notes)
-    scaling = _standardise(spec, frame)
+            _check_constant_within(name, entry.group, frame)
+    digest = _digest(frame)
+    frame = _drop_empty_levels(formula, frame, notes)
+    scaling = _standardise(spec, formula, frame, weights)
     y, x, terms, formula_terms = _common_part(spec, formula, frame)
-    groups = _group_terms(formula, frame, notes)
-    _check_identified(x, terms, groups)
+    if len(np.unique(y)) == 2:
+        notes.append(f"the outcome has only two values, {y.min():g} and {y.max():g}: a linear probability model")
+    groups = _group_terms(spec, formula, frame, notes)
+    counted = weights.sum() if weights is not None and spec.weights and spec.weights.kind == "frequency" else len(y)
+    _check_identified(x, terms, formula_terms, frame, counted)
+    _check_not_reproduced(formula, x, y, terms)
+    for group in groups:
+        _check_told_apart(group, x, formula_terms, frame, notes)
     if spec.weights is not None and spec.weights.kind == "survey" and weights is not None:
         weights = weights * (len(weights) / weights.sum())
     return Design(
@@ -234,59 +259,95 @@ def build_design(spec: ModelSpec, data: pd.DataFrame) -> Design:
         missing=missing,
         notes=tuple(notes),
         provenance=_provenance(data),
-        digest=_digest(frame),
+        digest=digest,
     )
 
 
 def _used_columns(spec: ModelSpec, formula: Formula, data: pd.DataFrame) -> tuple[str, ...]:
     if not isinstance(data, pd.DataFrame):
-        raise DataError(f"data must be a pandas DataFrame with one row a person, got {type(data).__name__}.")
+        remedy = "data.to_pandas()" if hasattr(data, "to_pandas") else "pandas.DataFrame(data)"
+        raise DataError(
+            f"data must be a pandas DataFrame with one row a person, got {type(data).__name__}; {remedy} may make one."
+        )
     if data.empty:
-        raise DataError(f"the data frame is empty: {data.shape[0]} rows, {data.shape[1]} columns.")
+        raise DataError(
+            f"the data frame is empty: {data.shape[0]} rows, {data.shape[1]} columns."
+            " Check the file that was read and any filter applied to it."
+        )
     used = [*formula.columns] + ([spec.weights.column] if spec.weights else [])
     for name in used:
         if name not in data.columns:
+            asked = f"formula {spec.formula!r} names" if name in formula.columns else "weights name"
+            odd = [str(column) for column in data.columns if re.match(rf"{re.escape(name)}\W", str(column))]
             raise UnknownColumn(
-                f"formula {spec.formula!r} names {name!r}, which is no column"
-                f"{closest(name, data.columns)}; the data have {listing(data.columns)}."
+                f"{asked} {name!r}, which is no column{closest(name, data.columns)};"
+                f" the data have {listing(data.columns)}."
+                + (" It is in the index: pass data.reset_index()." if name in data.index.names else "")
+                + (f" A name with blanks or signs goes in backticks: `{odd[0]}`." if odd else "")
             )
     repeated = sorted({str(name) for name in used if (data.columns == name).sum() > 1})
     if repeated:
         raise DataError(f"the data have more than one column called {listing(repeated)}; rename or drop the others.")
-    unused = [name for name in spec.standardise if name not in used]
+    if spec.weights is not None and spec.weights.column == formula.outcome_column:
+        raise SpecificationError(f"weights name the outcome {formula.outcome!r} itself; name the column of weights.")
+    scalable = [name for name in formula.columns if name not in formula.grouping]
+    unused = [name for name in spec.standardise if name not in scalable]
     if unused:
         raise SpecificationError(
-            f"standardise names {listing(unused)}, which the formula does not use{closest(unused[0], used)}."
+            f"standardise names {listing(unused)}, which is no predictor of {spec.formula!r}"
+            f"{closest(unused[0], scalable)}; predictors are {listing(sorted(formula.predictors))}."
         )
     return tuple(dict.fromkeys(used))
 
 
-def _checked_column(entry: Variable | None, name: str, column: pd.Series) -> pd.Series:
+def _role(spec: ModelSpec, formula: Formula, name: str) -> Role:
+    if name == formula.outcome_column:
+        return "outcome"
+    if spec.weights is not None and name == spec.weights.column:
+        return "weights"
+    return "predictor" if name in formula.predictors or name not in formula.grouping else "grouping"
+
+
+def _checked_column(spec: ModelSpec, name: str, column: pd.Series, role: Role) -> pd.Series:
     """The column as float or ordered Categorical with its reference first, checked against the codebook."""
+    entry = spec.variable(name)
+    if column.isna().all():
+        raise DataError(
+            f"column {name!r} has no value at all: every one of its {len(column)} rows is missing."
+            " Leave it out, or read the file again."
+        )
+    kind = pd.api.types.infer_dtype(column, skipna=True)
+    categorical = kind == "categorical" or (entry is not None and entry.is_categorical)
+    if categorical and role in ("outcome", "weights"):
+        levels = entry.levels if entry is not None and entry.is_categorical else column.cat.categories
+        raise DataError(
+            f"{role} {name!r} must be a number, but it is a category with levels {listing(levels)}."
+            " Turn it into a score first, if the levels are steps of equal size."
+        )
     if entry is not None and entry.is_categorical:
         return _coded(entry, column)
-    if entry is None and not pd.api.types.is_numeric_dtype(column):
-        if isinstance(column.dtype, pd.CategoricalDtype):
-            levels = [str(level) for level in column.cat.categories]
-        else:
-            levels = sorted({str(value) for value in column.dropna()})
-        if not levels:
-            raise DataError(f"column {name!r} has no value at all: every one of its {len(column)} rows is missing.")
-        return pd.Series(
-            pd.Categorical(column.astype("object").map(str, na_action="ignore"), levels, ordered=True), column.index
-        )
-    return _numeric(entry, name, column)
+    if kind in NUMBERS:
+        return _numeric(entry, name, column, role)
+    if role == "grouping" or (role == "predictor" and entry is None and kind in TEXTS):
+        return _categories(name, column, role)
+    if kind in (*TEXTS, *MIXED):
+        return _numeric(entry, name, column, role)
+    raise DataError(
+        f"column {name!r} holds {kind} values (first {column.dropna().iloc[0]!s}); a {role} must hold numbers"
+        f"{', text or categories' if role == 'predictor' else ''}. Compute a number from it first,"
+        " such as years since a date."
+    )
 
 
 def _coded(entry: Variable, column: pd.Series) -> pd.Series:
-    values = column.astype("object").map(lambda value: _as_code(value), na_action="ignore")
+    values = column.astype("object").map(_as_code, na_action="ignore")
     wrong = values[values.notna() & ~values.isin(list(entry.levels))]
     if len(wrong):
         value, count = wrong.iloc[0], int((wrong == wrong.iloc[0]).sum())
         others = sorted(set(wrong) - {value})
         raise UnknownLevel(
             f"column {entry.name!r} has {value!r} in {count} rows"
-            + (f" (and {listing(others)})" if others else "")
+            + (f" (and {listing(map(repr, others))})" if others else "")
             + f"; the codebook allows {listing(entry.levels)}{closest(value, entry.levels)}."
             " Recode these rows, or set them to missing."
         )
@@ -298,28 +359,74 @@ def _as_code(value: object) -> str:
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
-def _numeric(entry: Variable | None, name: str, column: pd.Series) -> pd.Series:
+def _categories(name: str, column: pd.Series, role: Role) -> pd.Series:
+    """A column without codebook as categories, unless its levels look like mistakes."""
+    declared = isinstance(column.dtype, pd.CategoricalDtype)
+    values = column.astype("object").map(_as_code, na_action="ignore")
+    counts = values.value_counts().sort_index()
+    blank = counts[[level.strip() in BLANK for level in counts.index]]
+    if len(blank):
+        raise DataError(
+            f"column {name!r} has the text {blank.index[0]!r} in {blank.iloc[0]} rows, which is no answer;"
+            " set these rows to missing (None)."
+        )
+    alike: dict[str, list[str]] = {}
+    for level in counts.index:
+        alike.setdefault(" ".join(level.split()).casefold(), []).append(level)
+    twins = next((levels for levels in alike.values() if len(levels) > 1), None)
+    if twins:
+        raise DataError(
+            f"column {name!r} has levels that differ only in blanks or capitals: "
+            + listing(f"{level!r} ({counts[level]} rows)" for level in twins)
+            + ". Recode them to one level."
+        )
+    odd = [level for level in counts.index if not _reads_as_number(level)]
+    if role == "predictor" and not declared and len(odd) < len(counts) / 2:
+        raise DataError(
+            f"column {name!r} holds numbers as text ({listing(map(repr, counts.index), 3)}"
+            + (f"; but {listing(map(repr, odd), 3)} in {counts[odd].sum()} rows is no number" if odd else "")
+            + "). If it is a number, use pandas.to_numeric; if the numbers are codes, give the variable levels"
+            " in the codebook or use data[...].astype('category')."
+        )
+    levels = dict.fromkeys(map(_as_code, column.cat.categories)) if declared else counts.index
+    return pd.Series(pd.Categorical(values, list(levels), ordered=True), column.index)
+
+
+def _reads_as_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _numeric(entry: Variable | None, name: str, column: pd.Series, role: Role) -> pd.Series:
     if isinstance(column.dtype, pd.CategoricalDtype):
         column = column.astype("object")
     numbers = pd.to_numeric(column, errors="coerce").astype(float)
     text = column[column.notna() & numbers.isna()]
     if len(text):
         raise DataError(
-            f"column {name!r} must hold numbers, but {len(text)} rows hold text, first {text.iloc[0]!r}"
-            f" (row {text.index[0]}). Convert it, or give the variable levels in the codebook."
+            f"{'column' if role == 'predictor' else role} {name!r} must hold numbers, but {len(text)} of"
+            f" {len(column)} rows do not, first {text.iloc[0]!r} (row {text.index[0]})."
+            f" Convert these rows or set them to missing"
+            + (", or give the variable levels in the codebook." if role == "predictor" else ".")
         )
-    if np.isinf(numbers).any():
-        first = numbers.index[np.isinf(numbers)][0]
-        raise DataError(f"column {name!r} has {int(np.isinf(numbers).sum())} infinite values (first in row {first}).")
-    if numbers.notna().sum() == 0:
-        raise DataError(f"column {name!r} has no value at all: every one of its {len(column)} rows is missing.")
+    large = numbers[numbers.abs() > LARGEST]
+    if len(large):
+        raise DataError(
+            f"column {name!r} has {len(large)} infinite or absurdly large values, first {large.iloc[0]:g}"
+            f" (row {large.index[0]}). Set them to missing."
+        )
     if entry is not None:
-        for bound, outside in ((entry.minimum, numbers.lt), (entry.maximum, numbers.gt)):
-            if bound is not None and outside(bound).any():
-                bad = numbers[outside(bound)]
+        for side, bound, bad in (
+            ("below", entry.minimum, numbers[numbers < (-np.inf if entry.minimum is None else entry.minimum)]),
+            ("above", entry.maximum, numbers[numbers > (np.inf if entry.maximum is None else entry.maximum)]),
+        ):
+            if len(bad):
                 raise DataError(
-                    f"column {name!r} has {len(bad)} values outside {entry.minimum} to {entry.maximum}"
-                    f" {entry.unit}, first {bad.iloc[0]:g} (row {bad.index[0]})."
+                    f"column {name!r} has {len(bad)} values {side} {bound:g}{entry.unit and ' '}{entry.unit},"
+                    f" the codebook's bound: first {bad.iloc[0]:g} (row {bad.index[0]})."
                     " If they are codes for missing answers, set them to missing."
                 )
     return numbers
@@ -329,57 +436,75 @@ def _checked_weights(spec: ModelSpec, frame: pd.DataFrame, rows: Codes) -> Array
     if spec.weights is None:
         return None
     name = spec.weights.column
-    if isinstance(frame[name].dtype, pd.CategoricalDtype):
-        raise DataError(f"weights {name!r} must be numbers, not categories.")
     weights = frame[name].to_numpy(dtype=float)[rows]
     if (weights < 0).any():
-        raise DataError(f"weights {name!r} has {int((weights < 0).sum())} negative values; weights must be positive.")
+        raise DataError(
+            f"weights {name!r} has {int((weights < 0).sum())} negative values; weights must be positive"
+            " (zero leaves a row out)."
+        )
     if len(weights) and not weights.any():
         raise DataError(f"weights {name!r} are all zero; nothing would be counted.")
     if spec.weights.kind == "frequency" and (weights % 1 != 0).any():
-        raise DataError(f"frequency weights {name!r} must be whole numbers; for survey weights say kind='survey'.")
+        broken = int((weights % 1 != 0).sum())
+        raise DataError(
+            f"frequency weights {name!r} must be whole numbers, but {broken} rows are not;"
+            " for survey weights say kind='survey'."
+        )
     return weights
 
 
-def _check_constant_within(entry: Variable, frame: pd.DataFrame) -> None:
-    varying = frame.groupby(entry.group, observed=True)[entry.name].nunique()
+def _check_constant_within(name: str, group: str, frame: pd.DataFrame) -> None:
+    varying = frame.groupby(group, observed=True)[name].nunique()
     bad = varying[varying > 1]
     if len(bad):
         raise DataError(
-            f"column {entry.name!r} describes each {entry.group}, but has several values within "
-            f"{len(bad)} of {len(varying)} of them ({listing(bad.index, 5)}). Give each {entry.group} one value."
+            f"column {name!r} describes each {group}, but has several values within {len(bad)} of"
+            f" {len(varying)} of them ({listing(map(_as_code, bad.index), 5)}). Give each {group} one value."
         )
 
 
-def _drop_empty_levels(frame: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
+def _drop_empty_levels(formula: Formula, frame: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
     for name in frame.columns[[isinstance(kind, pd.CategoricalDtype) for kind in frame.dtypes]]:
         column = frame[name].cat
         present = set(frame[name])
         empty = [level for level in column.categories if level not in present]
-        if not empty:
-            continue
-        if column.categories[0] in empty and len(present) > 1:
-            raise DataError(
-                f"no row has {name!r} equal to its reference level {column.categories[0]!r};"
-                f" choose another reference among {listing(sorted(present))}."
-            )
-        notes.append(f"no row has {name} = {listing(empty)}; no coefficient for it")
+        if name in formula.predictors:
+            if len(present) == 1:
+                raise DataError(
+                    f"no variation in {name}: all {len(frame)} rows used have {next(iter(present))!r};"
+                    " leave it out of the formula."
+                )
+            if column.categories[0] in empty:
+                raise DataError(
+                    f"no row has {name!r} equal to its reference level {column.categories[0]!r}; give the variable"
+                    f" another reference in the codebook, one of {listing(sorted(present))}."
+                )
+            if empty:
+                notes.append(f"no row has {name} = {listing(empty)}; no coefficient for it")
         frame = frame.assign(**{name: column.remove_categories(empty)})
     return frame
 
 
-def _standardise(spec: ModelSpec, frame: pd.DataFrame) -> dict[str, Scaling]:
+def _standardise(
+    spec: ModelSpec, formula: Formula, frame: pd.DataFrame, weights: Array | None
+) -> dict[str, Scaling]:
     scaling: dict[str, Scaling] = {}
+    people = np.ones(len(frame), int)
+    if weights is not None and spec.weights is not None and spec.weights.kind == "frequency":
+        people = weights.astype(int)
     for name, by in spec.standardise.items():
         if isinstance(frame[name].dtype, pd.CategoricalDtype):
             raise SpecificationError(f"standardise names {name!r}, which is categorical; only numbers have an sd.")
         if by == "person":
-            values = frame[name]
-        elif by in frame:
+            values = frame[name].repeat(people.tolist())
+        elif by in formula.grouping:
+            _check_constant_within(name, by, frame)
             values = frame.groupby(by, observed=True)[name].first()
         else:
-            groups = listing(term for term in frame.columns if isinstance(frame[term].dtype, pd.CategoricalDtype))
-            raise SpecificationError(f"standardise[{name!r}] = {by!r}: write 'person' or a grouping variable ({groups}).")
+            raise SpecificationError(
+                f"standardise[{name!r}] = {by!r}{closest(by, formula.grouping)}: write 'person' or a grouping"
+                f" variable of the formula ({listing(formula.grouping)})."
+            )
         mean, sd = float(values.mean()), float(values.std())
         if not sd > 0:
             raise DataError(f"column {name!r} is constant ({mean:g}) and cannot be standardised; leave it out.")
@@ -391,28 +516,68 @@ def _standardise(spec: ModelSpec, frame: pd.DataFrame) -> dict[str, Scaling]:
 def _common_part(
     spec: ModelSpec, formula: Formula, frame: pd.DataFrame
 ) -> tuple[Array, Array, tuple[str, ...], tuple[str, ...]]:
-    try:
-        matrices = formulae.design_matrices(f"{formula.outcome} ~ {formula.common}", frame)
-    except Exception as error:  # formulae raises bare exceptions of many kinds
-        raise SpecificationError(f"formula {spec.formula!r} cannot be evaluated: {error}") from error
+    matrices = _evaluated(spec, f"{formula.outcome} ~ {formula.common}", frame)
     y = np.asarray(matrices.response.design_matrix, dtype=float)
     if y.ndim != 1:
-        raise DataError(f"outcome {formula.outcome!r} must be a number; it is categorical with {y.shape[1]} columns.")
+        raise DataError(
+            f"outcome {formula.outcome!r} must be one number a row, but it has {y.shape[1]} columns;"
+            " compute a single number from it."
+        )
     if matrices.common is None:
         raise SpecificationError(f"formula {spec.formula!r} has no common term left; keep at least the intercept.")
-    x = np.asarray(matrices.common.design_matrix, dtype=float)
-    labels = [str(label) for label in matrices.common.as_dataframe().columns]
+    x, terms = _columns(matrices.common)
     owners = [owner for owner, part in matrices.common.slices.items() for _ in range(part.stop - part.start)]
-    terms = tuple("intercept" if label == "Intercept" else label for label in labels)
-    if not (np.isfinite(x).all() and np.isfinite(y).all()):
-        bad = [term for term, ok in zip(terms, np.isfinite(x).all(axis=0), strict=True) if not ok] or [formula.outcome]
-        raise DataError(f"{listing(bad)} is not finite in some rows (the log of zero, say); mend the data first.")
+    twice = sorted({term for term in terms if terms.count(term) > 1})
+    if twice:
+        raise SpecificationError(f"two terms of {spec.formula!r} are called {listing(twice)}; rename a column.")
+    _check_finite(y[:, None], (formula.outcome,))
+    _check_finite(x, terms)
     if len(y) > 1 and np.ptp(y) == 0:
-        raise DataError(f"outcome {formula.outcome!r} is constant ({y[0]:g}) in all {len(y)} rows; nothing to explain.")
+        raise DataError(
+            f"outcome {formula.outcome!r} is constant ({y[0]:g}) in all {len(y)} rows used; nothing to explain."
+            " Check the column and any filter applied to the data."
+        )
     return y, x, terms, tuple(str(owner) for owner in owners)
 
 
-def _group_terms(formula: Formula, frame: pd.DataFrame, notes: list[str]) -> tuple[GroupTerm, ...]:
+def _evaluated(spec: ModelSpec, part: str, frame: pd.DataFrame) -> Any:
+    """What ``formulae`` makes of a part of the formula."""
+    try:
+        with np.errstate(all="ignore"):
+            matrices = formulae.design_matrices(part, frame, env=Environment([FUNCTIONS]))
+    except KeyError as error:
+        raise SpecificationError(
+            f"formula {spec.formula!r} uses {error.args[0]!r}{closest(error.args[0], FUNCTIONS)}, which is no known"
+            f" function; there are {listing(FUNCTIONS)}, C, I, center, scale, poly and bs."
+        ) from None
+    except Exception as error:  # noqa: BLE001 - formulae raises bare exceptions of many kinds
+        raise SpecificationError(f"formula {spec.formula!r} cannot be evaluated: {error}") from error
+    if matrices.common is not None:
+        for name, term in matrices.common.terms.items():
+            if term.kind in ("offset", "proportion"):
+                raise SpecificationError(f"formula {spec.formula!r}: {name} is not supported; subtract it from the outcome.")
+    return matrices
+
+
+def _columns(matrix: Any) -> tuple[Array, tuple[str, ...]]:
+    """Columns and terms; codes that are whole numbers lose their decimals, as in ``C(wave)[2]``."""
+    labels = [re.sub(r"\[(-?\d+)\.0\]", r"[\1]", str(label)) for label in matrix.as_dataframe().columns]
+    terms = tuple("intercept" if label == "Intercept" else label for label in labels)
+    return np.asarray(matrix.design_matrix, dtype=float), terms
+
+
+def _check_finite(columns: Array, names: tuple[str, ...]) -> None:
+    for name, broken in zip(names, (~np.isfinite(columns)).sum(axis=0), strict=True):
+        if broken:
+            raise DataError(
+                f"{name!r} is not finite in {broken} of {len(columns)} rows (the log of zero or less, say);"
+                " mend these rows or set them to missing."
+            )
+
+
+def _group_terms(
+    spec: ModelSpec, formula: Formula, frame: pd.DataFrame, notes: list[str]
+) -> tuple[GroupTerm, ...]:
     by_group: dict[str, list[VaryingTerm]] = {}
     for term in formula.varying:
         by_group.setdefault(term.group, []).append(term)
@@ -423,15 +588,19 @@ def _group_terms(formula: Formula, frame: pd.DataFrame, notes: list[str]) -> tup
         effects: list[str] = []
         blocks: list[tuple[int, ...]] = []
         for part in parts:
-            matrix = formulae.design_matrices(part.effects, frame).common
-            labels = ["intercept" if label == "Intercept" else str(label) for label in matrix.as_dataframe().columns]
+            matrix = _evaluated(spec, part.effects, frame).common
+            if matrix is None:
+                raise SpecificationError(f"nothing varies in ({part.effects} | {name}); write (1 | {name}).")
+            z, labels = _columns(matrix)
             twice = [label for label in labels if label in effects]
             if twice:
-                raise SpecificationError(f"the effect {listing(twice)} varies twice by {name}; write it once.")
+                raise SpecificationError(
+                    f"the effect {listing(twice)} varies twice by {name}; write it once (0 + x leaves the intercept out)."
+                )
             places = tuple(range(len(effects), len(effects) + len(labels)))
             blocks += [places] if part.correlated else [(place,) for place in places]
             effects += labels
-            columns.append(np.asarray(matrix.design_matrix, dtype=float))
+            columns.append(z)
         group = GroupTerm(name, levels, tuple(effects), codes, np.column_stack(columns), tuple(blocks))
         _check_group(group, notes)
         groups.append(group)
@@ -453,15 +622,27 @@ def _codes(frame: pd.DataFrame, columns: tuple[str, ...]) -> tuple[Codes, tuple[
 
 def _check_group(group: GroupTerm, notes: list[str]) -> None:
     count, n = len(group.levels), len(group.codes)
+    if group.name in RESERVED:
+        raise SpecificationError(
+            f"a grouping column cannot be called {group.name!r}: results use {listing(RESERVED)} themselves; rename it."
+        )
     if count < 2:
         raise DataError(
             f"grouping factor {group.name!r} has a single group ({group.levels[0]!r}); effects cannot vary over it."
-            f" Take ( | {group.name}) out."
+            f" Take (... | {group.name}) out."
         )
     if count == n:
         raise DataError(
             f"every row is its own {group.name} ({n} groups, {n} rows): its sd and the residual sd cannot be told apart."
             " Is this the column of respondents' numbers?"
+        )
+    _check_finite(group.z, group.effects)
+    slopes = pd.DataFrame(group.z, columns=group.effects).drop(columns="intercept", errors="ignore").groupby(group.codes)
+    still = (slopes.max() == slopes.min()).all()
+    if still.any():
+        raise DataError(
+            f"{listing(still.index[still])} has one value within each {group.name}, so its effect cannot be seen to vary"
+            f" by {group.name}; take it out of (... | {group.name})."
         )
     singles = int((group.sizes == 1).sum())
     if singles:
@@ -470,25 +651,82 @@ def _check_group(group: GroupTerm, notes: list[str]) -> None:
         notes.append(f"{group.name} has only {count} groups: its sd rests mainly on the prior")
 
 
-def _check_identified(x: Array, terms: tuple[str, ...], groups: tuple[GroupTerm, ...]) -> None:
-    spread = np.ptp(x, axis=0) if len(x) else np.zeros(x.shape[1])
-    constant = [term for term, width in zip(terms, spread, strict=True) if width == 0 and term != "intercept"]
+def _check_identified(
+    x: Array, terms: tuple[str, ...], formula_terms: tuple[str, ...], frame: pd.DataFrame, counted: float
+) -> None:
+    """Every coefficient can be told from the others; ``counted`` is the number of people."""
+    n, p = x.shape
+    if p > n or p >= counted:
+        widest = max(formula_terms, key=formula_terms.count)
+        most = formula_terms.count(widest)
+        raise DataError(
+            f"{p} coefficients from {n} rows"
+            + (f" ({widest} alone has {most})" if most > 1 else "")
+            + "; leave out terms or find more data."
+        )
+    constant = [term for term, width in zip(terms, np.ptp(x, axis=0), strict=True) if width == 0 and term != "intercept"]
     if constant:
-        raise DataError(f"no variation in {listing(constant)} among the {len(x)} rows used; leave it out of the formula.")
-    if x.shape[1] > len(x):
-        raise DataError(f"{x.shape[1]} coefficients from {len(x)} rows; leave out terms or find more data.")
-    norms = np.sqrt((x**2).sum(axis=0))
-    scaled = x / norms
-    gram = scaled.T @ scaled
-    if np.linalg.eigvalsh(gram)[0] > 1e-8:
+        raise DataError(f"no variation in {listing(constant)} among the {n} rows used; leave it out of the formula.")
+    scaled = _scaled(x, terms)
+    if not scaled.size or np.linalg.eigvalsh(scaled.T @ scaled)[0] > 1e-8:
         return
     _, triangle = np.linalg.qr(scaled)
-    aliased = [terms[k] for k in np.flatnonzero(abs(np.diag(triangle)) < 1e-7)]
+    first = len(terms) - scaled.shape[1]
+    aliased = [first + k for k in np.flatnonzero(abs(np.diag(triangle)) < 1e-7)]
     if aliased:
+        owners = dict.fromkeys(formula_terms[k] for k in aliased)
+        cells = listing((cell for owner in owners for cell in _empty_cells(owner, frame)), 5)
+        advice = "Leave it out, or merge the levels that always occur together."
+        if cells != "none":
+            advice = f"No row has {cells}: merge levels, or leave the interaction out."
         raise DataError(
-            f"the design matrix is rank deficient: {listing(aliased)} can be computed from the terms before it."
-            " Leave it out, or merge the levels that always occur together."
+            f"the design matrix is rank deficient: {listing(terms[k] for k in aliased)} can be computed from the terms"
+            f" before it. {advice}"
         )
+
+
+def _scaled(x: Array, terms: tuple[str, ...]) -> Array:
+    """Columns of length one, centred where there is an intercept, which is left out."""
+    columns = x[:, 1:] - x[:, 1:].mean(axis=0) if terms[:1] == ("intercept",) else x
+    return np.asarray(columns / np.sqrt((columns**2).sum(axis=0)))
+
+
+def _empty_cells(owner: str, frame: pd.DataFrame) -> list[str]:
+    """Combinations of levels without rows, if the term is an interaction of categorical columns."""
+    names = owner.split(":")
+    if len(names) < 2 or not all(name in frame and isinstance(frame[name].dtype, pd.CategoricalDtype) for name in names):
+        return []
+    sizes = frame.groupby(names, observed=False).size()
+    return [" and ".join(f"{n} = {level}" for n, level in zip(names, cell, strict=True)) for cell in sizes.index[sizes == 0]]
+
+
+def _check_not_reproduced(formula: Formula, x: Array, y: Array, terms: tuple[str, ...]) -> None:
+    scaled = _scaled(x, terms)
+    centred = y - y.mean() if terms[:1] == ("intercept",) else y
+    fitted = scaled @ np.linalg.lstsq(scaled.T @ scaled, scaled.T @ centred)[0]
+    if np.linalg.norm(centred - fitted) < 1e-6 * np.linalg.norm(centred):
+        raise DataError(
+            f"the predictors reproduce the outcome {formula.outcome!r} exactly; nothing is left to estimate."
+            " Is one of them computed from it, or a part of it?"
+        )
+
+
+def _check_told_apart(
+    group: GroupTerm, x: Array, formula_terms: tuple[str, ...], frame: pd.DataFrame, notes: list[str]
+) -> None:
+    """Common terms that leave the intercepts of a grouping factor nothing to explain."""
+    columns = group.name.split(":")
+    if group.name in formula_terms and all(isinstance(frame[name].dtype, pd.CategoricalDtype) for name in columns):
+        raise SpecificationError(
+            f"{group.name!r} is both a categorical predictor and a grouping factor, and each explains what the other"
+            f" does; take out the predictor or (1 | {group.name})."
+        )
+    if len(group.levels) > x.shape[1] or "intercept" not in group.effects:
+        return
+    basis, _ = np.linalg.qr(x)
+    member = np.eye(len(group.levels))[group.codes]
+    if abs(member - basis @ (basis.T @ member)).max() < 1e-8:
+        notes.append(f"the predictors tell all groups of {group.name} apart: its sd rests on the prior alone")
 
 
 def _provenance(data: pd.DataFrame) -> str:
@@ -525,7 +763,7 @@ def _resolve_priors(design: Design) -> ResolvedPriors:
         scales = []
         for effect, column in zip(group.effects, group.z.T, strict=True):
             prior = pick((f"tau_{group.name}[{effect}]", f"tau_{group.name}"), given.tau)
-            unit = y_sd if np.ptp(column) == 0 else y_sd / float(column.std())
+            unit = y_sd if effect == "intercept" else y_sd / float(np.sqrt(np.cov(column, ddof=0, aweights=design.counting)))
             scales.append(prior.resolved(unit))
         tau[group.name] = tuple(scales)  # type: ignore[arg-type]
         if group.pairs:
@@ -533,7 +771,9 @@ def _resolve_priors(design: Design) -> ResolvedPriors:
     unknown = [key for key in specific if key not in used]
     if unknown:
         names = [*design.terms[design.has_intercept :], *design.formula_terms[design.has_intercept :]]
-        names += [f"tau_{group.name}" for group in design.groups] + [f"rho_{group.name}" for group in design.groups]
+        for group in design.groups:
+            names += [f"tau_{group.name}", *(f"tau_{group.name}[{effect}]" for effect in group.effects)]
+            names += [f"rho_{group.name}"] if group.pairs else []
         raise SpecificationError(
             f"a prior is given for {unknown[0]!r}, which is no parameter of this model"
             f"{closest(unknown[0], names)}; parameters: {listing(dict.fromkeys(names), 40)}."

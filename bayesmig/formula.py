@@ -10,9 +10,9 @@ import re
 from dataclasses import dataclass
 
 from formulae import model_description
-from formulae.parser import ParseError
+from formulae.parser import Parser, ParseError
 from formulae.resolver import ResolverError
-from formulae.scanner import ScanError
+from formulae.scanner import Scanner, ScanError
 
 from bayesmig.errors import SpecificationError
 
@@ -47,6 +47,22 @@ class Formula:
             names += [*sorted(_names(term.effects)), *term.columns]
         return tuple(dict.fromkeys(names))
 
+    @property
+    def outcome_column(self) -> str | None:
+        """The outcome's column, unless the outcome is computed as in ``log(income)``."""
+        name = self.outcome.strip("`")
+        return name if _names(self.outcome) == {name} else None
+
+    @property
+    def predictors(self) -> frozenset[str]:
+        """Columns that coefficients belong to, common or varying."""
+        return frozenset().union(*(_names(part) for part in (self.common, *(term.effects for term in self.varying))))
+
+    @property
+    def grouping(self) -> tuple[str, ...]:
+        """Grouping columns."""
+        return tuple(dict.fromkeys(column for term in self.varying for column in term.columns))
+
 
 def parse(text: str) -> Formula:
     """Take a formula apart.
@@ -65,6 +81,10 @@ def parse(text: str) -> Formula:
     outcome, right = (side.strip() for side in text.split("~"))
     if not outcome:
         raise SpecificationError(f"formula {text!r} has no outcome before '~'.")
+    if not right or right[-1] in "+-*/:":
+        raise SpecificationError(f"formula {text!r} ends with {(right or '~')[-1]!r}; a term must follow (1 for none).")
+    if text.count("`") % 2:
+        raise SpecificationError(f"formula {text!r}: a backtick is not closed.")
     varying: list[VaryingTerm] = []
     common = right
     for sign, inside in _bracketed(right, text):
@@ -83,7 +103,10 @@ def parse(text: str) -> Formula:
     common = _tidy(common)
     for part in (outcome, common):
         _names(part, text)
-    return Formula(outcome, common, tuple(varying))
+    formula = Formula(outcome, common, tuple(varying))
+    if formula.outcome_column in (*formula.predictors, *formula.grouping):
+        raise SpecificationError(f"formula {text!r} has its outcome {outcome!r} on both sides of '~'; keep it on the left.")
+    return formula
 
 
 def _tidy(common: str) -> str:
@@ -104,8 +127,8 @@ def _bracketed(right: str, text: str) -> list[tuple[str, str]]:
             depth -= 1
             inside = right[start + 1 : position]
             if depth == 0 and "|" in inside:
-                before = right[:start].rstrip()
-                if before and before[-1] not in "+-":
+                before, after = right[:start].rstrip(), right[position + 1 :].lstrip()
+                if before[-1:] not in ("", "+", "-") or after[:1] not in ("", "+", "-"):
                     raise SpecificationError(f"formula {text!r}: join ({inside}) to the other terms with '+'.")
                 found.append(("-" if before.endswith("-") else "+", inside))
         if depth < 0:
@@ -120,11 +143,12 @@ def _varying_terms(inside: str, text: str) -> list[VaryingTerm]:
     if len(parts) != 2 or not all(parts):
         raise SpecificationError(f"formula {text!r}: ({inside}) must read (effects | group), as in (1 + age | city).")
     effects, grouping = parts
-    columns = [part.strip().strip("`") for part in re.split(r"[/:]", grouping)]
-    if not all(re.fullmatch(r"\w[\w .]*", column) for column in columns):
+    quoted = [part.strip() for part in re.split(r"[/:]", grouping)]
+    if not all(re.fullmatch(r"\w[\w .]*|`[^`]+`", column) for column in quoted):
         raise SpecificationError(
             f"formula {text!r}: the group in ({inside}) must be a column, a:b (combinations) or a/b (b nested in a)."
         )
+    columns = [column.strip("`") for column in quoted]
     _names(effects, text)
     correlated = "||" not in inside
     if "/" in grouping:
@@ -134,6 +158,17 @@ def _varying_terms(inside: str, text: str) -> list[VaryingTerm]:
 
 def _names(part: str, text: str = "") -> set[str]:
     try:
-        return {name for name in model_description(part).var_names if name}
-    except (ParseError, ScanError, ResolverError, IndexError, AttributeError) as error:
-        raise SpecificationError(f"formula {text or part!r} cannot be read near {part!r}: {error}") from None
+        parser = Parser(Scanner(part).scan())
+        parser.parse()
+        if not parser.at_end():  # formulae itself would drop the rest without a word
+            raise ParseError(f"nothing can be made of {parser.peek().lexeme!r} there")
+        names = {name for name in model_description(part).var_names if name}
+        for number in names - {name for name in names if isinstance(name, str)}:
+            raise ParseError(f"{number!r} is no term, only 0 and 1 are: without and with intercept")
+        return names
+    except Exception as error:  # noqa: BLE001 - formulae raises bare exceptions of many kinds
+        reason = f" ({error})" if isinstance(error, (ParseError, ScanError, ResolverError)) else ""
+        raise SpecificationError(
+            f"formula {text or part!r} cannot be read near {part!r}{reason}."
+            " Terms are joined by + - * : /; arithmetic goes inside I(...), as in I(age**2)."
+        ) from None

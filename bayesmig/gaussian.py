@@ -16,7 +16,7 @@ products is what guards against cancellation.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -34,8 +34,9 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 MOST_DENSE_COLUMNS = 6_000
-DENSE_BYTES = 128 * 2**20
+OUTER_BYTES = 128 * 2**20
 CHUNK_BYTES = 8 * 2**20
+LARGEST_POINT = 35.0
 
 
 @dataclass(frozen=True)
@@ -243,11 +244,11 @@ class MixedModelEquations:
 
     @cached_property
     def _outer(self) -> Array | None:
-        """``(distinct * q * q, (r + 1)^2)`` sums of outer products, if they fit in memory."""
+        """``(distinct * q * q, (r + 1)^2)`` sums of outer products of ``cross``, if they fit in memory."""
         distinct, inverse, _ = self._distinct
         count, q, _ = distinct.shape
         width = self.stats.gram.shape[0]
-        if count * q * q * width**2 * 8 > DENSE_BYTES:
+        if count * q * q * width**2 * 8 > OUTER_BYTES:
             return None
         outer = np.zeros((count, q, q, width, width))
         cross = self.stats.cross.toarray().reshape(-1, q, width)
@@ -255,6 +256,28 @@ class MixedModelEquations:
             rows = cross[inverse == k]
             outer[k] = np.einsum("jar,jbs->abrs", rows, rows, optimize=True)
         return outer.reshape(count * q * q, width * width)
+
+    @cached_property
+    def _sparse_outer(self) -> tuple[NDArray[np.int64], Any] | None:
+        """The same for crossed factors, whose outer products are mostly zero: which places are not, and their values."""
+        cross = self.stats.cross
+        if (np.diff(cross.indptr).astype(float) ** 2).sum() * 16 > OUTER_BYTES:
+            return None
+        distinct, inverse, _ = self._distinct
+        count, q, _ = distinct.shape
+        width = self.stats.gram.shape[0]
+        places, values, rows = [], [], []
+        for k in range(count):
+            members = np.flatnonzero(inverse == k)
+            for i in range(q):
+                for j in range(q):
+                    product = (cross[members * q + i].T @ cross[members * q + j]).tocoo()
+                    places.append(product.row.astype(np.int64) * width + product.col)
+                    values.append(product.data)
+                    rows.append(np.full(product.nnz, (k * q + i) * q + j))
+        where, columns = np.unique(np.concatenate(places), return_inverse=True)
+        content = (np.concatenate(values), (columns.ravel(), np.concatenate(rows)))
+        return where, sparse.csr_array(content, shape=(len(where), count * q * q))
 
     @property
     def chunk(self) -> int:
@@ -305,6 +328,9 @@ class MixedModelEquations:
         size, width = matrix.shape[:2]
         if self._outer is not None:
             matrix -= (weight.reshape(size, -1) @ self._outer).reshape(size, width, width)
+        elif self._sparse_outer is not None:
+            where, values = self._sparse_outer
+            matrix.reshape(size, -1)[:, where] -= (values @ weight.reshape(size, -1).T).T
         else:
             for b in range(size):
                 blocks = sparse.bsr_array(
@@ -397,6 +423,19 @@ class MixedModelEquations:
             change[0, 1:] = -self.scale.x_mean[1:] * self.scale.y_sd / self.scale.x_sd[1:]
         return change @ inverse.T @ inverse @ change.T
 
+    def evaluate(self, density: Callable[[Array], Array], points: Array) -> Array:
+        """A log density at ``(B, d)`` points of :class:`VarianceParameters`, -inf where it cannot be computed."""
+        values = np.full(len(points), -np.inf)
+        inside = np.flatnonzero((abs(points) < LARGEST_POINT).all(axis=1))
+        for piece in self.chunks(len(inside)):
+            places = inside[piece]
+            try:
+                values[places] = density(points[places])
+            except np.linalg.LinAlgError:  # one bad matrix fails the batch; find it
+                for place in places if len(places) > 1 else ():
+                    values[place] = self.evaluate(density, points[place][None])[0]
+        return values
+
     def chunks(self, size: int) -> Iterator[slice]:
         """Slices that cut a batch into pieces that fit the cache."""
         for start in range(0, size, self.chunk):
@@ -449,3 +488,74 @@ def _back_substitute(factor: Array, right: Array) -> Array:
         solved[:, k] /= factor[:, k, k]
         solved[:, :k] -= factor[:, k, :k] * solved[:, k, None]
     return solved
+
+
+@dataclass(frozen=True)
+class VarianceParameters:
+    """The variance parameters of a design on an unbounded scale, in working units.
+
+    A point holds ``log sigma``, then per grouping factor the logs of the sds and the inverse hyperbolic
+    tangents of the canonical partial correlations (Lewandowski, Kurowicka & Joe 2009, section 2.4).
+    """
+
+    groups: tuple[GroupTerm, ...]
+
+    @property
+    def dimension(self) -> int:
+        """Number of variance parameters."""
+        return 1 + sum(len(group.effects) + len(group.pairs) for group in self.groups)
+
+    @property
+    def start(self) -> Array:
+        """Residual sd 0.8 and group sds 0.3 of the outcome's sd, no correlations."""
+        values = [math.log(0.8)]
+        for group in self.groups:
+            values += [math.log(0.3)] * len(group.effects) + [0.0] * len(group.pairs)
+        return np.array(values)
+
+    @cached_property
+    def places(self) -> tuple[tuple[slice, slice], ...]:
+        """Where each factor's sds and partial correlations stand in a point."""
+        found, place = [], 1
+        for group in self.groups:
+            middle, stop = place + len(group.effects), place + len(group.effects) + len(group.pairs)
+            found.append((slice(place, middle), slice(middle, stop)))
+            place = stop
+        return tuple(found)
+
+    def parts(self, points: Array) -> tuple[Array, list[Array], list[Array]]:
+        """Sigma ``(B,)``, and per factor the sds ``(B, q)`` and partial correlations ``(B, pairs)``."""
+        sds = [np.exp(points[:, where]) for where, _ in self.places]
+        partials = [np.tanh(points[:, where]) for _, where in self.places]
+        return np.exp(points[:, 0]), sds, partials
+
+    def factors(self, points: Array) -> tuple[Array, tuple[Array, ...]]:
+        """Sigma and the Cholesky factors, as :meth:`MixedModelEquations.at` takes them."""
+        sigma, sds, partials = self.parts(points)
+        roots = [_correlation_root(group, partial) for group, partial in zip(self.groups, partials, strict=True)]
+        return sigma, tuple(sd[:, :, None] * root for sd, root in zip(sds, roots, strict=True))
+
+    def correlations(self, points: Array) -> list[Array]:
+        """Per factor the correlations ``(B, pairs)`` of its effects."""
+        _, _, partials = self.parts(points)
+        found = []
+        for group, partial in zip(self.groups, partials, strict=True):
+            root = _correlation_root(group, partial)
+            matrix = root @ root.transpose(0, 2, 1)
+            found.append(np.array([matrix[:, i, j] for i, j in group.pairs]).reshape(-1, len(points)).T)
+        return found
+
+
+def _correlation_root(group: GroupTerm, partial: Array) -> Array:
+    """Cholesky factor ``(B, q, q)`` of the correlation matrix with these canonical partial correlations."""
+    place = {pair: k for k, pair in enumerate(group.pairs)}
+    root = np.zeros((len(partial), len(group.effects), len(group.effects)))
+    for block in group.blocks:
+        for row, i in enumerate(block):
+            left = np.ones(len(partial))
+            for j in block[:row]:
+                correlation = partial[:, place[j, i]]
+                root[:, i, j] = correlation * np.sqrt(left)
+                left = left * (1 - correlation**2)
+            root[:, i, i] = np.sqrt(left)
+    return root

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import numbers
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -44,12 +45,14 @@ class Prior:
     scale_fields: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
-        for name in self.positive_fields:
-            value = getattr(self, name)
-            if not (isinstance(value, (int, float)) and 0 < value < math.inf):
-                raise SpecificationError(
-                    f"{type(self).__name__}({name}={value!r}): {name} must be a positive, finite number."
-                )
+        for name in dict.fromkeys((*self.positive_fields, *self.scale_fields)):
+            value, positive = getattr(self, name), name in self.positive_fields
+            if not (isinstance(value, numbers.Real) and math.isfinite(value) and (float(value) > 0 or not positive)):
+                wanted = "a positive, finite number" if positive else "a finite number"
+                raise SpecificationError(f"{type(self).__name__}({name}={value!r}): {name} must be {wanted}.")
+            object.__setattr__(self, name, float(value))
+        if self.relative and not self.scale_fields:
+            raise SpecificationError(f"{type(self).__name__} has no scale that could be relative to the data.")
 
     def resolved(self, unit: float, location: float = 0.0) -> Self:
         """The same prior in raw units: scales times ``unit``, mean moved by ``location``."""
@@ -248,6 +251,8 @@ class PriorSet:
         for role in ("intercept", "slopes", "sigma", "tau", "rho"):
             _check_role(role, getattr(self, role))
         for key, prior in self.specific.items():
+            if key in _ROLES:
+                raise SpecificationError(f"prior for {key!r}: give it as PriorSet({key}=...), not as a specific one.")
             role = "tau" if key.startswith("tau_") else "rho" if key.startswith("rho_") else "slopes"
             _check_role(role, prior, key)
 

@@ -21,6 +21,8 @@ from bayesmig.priors import WEAK, Prior, PriorSet
 FAMILIES = ("gaussian",)
 WeightKind = Literal["survey", "frequency", "precision"]
 WEIGHT_KINDS = ("survey", "frequency", "precision")
+ESTIMATORS = ("ml", "reml", "ols")
+FULL_WIDTH = frozenset("～＋－＊：｜（）")
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,8 @@ class Variable:
     Raises
     ------
     SpecificationError
-        If the reference is no level, or levels repeat.
+        If levels are no mapping, are fewer than two or repeat, the reference is no level, or the
+        smallest value exceeds the largest.
 
     Examples
     --------
@@ -67,6 +70,18 @@ class Variable:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "label", self.label or self.name.replace("_", " "))
+        if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
+            raise SpecificationError(f"variable {self.name!r}: minimum {self.minimum} exceeds maximum {self.maximum}.")
+        if not isinstance(self.levels, Mapping):
+            raise SpecificationError(
+                f"variable {self.name!r}: levels must map codes to labels, as in {{'1': 'yes', '2': 'no'}};"
+                f" got {self.levels!r}."
+            )
+        levels = {str(code): str(label) for code, label in self.levels.items()}
+        if len(levels) < len(self.levels):
+            raise SpecificationError(f"variable {self.name!r} has a level twice: {listing(map(repr, self.levels))}.")
+        object.__setattr__(self, "levels", levels)
+        object.__setattr__(self, "reference", str(self.reference))
         if not self.levels:
             if self.reference:
                 raise SpecificationError(f"variable {self.name!r} has a reference but no levels.")
@@ -168,8 +183,10 @@ class ModelSpec:
 
     def __post_init__(self) -> None:
         if not isinstance(self.formula, str) or self.formula.count("~") != 1:
+            wide = FULL_WIDTH & set(str(self.formula))
             raise SpecificationError(
                 f"formula {self.formula!r}: write 'outcome ~ predictors + (1 | group)' with exactly one '~'."
+                + (f" It has full-width signs ({listing(sorted(wide))}); type them half-width." if wide else "")
             )
         if self.family not in FAMILIES:
             raise SpecificationError(
@@ -177,6 +194,20 @@ class ModelSpec:
             )
         if not isinstance(self.priors, PriorSet):
             raise SpecificationError(f"priors must be a PriorSet, got {self.priors!r}; see bayesmig.priors.preset.")
+        if self.estimator not in ESTIMATORS:
+            raise SpecificationError(
+                f"estimator {self.estimator!r}{closest(self.estimator, ESTIMATORS)}; available: {listing(ESTIMATORS)}."
+            )
+        if not isinstance(self.weights, Weights | None):
+            raise SpecificationError(f"weights must be Weights(column, kind), got {self.weights!r}.")
+        if not isinstance(self.standardise, Mapping):
+            raise SpecificationError(
+                f"standardise must map predictors to 'person' or a group, as in {{'age': 'person'}};"
+                f" got {self.standardise!r}."
+            )
+        if not isinstance(self.variables, (tuple, list)) or not all(isinstance(v, Variable) for v in self.variables):
+            raise SpecificationError(f"variables must be a tuple of Variable, got {self.variables!r}.")
+        object.__setattr__(self, "variables", tuple(self.variables))
         names = [variable.name for variable in self.variables]
         repeated = sorted({name for name in names if names.count(name) > 1})
         if repeated:

@@ -15,22 +15,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
-from scipy import optimize, special
+from scipy import special
 
 from bayesmig import schema
 from bayesmig.design import Design
 from bayesmig.errors import InferenceFailure, SpecificationError
-from bayesmig.gaussian import Conditional, MixedModelEquations
-from bayesmig.priors import Flat
+from bayesmig.gaussian import Conditional, MixedModelEquations, VarianceParameters
+from bayesmig.numerics import derivatives, maximise
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[np.float64]
 
-DF = 8.0
-COMPONENTS = 4
+DF = 15.0
+COMPONENTS = 5
 EXPENSIVE_COLUMNS = 300
+EXPENSIVE_DRAWS = 600
 
 
 @dataclass(frozen=True)
@@ -60,12 +61,12 @@ class Exact:
     Examples
     --------
     >>> Exact(draws=1000)
-    Exact(draws=1000, chains=4, efficiency=0.9, rounds=8)
+    Exact(draws=1000, chains=4, efficiency=0.88, rounds=8)
     """
 
     draws: int = 4000
     chains: int = 4
-    efficiency: float = 0.9
+    efficiency: float = 0.88
     rounds: int = 8
 
     def __post_init__(self) -> None:
@@ -83,7 +84,7 @@ class Exact:
     def sample(self, design: Design, rng: np.random.Generator) -> tuple[dict[str, xr.Dataset], dict[str, object]]:
         """Draw from the posterior of a design."""
         target = VarianceDensity(MixedModelEquations.of(design))
-        size = self.draws if target.width <= EXPENSIVE_COLUMNS else max(200, self.draws // 5)
+        size = self.draws if int(target.equations.stats.gram.shape[0]) <= EXPENSIVE_COLUMNS else min(self.draws, EXPENSIVE_DRAWS)
         points, log_ratio, khat, ess = _explore(target, size, self.efficiency, self.rounds, rng)
         chosen = _resample(log_ratio, self.draws, rng)
         draws = _complete(target, points, chosen, rng)
@@ -101,57 +102,20 @@ class Exact:
 
 @dataclass(frozen=True)
 class VarianceDensity:
-    """Posterior density of the variance parameters on an unbounded scale.
-
-    The vector holds ``log sigma``, then per grouping factor the logs of the sds and the inverse
-    hyperbolic tangents of the canonical partial correlations (Lewandowski, Kurowicka & Joe 2009, section 2.4),
-    all in working units.
-    """
+    """Posterior density of the variance parameters, on the unbounded scale of :class:`VarianceParameters`."""
 
     equations: MixedModelEquations
 
     @property
-    def dimension(self) -> int:
-        """Number of variance parameters."""
-        return 1 + sum(len(group.effects) + len(group.pairs) for group in self.equations.design.groups)
-
-    @property
-    def width(self) -> int:
-        """Side of the dense factor that each evaluation needs."""
-        return int(self.equations.stats.gram.shape[0])
-
-    def start(self) -> Array:
-        """A point to begin from: residual sd 0.8, group sds 0.3 of the outcome's sd, no correlations."""
-        values = [math.log(0.8)]
-        for group in self.equations.design.groups:
-            values += [math.log(0.3)] * len(group.effects) + [0.0] * len(group.pairs)
-        return np.array(values)
-
-    def parts(self, points: Array) -> tuple[Array, list[Array], list[Array]]:
-        """Working sigma ``(B,)``, and per factor the working sds ``(B, q)`` and partial correlations ``(B, pairs)``."""
-        sds, partials = [], []
-        place = 1
-        for group in self.equations.design.groups:
-            q, pairs = len(group.effects), len(group.pairs)
-            sds.append(np.exp(points[:, place : place + q]))
-            partials.append(np.tanh(points[:, place + q : place + q + pairs]))
-            place += q + pairs
-        return np.exp(points[:, 0]), sds, partials
-
-    def conditional(self, points: Array) -> Conditional:
-        """The mixed model equations at these points."""
-        sigma, sds, partials = self.parts(points)
-        roots = [
-            _correlation_root(len(group.effects), group.blocks, partial)
-            for group, partial in zip(self.equations.design.groups, partials, strict=True)
-        ]
-        return self.equations.at(sigma, tuple(sd[:, :, None] * root for sd, root in zip(sds, roots, strict=True)))
+    def parameters(self) -> VarianceParameters:
+        """How points on the unbounded scale translate into sds and correlations."""
+        return VarianceParameters(self.equations.design.groups)
 
     def log_prior(self, points: Array) -> Array:
         """Log prior density of the points, Jacobians of the transformations included."""
         design, scale = self.equations.design, self.equations.scale
         priors = design.priors
-        sigma, sds, partials = self.parts(points)
+        sigma, sds, partials = self.parameters.parts(points)
         total = priors.sigma.log_density(sigma * scale.y_sd) + points[:, 0]
         for k, group in enumerate(design.groups):
             raw = sds[k] * scale.y_sd / scale.z_sd[k]
@@ -162,45 +126,13 @@ class VarianceDensity:
                 total = total + (np.log1p(-(partials[k] ** 2) + 1e-300) * shape).sum(axis=1)
         return total
 
+    def conditional(self, points: Array) -> Conditional:
+        """The mixed model equations at these points."""
+        return self.equations.at(*self.parameters.factors(points))
+
     def __call__(self, points: Array) -> Array:
         """Log posterior density, up to a constant, of ``(B, d)`` points."""
-        density = np.full(len(points), -np.inf)
-        inside = np.flatnonzero((abs(points) < 25).all(axis=1))
-        for piece in self.equations.chunks(len(inside)):
-            part = points[inside[piece]]
-            try:
-                density[inside[piece]] = self.conditional(part).log_density + self.log_prior(part)
-            except np.linalg.LinAlgError:
-                density[inside[piece]] = [self._one(point[None]) for point in part]
-        return density
-
-    def _one(self, point: Array) -> float:
-        try:
-            return float((self.conditional(point).log_density + self.log_prior(point))[0])
-        except np.linalg.LinAlgError:
-            return -math.inf
-
-
-def _correlation_root(q: int, blocks: tuple[tuple[int, ...], ...], partial: Array) -> Array:
-    """Cholesky factor ``(B, q, q)`` of the correlation matrix with these canonical partial correlations."""
-    root = np.zeros((len(partial), q, q))
-    place = 0
-    for block in blocks:
-        for row, i in enumerate(block):
-            left = np.ones(len(partial))
-            for j in block[:row]:
-                # pairs are listed row by row within a block, as in GroupTerm.pairs: (first, second) with first < second
-                column = place + _pair_index(block, j, i)
-                root[:, i, j] = partial[:, column] * np.sqrt(left)
-                left = left * (1 - partial[:, column] ** 2)
-            root[:, i, i] = np.sqrt(left)
-        place += len(block) * (len(block) - 1) // 2
-    return root
-
-
-def _pair_index(block: tuple[int, ...], first: int, second: int) -> int:
-    i, j, size = block.index(first), block.index(second), len(block)
-    return i * size - i * (i + 1) // 2 + (j - i - 1)
+        return self.equations.evaluate(lambda part: self.conditional(part).log_density + self.log_prior(part), points)
 
 
 def _partial_exponents(blocks: tuple[tuple[int, ...], ...], eta: float) -> Array:
@@ -247,17 +179,19 @@ def _explore(
     """Points, smoothed log importance ratios, Pareto k and effective size under a proposal that fits."""
     threshold = min(0.7, 1 - 1 / math.log10(size))
     proposal = _laplace(target)
-    pilot = min(size, max(200, 50 * target.dimension))
+    pilot = min(size, max(200, 50 * target.parameters.dimension))
+    reached = khat = ess = 0.0
     for attempt in range(rounds + 1):
         points, ratio = _propose(target, proposal, pilot, rng)
-        if _effective(ratio) > efficiency * pilot or attempt == rounds:
+        share = _effective(ratio) / pilot
+        settled = share > efficiency or (share > 0.7 and share < reached + 0.02) or attempt == rounds
+        if settled:
             more, more_ratio = _propose(target, proposal, size - pilot, rng)
-            points, ratio = np.concatenate([points, more]), np.concatenate([ratio, more_ratio])
-            smoothed, khat = _pareto_smooth(ratio)
+            smoothed, khat = _pareto_smooth(np.concatenate([ratio, more_ratio]))
             ess = _effective(smoothed)
-            enough = 0.95 * efficiency * size if attempt < rounds else 400
-            if khat < threshold and ess > enough:
-                return points, smoothed, khat, ess
+            if khat < threshold and ess > max(0.4 * size, min(400, 0.8 * size)):
+                return np.concatenate([points, more]), smoothed, khat, ess
+        reached = share
         proposal = _refit(points, ratio, rng)
         pilot = min(size, 2 * pilot)
     raise InferenceFailure(
@@ -289,27 +223,8 @@ def _pareto_smooth(log_ratio: Array) -> tuple[Array, float]:
 
 def _laplace(target: VarianceDensity) -> _Mixture:
     """One component at the posterior mode, shaped by the curvature there."""
-    d = target.dimension
-    step = 1e-4
-
-    def value_and_gradient(point: Array) -> tuple[float, Array]:
-        around = point + step * np.concatenate([np.zeros((1, d)), np.eye(d), -np.eye(d)])
-        values = target(around)
-        return -values[0], -(values[1 : d + 1] - values[d + 1 :]) / (2 * step)
-
-    found = optimize.minimize(value_and_gradient, target.start(), jac=True, method="BFGS", options={"gtol": 1e-3})
-    if not np.isfinite(found.fun):
-        raise InferenceFailure("the posterior density is not finite anywhere near its mode; check the priors' scales.")
-    root = _root(-_hessian(target, found.x, 1e-2))
-    return _Mixture(np.array([1.0]), found.x[None], root[None])
-
-
-def _hessian(target: VarianceDensity, point: Array, step: float) -> Array:
-    d = len(point)
-    signs = [(a, b) for a in (1, -1) for b in (1, -1)]
-    corners = [point + step * (a * np.eye(d)[i] + b * np.eye(d)[j]) for i in range(d) for j in range(d) for a, b in signs]
-    values = target(np.array(corners)).reshape(d, d, 4)
-    return (values[..., 0] - values[..., 1] - values[..., 2] + values[..., 3]) / (4 * step**2)
+    mode, _ = maximise(target, target.parameters.start)
+    return _Mixture(np.array([1.0]), mode[None], _root(-derivatives(target, mode)[1])[None])
 
 
 def _root(precision: Array) -> Array:
@@ -369,14 +284,13 @@ def _complete(
             part = points[places[piece]]
             conditional = target.conditional(part)
             beta, effects = equations.draw(conditional, int(count), rng)
-            sigma, sds, _ = target.parts(part)
+            sigma, sds, _ = target.parameters.parts(part)
+            correlations = target.parameters.correlations(part)
             values = {"beta": beta, "sigma": sigma * scale.y_sd, "lp": conditional.log_density + target.log_prior(part)}
             for k, group in enumerate(design.groups):
                 values[f"tau_{group.name}"] = sds[k] * scale.y_sd / scale.z_sd[k]
                 if group.pairs:
-                    root = conditional.scales[k] / sds[k][:, :, None]
-                    correlation = root @ root.transpose(0, 2, 1)
-                    values[f"rho_{group.name}"] = np.stack([correlation[:, i, j] for i, j in group.pairs], axis=1)
+                    values[f"rho_{group.name}"] = correlations[k]
             values = {name: value if name == "beta" else np.repeat(value, count, axis=0) for name, value in values.items()}
             values |= {f"u_{group.name}": effect for group, effect in zip(design.groups, effects, strict=True)}
             pieces.append(values)

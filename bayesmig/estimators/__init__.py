@@ -1,0 +1,1 @@
+"""Estimators: the frequentist counterparts, which give a point and its error."""

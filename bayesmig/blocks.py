@@ -1,0 +1,112 @@
+"""Pieces of a specification that more than one study uses.
+
+Formula pieces are text, codebook pieces are :class:`~bayesmig.spec.Variable`; a study's file puts them together::
+
+    formula("trust", "age", "hukou", interactions("hukou", ["age"]), varying_intercept("neighbourhood"))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from bayesmig.spec import Variable
+
+HUKOU_LEVELS = {
+    "urban_local": "Urban local",
+    "rural_local": "Rural local",
+    "urban_migrant": "Urban migrant",
+    "rural_migrant": "Rural migrant",
+}
+
+
+def formula(outcome: str, *terms: str) -> str:
+    """A formula from its pieces.
+
+    Examples
+    --------
+    >>> formula("trust", "age", varying_intercept("neighbourhood"))
+    'trust ~ age + (1 | neighbourhood)'
+    """
+    return f"{outcome} ~ {' + '.join(terms) or '1'}"
+
+
+def interactions(variable: str, moderators: Iterable[str]) -> str:
+    """The products of one variable with each of several others; their own terms are not included.
+
+    What it means: the effect of each moderator may differ between the levels of the variable.
+
+    Examples
+    --------
+    >>> interactions("hukou", ["age", "income"])
+    'hukou:age + hukou:income'
+    """
+    return " + ".join(f"{variable}:{moderator}" for moderator in moderators)
+
+
+def varying_intercept(*groups: str) -> str:
+    """An intercept of its own for every group of each grouping variable.
+
+    What it means: people of one neighbourhood share circumstances that no predictor records. Nested groups
+    are written ``"province/city"``.
+
+    Examples
+    --------
+    >>> varying_intercept("province", "city")
+    '(1 | province) + (1 | city)'
+    """
+    return " + ".join(f"(1 | {group})" for group in groups)
+
+
+def varying_slope(variable: str, group: str) -> str:
+    """An intercept and an effect of ``variable`` of its own for every group, correlated with each other.
+
+    Examples
+    --------
+    >>> varying_slope("hukou", "neighbourhood")
+    '(1 + hukou | neighbourhood)'
+    """
+    return f"(1 + {variable} | {group})"
+
+
+def hukou(reference: str = "urban_local") -> Variable:
+    """Registration status by place (local or migrant) and kind (urban or rural).
+
+    Examples
+    --------
+    >>> hukou().coding_order
+    ('urban_local', 'rural_local', 'urban_migrant', 'rural_migrant')
+    """
+    return Variable("hukou", "Hukou", HUKOU_LEVELS, reference)
+
+
+def gender(reference: str = "male") -> Variable:
+    """Sex of the respondent; papers differ in the level they compare with.
+
+    Examples
+    --------
+    >>> gender("female").coding_order
+    ('female', 'male')
+    """
+    return Variable("gender", "Gender", {"male": "Male", "female": "Female"}, reference)
+
+
+def age(youngest: float = 16) -> Variable:
+    """Age in completed years.
+
+    Examples
+    --------
+    >>> age().unit
+    'years'
+    """
+    return Variable("age", "Age", unit="years", minimum=youngest, maximum=110)
+
+
+def household_size() -> Variable:
+    """Number of household members, the respondent included.
+
+    Examples
+    --------
+    >>> household_size().minimum
+    1
+    """
+    return Variable("household_size", "Household size", unit="persons", minimum=1)

@@ -1,0 +1,81 @@
+"""What estimators share: Wald intervals, p values and errors that allow for clusters."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import stats
+
+from bayesmig.design import Design
+from bayesmig.errors import EngineRefusal, closest, listing
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+
+LEVEL = 0.95
+ERRORS = ("classical", "robust", "cluster")
+
+
+def wald(estimate: Array, error: Array, df: float = np.inf) -> dict[str, Array]:
+    """Companions of a point: standard error and the bounds of its 95 % interval."""
+    reach = stats.t.ppf(0.5 + LEVEL / 2, df) * error
+    return {"_se": error, "_lower": estimate - reach, "_upper": estimate + reach}
+
+
+def chosen_errors(design: Design, errors: str | None) -> str:
+    """The kind of standard error: robust by default under survey weights, classical otherwise.
+
+    Raises
+    ------
+    EngineRefusal
+        If the kind is unknown, or clusters are asked for and the formula has no group.
+    """
+    kind = errors or ("robust" if design.weight_kind == "survey" else "classical")
+    if kind not in ERRORS:
+        raise EngineRefusal(f"errors={kind!r}{closest(kind, ERRORS)}; allowed are {listing(ERRORS)}.")
+    if kind == "cluster" and not design.groups:
+        raise EngineRefusal("errors='cluster' needs a grouping factor; write it in the formula as (1 | group).")
+    return kind
+
+
+def clusters(design: Design) -> NDArray[np.int64]:
+    """Codes of the grouping factor with the fewest groups: clusters must be independent of each other.
+
+    Raises
+    ------
+    EngineRefusal
+        If another factor is not nested in it.
+    """
+    outer = min(design.groups, key=lambda group: len(group.levels))
+    for group in design.groups:
+        pairs = np.unique(np.column_stack([group.codes, outer.codes]), axis=0)
+        if len(pairs) > len(group.levels):
+            raise EngineRefusal(
+                f"{group.name} and {outer.name} are crossed, so no grouping factor gives independent clusters;"
+                " use errors='classical'."
+            )
+    return outer.codes
+
+
+def sandwich(bread: Array, scores: Array) -> Array:
+    """``bread (sum of outer products of scores) bread'``, with the factor G / (G - 1) of Stata's robust errors.
+
+    Parameters
+    ----------
+    bread : (p, p) array
+        Inverse information.
+    scores : (G, p) array
+        Score of each independent unit.
+    """
+    count = len(scores)
+    return count / (count - 1) * bread @ (scores.T @ scores) @ bread
+
+
+def summed(scores: Array, codes: NDArray[np.int64]) -> Array:
+    """Scores of rows added up within clusters."""
+    total = np.zeros((codes.max() + 1, scores.shape[1]))
+    np.add.at(total, codes, scores)
+    return total

@@ -1,0 +1,168 @@
+"""Maximum likelihood and REML for Gaussian mixed models.
+
+The mixed model equations of :mod:`bayesmig.gaussian` with flat priors give the profile likelihood (ML) and
+the restricted likelihood (REML) of the variance parameters; Newton's method finds their maximum. Results
+agree with lme4's to the digits that its optimiser reaches; that is why no other package is used here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+import xarray as xr
+from scipy import stats
+
+from bayesmig import schema
+from bayesmig.design import Design
+from bayesmig.errors import EngineRefusal
+from bayesmig.estimators.base import chosen_errors, clusters, sandwich, summed, wald
+from bayesmig.gaussian import MixedModelEquations, VarianceParameters
+from bayesmig.numerics import derivatives, maximise
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+
+ZERO = -30.0
+NEARLY_ZERO = -6.0
+NEARLY_ONE = 0.9999
+STARTS = (0.0, 1.0, -1.5)
+
+
+def mixed(design: Design, method: str, errors: str | None) -> tuple[xr.Dataset, dict[str, object]]:
+    """Fit by ``method`` "ml" or "reml"; the dataset of the group ``estimate``, and facts for the attributes."""
+    if not design.groups:
+        raise EngineRefusal(f"method {method!r} needs varying effects in the formula; use method='ols' without.")
+    kind = chosen_errors(design, errors)
+    equations = MixedModelEquations.of(design, flat=True)
+    parameters = VarianceParameters(design.groups)
+
+    def likelihood(points: Array) -> Array:
+        def density(part: Array) -> Array:
+            at = equations.at(*parameters.factors(part))
+            return at.profile if method == "ml" else at.log_density
+
+        return equations.evaluate(density, points)
+
+    starts = [parameters.start + shift * (np.arange(parameters.dimension) > 0) for shift in STARTS]
+    point, value = max((maximise(likelihood, start) for start in starts), key=lambda found: found[1])
+    point, value = _to_boundary(likelihood, parameters, point, value)
+    conditional = equations.at(*parameters.factors(point[None]))
+    beta, effects = equations.best(conditional)
+    covariance = equations.covariance(conditional)
+    if kind != "classical":
+        fitted = design.x @ beta[0]
+        for group, effect in zip(design.groups, effects, strict=True):
+            fitted += (group.z * effect[0][group.codes]).sum(axis=1)
+        weights = 1.0 if design.weights is None else design.weights
+        sigma = conditional.sigma[0] * equations.scale.y_sd
+        rows = design.x * ((design.y - fitted) * weights / sigma**2)[:, None]
+        covariance = sandwich(covariance, summed(rows, clusters(design)))
+    values = {"beta": beta[0]} | {f"beta{k}": v for k, v in wald(beta[0], np.sqrt(np.diag(covariance))).items()}
+    values |= {f"u_{group.name}": effect[0] for group, effect in zip(design.groups, effects, strict=True)}
+    variance_values, singular = _variance_estimates(equations, parameters, likelihood, point)
+    p = design.x.shape[1]
+    log_likelihood = value + equations.log_likelihood_constant
+    if method == "reml":
+        log_likelihood += p * (0.5 * math.log(2 * math.pi) + math.log(equations.scale.y_sd))
+        log_likelihood -= float(np.log(equations.scale.x_sd).sum())
+    count = p + parameters.dimension
+    facts: dict[str, object] = {
+        "estimator": method,
+        "errors": kind if kind == "classical" else "cluster",
+        "log_likelihood": log_likelihood,
+        "n_parameters": count,
+        "aic": 2 * count - 2 * log_likelihood,
+        "bic": math.log(design.n_effective) * count - 2 * log_likelihood,
+        "singular": "yes" if singular else "no",
+    }
+    if method == "ml":
+        facts["likelihood_ratio_test"] = _against_no_groups(design, log_likelihood, parameters.dimension - 1)
+    return schema.estimate(design, values | variance_values), facts
+
+
+def _to_boundary(likelihood, parameters: VarianceParameters, point: Array, value: float) -> tuple[Array, float]:  # type: ignore[no-untyped-def]
+    """Set sds that are as good as zero to zero where the likelihood does not mind."""
+    for where, _ in parameters.places:
+        for place in range(where.start, where.stop):
+            if point[place] < NEARLY_ZERO:
+                candidate = point.copy()
+                candidate[place] = ZERO
+                reached = float(likelihood(candidate[None])[0])
+                if reached >= value - 1e-6:
+                    point, value = candidate, max(value, reached)
+    return point, value
+
+
+def _variance_estimates(  # type: ignore[no-untyped-def]
+    equations: MixedModelEquations, parameters: VarianceParameters, likelihood, point: Array
+) -> tuple[dict[str, Array], bool]:
+    """Sds and correlations with Wald intervals on the scale of logs and of Fisher's z; and whether the fit is singular."""
+    scale = equations.scale
+    sigma, sds, partials = parameters.parts(point[None])
+    free = point > NEARLY_ZERO * 2
+    singular = not free.all() or any((abs(partial) > NEARLY_ONE).any() for partial in partials)
+    errors = _point_errors(likelihood, point, free & (abs(point) < 6))
+    values = _on_log_scale("sigma", sigma[0] * scale.y_sd, errors[0])
+    correlations = parameters.correlations(point[None])
+    for k, (group, (at_sds, at_partials)) in enumerate(zip(parameters.groups, parameters.places, strict=True)):
+        sd = np.where(free[at_sds], sds[k][0], 0.0) * scale.y_sd / scale.z_sd[k]
+        values |= _on_log_scale(f"tau_{group.name}", sd, np.where(free[at_sds], errors[at_sds], np.nan))
+        if not group.pairs:
+            continue
+        rho, name = correlations[k][0], f"rho_{group.name}"
+        values[name] = rho
+        if all(len(block) <= 2 for block in group.blocks):  # beyond pairs, partial and plain correlations differ
+            spread = stats.norm.ppf(0.975) * errors[at_partials]
+            values[f"{name}_se"] = errors[at_partials] * (1 - rho**2)
+            values[f"{name}_lower"] = np.tanh(np.arctanh(rho) - spread)
+            values[f"{name}_upper"] = np.tanh(np.arctanh(rho) + spread)
+    return values, singular
+
+
+def _point_errors(likelihood, point: Array, free: NDArray[np.bool_]) -> Array:  # type: ignore[no-untyped-def]
+    """Standard errors on the unbounded scale from the observed information; NaN at a boundary."""
+    errors = np.full(len(point), np.nan)
+
+    def restricted(moved: Array) -> Array:
+        full = np.repeat(point[None], len(moved), axis=0)
+        full[:, free] = moved
+        return np.asarray(likelihood(full))
+
+    _, curvature = derivatives(restricted, point[free])
+    variances = np.diag(np.linalg.pinv(-curvature))
+    errors[free] = np.sqrt(np.where(variances > 0, variances, np.nan))
+    return errors
+
+
+def _on_log_scale(name: str, sd: Array, log_error: Array) -> dict[str, Array]:
+    reach = stats.norm.ppf(0.975) * log_error
+    return {
+        name: sd,
+        f"{name}_se": sd * log_error,
+        f"{name}_lower": sd * np.exp(-reach),
+        f"{name}_upper": sd * np.exp(reach),
+    }
+
+
+def _against_no_groups(design: Design, log_likelihood: float, extra: int) -> dict[str, float | str]:
+    """Likelihood-ratio test against the model without varying effects.
+
+    With one variance the reference is the 50:50 mixture of a point at zero and chi-square with one degree of
+    freedom (Self & Liang 1987); with more parameters chi-square with that many, which is conservative.
+    """
+    alone = dataclasses.replace(design, groups=())
+    equations = MixedModelEquations.of(alone, flat=True)
+    at = equations.at(np.ones(1), ())
+    residual = float(at.factor[0, -1, -1]) ** 2
+    n = design.n_effective
+    without = -0.5 * n * (math.log(residual / n) + 1) + equations.log_likelihood_constant
+    statistic = max(0.0, 2 * (log_likelihood - without))
+    if extra == 1:
+        p = 0.5 * float(stats.chi2.sf(statistic, 1)) if statistic > 0 else 1.0
+        return {"statistic": statistic, "p": p, "reference": "50:50 mixture of chi2(0) and chi2(1)"}
+    return {"statistic": statistic, "p": float(stats.chi2.sf(statistic, extra)), "reference": f"chi2({extra}), conservative"}

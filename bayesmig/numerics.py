@@ -1,0 +1,83 @@
+"""Maxima and curvatures of smooth functions of few variables, evaluated at many points at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bayesmig.errors import InferenceFailure
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+    BatchFunction = Callable[[Array], Array]
+
+STEP = 1e-3
+LONGEST_MOVE = 1.5
+
+
+def maximise(
+    function: BatchFunction, start: Array, bound: float = 12.0, tolerance: float = 1e-9, most: int = 100
+) -> tuple[Array, float]:
+    """A local maximum by Newton's method with curvatures made negative and steps halved until they climb.
+
+    Parameters
+    ----------
+    function : callable
+        Takes ``(B, d)`` points, returns ``(B,)`` values.
+    start : (d,) array
+    bound : float
+        No coordinate goes further from zero.
+    tolerance : float
+        Stop when the climb that Newton's step promises is smaller.
+    most : int
+        Iterations.
+
+    Returns
+    -------
+    point : (d,) array
+    value : float
+
+    Raises
+    ------
+    InferenceFailure
+        If the function is not finite at the start.
+    """
+    point = np.asarray(start, dtype=float)
+    fractions = 0.5 ** np.arange(5.0)
+    value = float(function(point[None])[0])
+    if not np.isfinite(value):
+        raise InferenceFailure("the density is not finite at its start; check the scales of priors and outcome.")
+    for _ in range(most):
+        gradient, curvature = derivatives(function, point)
+        values, vectors = np.linalg.eigh(curvature)
+        move = vectors @ ((vectors.T @ gradient) / np.maximum(abs(values), 1e-3))
+        move *= min(1.0, LONGEST_MOVE / max(abs(move).max(), 1e-300))
+        candidates = np.clip(point + fractions[:, None] * move, -bound, bound)
+        reached = function(candidates[:1])
+        if not reached[0] > value:
+            reached = np.concatenate([reached, function(candidates[1:])])
+        best = int(np.nanargmax(reached))
+        if not reached[best] > value:
+            break
+        climbed, value, point = float(reached[best]) - value, float(reached[best]), candidates[best]
+        if climbed < tolerance:
+            break
+    return point, value
+
+
+def derivatives(function: BatchFunction, point: Array, step: float = STEP) -> tuple[Array, Array]:
+    """``(d,)`` gradient and ``(d, d)`` second derivatives by central differences, in one evaluation."""
+    d = len(point)
+    steps = step * np.eye(d)
+    first, second = np.triu_indices(d, 1)
+    pairs = steps[first] + steps[second]
+    values = function(np.concatenate([point[None], point + steps, point - steps, point + pairs, point - pairs]))
+    centre, up, down = values[0], values[1 : d + 1], values[d + 1 : 2 * d + 1]
+    both = values[2 * d + 1 :].reshape(2, -1).sum(axis=0)
+    matrix = np.diag(up + down - 2 * centre)
+    matrix[first, second] = matrix[second, first] = (both + 2 * centre - (up + down)[first] - (up + down)[second]) / 2
+    return (up - down) / (2 * step), matrix / step**2

@@ -1,0 +1,503 @@
+"""Figures that show one thing each: coefficients side by side, varying effects, an interaction.
+
+Every function draws on the axes it is given, or on a new figure, and returns the axes. Colours are those of
+Okabe & Ito (2008), which colour-blind readers can tell apart; markers and line styles differ as well, so that
+a page printed in grey still reads. Words come from the codebook in the result's own specification.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+import textwrap
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import xarray as xr
+
+from bayesmig import schema
+from bayesmig.errors import BayesmigError, NotFound, closest, listing
+from bayesmig.spec import ModelSpec
+from bayesmig.summaries import coefficients, interaction_lines, varying_effects
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.text import Text
+    from matplotlib.transforms import Transform
+
+INK, GREY, RULE, BAND = "#1a1a1a", "#595959", "#dddddd", "#f6f6f6"
+COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#8a6d00", "#56B4E9")
+MARKERS = ("s", "o", "D", "^", "v", "P", "X")
+LINES = ("-", "--", "-.", ":", (0, (7, 1.5)), (0, (3, 1, 1, 1, 1, 1)), (0, (1, 3)))
+CJK_FONTS = (
+    "Noto Sans CJK SC",
+    "Noto Sans SC",
+    "Source Han Sans SC",
+    "PingFang SC",
+    "Hiragino Sans GB",
+    "Microsoft YaHei",
+    "WenQuanYi Zen Hei",
+    "SimHei",
+    "Noto Serif CJK SC",
+)
+MOST_NAMED_GROUPS = 80
+INDENT = "   "
+
+
+def forest(
+    results: xr.DataTree | Mapping[str, xr.DataTree], terms: Sequence[str] | None = None, ax: Axes | None = None
+) -> Axes:
+    """Coefficients of one or several results, one row a term.
+
+    Parameters
+    ----------
+    results : DataTree or mapping of str to DataTree
+        What the legend calls it, and the result: a posterior, an estimate or a printed table.
+    terms : sequence of str, optional
+        Which terms, in this order; all but the intercept unless given.
+    ax : matplotlib Axes, optional
+
+    Returns
+    -------
+    matplotlib Axes
+
+    Raises
+    ------
+    NotFound
+        If no result has one of the terms.
+
+    Notes
+    -----
+    Posteriors are drawn at their mean with the 95 % equal-tailed interval, estimates with their 95 %
+    confidence interval, printed tables at the printed value with 1.96 printed standard errors to each side;
+    a value printed without a standard error is a point alone.
+
+    What it means: where markers of a row lie on top of each other, the methods agree. Coefficients of
+    predictors that the model standardises are per standard deviation, and the row says so.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> from bayesmig.inference import fit
+    >>> rng = np.random.default_rng(1)
+    >>> data = pd.DataFrame({"age": rng.normal(40, 9, 60), "trust": rng.normal(3, 1, 60)})
+    >>> ax = forest({"posterior": fit("trust ~ age", data, seed=1)})
+    >>> [label.get_text() for label in ax.get_yticklabels()]
+    ['Age']
+    """
+    named = {"posterior": results} if isinstance(results, xr.DataTree) else dict(results)
+    if not named:
+        raise BayesmigError('forest needs at least one result, as in forest({"posterior": tree}).')
+    intervals = {name: _intervals(tree) for name, tree in named.items()}
+    first = next(iter(named.values()))
+    spec = _spec(first)
+    rows = term_rows(spec, _chosen_terms(intervals, terms))
+    ax = ax or _new_axes(6.4, 1.2 + len(rows) * max(0.24, 0.1 * len(named)))
+    for k, row in enumerate(rows):
+        if row.block % 2 == 0:
+            ax.axhspan(k - 0.5, k + 0.5, color=BAND, linewidth=0, zorder=0)
+    ax.axvline(0, color=INK, linewidth=0.8, zorder=1)
+    places = {row.term: k for k, row in enumerate(rows) if row.term}
+    for k, (name, frame) in enumerate(intervals.items()):
+        shift = 0.0 if len(named) == 1 else 0.27 * (2 * k / (len(named) - 1) - 1)
+        _draw_source(ax, frame[frame.index.isin(list(places))], places, shift, _legend_entry(name, named[name]), k)
+    _rule(ax, "x")
+    ax.set_xlabel(_with_scale("Coefficient", spec, _outcome(first)))
+    indent = _name_rows(ax, rows)
+    lift = _legend_above(ax, indent)
+    _title(ax, f"{_label(spec, _outcome(first))}: coefficients", lift=lift, indent=indent)
+    _typeset(ax)
+    return ax
+
+
+def caterpillar(tree: xr.DataTree, group: str, effect: str = "intercept", ax: Axes | None = None) -> Axes:
+    """Varying effects of a grouping factor, sorted, with 95 % intervals.
+
+    Parameters
+    ----------
+    tree : DataTree
+        A posterior.
+    group : str
+        Grouping factor, as in ``(1 | neighbourhood)``.
+    effect : str
+        ``intercept``, or the name of a varying slope.
+    ax : matplotlib Axes, optional
+
+    Returns
+    -------
+    matplotlib Axes
+
+    Notes
+    -----
+    What it means: each row is one group's deviation from a group at the mean, after the predictors. Markers
+    are filled where the interval leaves out zero, hollow where the data do not tell the group from the mean.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> from bayesmig.inference import fit
+    >>> rng = np.random.default_rng(1)
+    >>> area = np.repeat(["a", "b", "c", "d", "e", "f"], 10)
+    >>> data = pd.DataFrame({"area": area, "trust": rng.normal(3, 1, 60) + (area == "f")})
+    >>> ax = caterpillar(fit("trust ~ 1 + (1 | area)", data, seed=1), "area")
+    >>> len(ax.get_yticklabels())
+    6
+    """
+    spec = _spec(tree)
+    effects = varying_effects(tree, group, effect).sort_values("estimate", ascending=False)
+    ax = ax or _new_axes(6.4, 1.3 + min(len(effects), 120) * 0.17)
+    places = np.arange(len(effects))
+    lower, upper, centre = (effects[column].to_numpy(dtype=float) for column in ("lower", "upper", "estimate"))
+    clear = (lower > 0) | (upper < 0)
+    ax.axvline(0, color=INK, linewidth=0.8, zorder=1)
+    ax.hlines(places, lower, upper, color=COLOURS[1], linewidth=1.3, zorder=2)
+    faces = np.where(clear, COLOURS[1], "#ffffff")
+    ax.scatter(centre, places, s=20, marker="o", c=faces, edgecolors=COLOURS[1], linewidths=1.1, zorder=3)
+    _rule(ax, "x")
+    ax.set_ylim(len(effects) - 0.4, -0.6)
+    if len(effects) <= MOST_NAMED_GROUPS:
+        names = [_level(spec, group, str(level)) for level in effects.index]
+        ax.set_yticks(places, names, fontsize=8, color=INK)
+    else:
+        ax.set_yticks([])
+        ax.set_ylabel(f"{len(effects)} groups, sorted")
+    ax.tick_params(axis="y", length=0)
+    ax.set_xlabel(_with_scale("Deviation from the mean", spec, _outcome(tree)))
+    what = "varying intercepts" if effect == "intercept" else f"varying slopes of {spec.label(effect)}"
+    note = "Posterior mean and 95 % interval; filled where the interval excludes zero"
+    _title(ax, f"{_label(spec, group)}: {what}", note)
+    _typeset(ax)
+    return ax
+
+
+def interaction(tree: xr.DataTree, x: str, by: str, ax: Axes | None = None) -> Axes:
+    """Expected outcome along one predictor, a line for each level of another.
+
+    Parameters
+    ----------
+    tree : DataTree
+        A posterior.
+    x : str
+        Numeric predictor; drawn in its original units, whether or not the model standardises it.
+    by : str
+        The moderator.
+    ax : matplotlib Axes, optional
+
+    Returns
+    -------
+    matplotlib Axes
+
+    Notes
+    -----
+    Bands are 95 % intervals of the expected outcome. Other predictors are held at their means and varying
+    effects at zero, so the lines describe a group at the mean.
+
+    What it means: parallel lines say that the predictor works alike for everybody; where the lines fan
+    out, it matters more for some than for others.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> from bayesmig.inference import fit
+    >>> rng = np.random.default_rng(1)
+    >>> data = pd.DataFrame({"poverty": rng.normal(30, 9, 60), "hukou": ["local", "migrant"] * 30})
+    >>> data["trust"] = rng.normal(3, 1, 60)
+    >>> ax = interaction(fit("trust ~ poverty * hukou", data, seed=1), "poverty", "hukou")
+    >>> [text.get_text() for text in ax.texts if text.get_text() in ("local", "migrant")]
+    ['local', 'migrant']
+    """
+    spec = _spec(tree)
+    lines = interaction_lines(tree, x, by)
+    ax = ax or _new_axes(6.4, 4.2)
+    ends: list[tuple[str, float, str]] = []
+    for k, (level, line) in enumerate(lines.groupby(by, sort=False, observed=True)):
+        colour = COLOURS[(k + 1) % len(COLOURS)]
+        ax.fill_between(line[x], line["lower"], line["upper"], color=colour, alpha=0.13, linewidth=0, zorder=1)
+        ax.plot(line[x], line["estimate"], color=colour, linestyle=LINES[k % len(LINES)], linewidth=1.9, zorder=2)
+        ends.append((_level(spec, by, str(level)), float(line["estimate"].iloc[-1]), colour))
+    _rule(ax, "both")
+    ax.margins(x=0)
+    ax.set_xlabel(_with_scale(_label(spec, x), spec, x))
+    ax.set_ylabel(_with_scale(_label(spec, _outcome(tree)), spec, _outcome(tree)))
+    _label_ends(ax, ends, float(lines[x].max()))
+    note = "Expected value and 95 % band; other predictors at their means, varying effects at zero"
+    _title(ax, f"{_label(spec, _outcome(tree))}: {spec.label(x)} × {spec.label(by)}", note)
+    _typeset(ax)
+    return ax
+
+
+@dataclass(frozen=True)
+class TermRow:
+    """A row of a forest plot or a table: a term under its label, or a heading (no term) over levels of a variable.
+
+    Rows of one ``block`` belong together.
+    """
+
+    label: str
+    block: int
+    term: str = ""
+    indented: bool = False
+
+
+def term_rows(spec: ModelSpec, terms: Iterable[str]) -> list[TermRow]:
+    """Terms in words and in their order; several levels of a variable stand under a heading, as in a printed table.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    terms : iterable of str
+
+    Returns
+    -------
+    list of TermRow
+
+    Examples
+    --------
+    >>> from bayesmig.blocks import hukou
+    >>> spec = ModelSpec("trust ~ hukou", variables=(hukou(),))
+    >>> [row.label for row in term_rows(spec, ["hukou[rural_local]", "hukou[rural_migrant]"])]
+    ['Hukou (vs Urban local)', 'Rural local', 'Rural migrant']
+    """
+    rows: list[TermRow] = []
+    blocks = itertools.groupby(terms, key=lambda term: re.sub(r"\[[^\]]*\]", "", term))
+    for k, (columns, members) in enumerate(blocks):
+        block = list(members)
+        if len(block) == 1:
+            rows.append(TermRow(_label(spec, block[0]) + _remark(spec, columns), k, block[0]))
+            continue
+        rows.append(TermRow(_label(spec, columns) + _remark(spec, columns), k))
+        rows += [TermRow(_levels(spec, term), k, term, indented=True) for term in block]
+    return rows
+
+
+def _spec(tree: xr.DataTree) -> ModelSpec:
+    schema.kind(tree)
+    return ModelSpec.from_json(tree.attrs["spec"])
+
+
+def _outcome(tree: xr.DataTree) -> str:
+    return str(tree.attrs.get("outcome") or _spec(tree).formula.split("~")[0].strip())
+
+
+def _intervals(tree: xr.DataTree) -> pd.DataFrame:
+    """Columns ``estimate``, ``lower``, ``upper`` of any kind of result."""
+    frame = coefficients(tree, interval=0.95)
+    bounds = [name for name in frame.columns if str(name).endswith(("_lower", "_upper"))]
+    if len(bounds) == 2:
+        lower, upper = frame[bounds[0]], frame[bounds[1]]
+    else:
+        lower, upper = (frame["estimate"] + sign * 1.96 * frame["std_error"] for sign in (-1, 1))
+    return frame[["estimate"]].assign(lower=lower, upper=upper).astype(float)
+
+
+def _chosen_terms(intervals: Mapping[str, pd.DataFrame], terms: Sequence[str] | None) -> list[str]:
+    known = list(dict.fromkeys(str(term) for frame in intervals.values() for term in frame.index))
+    if terms is None:
+        return [term for term in known if term != "intercept"] or known
+    for term in terms:
+        if term not in known:
+            raise NotFound(f"no result has a term {term!r}{closest(term, known)}; there are {listing(known, 40)}.")
+    return list(terms)
+
+
+def _remark(spec: ModelSpec, columns: str) -> str:
+    """What a coefficient counts: a difference from the reference, or a standard deviation."""
+    entry = spec.variable(columns)
+    reference = f" (vs {entry.levels[entry.reference]})" if entry and entry.is_categorical else ""
+    return reference or (", per SD" if set(columns.split(":")) & set(spec.standardise) else "")
+
+
+def _levels(spec: ModelSpec, term: str) -> str:
+    parts = [part.rstrip("]").split("[", 1) for part in term.split(":") if "[" in part]
+    return " × ".join(_level(spec, column, level) for column, level in parts)
+
+
+def _level(spec: ModelSpec, columns: str, levels: str) -> str:
+    """A level, or the levels of a nested group, in the codebook's words."""
+    words = []
+    for column, level in zip(columns.split(":"), levels.split(":"), strict=False):
+        entry = spec.variable(column)
+        words.append(entry.levels.get(level, level) if entry else level)
+    return ", ".join(words)
+
+
+def _label(spec: ModelSpec, name: str) -> str:
+    label = spec.label(name)
+    return label[:1].upper() + label[1:]
+
+
+def _with_scale(label: str, spec: ModelSpec, name: str) -> str:
+    """A label with a number's unit and range; remarks that follow a semicolon in the codebook are left out."""
+    entry = spec.variable(name)
+    if entry is None:
+        return label
+    known = entry.minimum is not None and entry.maximum is not None
+    bounds = f"{entry.minimum:g} to {entry.maximum:g}" if known and not re.search(r"\d", entry.unit) else ""
+    return _wrap(", ".join(filter(None, [label, entry.unit.partition(";")[0], bounds])), 64)
+
+
+def _legend_entry(name: str, tree: xr.DataTree) -> str:
+    interval = {"posterior": "95 % interval", "estimate": "95 % CI", "published": "±1.96 SE"}[schema.kind(tree)]
+    return f"{name}, {interval}"
+
+
+def _draw_source(ax: Axes, frame: pd.DataFrame, places: Mapping[str, int], shift: float, label: str, k: int) -> None:
+    colour, marker = COLOURS[k % len(COLOURS)], MARKERS[k % len(MARKERS)]
+    y = np.array([places[str(term)] for term in frame.index]) + shift
+    centre, lower, upper = (frame[column].to_numpy() for column in ("estimate", "lower", "upper"))
+    ax.errorbar(
+        centre,
+        y,
+        xerr=np.abs(np.stack([centre - lower, upper - centre])),
+        fmt=marker,
+        color=colour,
+        markerfacecolor="#ffffff" if k % 2 == 0 else colour,
+        markersize=4.2,
+        markeredgewidth=1.1,
+        elinewidth=1.3,
+        label=label,
+        zorder=3,
+    )
+
+
+def _name_rows(ax: Axes, rows: Sequence[TermRow]) -> float:
+    """Row labels, aligned on the left so that headings and levels read like a list; returns their width in points."""
+    labels = [_wrap(row.label, 40, INDENT * row.indented) for row in rows]
+    ax.set_yticks(range(len(rows)), labels, fontsize=8.5, color=INK, ha="left")
+    ax.set_ylim(len(rows) - 0.5, -0.5)
+    for row, tick in zip(rows, ax.get_yticklabels(), strict=True):
+        tick.set_fontweight("normal" if row.term else "bold")
+    _typeset(ax)
+    width = max(tick.get_window_extent().width for tick in ax.get_yticklabels())
+    indent = width * 72 / ax.figure.dpi + 8
+    ax.tick_params(axis="y", length=0, pad=indent)
+    return float(indent)
+
+
+def _legend_above(ax: Axes, indent: float) -> float:
+    """A legend between title and axes that begins where the row labels begin; returns its height in points."""
+    labels = ax.get_legend_handles_labels()[1]
+    columns = len(labels) if sum(len(label) + 6 for label in labels) < 84 else 2
+    ax.legend(
+        loc="lower left",
+        bbox_to_anchor=(0, 1),
+        bbox_transform=ax.transAxes + _left_by(ax, indent),
+        ncols=columns,
+        frameon=False,
+        fontsize=8.5,
+        borderaxespad=0.3,
+        borderpad=0,
+        handletextpad=0.5,
+        columnspacing=1.6,
+    )
+    return 8 + 13 * math.ceil(len(labels) / columns)
+
+
+def _left_by(ax: Axes, points: float) -> Transform:
+    from matplotlib.transforms import ScaledTranslation
+
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    return ScaledTranslation(-points / 72, 0, figure.dpi_scale_trans)
+
+
+def _label_ends(ax: Axes, ends: Sequence[tuple[str, float, str]], right: float) -> None:
+    """Name each line where it ends, moved apart where lines end close together."""
+    low, high = ax.get_ylim()
+    gap = 0.065 * (high - low)
+    order = np.argsort([height for _, height, _ in ends])
+    heights = np.array([ends[k][1] for k in order])
+    placed = heights.copy()
+    for k in range(1, len(placed)):
+        placed[k] = max(placed[k], placed[k - 1] + gap)
+    placed += (heights - placed).mean()
+    at = dict(zip(order, placed, strict=True))
+    for k, (label, height, colour) in enumerate(ends):
+        ax.annotate(
+            label,
+            xy=(right, height),
+            xytext=(1.035, (at[k] - low) / (high - low)),
+            textcoords="axes fraction",
+            color=_darker(colour),
+            fontsize=9,
+            fontweight="bold",
+            va="center",
+            annotation_clip=False,
+            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.8, "shrinkA": 1, "shrinkB": 0},
+        )
+
+
+def _darker(colour: str) -> tuple[float, ...]:
+    """Text needs more contrast than a line does."""
+    from matplotlib.colors import to_rgb
+
+    return tuple(0.7 * channel for channel in to_rgb(colour))
+
+
+def _new_axes(width: float, height: float) -> Axes:
+    import matplotlib.pyplot as plt
+
+    return plt.subplots(figsize=(width, height), layout="constrained")[1]
+
+
+def _rule(ax: Axes, axis: str) -> None:
+    ax.grid(visible=True, axis="x" if axis == "x" else "both", color=RULE, linewidth=0.6)
+    ax.set_axisbelow(True)
+    ax.spines[["top", "right", "left"]].set_visible(False)
+    ax.spines["bottom"].set_color(GREY)
+    ax.tick_params(axis="both", colors=GREY, labelcolor=INK, labelsize=8.5, length=0 if axis == "both" else 3)
+    for name in (ax.xaxis.label, ax.yaxis.label):
+        name.set(fontsize=9, color=INK)
+
+
+def _title(ax: Axes, title: str, note: str = "", lift: float = 0, indent: float = 0) -> None:
+    """A bold title on the left, with a smaller line below it that says how to read the figure."""
+    below = _wrap(note, 92)
+    pad = lift or (8 + 12 * (below.count("\n") + 1) if below else 8)
+    text = ax.set_title(_wrap(title, 62), loc="left", fontsize=11, fontweight="bold", color=INK, pad=pad)
+    text.set_transform(text.get_transform() + _left_by(ax, indent))
+    if below:
+        ax.annotate(below, (0, 1), (0, 6), "axes fraction", "offset points", fontsize=8.5, color=GREY, va="bottom")
+
+
+def _wrap(text: str, width: int, indent: str = "") -> str:
+    """Broken lines; a Chinese character counts twice."""
+    columns = width // 2 if _has_cjk(text) else width
+    return textwrap.fill(text, columns, initial_indent=indent, subsequent_indent=indent)
+
+
+def _typeset(ax: Axes) -> None:
+    """Draw every text as it is written: no mathematics, and Chinese characters as characters."""
+    from matplotlib.text import Text
+
+    texts = [text for text in ax.findobj(Text) if isinstance(text, Text)]
+    for text in texts:
+        text.set_parse_math(False)
+    chinese = [text for text in texts if _has_cjk(text.get_text())]
+    if chinese:
+        _use_cjk_font(chinese)
+
+
+def _use_cjk_font(texts: Iterable[Text]) -> None:
+    from matplotlib import font_manager, rcParams
+
+    installed = {font.name for font in font_manager.fontManager.ttflist}
+    font = next((name for name in CJK_FONTS if name in installed), None)
+    if font is None:
+        warnings.warn(
+            "labels have Chinese characters but no font with them is installed; they are drawn as boxes."
+            f" Install {CJK_FONTS[0]!r} (package fonts-noto-cjk) and delete matplotlib's font cache.",
+            stacklevel=4,
+        )
+        return
+    for text in texts:
+        text.set_fontfamily([*rcParams["font.family"], font])
+
+
+def _has_cjk(text: str) -> bool:
+    return any("\u2e80" <= character <= "\u9fff" or "\uf900" <= character <= "\uffef" for character in text)

@@ -1,0 +1,377 @@
+"""One page about one result: a self-contained HTML file that opens anywhere and asks nothing of the network."""
+
+from __future__ import annotations
+
+import html
+import io
+import os
+import re
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayesmig import plots, schema
+from bayesmig.checks import check
+from bayesmig.comparison import compare
+from bayesmig.design import prior_table
+from bayesmig.errors import BayesmigError
+from bayesmig.plots import TermRow
+from bayesmig.replication import Replication
+from bayesmig.reporting.words import cell, heading, is_component, provenance, quantity, table_rows
+from bayesmig.spec import ModelSpec
+from bayesmig.summaries import variance_components
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+TEMPLATE = "page.html.j2"
+ROLES = {
+    "intercept": "Outcome at the predictors' means",
+    "slopes": "Coefficients",
+    "tau": "SDs of varying effects",
+    "rho": "Correlations of varying effects",
+    "sigma": "Residual SD",
+}
+
+
+def report(
+    result: xr.DataTree | Replication,
+    path: str | Path,
+    *,
+    against: Mapping[str, xr.DataTree] | None = None,
+    title: str | None = None,
+) -> Path:
+    """Write a result as one HTML page.
+
+    Parameters
+    ----------
+    result : DataTree or Replication
+        A posterior from ``fit``, or everything that ``replicate`` returned.
+    path : str or Path
+        The file to write; its folder must exist. A file that is there is replaced, in one step.
+    against : mapping of str to DataTree, optional
+        Other results of the same model to stand beside the posterior, by what to call them.
+    title : str, optional
+        The page's heading; the study's or model's title unless given.
+
+    Returns
+    -------
+    Path
+        The file written.
+
+    Raises
+    ------
+    BayesmigError
+        If the folder does not exist, the path is a folder, or the result holds no posterior.
+
+    Notes
+    -----
+    The page loads nothing: figures are inline, and a content security policy forbids requests and scripts. It
+    reads on a telephone, on paper, and in dark mode. If the data are reconstructed the page begins by saying so.
+
+    Examples
+    --------
+    >>> import tempfile, numpy as np, pandas as pd
+    >>> from bayesmig.inference import fit
+    >>> rng = np.random.default_rng(1)
+    >>> data = pd.DataFrame({"age": rng.normal(40, 9, 60), "trust": rng.normal(3, 1, 60)})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     page = report(fit("trust ~ age", data, seed=1), f"{folder}/trust.html")
+    ...     print(page.name)
+    trust.html
+    """
+    target = writable(path)
+    subject = _subject(result, against or {}, title)
+    _write(target, _environment().get_template(TEMPLATE).render(_content(subject, target.name)))
+    return target
+
+
+def writable(path: str | Path) -> Path:
+    """The path, after checking that a page can be put there.
+
+    Raises
+    ------
+    BayesmigError
+        If its folder does not exist or it is a folder itself.
+    """
+    target = Path(path)
+    if not target.parent.is_dir():
+        raise BayesmigError(f"cannot write {str(target)!r}: the folder {str(target.parent)!r} does not exist; make it first.")
+    if target.is_dir():
+        raise BayesmigError(f"cannot write {str(target)!r}: it is a folder; name a file in it, ending in .html.")
+    return target
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """What the page is about, the same for a fit and for a replication."""
+
+    title: str
+    posterior: xr.DataTree
+    results: Mapping[str, xr.DataTree]
+    table: pd.DataFrame
+    checks: pd.DataFrame
+    replication: Replication | None = None
+
+    @property
+    def spec(self) -> ModelSpec:
+        return ModelSpec.from_json(self.posterior.attrs["spec"])
+
+
+def _subject(result: xr.DataTree | Replication, against: Mapping[str, xr.DataTree], title: str | None) -> _Subject:
+    if isinstance(result, Replication):
+        results = {**result.results, **against}
+        heading_text = title or result.study.title
+        return _Subject(heading_text, result.results["posterior"], results, result.table, result.checks, result)
+    if schema.kind(result) != "posterior":
+        raise BayesmigError(f"report needs a posterior, from fit; this tree holds {schema.kind(result)!r}.")
+    results = {**against, "posterior": result}
+    spec = ModelSpec.from_json(result.attrs["spec"])
+    fallback = spec.title if spec.title != "model" else quantity(spec, result.attrs["outcome"])
+    return _Subject(title or fallback, result, results, compare(results), check(result))
+
+
+def _content(subject: _Subject, file: str) -> dict[str, Any]:
+    tree, spec, replication = subject.posterior, subject.spec, subject.replication
+    return {
+        "title": subject.title,
+        "study": replication.study if replication else None,
+        "spec": spec,
+        "provenance": provenance(tree),
+        "reconstruction": _reconstruction(replication),
+        "model": _model_facts(spec, tree),
+        "priors": _priors(spec, tree),
+        "raw_priors": _raw_priors(replication),
+        "flow": _flow(tree),
+        "missing": [(quantity(spec, name), cell(count)) for name, count in schema.read(tree, "missing").items()],
+        "groups": _groups(spec, tree),
+        "notes": schema.read(tree, "notes"),
+        "checks": subject.checks.to_dict("records"),
+        "failed": int((~subject.checks["passed"].astype(bool)).sum()),
+        "tables": _tables(subject),
+        "figures": _figures(subject),
+        "code": _code(subject, file),
+        "facts_of_run": _facts(tree),
+    }
+
+
+def _reconstruction(replication: Replication | None) -> list[tuple[str, list[str]]]:
+    facts = (replication.reconstruction if replication else None) or {}
+    heads = {"honoured": "Honoured", "not_honoured": "Not honoured", "assumed": "Assumed, because it is not printed"}
+    return [(head, [str(fact) for fact in facts[key]]) for key, head in heads.items() if facts.get(key)]
+
+
+def _model_facts(spec: ModelSpec, tree: xr.DataTree) -> list[tuple[str, str]]:
+    scaled = "; ".join(
+        f"{quantity(spec, name)} (mean {by['mean']:.4g}, SD {by['sd']:.4g}, each {spec.label(by['by'])} counted once)"
+        for name, by in schema.read(tree, "scaling").items()
+    )
+    weights = f"{spec.weights.column}, {spec.weights.kind} weights" if spec.weights else "none"
+    return [
+        ("Outcome", quantity(spec, tree.attrs["outcome"])),
+        ("Likelihood", f"{spec.family.capitalize()}, identity link"),
+        ("Standardised", scaled or "nothing; coefficients are in the predictors' own units"),
+        ("Weights", weights),
+    ]
+
+
+def _priors(spec: ModelSpec, tree: xr.DataTree) -> list[tuple[str, str, str]]:
+    """Parameter, prior, reason; roles that this model does not have are left out."""
+    draws = tree["posterior"]
+    grouped = bool(schema.groups(draws.to_dataset()))
+    absent = {
+        "intercept": "intercept" not in draws["term"].values,
+        "tau": not grouped,
+        "rho": not any(str(name).startswith("rho_") for name in draws.data_vars),
+    }
+    rows = [(words, getattr(spec.priors, role)) for role, words in ROLES.items() if not absent.get(role)]
+    rows += [(quantity(spec, name), prior) for name, prior in spec.priors.specific.items()]
+    return [(words, _prior_text(prior), prior.why) for words, prior in rows]
+
+
+def _prior_text(prior: Any) -> str:
+    return str(prior).removesuffix(" x sd") + (", in SDs of the outcome" if prior.relative else "")
+
+
+def _raw_priors(replication: Replication | None) -> list[tuple[str, str]]:
+    if replication is None:
+        return []
+    table = prior_table(replication.spec, replication.data)
+    return [(quantity(replication.spec, str(name)), str(prior)) for name, prior in table["prior"].items()]
+
+
+def _flow(tree: xr.DataTree) -> list[tuple[str, str]]:
+    given, used = int(tree.attrs["n_given"]), int(tree.attrs["n_used"])
+    return [("rows given", cell(given)), ("left out", cell(given - used)), ("rows used", cell(used))]
+
+
+def _groups(spec: ModelSpec, tree: xr.DataTree) -> list[tuple[str, ...]]:
+    """Per grouping factor: label, number of groups, and the smallest, median and largest number of rows in one."""
+    rows = []
+    for name in schema.groups(tree["posterior"].to_dataset()):
+        sizes = np.bincount(tree["constant_data"][f"{name}_code"].to_numpy())
+        shape = [len(sizes), int(sizes.min()), float(np.median(sizes)), int(sizes.max())]
+        rows.append((quantity(spec, name), *(f"{value:g}" for value in shape)))
+    return rows
+
+
+@dataclass(frozen=True)
+class _Table:
+    """A table as text: its rows, each with its cells; a heading has none."""
+
+    caption: str
+    columns: list[str]
+    rows: list[tuple[TermRow, list[str]]]
+
+
+def _tables(subject: _Subject) -> list[_Table]:
+    components = variance_components(subject.posterior)
+    quantities = [name for name in subject.table.index if is_component(subject.spec, str(name))]
+    tables = [_table(subject.spec, subject.table.drop(index=quantities), "Coefficients")]
+    shown = subject.table.loc[quantities] if quantities else components
+    return [*tables, _table(subject.spec, shown, "Variance components")] if len(shown) else tables
+
+
+def _table(spec: ModelSpec, frame: pd.DataFrame, caption: str) -> _Table:
+    cells = {
+        str(name): [cell(value) for value in row]
+        for name, row in zip(frame.index, frame.astype(object).itertuples(index=False, name=None), strict=True)
+    }
+    rows = table_rows(spec, cells)
+    return _Table(caption, [heading(column) for column in frame.columns], [(row, cells.get(row.term, [])) for row in rows])
+
+
+@dataclass(frozen=True)
+class _Figure:
+    heading: str
+    caption: str
+    svg: str
+
+
+def _figures(subject: _Subject) -> list[_Figure]:
+    """Forest, interaction and caterpillars, those that this model has."""
+    tree, spec, replication = subject.posterior, subject.spec, subject.replication
+    terms = len(tree["posterior"]["term"])
+    drawn: list[tuple[str, str, tuple[float, float], Callable[[Axes], object]]] = [
+        (
+            "Coefficients",
+            "Where the markers of a row lie on top of each other, the sources agree."
+            if len(subject.results) > 1
+            else "An interval that excludes zero leaves no doubt of the coefficient's sign.",
+            (6.4, 1.2 + (terms + 8) * max(0.24, 0.1 * len(subject.results))),
+            lambda ax: plots.forest(subject.results, ax=ax),
+        )
+    ]
+    focus = replication.study.focus if replication else None
+    if focus and _interacts(tree, *focus):
+        words = f"{quantity(spec, focus[0])} and {quantity(spec, focus[1])}"
+        drawn.append(
+            (
+                f"Interaction of {words}",
+                "Parallel lines would say that the predictor works alike for everybody.",
+                (6.4, 4.2),
+                lambda ax: plots.interaction(tree, *focus, ax=ax),
+            )
+        )
+    for group in schema.groups(tree["posterior"].to_dataset()):
+        drawn.append(
+            (
+                f"Varying intercepts: {quantity(spec, group)}",
+                "Each row is one group's deviation from a group at the mean, after the predictors.",
+                (6.4, 1.2 + 0.17 * min(tree["posterior"].sizes[group], 120)),
+                lambda ax, group=group: plots.caterpillar(tree, group, ax=ax),
+            )
+        )
+    return [
+        _Figure(head, caption, figure_svg(draw, size, f"{head}. {caption}", f"figure-{k}"))
+        for k, (head, caption, size, draw) in enumerate(drawn, start=1)
+    ]
+
+
+def _interacts(tree: xr.DataTree, x: str, by: str) -> bool:
+    columns = [{part.partition("[")[0] for part in str(term).split(":")} for term in tree["posterior"]["term"].values]
+    return {x, by} in columns
+
+
+def figure_svg(draw: Callable[[Axes], object], size: tuple[float, float], alt: str, key: str) -> str:
+    """A figure as inline SVG, described for those who cannot see it.
+
+    Letters are drawn as paths, so that Chinese looks the same on a machine without the font. Identifiers get
+    the figure's key in front, because several figures share one page.
+    """
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context({"svg.fonttype": "path", "svg.hashsalt": key}):
+        figure = Figure(figsize=size, layout="constrained")
+        draw(figure.add_subplot())
+        stream = io.StringIO()
+        figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    svg = re.sub(r"<!--.*?-->", "", stream.getvalue(), flags=re.DOTALL)
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{key}-", svg)
+    width, height = (round(inches * 96) for inches in size)
+    described = f'<svg role="img" aria-label="{html.escape(alt)}" style="max-width:{width}px"'
+    return re.sub(r'^<svg width="[^"]*" height="[^"]*"', f'{described} data-size="{width}x{height}"', svg)
+
+
+def _code(subject: _Subject, file: str) -> str:
+    seed = subject.posterior.attrs.get("seed", "1")
+    if subject.replication is not None:
+        name, key = subject.replication.study.name, subject.replication.model
+        own = "" if subject.replication.reconstruction else ", data=data"
+        read = "import pandas as pd\n\n" if own else "\n"
+        data = 'data = pd.read_csv("your_data.csv")\n' if own else ""
+        call = f"bm.replicate(bm.study({name!r}), {key!r}{own}, seed={seed})"
+        return f"import bayesmig as bm\n{read}{data}result = {call}\nbm.report(result, {file!r})"
+    return (
+        "import bayesmig as bm\n\n"
+        "spec = bm.ModelSpec.from_json(specification)  # the JSON below\n"
+        f"posterior = bm.fit(spec, data, seed={seed})\n"
+        f"bm.report(posterior, {file!r})"
+    )
+
+
+def _facts(tree: xr.DataTree) -> list[tuple[str, str]]:
+    versions = ", ".join(f"{name} {version}" for name, version in schema.read(tree, "versions").items())
+    attributes = tree.attrs
+    return [
+        ("Engine", str(attributes.get("engine", "not stated"))),
+        ("Seed", str(attributes.get("seed", "not stated"))),
+        ("Data digest", str(attributes.get("data_digest", "not stated"))),
+        ("Versions", versions),
+    ]
+
+
+def _environment() -> Any:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    return Environment(
+        loader=PackageLoader("bayesmig.reporting", package_path=""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _write(target: Path, text: str) -> None:
+    """All or nothing: a reader never meets half a page, and a failed write leaves the old one."""
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(text)
+        os.chmod(name, 0o644)
+        os.replace(name, target)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+__all__: Sequence[str] = ("figure_svg", "report", "writable")

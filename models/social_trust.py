@@ -1,0 +1,303 @@
+"""Trust between migrants and natives in 35 Shanghai neighbourhoods (Wang, Zhang & Wu 2015)."""
+
+from bayesmig.blocks import age, formula, gender, household_size, hukou, interactions, varying_intercept, varying_slope
+from bayesmig.priors import LKJ, HalfNormal, Normal, PriorSet
+from bayesmig.spec import Margin, ModelSpec, Population, Range, Study, Variable
+
+OUTCOME = "out_group_trust"
+
+VARIABLES = (
+    Variable(OUTCOME, "Out-group trust", unit="points from 1 (distrust) to 5 (trust); 0, not applicable, is missing"),
+    Variable("neighbourhood", "Neighbourhood", unit="any name or number of the residential committee's area"),
+    Variable(
+        "area_poverty", "Area poverty", unit="residents on minimum living support", group="neighbourhood", minimum=0
+    ),
+    Variable(
+        "neighbourhood_type",
+        "Neighbourhood type",
+        {
+            "courtyard_housing": "Courtyard housing",
+            "work_unit": "Work unit",
+            "relocation_housing": "Relocation housing",
+            "commodity_housing": "Commodity housing",
+            "urban_villages": "Urban village",
+        },
+        reference="urban_villages",
+        group="neighbourhood",
+    ),
+    Variable(
+        "migrant_concentration",
+        "Migrant concentration",
+        unit="percent of residents",
+        group="neighbourhood",
+        minimum=0,
+        maximum=100,
+    ),
+    Variable(
+        "friends_location",
+        "Most friends live in",
+        {
+            "same_neighbourhood": "Same neighbourhood",
+            "different_neighbourhood_same_district": "Same district",
+            "different_district_in_shanghai": "Other district of Shanghai",
+            "outside_shanghai": "Outside Shanghai",
+        },
+        reference="different_district_in_shanghai",
+    ),
+    age(),
+    gender(),
+    Variable(
+        "occupation",
+        "Occupation",
+        {
+            "manager_or_highly_skilled": "Manager or highly skilled",
+            "administrative": "Administrative",
+            "service_industry": "Service industry",
+            "production_and_logistics": "Production and logistics",
+            "retired_or_unable_to_work": "Retired or unable to work",
+            "other_occupation": "Other",
+        },
+        reference="other_occupation",
+    ),
+    hukou(),
+    Variable("education", "Education", unit="level, from 1 (below elementary) to 5 (college)", minimum=1, maximum=5),
+    Variable("income", "Income", unit="thousand yuan a month", minimum=0),
+    Variable("tenure", "Tenure", {"owner": "Owner", "tenant": "Tenant"}),
+    household_size(),
+)
+
+STANDARDISE = {
+    "area_poverty": "neighbourhood",
+    "migrant_concentration": "neighbourhood",
+    "age": "person",
+    "education": "person",
+    "income": "person",
+    "household_size": "person",
+}
+
+MAIN_EFFECTS = (
+    "area_poverty",
+    "neighbourhood_type",
+    "migrant_concentration",
+    "friends_location",
+    "age",
+    "gender",
+    "occupation",
+    "hukou",
+    "education",
+    "income",
+    "tenure",
+    "household_size",
+)
+
+HUKOU_INTERACTIONS = interactions("hukou", ["age", "income", "education", "area_poverty", "migrant_concentration"])
+
+CONTRAST = Normal(0, 1, why="Two categories of people may differ by a whole point of the five, seldom by two.")
+
+PRIORS_WITHOUT_PREDICTORS = PriorSet(
+    intercept=Normal(
+        3, 1, why="The average answer lies near the middle of the five points, almost surely between 1 and 5."
+    ),
+    slopes=Normal(
+        0, 0.5, why="One sd of a predictor, or a difference between such slopes, seldom moves trust by a point."
+    ),
+    sigma=HalfNormal(1, why="Answers from 1 to 5 cannot have an sd above 2, and one near 1 is usual."),
+    tau=HalfNormal(
+        0.5, why="Neighbourhood means, or effects in neighbourhoods, seldom lie over a point from their average."
+    ),
+    rho=LKJ(2, why="Correlations near one are unlikely before seeing data."),
+    name="social_trust",
+)
+
+PRIORS = PriorSet(
+    intercept=PRIORS_WITHOUT_PREDICTORS.intercept,
+    slopes=PRIORS_WITHOUT_PREDICTORS.slopes,
+    sigma=PRIORS_WITHOUT_PREDICTORS.sigma,
+    tau=PRIORS_WITHOUT_PREDICTORS.tau,
+    rho=PRIORS_WITHOUT_PREDICTORS.rho,
+    specific={
+        "neighbourhood_type": CONTRAST,
+        "friends_location": CONTRAST,
+        "gender": CONTRAST,
+        "occupation": CONTRAST,
+        "hukou": CONTRAST,
+        "tenure": CONTRAST,
+    },
+    name="social_trust",
+)
+
+# Levels and counts run from low to high along each variable's latent scale, so that correlations have a sign:
+# hukou towards rural migrant, tenure towards tenant, friends towards far away, housing towards urban village.
+POPULATION = Population(
+    n=1406,
+    groups={"neighbourhood": 35},
+    margins=(
+        Margin(
+            "hukou",
+            {"urban_local": 1046, "rural_local": 128, "urban_migrant": 86, "rural_migrant": 158},
+            clustering=0.35,
+            source="the 1,418 respondents whose hukou the text counts",
+        ),
+        Margin(
+            "education",
+            {"1": 0.64, "2": 5.26, "3": 33.59, "4": 21.67, "5": 33.33},
+            clustering=0.15,
+            source="Table 1, whose printed percentages sum to 94.49",
+        ),
+        Margin(
+            "migrant_concentration",
+            assumed=True,
+            mean=28,
+            sd=20,
+            minimum=0,
+            maximum=76,
+            source="Tables 4 and 5 print the range of 0 to 76 percent, no mean or sd",
+        ),
+        Margin(
+            "area_poverty",
+            assumed=True,
+            mean=60,
+            sd=45,
+            minimum=0,
+            maximum=300,
+            whole=True,
+            source="a count of recipients without printed mean or sd",
+        ),
+        Margin(
+            "neighbourhood_type",
+            {
+                "commodity_housing": 12,
+                "work_unit": 8,
+                "courtyard_housing": 4,
+                "relocation_housing": 6,
+                "urban_villages": 5,
+            },
+            assumed=True,
+            source="five types are named, none is counted",
+        ),
+        Margin(
+            "friends_location",
+            {
+                "same_neighbourhood": 45,
+                "different_neighbourhood_same_district": 25,
+                "different_district_in_shanghai": 20,
+                "outside_shanghai": 10,
+            },
+            assumed=True,
+            clustering=0.1,
+            source="shares are not printed",
+        ),
+        Margin(
+            "age",
+            assumed=True,
+            mean=52,
+            sd=14,
+            minimum=18,
+            maximum=90,
+            whole=True,
+            clustering=0.05,
+            source="mean and sd are not printed; heads of household answered",
+        ),
+        Margin("gender", {"male": 52, "female": 48}, assumed=True, source="shares are not printed"),
+        Margin(
+            "occupation",
+            {
+                "retired_or_unable_to_work": 40,
+                "other_occupation": 6,
+                "production_and_logistics": 14,
+                "service_industry": 16,
+                "administrative": 12,
+                "manager_or_highly_skilled": 12,
+            },
+            assumed=True,
+            clustering=0.1,
+            source="shares are not printed in these categories",
+        ),
+        Margin(
+            "income",
+            assumed=True,
+            mean=4,
+            sd=3,
+            minimum=0,
+            maximum=30,
+            clustering=0.1,
+            source="unit, mean and sd are not printed",
+        ),
+        Margin("tenure", {"owner": 75, "tenant": 25}, assumed=True, clustering=0.15, source="shares are not printed"),
+        Margin(
+            "household_size",
+            assumed=True,
+            mean=3,
+            sd=1.2,
+            minimum=1,
+            maximum=8,
+            whole=True,
+            source="mean and sd are not printed",
+        ),
+    ),
+    correlations={
+        ("hukou", "migrant_concentration"): Range(0.6, 0.9),
+        ("hukou", "neighbourhood_type"): Range(0.2, 0.5),
+        ("migrant_concentration", "neighbourhood_type"): Range(0.3, 0.6),
+        ("area_poverty", "migrant_concentration"): Range(-0.2, 0.3),
+        ("area_poverty", "neighbourhood_type"): Range(0.0, 0.4),
+        ("education", "neighbourhood_type"): Range(-0.5, -0.2),
+        ("income", "neighbourhood_type"): Range(-0.5, -0.2),
+        ("hukou", "tenure"): Range(0.4, 0.7),
+        ("hukou", "age"): Range(-0.5, -0.2),
+        ("hukou", "education"): Range(-0.2, 0.1),
+        ("hukou", "friends_location"): Range(0.1, 0.4),
+        ("age", "education"): Range(-0.5, -0.2),
+        ("age", "occupation"): Range(-0.6, -0.3),
+        ("age", "income"): Range(-0.3, 0.0),
+        ("education", "occupation"): Range(0.3, 0.6),
+        ("education", "income"): Range(0.3, 0.6),
+        ("income", "occupation"): Range(0.2, 0.5),
+    },
+)
+
+study = Study(
+    name="social_trust",
+    title="Social trust between rural migrants and urban locals in Shanghai",
+    citation=(
+        "Wang, Z., Zhang, F. and Wu, F. (2015). Social trust between rural migrants and urban locals in China – "
+        "exploring the effects of residential diversity and neighbourhood deprivation. Population, Space and Place."
+    ),
+    variables=VARIABLES,
+    models={
+        "table_6": ModelSpec(
+            formula(OUTCOME, *MAIN_EFFECTS, HUKOU_INTERACTIONS, varying_intercept("neighbourhood")),
+            title="Table 6: hukou interactions, varying neighbourhood intercepts",
+            priors=PRIORS,
+            standardise=STANDARDISE,
+            printed=("Table 6", "main"),
+        ),
+        "null": ModelSpec(
+            formula(OUTCOME, "1", varying_intercept("neighbourhood")),
+            title="Neighbourhoods only: how much of trust lies between them",
+            priors=PRIORS_WITHOUT_PREDICTORS,
+        ),
+        "without_interactions": ModelSpec(
+            formula(OUTCOME, *MAIN_EFFECTS, varying_intercept("neighbourhood")),
+            title="Table 6 without its hukou interactions",
+            priors=PRIORS,
+            standardise=STANDARDISE,
+        ),
+        "varying_hukou": ModelSpec(
+            formula(OUTCOME, *MAIN_EFFECTS, HUKOU_INTERACTIONS, varying_slope("hukou", "neighbourhood")),
+            title="Table 6 with hukou effects that vary by neighbourhood",
+            priors=PRIORS,
+            standardise=STANDARDISE,
+        ),
+    },
+    data_statement=(
+        "The microdata and their weights are not public. The paper analysed weighted answers, by maximum likelihood"
+        " (Stata 13, mixed); these models are unweighted. With weights of your own, in a column 'weight' say, take"
+        " dataclasses.replace(spec, weights=Weights('weight', kind='survey')). All predictors were standardised"
+        " according to the text; here the numerical ones are, neighbourhood figures over neighbourhoods and the others"
+        " over persons, and categories are contrasts with their reference. The codes of education and the unit of"
+        " income are not printed."
+    ),
+    population=POPULATION,
+    focus=("area_poverty", "hukou"),
+)

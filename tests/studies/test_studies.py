@@ -1,0 +1,118 @@
+"""What every study file is: values only, complete, and in step with its printed tables."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from bayesmig.catalogue import studies, study
+from bayesmig.design import build_design
+from bayesmig.literature import printed_cells
+from bayesmig.reconstruction import reconstruct
+from bayesmig.spec import ModelSpec, Study
+
+ALLOWED = {"bayesmig.spec", "bayesmig.priors", "bayesmig.blocks"}
+STUDIES = {name: study(name) for name in studies()}
+MODELS = [pytest.param(found, key, id=f"{name}-{key}") for name, found in STUDIES.items() for key in found.models]
+PRINTED = [
+    pytest.param(found, key, id=f"{name}-{key}")
+    for name, found in STUDIES.items()
+    for key, spec in found.models.items()
+    if spec.printed and found.population
+]
+each_study = pytest.mark.parametrize("found", STUDIES.values(), ids=STUDIES)
+each_model = pytest.mark.parametrize(("found", "key"), MODELS)
+each_printed = pytest.mark.parametrize(("found", "key"), PRINTED)
+
+
+def tree_of(found: Study) -> ast.Module:
+    assert found.folder is not None
+    return ast.parse((found.folder / f"{found.name}.py").read_text())
+
+
+@each_study
+def test_file_is_assignments_only(found: Study):
+    docstring, *rest = tree_of(found).body
+    assert isinstance(docstring, ast.Expr)
+    assert {type(node) for node in rest} <= {ast.ImportFrom, ast.Assign, ast.AnnAssign}
+
+
+@each_study
+def test_file_computes_nothing_of_its_own(found: Study):
+    logic = (ast.Lambda, ast.IfExp, ast.ListComp, ast.DictComp, ast.SetComp, ast.GeneratorExp, ast.NamedExpr)
+    assert not [node.lineno for node in ast.walk(tree_of(found)) if isinstance(node, logic)]
+
+
+@each_study
+def test_file_imports_specifications_only(found: Study):
+    imports = [node for node in ast.walk(tree_of(found)) if isinstance(node, (ast.Import, ast.ImportFrom))]
+    assert {node.module for node in imports if isinstance(node, ast.ImportFrom)} <= ALLOWED
+    assert not [node for node in imports if isinstance(node, ast.Import)]
+
+
+@each_study
+def test_says_what_a_reader_needs(found: Study):
+    assert found.title and found.citation and found.data_statement
+    assert Path(found.folder or "").is_dir()
+
+
+@each_study
+def test_shows_itself(found: Study):
+    text, page = str(found), found._repr_html_()
+    for variable in found.variables:
+        assert variable.name in text and variable.name in page
+    for spec in found.models.values():
+        assert spec.formula in text
+
+
+@each_study
+def test_focus_is_an_interaction_of_the_codebook(found: Study):
+    if found.focus:
+        assert set(found.focus) <= {variable.name for variable in found.variables}
+
+
+@each_model
+def test_model_survives_json(found: Study, key: str):
+    spec = found.model(key)
+    assert ModelSpec.from_json(spec.to_json()) == spec
+
+
+@each_model
+def test_model_says_why_of_every_prior(found: Study, key: str):
+    priors = found.model(key).priors
+    used = [priors.intercept, priors.slopes, priors.sigma, priors.tau, priors.rho, *priors.specific.values()]
+    assert all(prior.why.endswith(".") for prior in used)
+
+
+@each_model
+def test_model_shows_itself(found: Study, key: str):
+    spec = found.model(key)
+    assert spec.formula in str(spec)
+    assert "<table>" in spec._repr_html_()
+
+
+@each_printed
+def test_printed_terms_are_the_terms_of_the_design(found: Study, key: str):
+    design = build_design(found.model(key), reconstruct(found, key, seed=1))
+    assert set(printed_cells(found, key).index) == set(design.terms)
+
+
+@each_printed
+def test_every_model_of_the_study_accepts_the_reconstructed_data(found: Study, key: str):
+    data = reconstruct(found, key, seed=1)
+    for spec in found.models.values():
+        design = build_design(spec, data)
+        assert design.n == len(data)
+        assert design.provenance.startswith("reconstructed")
+        assert design.priors.slopes is not None
+
+
+def test_social_trust_hukou_effects_vary_by_neighbourhood():
+    found = STUDIES["social_trust"]
+    data = reconstruct(found, "table_6", seed=1)
+    (group,) = build_design(found.model("varying_hukou"), data).groups
+    hukou = ("hukou[rural_local]", "hukou[urban_migrant]", "hukou[rural_migrant]")
+    assert group.effects == ("intercept", *hukou)
+    assert len(group.pairs) == 6
