@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -225,7 +226,10 @@ def build_design(spec: ModelSpec, data: pd.DataFrame) -> Design:
         rows, weights = rows[weights > 0], weights[weights > 0]
     if len(rows) == 0:
         gaps = listing(f"{name} ({count})" for name, count in missing.items())
-        raise DataError(f"no complete row is left of {len(data)}; missing values per variable: {gaps}.")
+        raise DataError(
+            f"no complete row is left of {len(data)}; missing values per variable: {gaps}."
+            " Leave out the variable with most gaps, or fill them."
+        )
     frame = frame.iloc[rows].reset_index(drop=True)
     for name in used:
         entry = spec.variable(name)
@@ -233,13 +237,15 @@ def build_design(spec: ModelSpec, data: pd.DataFrame) -> Design:
             _check_constant_within(name, entry.group, frame)
     digest = _digest(frame)
     frame = _drop_empty_levels(formula, frame, notes)
-    scaling = _standardise(spec, formula, frame, weights)
+    people = np.ones(len(frame), int)
+    if weights is not None and spec.weights is not None and spec.weights.kind == "frequency":
+        people = weights.astype(int)
+    scaling = _standardise(spec, formula, frame, people)
     y, x, terms, formula_terms = _common_part(spec, formula, frame)
     if len(np.unique(y)) == 2:
         notes.append(f"the outcome has only two values, {y.min():g} and {y.max():g}: a linear probability model")
     groups = _group_terms(spec, formula, frame, notes)
-    counted = weights.sum() if weights is not None and spec.weights and spec.weights.kind == "frequency" else len(y)
-    _check_identified(x, terms, formula_terms, frame, counted)
+    _check_identified(x, terms, formula_terms, frame, people=float(people.sum()))
     _check_not_reproduced(formula, x, y, terms)
     for group in groups:
         _check_told_apart(group, x, formula_terms, frame, notes)
@@ -326,7 +332,7 @@ def _checked_column(spec: ModelSpec, name: str, column: pd.Series, role: Role) -
         )
     if entry is not None and entry.is_categorical:
         return _coded(entry, column)
-    if kind in NUMBERS:
+    if kind in NUMBERS and not (role == "grouping" and kind == "integer"):  # long ids are no floats
         return _numeric(entry, name, column, role)
     if role == "grouping" or (role == "predictor" and entry is None and kind in TEXTS):
         return _categories(name, column, role)
@@ -354,6 +360,10 @@ def _coded(entry: Variable, column: pd.Series) -> pd.Series:
     return pd.Series(pd.Categorical(values, entry.coding_order, ordered=True), column.index)
 
 
+def _is_categorical(column: pd.Series) -> bool:
+    return isinstance(column.dtype, pd.CategoricalDtype)
+
+
 def _as_code(value: object) -> str:
     """Codes as text, so that 1, 1.0 and "1" are the same level."""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
@@ -361,7 +371,7 @@ def _as_code(value: object) -> str:
 
 def _categories(name: str, column: pd.Series, role: Role) -> pd.Series:
     """A column without codebook as categories, unless its levels look like mistakes."""
-    declared = isinstance(column.dtype, pd.CategoricalDtype)
+    declared = _is_categorical(column)
     values = column.astype("object").map(_as_code, na_action="ignore")
     counts = values.value_counts().sort_index()
     blank = counts[[level.strip() in BLANK for level in counts.index]]
@@ -388,8 +398,9 @@ def _categories(name: str, column: pd.Series, role: Role) -> pd.Series:
             + "). If it is a number, use pandas.to_numeric; if the numbers are codes, give the variable levels"
             " in the codebook or use data[...].astype('category')."
         )
-    levels = dict.fromkeys(map(_as_code, column.cat.categories)) if declared else counts.index
-    return pd.Series(pd.Categorical(values, list(levels), ordered=True), column.index)
+    ordered = column.cat.categories if declared else pd.factorize(column, sort=True)[1]
+    levels = list(dict.fromkeys(map(_as_code, ordered)))
+    return pd.Series(pd.Categorical(values, levels, ordered=True), column.index)
 
 
 def _reads_as_number(text: str) -> bool:
@@ -401,7 +412,7 @@ def _reads_as_number(text: str) -> bool:
 
 
 def _numeric(entry: Variable | None, name: str, column: pd.Series, role: Role) -> pd.Series:
-    if isinstance(column.dtype, pd.CategoricalDtype):
+    if _is_categorical(column):
         column = column.astype("object")
     numbers = pd.to_numeric(column, errors="coerce").astype(float)
     text = column[column.notna() & numbers.isna()]
@@ -464,7 +475,7 @@ def _check_constant_within(name: str, group: str, frame: pd.DataFrame) -> None:
 
 
 def _drop_empty_levels(formula: Formula, frame: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
-    for name in frame.columns[[isinstance(kind, pd.CategoricalDtype) for kind in frame.dtypes]]:
+    for name in [str(name) for name, column in frame.items() if _is_categorical(column)]:
         column = frame[name].cat
         present = set(frame[name])
         empty = [level for level in column.categories if level not in present]
@@ -485,15 +496,10 @@ def _drop_empty_levels(formula: Formula, frame: pd.DataFrame, notes: list[str]) 
     return frame
 
 
-def _standardise(
-    spec: ModelSpec, formula: Formula, frame: pd.DataFrame, weights: Array | None
-) -> dict[str, Scaling]:
+def _standardise(spec: ModelSpec, formula: Formula, frame: pd.DataFrame, people: Codes) -> dict[str, Scaling]:
     scaling: dict[str, Scaling] = {}
-    people = np.ones(len(frame), int)
-    if weights is not None and spec.weights is not None and spec.weights.kind == "frequency":
-        people = weights.astype(int)
     for name, by in spec.standardise.items():
-        if isinstance(frame[name].dtype, pd.CategoricalDtype):
+        if _is_categorical(frame[name]):
             raise SpecificationError(f"standardise names {name!r}, which is categorical; only numbers have an sd.")
         if by == "person":
             values = frame[name].repeat(people.tolist())
@@ -527,9 +533,6 @@ def _common_part(
         raise SpecificationError(f"formula {spec.formula!r} has no common term left; keep at least the intercept.")
     x, terms = _columns(matrices.common)
     owners = [owner for owner, part in matrices.common.slices.items() for _ in range(part.stop - part.start)]
-    twice = sorted({term for term in terms if terms.count(term) > 1})
-    if twice:
-        raise SpecificationError(f"two terms of {spec.formula!r} are called {listing(twice)}; rename a column.")
     _check_finite(y[:, None], (formula.outcome,))
     _check_finite(x, terms)
     if len(y) > 1 and np.ptp(y) == 0:
@@ -550,12 +553,14 @@ def _evaluated(spec: ModelSpec, part: str, frame: pd.DataFrame) -> Any:
             f"formula {spec.formula!r} uses {error.args[0]!r}{closest(error.args[0], FUNCTIONS)}, which is no known"
             f" function; there are {listing(FUNCTIONS)}, C, I, center, scale, poly and bs."
         ) from None
-    except Exception as error:  # noqa: BLE001 - formulae raises bare exceptions of many kinds
-        raise SpecificationError(f"formula {spec.formula!r} cannot be evaluated: {error}") from error
+    except Exception as error:
+        raise SpecificationError(f"formula {spec.formula!r} cannot be evaluated: {error}.") from error
     if matrices.common is not None:
         for name, term in matrices.common.terms.items():
             if term.kind in ("offset", "proportion"):
-                raise SpecificationError(f"formula {spec.formula!r}: {name} is not supported; subtract it from the outcome.")
+                raise SpecificationError(
+                    f"formula {spec.formula!r}: {name} is not supported; subtract it from the outcome."
+                )
     return matrices
 
 
@@ -575,9 +580,7 @@ def _check_finite(columns: Array, names: tuple[str, ...]) -> None:
             )
 
 
-def _group_terms(
-    spec: ModelSpec, formula: Formula, frame: pd.DataFrame, notes: list[str]
-) -> tuple[GroupTerm, ...]:
+def _group_terms(spec: ModelSpec, formula: Formula, frame: pd.DataFrame, notes: list[str]) -> tuple[GroupTerm, ...]:
     by_group: dict[str, list[VaryingTerm]] = {}
     for term in formula.varying:
         by_group.setdefault(term.group, []).append(term)
@@ -595,7 +598,8 @@ def _group_terms(
             twice = [label for label in labels if label in effects]
             if twice:
                 raise SpecificationError(
-                    f"the effect {listing(twice)} varies twice by {name}; write it once (0 + x leaves the intercept out)."
+                    f"the effect {listing(twice)} varies twice by {name}; write it once"
+                    " (0 + x leaves the intercept out)."
                 )
             places = tuple(range(len(effects), len(effects) + len(labels)))
             blocks += [places] if part.correlated else [(place,) for place in places]
@@ -633,16 +637,16 @@ def _check_group(group: GroupTerm, notes: list[str]) -> None:
         )
     if count == n:
         raise DataError(
-            f"every row is its own {group.name} ({n} groups, {n} rows): its sd and the residual sd cannot be told apart."
-            " Is this the column of respondents' numbers?"
+            f"every row is its own {group.name} ({n} groups, {n} rows): its sd and the residual sd cannot be told"
+            " apart. Is this the column of respondents' numbers?"
         )
     _check_finite(group.z, group.effects)
-    slopes = pd.DataFrame(group.z, columns=group.effects).drop(columns="intercept", errors="ignore").groupby(group.codes)
-    still = (slopes.max() == slopes.min()).all()
-    if still.any():
+    within = pd.DataFrame(group.z, columns=group.effects).groupby(group.codes)
+    constant = (within.max() == within.min()).all().drop("intercept", errors="ignore")
+    if constant.any():
         raise DataError(
-            f"{listing(still.index[still])} has one value within each {group.name}, so its effect cannot be seen to vary"
-            f" by {group.name}; take it out of (... | {group.name})."
+            f"{listing(constant.index[constant])} has one value within each {group.name}, so its effect cannot be"
+            f" seen to vary by {group.name}; take it out of (... | {group.name})."
         )
     singles = int((group.sizes == 1).sum())
     if singles:
@@ -652,11 +656,11 @@ def _check_group(group: GroupTerm, notes: list[str]) -> None:
 
 
 def _check_identified(
-    x: Array, terms: tuple[str, ...], formula_terms: tuple[str, ...], frame: pd.DataFrame, counted: float
+    x: Array, terms: tuple[str, ...], formula_terms: tuple[str, ...], frame: pd.DataFrame, people: float
 ) -> None:
-    """Every coefficient can be told from the others; ``counted`` is the number of people."""
+    """Every coefficient can be told from the others; ``people`` is their number."""
     n, p = x.shape
-    if p > n or p >= counted:
+    if p > n or p >= people:
         widest = max(formula_terms, key=formula_terms.count)
         most = formula_terms.count(widest)
         raise DataError(
@@ -664,7 +668,7 @@ def _check_identified(
             + (f" ({widest} alone has {most})" if most > 1 else "")
             + "; leave out terms or find more data."
         )
-    constant = [term for term, width in zip(terms, np.ptp(x, axis=0), strict=True) if width == 0 and term != "intercept"]
+    constant = [terms[k] for k in np.flatnonzero(np.ptp(x, axis=0) == 0) if terms[k] != "intercept"]
     if constant:
         raise DataError(f"no variation in {listing(constant)} among the {n} rows used; leave it out of the formula.")
     scaled = _scaled(x, terms)
@@ -694,10 +698,11 @@ def _scaled(x: Array, terms: tuple[str, ...]) -> Array:
 def _empty_cells(owner: str, frame: pd.DataFrame) -> list[str]:
     """Combinations of levels without rows, if the term is an interaction of categorical columns."""
     names = owner.split(":")
-    if len(names) < 2 or not all(name in frame and isinstance(frame[name].dtype, pd.CategoricalDtype) for name in names):
+    if len(names) < 2 or not all(name in frame and _is_categorical(frame[name]) for name in names):
         return []
     sizes = frame.groupby(names, observed=False).size()
-    return [" and ".join(f"{n} = {level}" for n, level in zip(names, cell, strict=True)) for cell in sizes.index[sizes == 0]]
+    empty = sizes.index[sizes == 0]
+    return [" and ".join(f"{name} = {level}" for name, level in zip(names, cell, strict=True)) for cell in empty]
 
 
 def _check_not_reproduced(formula: Formula, x: Array, y: Array, terms: tuple[str, ...]) -> None:
@@ -716,7 +721,7 @@ def _check_told_apart(
 ) -> None:
     """Common terms that leave the intercepts of a grouping factor nothing to explain."""
     columns = group.name.split(":")
-    if group.name in formula_terms and all(isinstance(frame[name].dtype, pd.CategoricalDtype) for name in columns):
+    if group.name in formula_terms and all(_is_categorical(frame[name]) for name in columns):
         raise SpecificationError(
             f"{group.name!r} is both a categorical predictor and a grouping factor, and each explains what the other"
             f" does; take out the predictor or (1 | {group.name})."
@@ -763,8 +768,8 @@ def _resolve_priors(design: Design) -> ResolvedPriors:
         scales = []
         for effect, column in zip(group.effects, group.z.T, strict=True):
             prior = pick((f"tau_{group.name}[{effect}]", f"tau_{group.name}"), given.tau)
-            unit = y_sd if effect == "intercept" else y_sd / float(np.sqrt(np.cov(column, ddof=0, aweights=design.counting)))
-            scales.append(prior.resolved(unit))
+            spread = 1.0 if effect == "intercept" else math.sqrt(np.cov(column, ddof=0, aweights=design.counting))
+            scales.append(prior.resolved(y_sd / spread))
         tau[group.name] = tuple(scales)  # type: ignore[arg-type]
         if group.pairs:
             rho[group.name] = pick((f"rho_{group.name}",), given.rho)  # type: ignore[assignment]

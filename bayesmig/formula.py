@@ -10,9 +10,9 @@ import re
 from dataclasses import dataclass
 
 from formulae import model_description
-from formulae.parser import Parser, ParseError
+from formulae.parser import ParseError, Parser
 from formulae.resolver import ResolverError
-from formulae.scanner import Scanner, ScanError
+from formulae.scanner import ScanError, Scanner
 
 from bayesmig.errors import SpecificationError
 
@@ -104,8 +104,12 @@ def parse(text: str) -> Formula:
     for part in (outcome, common):
         _names(part, text)
     formula = Formula(outcome, common, tuple(varying))
+    if taken := {"intercept", "Intercept"} & formula.predictors:
+        raise SpecificationError(f"formula {text!r}: {taken.pop()!r} means the constant; rename that column.")
     if formula.outcome_column in (*formula.predictors, *formula.grouping):
-        raise SpecificationError(f"formula {text!r} has its outcome {outcome!r} on both sides of '~'; keep it on the left.")
+        raise SpecificationError(
+            f"formula {text!r} has its outcome {outcome!r} on both sides of '~'; keep it on the left."
+        )
     return formula
 
 

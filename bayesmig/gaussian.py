@@ -22,7 +22,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import linalg, sparse
+from scipy import linalg, sparse, special
 
 from bayesmig.design import Design, GroupTerm
 from bayesmig.errors import EngineRefusal
@@ -494,8 +494,11 @@ def _back_substitute(factor: Array, right: Array) -> Array:
 class VarianceParameters:
     """The variance parameters of a design on an unbounded scale, in working units.
 
-    A point holds ``log sigma``, then per grouping factor the logs of the sds and the inverse hyperbolic
-    tangents of the canonical partial correlations (Lewandowski, Kurowicka & Joe 2009, section 2.4).
+    A point holds ``log sigma``, then per grouping factor one value a standard deviation and one a canonical
+    partial correlation (Lewandowski, Kurowicka & Joe 2009, section 2.4). Both are normal scores: ``sd =
+    -log Phi(-z)`` (exponential quantiles) and ``partial = 2 Phi(z) - 1`` (uniform quantiles), so that a density
+    that stays finite at sd 0 or correlation 1 has normal tails here, which importance sampling needs; on the
+    usual log and Fisher scales it would have exponential ones.
     """
 
     groups: tuple[GroupTerm, ...]
@@ -510,7 +513,7 @@ class VarianceParameters:
         """Residual sd 0.8 and group sds 0.3 of the outcome's sd, no correlations."""
         values = [math.log(0.8)]
         for group in self.groups:
-            values += [math.log(0.3)] * len(group.effects) + [0.0] * len(group.pairs)
+            values += [float(special.ndtri(-math.expm1(-0.3)))] * len(group.effects) + [0.0] * len(group.pairs)
         return np.array(values)
 
     @cached_property
@@ -525,14 +528,23 @@ class VarianceParameters:
 
     def parts(self, points: Array) -> tuple[Array, list[Array], list[Array]]:
         """Sigma ``(B,)``, and per factor the sds ``(B, q)`` and partial correlations ``(B, pairs)``."""
-        sds = [np.exp(points[:, where]) for where, _ in self.places]
-        partials = [np.tanh(points[:, where]) for _, where in self.places]
+        sds = [-special.log_ndtr(-points[:, where]) for where, _ in self.places]
+        partials = [special.erf(points[:, where] / math.sqrt(2)) for _, where in self.places]
         return np.exp(points[:, 0]), sds, partials
+
+    def log_jacobian(self, points: Array) -> Array:
+        """Log of d(sigma, sds, partial correlations) / d(point), ``(B, d)``: one column a coordinate."""
+        columns = [points[:, :1]]
+        for at_sds, at_partials in self.places:
+            log_normal = -0.5 * points**2 - 0.5 * math.log(2 * math.pi)
+            columns.append(log_normal[:, at_sds] - special.log_ndtr(-points[:, at_sds]))
+            columns.append(log_normal[:, at_partials] + math.log(2))
+        return np.concatenate(columns, axis=1)
 
     def factors(self, points: Array) -> tuple[Array, tuple[Array, ...]]:
         """Sigma and the Cholesky factors, as :meth:`MixedModelEquations.at` takes them."""
         sigma, sds, partials = self.parts(points)
-        roots = [_correlation_root(group, partial) for group, partial in zip(self.groups, partials, strict=True)]
+        roots = [correlation_root(group, partial) for group, partial in zip(self.groups, partials, strict=True)]
         return sigma, tuple(sd[:, :, None] * root for sd, root in zip(sds, roots, strict=True))
 
     def correlations(self, points: Array) -> list[Array]:
@@ -540,13 +552,13 @@ class VarianceParameters:
         _, _, partials = self.parts(points)
         found = []
         for group, partial in zip(self.groups, partials, strict=True):
-            root = _correlation_root(group, partial)
+            root = correlation_root(group, partial)
             matrix = root @ root.transpose(0, 2, 1)
             found.append(np.array([matrix[:, i, j] for i, j in group.pairs]).reshape(-1, len(points)).T)
         return found
 
 
-def _correlation_root(group: GroupTerm, partial: Array) -> Array:
+def correlation_root(group: GroupTerm, partial: Array) -> Array:
     """Cholesky factor ``(B, q, q)`` of the correlation matrix with these canonical partial correlations."""
     place = {pair: k for k, pair in enumerate(group.pairs)}
     root = np.zeros((len(partial), len(group.effects), len(group.effects)))

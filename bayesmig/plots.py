@@ -149,7 +149,7 @@ def caterpillar(tree: xr.DataTree, group: str, effect: str = "intercept", ax: Ax
     6
     """
     spec = _spec(tree)
-    effects = varying_effects(tree, group, effect).sort_values("estimate", ascending=False)
+    effects = _plain(varying_effects(tree, group, effect)).sort_values("estimate", ascending=False)
     ax = ax or _new_axes(6.4, 1.3 + min(len(effects), 120) * 0.17)
     places = np.arange(len(effects))
     lower, upper, centre = (effects[column].to_numpy(dtype=float) for column in ("lower", "upper", "estimate"))
@@ -204,22 +204,25 @@ def interaction(tree: xr.DataTree, x: str, by: str, ax: Axes | None = None) -> A
     --------
     >>> import numpy as np, pandas as pd
     >>> from bayesmig.inference import fit
+    >>> from bayesmig.spec import Variable
+    >>> hukou = Variable("hukou", "Hukou", {"local": "Local", "migrant": "Migrant"})
     >>> rng = np.random.default_rng(1)
     >>> data = pd.DataFrame({"poverty": rng.normal(30, 9, 60), "hukou": ["local", "migrant"] * 30})
     >>> data["trust"] = rng.normal(3, 1, 60)
-    >>> ax = interaction(fit("trust ~ poverty * hukou", data, seed=1), "poverty", "hukou")
-    >>> [text.get_text() for text in ax.texts if text.get_text() in ("local", "migrant")]
-    ['local', 'migrant']
+    >>> tree = fit(ModelSpec("trust ~ poverty * hukou", variables=(hukou,)), data, seed=1)
+    >>> [line.get_label() for line in interaction(tree, "poverty", "hukou").lines]
+    ['Local', 'Migrant']
     """
     spec = _spec(tree)
-    lines = interaction_lines(tree, x, by)
+    lines = _plain(interaction_lines(tree, x, by))
     ax = ax or _new_axes(6.4, 4.2)
     ends: list[tuple[str, float, str]] = []
     for k, (level, line) in enumerate(lines.groupby(by, sort=False, observed=True)):
         colour = COLOURS[(k + 1) % len(COLOURS)]
         ax.fill_between(line[x], line["lower"], line["upper"], color=colour, alpha=0.13, linewidth=0, zorder=1)
-        ax.plot(line[x], line["estimate"], color=colour, linestyle=LINES[k % len(LINES)], linewidth=1.9, zorder=2)
-        ends.append((_level(spec, by, str(level)), float(line["estimate"].iloc[-1]), colour))
+        label, style = _level(spec, by, str(level)), LINES[k % len(LINES)]
+        ax.plot(line[x], line["estimate"], color=colour, linestyle=style, linewidth=1.9, label=label, zorder=2)
+        ends.append((label, float(line["estimate"].iloc[-1]), colour))
     _rule(ax, "both")
     ax.margins(x=0)
     ax.set_xlabel(_with_scale(_label(spec, x), spec, x))
@@ -287,12 +290,17 @@ def _outcome(tree: xr.DataTree) -> str:
 def _intervals(tree: xr.DataTree) -> pd.DataFrame:
     """Columns ``estimate``, ``lower``, ``upper`` of any kind of result."""
     frame = coefficients(tree, interval=0.95)
-    bounds = [name for name in frame.columns if str(name).endswith(("_lower", "_upper"))]
-    if len(bounds) == 2:
-        lower, upper = frame[bounds[0]], frame[bounds[1]]
-    else:
-        lower, upper = (frame["estimate"] + sign * 1.96 * frame["std_error"] for sign in (-1, 1))
-    return frame[["estimate"]].assign(lower=lower, upper=upper).astype(float)
+    if schema.kind(tree) == "published":
+        frame = frame.assign(
+            print_lower=frame["estimate"] - 1.96 * frame["std_error"],
+            print_upper=frame["estimate"] + 1.96 * frame["std_error"],
+        )
+    return _plain(frame)[["estimate", "lower", "upper"]].astype(float)
+
+
+def _plain(frame: pd.DataFrame) -> pd.DataFrame:
+    """The interval's columns without their kind, which every figure states in words."""
+    return frame.rename(columns=lambda name: re.sub(r"^.*_(lower|upper)$", r"\1", str(name)))
 
 
 def _chosen_terms(intervals: Mapping[str, pd.DataFrame], terms: Sequence[str] | None) -> list[str]:
@@ -372,8 +380,10 @@ def _name_rows(ax: Axes, rows: Sequence[TermRow]) -> float:
     ax.set_ylim(len(rows) - 0.5, -0.5)
     for row, tick in zip(rows, ax.get_yticklabels(), strict=True):
         tick.set_fontweight("normal" if row.term else "bold")
-    _typeset(ax)
-    width = max(tick.get_window_extent().width for tick in ax.get_yticklabels())
+    _set_fonts(ax.get_yticklabels())
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # a missing font is said once, in _typeset
+        width = max(tick.get_window_extent().width for tick in ax.get_yticklabels())
     indent = width * 72 / ax.figure.dpi + 8
     ax.tick_params(axis="y", length=0, pad=indent)
     return float(indent)
@@ -476,27 +486,30 @@ def _typeset(ax: Axes) -> None:
     from matplotlib.text import Text
 
     texts = [text for text in ax.findobj(Text) if isinstance(text, Text)]
-    for text in texts:
-        text.set_parse_math(False)
-    chinese = [text for text in texts if _has_cjk(text.get_text())]
-    if chinese:
-        _use_cjk_font(chinese)
-
-
-def _use_cjk_font(texts: Iterable[Text]) -> None:
-    from matplotlib import font_manager, rcParams
-
-    installed = {font.name for font in font_manager.fontManager.ttflist}
-    font = next((name for name in CJK_FONTS if name in installed), None)
-    if font is None:
+    if not _set_fonts(texts):
         warnings.warn(
             "labels have Chinese characters but no font with them is installed; they are drawn as boxes."
             f" Install {CJK_FONTS[0]!r} (package fonts-noto-cjk) and delete matplotlib's font cache.",
-            stacklevel=4,
+            stacklevel=3,
         )
-        return
+
+
+def _set_fonts(texts: Iterable[Text]) -> bool:
+    """Whether every text has a font that can draw it."""
+    from matplotlib import font_manager, rcParams
+
+    chinese = []
     for text in texts:
-        text.set_fontfamily([*rcParams["font.family"], font])
+        text.set_parse_math(False)
+        if _has_cjk(text.get_text()):
+            chinese.append(text)
+    if not chinese:
+        return True
+    installed = {font.name for font in font_manager.fontManager.ttflist}
+    found = next((name for name in CJK_FONTS if name in installed), None)
+    for text in chinese:
+        text.set_fontfamily([*rcParams["font.family"], *([found] if found else [])])
+    return found is not None
 
 
 def _has_cjk(text: str) -> bool:

@@ -192,7 +192,10 @@ class InverseGamma(ScalePrior):
         return constant - (2 * self.shape + 1) * np.log(sd) - self.scale / sd**2
 
     def draw(self, rng: np.random.Generator, size: int) -> Array:
-        return (self.scale / rng.gamma(self.shape, 1.0, size)) ** 0.5
+        import numpy as np
+
+        with np.errstate(divide="ignore"):  # with a small shape, sds beyond the largest float do occur
+            return np.sqrt(self.scale / rng.gamma(self.shape, 1.0, size))
 
 
 @dataclass(frozen=True)
@@ -261,7 +264,7 @@ class PriorSet:
         roles = {key: prior for key, prior in changes.items() if key in _ROLES}
         specific = {key: prior for key, prior in changes.items() if key not in _ROLES}
         name = self.name if self.name.endswith("changed") else f"{self.name}, changed"
-        return dataclasses.replace(self, specific={**self.specific, **specific}, name=name, **roles)  # type: ignore[arg-type]
+        return dataclasses.replace(self, specific={**self.specific, **specific}, name=name, **roles)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

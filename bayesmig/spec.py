@@ -13,7 +13,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from bayesmig.errors import NotFound, SpecificationError, closest, listing
 from bayesmig.priors import WEAK, Prior, PriorSet
@@ -264,7 +264,9 @@ class ModelSpec:
 
     def _facts(self) -> list[tuple[str, str]]:
         roles = {role: getattr(self.priors, role) for role in ("intercept", "slopes", "sigma", "tau", "rho")}
-        prior_lines = [f"{key}: {prior}. {prior.why}".strip() for key, prior in {**roles, **self.priors.specific}.items()]
+        prior_lines = [
+            f"{key}: {prior}. {prior.why}".strip() for key, prior in {**roles, **self.priors.specific}.items()
+        ]
         scaled = [f"{name} (by {by})" for name, by in self.standardise.items()]
         return [
             ("formula", self.formula),
@@ -384,7 +386,9 @@ class Study:
     folder: Path | None = None
 
     def __post_init__(self) -> None:
-        models = {key: dataclasses.replace(spec, name=key, variables=self.variables) for key, spec in self.models.items()}
+        models = {
+            key: dataclasses.replace(spec, name=key, variables=self.variables) for key, spec in self.models.items()
+        }
         object.__setattr__(self, "models", models)
 
     def model(self, key: str) -> ModelSpec:

@@ -30,8 +30,10 @@ if TYPE_CHECKING:
 
 DF = 15.0
 COMPONENTS = 5
+DEFENCE = 0.05
 EXPENSIVE_COLUMNS = 300
 EXPENSIVE_DRAWS = 600
+LEAST_PROPOSALS = 1000
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,8 @@ class Exact:
     def sample(self, design: Design, rng: np.random.Generator) -> tuple[dict[str, xr.Dataset], dict[str, object]]:
         """Draw from the posterior of a design."""
         target = VarianceDensity(MixedModelEquations.of(design))
-        size = self.draws if int(target.equations.stats.gram.shape[0]) <= EXPENSIVE_COLUMNS else min(self.draws, EXPENSIVE_DRAWS)
+        cheap = int(target.equations.stats.gram.shape[0]) <= EXPENSIVE_COLUMNS
+        size = max(self.draws, LEAST_PROPOSALS) if cheap else EXPENSIVE_DRAWS
         points, log_ratio, khat, ess = _explore(target, size, self.efficiency, self.rounds, rng)
         chosen = _resample(log_ratio, self.draws, rng)
         draws = _complete(target, points, chosen, rng)
@@ -116,14 +119,14 @@ class VarianceDensity:
         design, scale = self.equations.design, self.equations.scale
         priors = design.priors
         sigma, sds, partials = self.parameters.parts(points)
-        total = priors.sigma.log_density(sigma * scale.y_sd) + points[:, 0]
+        total = priors.sigma.log_density(sigma * scale.y_sd) + self.parameters.log_jacobian(points).sum(axis=1)
         for k, group in enumerate(design.groups):
             raw = sds[k] * scale.y_sd / scale.z_sd[k]
             for effect, prior in enumerate(priors.tau[group.name]):
-                total = total + prior.log_density(raw[:, effect]) + np.log(sds[k][:, effect])
+                total = total + prior.log_density(raw[:, effect])
             if group.pairs:
                 shape = _partial_exponents(group.blocks, priors.rho[group.name].eta)
-                total = total + (np.log1p(-(partials[k] ** 2) + 1e-300) * shape).sum(axis=1)
+                total = total + (np.log1p(-(partials[k] ** 2) + 1e-16) * shape).sum(axis=1)
         return total
 
     def conditional(self, points: Array) -> Conditional:
@@ -136,12 +139,8 @@ class VarianceDensity:
 
 
 def _partial_exponents(blocks: tuple[tuple[int, ...], ...], eta: float) -> Array:
-    """Exponents of ``1 - partial^2`` under LKJ(eta), the tanh Jacobian included."""
-    exponents = []
-    for block in blocks:
-        size = len(block)
-        exponents += [eta + (size - 2 - i) / 2 for i in range(size) for _ in range(i + 1, size)]
-    return np.array(exponents)
+    """Exponents of ``1 - partial^2`` in the density of LKJ(eta)."""
+    return np.array([eta + (len(block) - 4 - i) / 2 for block in blocks for i in range(len(block)) for _ in block[i + 1 :]])
 
 
 @dataclass(frozen=True)
@@ -179,20 +178,21 @@ def _explore(
     """Points, smoothed log importance ratios, Pareto k and effective size under a proposal that fits."""
     threshold = min(0.7, 1 - 1 / math.log10(size))
     proposal = _laplace(target)
-    pilot = min(size, max(200, 50 * target.parameters.dimension))
-    reached = khat = ess = 0.0
+    pilot = min(size, max(400, 100 * target.parameters.dimension))
+    best, seen = 0.0, []
+    khat = ess = math.nan
     for attempt in range(rounds + 1):
         points, ratio = _propose(target, proposal, pilot, rng)
         share = _effective(ratio) / pilot
-        settled = share > efficiency or (share > 0.7 and share < reached + 0.02) or attempt == rounds
-        if settled:
+        if share > efficiency or (share > 0.7 and share < best + 0.02 and attempt > 1) or attempt == rounds:
             more, more_ratio = _propose(target, proposal, size - pilot, rng)
             smoothed, khat = _pareto_smooth(np.concatenate([ratio, more_ratio]))
             ess = _effective(smoothed)
             if khat < threshold and ess > max(0.4 * size, min(400, 0.8 * size)):
                 return np.concatenate([points, more]), smoothed, khat, ess
-        reached = share
-        proposal = _refit(points, ratio, rng)
+        best = max(best, share)
+        seen.append((points, ratio))
+        proposal = _refit(*(np.concatenate(parts) for parts in zip(*seen, strict=True)), rng)
         pilot = min(size, 2 * pilot)
     raise InferenceFailure(
         f"the importance sampler did not settle in {rounds} rounds: Pareto k {khat:.2f} (threshold {threshold:.2f}),"
@@ -224,7 +224,23 @@ def _pareto_smooth(log_ratio: Array) -> tuple[Array, float]:
 def _laplace(target: VarianceDensity) -> _Mixture:
     """One component at the posterior mode, shaped by the curvature there."""
     mode, _ = maximise(target, target.parameters.start)
-    return _Mixture(np.array([1.0]), mode[None], _root(-derivatives(target, mode)[1])[None])
+    return _defended(_Mixture(np.array([1.0]), mode[None], _root(-derivatives(target, mode)[1])[None]))
+
+
+def _defended(mixture: _Mixture) -> _Mixture:
+    """The mixture with a small wide component, which bounds the weights where a second mode was not seen.
+
+    The scale of :class:`VarianceParameters` is that of normal scores, so a component of sd one reaches
+    everywhere that a standard deviation or correlation can be.
+    """
+    mean = mixture.weights @ mixture.means
+    spread = np.sqrt((mixture.roots**2).sum(axis=2).max(axis=0))
+    wide = np.maximum(3 * spread, np.where(np.arange(len(mean)) > 0, 1.0, 0.0))
+    return _Mixture(
+        np.append((1 - DEFENCE) * mixture.weights, DEFENCE),
+        np.concatenate([mixture.means, mean[None]]),
+        np.concatenate([mixture.roots, np.diag(wide)[None]]),
+    )
 
 
 def _root(precision: Array) -> Array:
@@ -242,10 +258,11 @@ def _refit(points: Array, log_ratio: Array, rng: np.random.Generator, iterations
     centre = weights @ points
     spread = (points - centre).T @ (weights[:, None] * (points - centre))
     floor = 0.02 * spread + 1e-8 * np.eye(len(centre))
-    means = points[rng.choice(len(points), COMPONENTS, p=weights)]
-    roots = np.repeat(np.linalg.cholesky(0.7 * spread + floor)[None], COMPONENTS, axis=0)
-    mixture = _Mixture(np.full(COMPONENTS, 1 / COMPONENTS), means, roots)
     d = points.shape[1]
+    count = max(1, min(COMPONENTS, int(1 / (weights**2).sum() / (40 * d))))
+    means = points[rng.choice(len(points), count, p=weights)]
+    roots = np.repeat(np.linalg.cholesky(0.7 * spread + floor)[None], count, axis=0)
+    mixture = _Mixture(np.full(count, 1 / count), means, roots)
     for _ in range(iterations):
         log_parts = mixture.component_log_density(points)
         share = np.exp(log_parts - special.logsumexp(log_parts, axis=1, keepdims=True)) * weights[:, None]
@@ -261,7 +278,7 @@ def _refit(points: Array, log_ratio: Array, rng: np.random.Generator, iterations
         mixture = _Mixture(
             totals / totals.sum(), np.array([part[1] for part in parts]), np.array([part[2] for part in parts])
         )
-    return mixture
+    return _defended(mixture)
 
 
 def _resample(log_ratio: Array, size: int, rng: np.random.Generator) -> NDArray[np.int64]:

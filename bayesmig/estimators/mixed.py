@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 ZERO = -30.0
-NEARLY_ZERO = -6.0
+NEARLY_ZERO = -2.5
 NEARLY_ONE = 0.9999
 STARTS = (0.0, 1.0, -1.5)
 
@@ -104,21 +104,21 @@ def _variance_estimates(  # type: ignore[no-untyped-def]
     """Sds and correlations with Wald intervals on the scale of logs and of Fisher's z; and whether the fit is singular."""
     scale = equations.scale
     sigma, sds, partials = parameters.parts(point[None])
-    free = point > NEARLY_ZERO * 2
+    free = point > ZERO
     singular = not free.all() or any((abs(partial) > NEARLY_ONE).any() for partial in partials)
-    errors = _point_errors(likelihood, point, free & (abs(point) < 6))
-    values = _on_log_scale("sigma", sigma[0] * scale.y_sd, errors[0])
+    errors = _point_errors(likelihood, point, free & (abs(point) < 6)) * np.exp(parameters.log_jacobian(point[None])[0])
+    values = _on_log_scale("sigma", sigma[0] * scale.y_sd, errors[0] / sigma[0])
     correlations = parameters.correlations(point[None])
     for k, (group, (at_sds, at_partials)) in enumerate(zip(parameters.groups, parameters.places, strict=True)):
         sd = np.where(free[at_sds], sds[k][0], 0.0) * scale.y_sd / scale.z_sd[k]
-        values |= _on_log_scale(f"tau_{group.name}", sd, np.where(free[at_sds], errors[at_sds], np.nan))
+        values |= _on_log_scale(f"tau_{group.name}", sd, np.where(free[at_sds], errors[at_sds], np.nan) / sds[k][0])
         if not group.pairs:
             continue
         rho, name = correlations[k][0], f"rho_{group.name}"
         values[name] = rho
         if all(len(block) <= 2 for block in group.blocks):  # beyond pairs, partial and plain correlations differ
-            spread = stats.norm.ppf(0.975) * errors[at_partials]
-            values[f"{name}_se"] = errors[at_partials] * (1 - rho**2)
+            values[f"{name}_se"] = errors[at_partials]
+            spread = stats.norm.ppf(0.975) * errors[at_partials] / (1 - rho**2)
             values[f"{name}_lower"] = np.tanh(np.arctanh(rho) - spread)
             values[f"{name}_upper"] = np.tanh(np.arctanh(rho) + spread)
     return values, singular

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import html
 import io
 import os
 import re
 import tempfile
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,14 +21,23 @@ import xarray as xr
 
 from bayesmig import plots, schema
 from bayesmig.checks import check
-from bayesmig.comparison import compare
 from bayesmig.design import prior_table
 from bayesmig.errors import BayesmigError
 from bayesmig.plots import TermRow
 from bayesmig.replication import Replication
-from bayesmig.reporting.words import cell, heading, is_component, provenance, quantity, table_rows
+from bayesmig.reporting.words import (
+    cell,
+    check_line,
+    heading,
+    interval_text,
+    is_component,
+    number,
+    provenance,
+    quantity,
+    table_rows,
+)
 from bayesmig.spec import ModelSpec
-from bayesmig.summaries import variance_components
+from bayesmig.summaries import coefficients, variance_components
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -102,7 +114,9 @@ def writable(path: str | Path) -> Path:
     """
     target = Path(path)
     if not target.parent.is_dir():
-        raise BayesmigError(f"cannot write {str(target)!r}: the folder {str(target.parent)!r} does not exist; make it first.")
+        raise BayesmigError(
+            f"cannot write {str(target)!r}: the folder {str(target.parent)!r} does not exist; make it first."
+        )
     if target.is_dir():
         raise BayesmigError(f"cannot write {str(target)!r}: it is a folder; name a file in it, ending in .html.")
     return target
@@ -134,7 +148,40 @@ def _subject(result: xr.DataTree | Replication, against: Mapping[str, xr.DataTre
     results = {**against, "posterior": result}
     spec = ModelSpec.from_json(result.attrs["spec"])
     fallback = spec.title if spec.title != "model" else quantity(spec, result.attrs["outcome"])
-    return _Subject(title or fallback, result, results, compare(results), check(result))
+    return _Subject(title or fallback, result, results, side_by_side(results), check(result))
+
+
+def side_by_side(results: Mapping[str, xr.DataTree]) -> pd.DataFrame:
+    """Coefficients of several results as text, the kind of interval in each head.
+
+    Examples
+    --------
+    >>> from bayesmig.catalogue import study
+    >>> from bayesmig.literature import published
+    >>> table = side_by_side({"printed": published(study("social_trust"), "table_6")})
+    >>> table.loc["area_poverty", "printed estimate (SE)"]
+    '−0.403 (0.094)'
+    """
+    frames = [_columns(name, tree) for name, tree in results.items()]
+    terms = list(dict.fromkeys(term for frame in frames for term in frame.index))
+    return pd.concat([frame.reindex(terms) for frame in frames], axis=1).fillna("")
+
+
+def _columns(name: str, tree: xr.DataTree) -> pd.DataFrame:
+    frame, kind = coefficients(tree), schema.kind(tree)
+    estimate = frame["estimate"].map(number)
+    if kind == "published":
+        error = [f" ({number(se)})" if se > 0 else "" for se in frame["std_error"]]
+        return pd.DataFrame({f"{name} estimate (SE)": estimate + error})
+    if kind == "estimate":
+        return pd.DataFrame({f"{name} estimate": estimate, f"{name} 95 % CI": interval_text(frame)})
+    return pd.DataFrame(
+        {
+            f"{name} mean": estimate,
+            f"{name} 95 % equal-tailed interval": interval_text(frame),
+            f"{name} probability of direction": frame["pd"].map(number),
+        }
+    )
 
 
 def _content(subject: _Subject, file: str) -> dict[str, Any]:
@@ -153,6 +200,7 @@ def _content(subject: _Subject, file: str) -> dict[str, Any]:
         "groups": _groups(spec, tree),
         "notes": schema.read(tree, "notes"),
         "checks": subject.checks.to_dict("records"),
+        "check_line": check_line,
         "failed": int((~subject.checks["passed"].astype(bool)).sum()),
         "tables": _tables(subject),
         "figures": _figures(subject),
@@ -183,10 +231,10 @@ def _model_facts(spec: ModelSpec, tree: xr.DataTree) -> list[tuple[str, str]]:
 
 def _priors(spec: ModelSpec, tree: xr.DataTree) -> list[tuple[str, str, str]]:
     """Parameter, prior, reason; roles that this model does not have are left out."""
-    draws = tree["posterior"]
-    grouped = bool(schema.groups(draws.to_dataset()))
+    draws = tree["posterior"].to_dataset()
+    grouped = bool(schema.groups(draws))
     absent = {
-        "intercept": "intercept" not in draws["term"].values,
+        "intercept": "intercept" not in draws["term"].to_numpy(),
         "tau": not grouped,
         "rho": not any(str(name).startswith("rho_") for name in draws.data_vars),
     }
@@ -234,7 +282,7 @@ def _tables(subject: _Subject) -> list[_Table]:
     components = variance_components(subject.posterior)
     quantities = [name for name in subject.table.index if is_component(subject.spec, str(name))]
     tables = [_table(subject.spec, subject.table.drop(index=quantities), "Coefficients")]
-    shown = subject.table.loc[quantities] if quantities else components
+    shown = subject.table.loc[quantities].replace("", None).dropna(axis=1, how="all") if quantities else components
     return [*tables, _table(subject.spec, shown, "Variance components")] if len(shown) else tables
 
 
@@ -244,7 +292,9 @@ def _table(spec: ModelSpec, frame: pd.DataFrame, caption: str) -> _Table:
         for name, row in zip(frame.index, frame.astype(object).itertuples(index=False, name=None), strict=True)
     }
     rows = table_rows(spec, cells)
-    return _Table(caption, [heading(column) for column in frame.columns], [(row, cells.get(row.term, [])) for row in rows])
+    return _Table(
+        caption, [heading(column) for column in frame.columns], [(row, cells.get(row.term, [])) for row in rows]
+    )
 
 
 @dataclass(frozen=True)
@@ -256,50 +306,43 @@ class _Figure:
 
 def _figures(subject: _Subject) -> list[_Figure]:
     """Forest, interaction and caterpillars, those that this model has."""
-    tree, spec, replication = subject.posterior, subject.spec, subject.replication
-    terms = len(tree["posterior"]["term"])
-    drawn: list[tuple[str, str, tuple[float, float], Callable[[Axes], object]]] = [
-        (
-            "Coefficients",
-            "Where the markers of a row lie on top of each other, the sources agree."
-            if len(subject.results) > 1
-            else "An interval that excludes zero leaves no doubt of the coefficient's sign.",
-            (6.4, 1.2 + (terms + 8) * max(0.24, 0.1 * len(subject.results))),
-            lambda ax: plots.forest(subject.results, ax=ax),
-        )
-    ]
-    focus = replication.study.focus if replication else None
+    tree, spec, results = subject.posterior, subject.spec, subject.results
+    draws = tree["posterior"].to_dataset()
+    rows = len(plots.term_rows(spec, [str(term) for term in draws["term"].to_numpy()]))
+    figures = [_forest(results, rows)]
+    focus = subject.replication.study.focus if subject.replication else None
     if focus and _interacts(tree, *focus):
-        words = f"{quantity(spec, focus[0])} and {quantity(spec, focus[1])}"
-        drawn.append(
-            (
-                f"Interaction of {words}",
-                "Parallel lines would say that the predictor works alike for everybody.",
-                (6.4, 4.2),
-                lambda ax: plots.interaction(tree, *focus, ax=ax),
-            )
-        )
-    for group in schema.groups(tree["posterior"].to_dataset()):
-        drawn.append(
-            (
-                f"Varying intercepts: {quantity(spec, group)}",
-                "Each row is one group's deviation from a group at the mean, after the predictors.",
-                (6.4, 1.2 + 0.17 * min(tree["posterior"].sizes[group], 120)),
-                lambda ax, group=group: plots.caterpillar(tree, group, ax=ax),
-            )
-        )
-    return [
-        _Figure(head, caption, figure_svg(draw, size, f"{head}. {caption}", f"figure-{k}"))
-        for k, (head, caption, size, draw) in enumerate(drawn, start=1)
-    ]
+        head = f"{quantity(spec, focus[0])} by {quantity(spec, focus[1])}"
+        caption = "Parallel lines would say that the predictor works alike for everybody."
+        figures.append(_figure(head, caption, 4.2, partial(plots.interaction, tree, *focus)))
+    for group in schema.groups(draws):
+        head = f"Varying intercepts: {quantity(spec, group)}"
+        caption = "Each row is one group's deviation from a group at the mean, after the predictors."
+        height = 1.2 + 0.17 * min(draws.sizes[group], 120)
+        figures.append(_figure(head, caption, height, partial(plots.caterpillar, tree, group)))
+    return figures
+
+
+def _forest(results: Mapping[str, xr.DataTree], rows: int) -> _Figure:
+    agree = "Where the markers of a row lie on top of each other, the sources agree."
+    alone = "An interval that excludes zero leaves little doubt of the coefficient's sign."
+    height = 1.2 + rows * max(0.24, 0.1 * len(results))
+    return _figure("Coefficients", agree if len(results) > 1 else alone, height, partial(plots.forest, results))
+
+
+def _figure(head: str, caption: str, height: float, draw: Callable[..., Axes]) -> _Figure:
+    key = "figure-" + hashlib.sha256(head.encode()).hexdigest()[:8]
+    return _Figure(head, caption, figure_svg(draw, (6.4, height), f"{head}. {caption}", key))
 
 
 def _interacts(tree: xr.DataTree, x: str, by: str) -> bool:
-    columns = [{part.partition("[")[0] for part in str(term).split(":")} for term in tree["posterior"]["term"].values]
+    columns = [
+        {part.partition("[")[0] for part in str(term).split(":")} for term in tree["posterior"]["term"].to_numpy()
+    ]
     return {x, by} in columns
 
 
-def figure_svg(draw: Callable[[Axes], object], size: tuple[float, float], alt: str, key: str) -> str:
+def figure_svg(draw: Callable[..., Axes], size: tuple[float, float], alt: str, key: str) -> str:
     """A figure as inline SVG, described for those who cannot see it.
 
     Letters are drawn as paths, so that Chinese looks the same on a machine without the font. Identifiers get
@@ -308,11 +351,17 @@ def figure_svg(draw: Callable[[Axes], object], size: tuple[float, float], alt: s
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    with mpl.rc_context({"svg.fonttype": "path", "svg.hashsalt": key}):
+    with mpl.rc_context({"svg.fonttype": "path", "svg.hashsalt": key}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # the figure itself says which font to install
         figure = Figure(figsize=size, layout="constrained")
-        draw(figure.add_subplot())
+        draw(ax=figure.add_subplot())
         stream = io.StringIO()
-        figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+        figure.savefig(
+            stream,
+            format="svg",
+            transparent=True,
+            metadata={"Date": None, "Creator": None, "Format": None, "Type": None},
+        )
     svg = re.sub(r"<!--.*?-->", "", stream.getvalue(), flags=re.DOTALL)
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{key}-", svg)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import numbers
 import re
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 
 import pandas as pd
@@ -18,9 +18,9 @@ from bayesmig.spec import ModelSpec
 MINUS = "\N{MINUS SIGN}"
 
 MEANING = (
-    "These data are not a survey. They were generated so that the published model, fitted to them, gives back the printed"
-    " table. They are good for learning the method, planning a sample and testing how sensitive a result is. They are"
-    " never evidence about people: a result that agrees with the paper agrees because it was made to."
+    "These data are not a survey. They were generated so that the published model, fitted to them, gives back the"
+    " printed table. They are good for learning the method, planning a sample and testing how sensitive a result is."
+    " They are never evidence about people: a result that agrees with the paper agrees because it was made to."
 )
 
 
@@ -63,6 +63,15 @@ def number(value: float) -> str:
     return re.sub(r"^-(?=[0.]*$)", "", text).replace("-", MINUS)
 
 
+def interval_text(frame: pd.DataFrame) -> pd.Series[str]:
+    """The interval's two columns of a summary as one of text."""
+    lower, upper = (next(name for name in frame if str(name).endswith(end)) for end in ("_lower", "_upper"))
+    text = [
+        f"[{number(a)}, {number(b)}]" if pd.notna(a) else "" for a, b in zip(frame[lower], frame[upper], strict=True)
+    ]
+    return pd.Series(text, frame.index)
+
+
 def cell(value: object) -> str:
     """One cell of a table as text; nothing for a missing value."""
     if isinstance(value, bool):
@@ -83,9 +92,11 @@ def quantity(spec: ModelSpec, name: str) -> str:
     'Area: SD of the intercept'
     """
     if is_component(spec, name):
-        kind, _, rest = name.partition("_")
+        squared = name.startswith("variance_")
+        kind, _, rest = name.removeprefix("variance_").partition("_")
         group, _, effect = rest.rstrip("]").partition("[")
-        words = _COMPONENTS[kind].format(effect=spec.label(effect or "intercept"))
+        effects = ", ".join(spec.label(part) for part in effect.split(",")) or "intercept"
+        words = _COMPONENTS[kind].format(effect=effects).replace("SD", "variance" if squared else "SD")
         label = f"{spec.label(group)}: {words}" if group else words
     else:
         label = spec.label(name)
@@ -94,9 +105,9 @@ def quantity(spec: ModelSpec, name: str) -> str:
 
 def is_component(spec: ModelSpec, name: str) -> bool:
     """Whether a quantity is a variance component, and no term of the formula that is called like one."""
-    kind, _, rest = name.partition("_")
-    called = re.search(rf"\b{re.escape(name.partition('[')[0])}\b", spec.formula)
-    return not called and (name == "sigma" or (kind in _COMPONENTS and bool(rest)))
+    stem = name.partition("[")[0]
+    called = re.search(rf"(?<!\w){re.escape(stem)}(?!\w)", spec.formula)
+    return not called and stem.removeprefix("variance_").partition("_")[0] in _COMPONENTS
 
 
 def table_rows(spec: ModelSpec, names: Iterable[str]) -> list[TermRow]:
@@ -110,10 +121,24 @@ def table_rows(spec: ModelSpec, names: Iterable[str]) -> list[TermRow]:
 _COMPONENTS = {
     "sigma": "residual SD",
     "tau": "SD of the {effect}",
-    "variance": "variance of the {effect}",
     "vpc": "share of the variance (VPC)",
     "rho": "correlation of effects ({effect})",
 }
+
+
+def check_line(check: Mapping[Hashable, object]) -> str:
+    """One check as a line: what was looked at, what came, what was allowed.
+
+    Examples
+    --------
+    >>> check_line({"check": "R-hat", "value": 1.002, "threshold": 1.01, "message": "largest over all parameters"})
+    'R-hat 1.002 (threshold 1.01): largest over all parameters'
+    """
+    value, threshold, message = (str(check[key]) for key in ("value", "threshold", "message"))
+    if value in message:
+        return f"{check['check']}: {message}"
+    limit = threshold if threshold[:1].isalpha() else f"threshold {threshold}"
+    return f"{check['check']} {cell(value)} ({limit}): {message}"
 
 
 def heading(column: Hashable) -> str:

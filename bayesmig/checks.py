@@ -1,0 +1,89 @@
+"""Whether a result can be trusted, a line for every check."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from bayesmig import schema
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+RHAT = 1.01
+LEAST_ESS = 400
+FEW_GROUPS = 6
+
+
+def check(tree: xr.DataTree) -> pd.DataFrame:
+    """Check a result.
+
+    Parameters
+    ----------
+    tree : xarray.DataTree
+        A posterior or an estimate.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a check: ``check``, ``value``, ``threshold``, ``passed`` and ``message``, a sentence. Posteriors:
+        Pareto k of the importance sampler against its sample-size threshold min(0.7, 1 - 1 / log10 S)
+        (Vehtari et al. 2024), effective draws, rank-normalised split R-hat and bulk and tail effective sample
+        sizes over all parameters (Vehtari et al. 2021). Estimates: singularity. Both: rows lost to missing
+        values, notes on the data, number of groups, and whether the data are the researcher's own.
+    """
+    rows = _computation(tree) if schema.kind(tree) == "posterior" else []
+    if schema.kind(tree) == "estimate":
+        singular = tree.attrs.get("singular") == "yes"
+        message = "a variance is estimated as zero, or a correlation as one: the model is too rich for the data"
+        rows.append(("singular fit", singular, False, not singular, message if singular else "no variance is at its boundary"))
+    rows += _data(tree) if "n_given" in tree.attrs else []
+    provenance = str(tree.attrs.get("provenance", "unknown"))
+    own = provenance == "own data"
+    sentence = "the researcher's own data" if own else f"{provenance}: good for learning and sensitivity, not as evidence"
+    rows.append(("provenance", provenance, "own data", own, sentence))
+    return pd.DataFrame(rows, columns=["check", "value", "threshold", "passed", "message"])
+
+
+Row = tuple[str, object, object, bool, str]
+
+
+def _computation(tree: xr.DataTree) -> list[Row]:
+    rows: list[Row] = []
+    stats = tree["sample_stats"] if "sample_stats" in tree.children else {}
+    if "pareto_k" in stats:
+        size = int(tree.attrs["draws"])
+        limit = min(0.7, 1 - 1 / math.log10(size))
+        k, ess = float(stats["pareto_k"]), float(stats["importance_ess"])
+        rows.append(("Pareto k", round(k, 2), round(limit, 2), k < limit, "importance weights have a finite variance"))
+        message = f"{ess:.0f} effective draws of the variance parameters"
+        rows.append(("importance sampling", round(ess), LEAST_ESS, ess >= LEAST_ESS, message))
+    rhat, ess = _worst_diagnostics(tree)
+    rows.append(("R-hat", round(rhat, 4), RHAT, rhat < RHAT, "largest over all parameters"))
+    rows.append(("effective draws", round(ess), LEAST_ESS, ess >= LEAST_ESS, "smallest bulk or tail size over all parameters"))
+    return rows
+
+
+def _worst_diagnostics(tree: xr.DataTree) -> tuple[float, float]:
+    """Largest R-hat, and smallest bulk or tail effective sample size, over all parameters."""
+    from arviz_stats import ess, rhat
+
+    sizes = [ess(tree, method=method) for method in ("bulk", "tail")]
+    least = min(float(array.min()) for size in sizes for array in size.data_vars.values())
+    return max(float(array.max()) for array in rhat(tree).data_vars.values()), least
+
+
+def _data(tree: xr.DataTree) -> list[Row]:
+    given, used = int(tree.attrs["n_given"]), int(tree.attrs["n_used"])
+    share = 1 - used / given
+    gaps = ", ".join(f"{name} {count}" for name, count in schema.read(tree, "missing").items())
+    message = f"{used} of {given} rows used" + (f"; missing: {gaps}" if gaps else "")
+    rows: list[Row] = [("complete rows", f"{100 * share:.1f} % dropped", "at most 5 %", share <= 0.05, message)]
+    for group in schema.groups(tree[schema.kind(tree)].to_dataset()):
+        count = int(tree["constant_data"][f"{group}_code"].max()) + 1
+        message = f"{count} groups of {group}" + ("" if count >= FEW_GROUPS else ": their sd rests mainly on the prior")
+        rows.append(("number of groups", count, FEW_GROUPS, count >= FEW_GROUPS, message))
+    rows += [("note on the data", "", "", True, note) for note in schema.read(tree, "notes")]
+    return rows

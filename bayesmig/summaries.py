@@ -1,0 +1,309 @@
+"""Results as data frames: coefficients, variance components, varying effects, simple slopes.
+
+Every function takes any tree of the contract. Intervals are 95 % unless asked otherwise and their kind is in
+the column head: ``eti95`` is the equal-tailed interval of a posterior, ``ci95`` a confidence interval.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from scipy import stats
+
+from bayesmig import schema
+from bayesmig.errors import BayesmigError, closest, listing
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+
+
+def coefficients(tree: xr.DataTree, interval: float = 0.95) -> pd.DataFrame:
+    """Coefficients of any result.
+
+    Parameters
+    ----------
+    tree : xarray.DataTree
+        From ``fit``, ``estimate``, ``published`` or ``published_posterior``.
+    interval : float
+        Probability of the interval.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Indexed by term. Posterior: ``estimate`` (mean), ``sd``, ``eti95_lower``, ``eti95_upper``, ``pd``, the
+        posterior probability that the coefficient has the sign of its median. Estimate: ``estimate``,
+        ``std_error``, ``ci95_lower``, ``ci95_upper``, ``p`` (two-sided Wald). Published: ``estimate``,
+        ``std_error``, ``stars``.
+
+    Notes
+    -----
+    What it means: a coefficient is the difference in the outcome, in its own units, that goes with one unit of
+    the term (one sd where the specification standardises, being at a level rather than at the reference).
+
+    Examples
+    --------
+    >>> from bayesmig.catalogue import study
+    >>> from bayesmig.literature import published
+    >>> coefficients(published(study("social_trust"), "table_6")).loc["area_poverty", "estimate"]
+    np.float64(-0.403)
+    """
+    _check_interval(interval)
+    dataset = _dataset(tree)
+    index = pd.Index(dataset["term"].to_numpy(), name="term")
+    if schema.kind(tree) == "posterior":
+        return _of_draws(_flat(dataset["beta"]), index, interval, direction=True)
+    if schema.kind(tree) == "published":
+        return pd.DataFrame(
+            {
+                "estimate": dataset["beta"].to_numpy(),
+                "std_error": dataset["beta_se"].to_numpy(),
+                "stars": dataset["stars"].to_numpy(),
+            },
+            index,
+        )
+    estimate, error = dataset["beta"].to_numpy(), dataset["beta_se"].to_numpy()
+    reference = _reference(tree)
+    reach = reference.ppf(0.5 + interval / 2) * error
+    lower, upper = _heads("ci", interval)
+    values = {"estimate": estimate, "std_error": error, lower: estimate - reach, upper: estimate + reach}
+    return pd.DataFrame(values | {"p": 2 * reference.sf(abs(estimate / error))}, index)
+
+
+def variance_components(tree: xr.DataTree, interval: float = 0.95) -> pd.DataFrame:
+    """Standard deviations, variances, correlations and variance partition coefficients.
+
+    Parameters
+    ----------
+    tree : xarray.DataTree
+    interval : float
+
+    Returns
+    -------
+    pandas.DataFrame
+        Indexed by quantity: ``sigma`` and ``tau_<group>[<effect>]`` (sds), the same with ``variance_`` in front,
+        ``rho_<group>[<pair>]``, and ``vpc_<group>``, the share of the unexplained variance that lies between
+        groups, for people at zero of any varying slope. Columns as in :func:`coefficients`, without ``pd`` and
+        ``p``. Functions of several components of an estimate or a printed table come without an interval,
+        because their covariance is not kept.
+
+    Notes
+    -----
+    What it means: a VPC of 0.29 says that two people of the same neighbourhood, alike in the predictors,
+    correlate at 0.29 in the outcome (Goldstein, Browne & Rasbash 2002).
+    """
+    _check_interval(interval)
+    if schema.kind(tree) == "posterior":
+        quantities = _quantities(tree)
+        return _of_draws(np.stack(list(quantities.values()), axis=-1), pd.Index(quantities, name="quantity"), interval)
+    dataset = _dataset(tree)
+    z = stats.norm.ppf(0.5 + interval / 2)
+    lower, upper = _heads("ci", interval)
+    rows = {}
+    for name, value in _quantities(tree).items():
+        estimate, error = float(value), _error(dataset, name, float(value))
+        rows[name] = {"estimate": estimate, "std_error": error, lower: np.nan, upper: np.nan}
+        if estimate > 0 and np.isfinite(error) and not name.startswith("rho_"):
+            reach = np.exp(z * error / estimate)
+            rows[name] |= {lower: estimate / reach, upper: estimate * reach}
+        elif np.isfinite(error) and name.startswith("rho_"):
+            centre, spread = np.arctanh(estimate), z * error / (1 - estimate**2)
+            rows[name] |= {lower: np.tanh(centre - spread), upper: np.tanh(centre + spread)}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("quantity")
+
+
+def varying_effects(
+    tree: xr.DataTree, group: str, effect: str = "intercept", interval: float = 0.95
+) -> pd.DataFrame:
+    """Varying effects of one grouping factor, as deviations from the average group.
+
+    Parameters
+    ----------
+    tree : xarray.DataTree
+        A posterior.
+    group : str
+        Grouping factor, such as ``"neighbourhood"``.
+    effect : str
+        ``"intercept"`` or the term of a varying slope.
+    interval : float
+
+    Returns
+    -------
+    pandas.DataFrame
+        Indexed by group level, with ``estimate``, ``sd`` and the interval, from the smallest to the largest.
+
+    Raises
+    ------
+    BayesmigError
+        If the tree is no posterior, or has no such group or effect.
+    """
+    dataset = _posterior(tree)
+    known = schema.groups(dataset)
+    if group not in known:
+        raise BayesmigError(f"no varying effects by {group!r}{closest(group, known)}; there are {listing(known)}.")
+    effects = [str(name) for name in dataset[schema.effect_dim(group)].to_numpy()]
+    if effect not in effects:
+        raise BayesmigError(f"no varying effect {effect!r} by {group!r}; there are {listing(effects)}.")
+    draws = dataset[f"u_{group}"].sel({schema.effect_dim(group): effect})
+    levels = pd.Index(dataset[group].to_numpy(), name=group)
+    return _of_draws(_flat(draws), levels, interval).sort_values("estimate")
+
+
+def interaction_lines(
+    tree: xr.DataTree, x: str, by: str, interval: float = 0.95, points: int = 41
+) -> pd.DataFrame:
+    """The expected outcome along one predictor, for every level of another.
+
+    The other predictors stand at their sample means and varying effects at zero, so the lines describe an
+    average group.
+
+    Parameters
+    ----------
+    tree : xarray.DataTree
+        A posterior.
+    x : str
+        A numeric predictor that is a term of its own.
+    by : str
+        A categorical predictor with a term for every level but the reference.
+    interval : float
+    points : int
+        Values of ``x``, from its smallest to its largest in the sample.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``by``, ``x`` (in original units, also where the model standardises), ``estimate`` and the interval.
+
+    Raises
+    ------
+    BayesmigError
+        If the predictors are no terms of the model.
+    """
+    dataset = _posterior(tree)
+    terms = [str(term) for term in dataset["term"].to_numpy()]
+    levels = [term for term in terms if term.startswith(f"{by}[") and ":" not in term]
+    if x not in terms or not levels:
+        names = sorted({term.partition("[")[0] for term in terms if ":" not in term})
+        raise BayesmigError(f"no line of {x!r} by {by!r}: both must be terms of the model; it has {listing(names)}.")
+    design = tree["constant_data"]["x"].to_numpy()
+    means = dict(zip(terms, design.mean(axis=0), strict=True))
+    column = design[:, terms.index(x)]
+    grid = np.linspace(column.min(), column.max(), points)
+    scaling = schema.read(tree, "scaling").get(x, {"mean": 0.0, "sd": 1.0})
+    draws = _flat(dataset["beta"])
+    frames = []
+    for level in [_reference_level(tree, by), *(term[len(by) + 1 : -1] for term in levels)]:
+        at = np.column_stack([_column(term, x, grid, by, level, means) for term in terms])
+        frame = _of_draws(draws @ at.T, pd.RangeIndex(points), interval)
+        frame.insert(0, by, level)
+        frame.insert(1, x, grid * scaling["sd"] + scaling["mean"])
+        frames.append(frame)
+    return pd.concat(frames, ignore_index=True)
+
+
+def _column(term: str, x: str, grid: Array, by: str, level: str, means: dict[str, float]) -> Array:
+    """A term's column where ``x`` follows the grid, ``by`` is at ``level`` and the rest at their means."""
+    value = np.ones_like(grid)
+    rest = []
+    for part in term.split(":"):
+        if part == x:
+            value = value * grid
+        elif part.startswith(f"{by}["):
+            value = value * (part == f"{by}[{level}]")
+        else:
+            rest.append(part)
+    if not rest:
+        return value
+    if ":".join(rest) not in means:
+        raise BayesmigError(f"the term {term!r} has no main effect {':'.join(rest)!r} to take the mean of.")
+    return value * means[":".join(rest)]
+
+
+def _reference_level(tree: xr.DataTree, by: str) -> str:
+    entry = next((v for v in schema.read(tree, "spec")["variables"] if v["name"] == by), None)
+    return str(entry["reference"]) if entry else "reference"
+
+
+def _quantities(tree: xr.DataTree) -> dict[str, Array]:
+    """Sds, variances, correlations and VPCs by name: draws, or single values."""
+    dataset = _dataset(tree)
+    take = _flat if schema.kind(tree) == "posterior" else lambda array: array.to_numpy()
+    sds: dict[str, Array] = {"sigma": take(dataset["sigma"])} if "sigma" in dataset else {}
+    correlations: dict[str, Array] = {}
+    between: dict[str, Array] = {}
+    for group in schema.groups(dataset):
+        effects = [str(name) for name in dataset[schema.effect_dim(group)].to_numpy()]
+        values = take(dataset[f"tau_{group}"])
+        sds |= {f"tau_{group}[{effect}]": values[..., k] for k, effect in enumerate(effects)}
+        if "intercept" in effects:
+            between[group] = values[..., effects.index("intercept")] ** 2
+        if f"rho_{group}" in dataset:
+            pairs = [str(name) for name in dataset[schema.pair_dim(group)].to_numpy()]
+            values = take(dataset[f"rho_{group}"])
+            correlations |= {f"rho_{group}[{pair}]": values[..., k] for k, pair in enumerate(pairs)}
+    variances = {f"variance_{name}": value**2 for name, value in sds.items()}
+    shares: dict[str, Array] = {}
+    if "sigma" in sds and between:
+        total = sds["sigma"] ** 2 + sum(between.values())
+        shares = {f"vpc_{group}": value / total for group, value in between.items()}
+    return sds | variances | correlations | shares
+
+
+def _error(dataset: xr.Dataset, quantity: str, value: float) -> float:
+    """Standard error of a quantity of :func:`_quantities`, by the delta method from its sd's."""
+    name = quantity.removeprefix("variance_")
+    stem, _, place = name.rstrip("]").partition("[")
+    if f"{stem}_se" not in dataset:
+        return float("nan")
+    error = dataset[f"{stem}_se"]
+    if place:
+        dim = str(error.dims[0])
+        error = error.sel({dim: place})
+    return float(error) * (2 * value**0.5 if quantity.startswith("variance_") else 1.0)
+
+
+def _of_draws(draws: Array, index: pd.Index, interval: float, direction: bool = False) -> pd.DataFrame:
+    """Mean, sd and equal-tailed interval of ``(draws, quantities)``."""
+    tail = (1 - interval) / 2
+    lower, middle, upper = np.quantile(draws, [tail, 0.5, 1 - tail], axis=0)
+    heads = _heads("eti", interval)
+    frame = pd.DataFrame({"estimate": draws.mean(axis=0), "sd": draws.std(axis=0, ddof=1)}, index)
+    frame[heads[0]], frame[heads[1]] = lower, upper
+    if direction:
+        frame["pd"] = np.where(middle >= 0, (draws > 0).mean(axis=0), (draws < 0).mean(axis=0))
+    return frame
+
+
+def _heads(kind: str, interval: float) -> tuple[str, str]:
+    percent = f"{100 * interval:g}"
+    return f"{kind}{percent}_lower", f"{kind}{percent}_upper"
+
+
+def _check_interval(interval: float) -> None:
+    if not 0 < interval < 1:
+        raise BayesmigError(f"interval={interval!r} must lie between 0 and 1; 0.95 means 95 %.")
+
+
+def _dataset(tree: xr.DataTree) -> xr.Dataset:
+    return tree[schema.kind(tree)].to_dataset()
+
+
+def _posterior(tree: xr.DataTree) -> xr.Dataset:
+    if schema.kind(tree) != "posterior":
+        raise BayesmigError(f"this needs a posterior from fit, not a tree with the group {schema.kind(tree)!r}.")
+    return _dataset(tree)
+
+
+def _flat(array: xr.DataArray) -> Array:
+    """Draws in one row axis, the rest behind."""
+    values = array.transpose("chain", "draw", ...).to_numpy()
+    return np.asarray(values.reshape(-1, *values.shape[2:]))
+
+
+def _reference(tree: xr.DataTree):  # type: ignore[no-untyped-def]
+    """The distribution of Wald statistics: t where the estimator states degrees of freedom, else normal."""
+    return stats.t(tree.attrs["df"]) if "df" in tree.attrs else stats.norm

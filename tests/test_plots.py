@@ -1,0 +1,230 @@
+"""Figures carry the numbers of the summaries, in the codebook's words."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+from bayesmig import plots
+from bayesmig.catalogue import study
+from bayesmig.errors import BayesmigError, NotFound
+from bayesmig.inference import estimate, fit
+from bayesmig.literature import published
+from bayesmig.spec import ModelSpec, Variable
+from bayesmig.summaries import coefficients, interaction_lines, varying_effects
+
+mpl.use("Agg")
+
+SPEC = ModelSpec(
+    "trust ~ hukou * poverty + gender + (1 | area)",
+    variables=(
+        Variable("trust", "Trust", unit="points", minimum=0, maximum=9),
+        Variable("hukou", "Hukou", {"local": "Local", "rural": "Rural migrant", "urban": "Urban migrant"}),
+        Variable("poverty", "Area poverty", unit="recipients", group="area"),
+        Variable("gender", "Gender", {"man": "Man", "woman": "Woman"}),
+    ),
+    standardise={"poverty": "area"},
+)
+
+
+def survey(areas: int = 8) -> pd.DataFrame:
+    """Twenty people in each area; poverty and hukou interact."""
+    rng = np.random.default_rng(1)
+    area = np.repeat(np.arange(areas), 20)
+    n = len(area)
+    data = pd.DataFrame(
+        {
+            "area": area,
+            "poverty": rng.uniform(10, 90, areas)[area],
+            "hukou": rng.choice(["local", "rural", "urban"], n),
+            "gender": rng.choice(["man", "woman"], n),
+        }
+    )
+    data["trust"] = 5 - 0.02 * data["poverty"] * (data["hukou"] == "rural") + rng.normal(0, 0.5, areas)[area]
+    return data.assign(trust=data["trust"] + rng.normal(0, 0.5, n))
+
+
+@pytest.fixture(scope="module")
+def posterior() -> xr.DataTree:
+    return fit(SPEC, survey(), seed=1)
+
+
+@pytest.fixture(scope="module")
+def ml() -> xr.DataTree:
+    return estimate(SPEC, survey())
+
+
+@pytest.fixture(autouse=True)
+def _close_figures() -> Iterator[None]:
+    import matplotlib.pyplot as plt
+
+    yield
+    plt.close("all")
+
+
+def _points(container) -> tuple[np.ndarray, np.ndarray]:
+    """Estimates and intervals that an error bar of a forest plot draws."""
+    line, _, (bars,) = container
+    return line.get_xdata(), np.array([segment[:, 0] for segment in bars.get_segments()])
+
+
+def test_forest_draws_every_source_at_its_numbers(posterior, ml):
+    ax = plots.forest({"ML": ml, "posterior": posterior})
+    for container, tree, kind in zip(ax.containers, (ml, posterior), ("ci", "eti"), strict=True):
+        table = coefficients(tree).drop(index="intercept")
+        centre, bounds = _points(container)
+        np.testing.assert_allclose(centre, table["estimate"])
+        np.testing.assert_allclose(bounds, table[[f"{kind}95_lower", f"{kind}95_upper"]])
+
+
+def test_forest_draws_printed_numbers_with_their_standard_errors():
+    tree = published(study("social_trust"), "table_6")
+    ax = plots.forest({"printed": tree}, terms=["area_poverty"])
+    centre, bounds = _points(ax.containers[0])
+    np.testing.assert_allclose(centre, [-0.403])
+    np.testing.assert_allclose(bounds, [[-0.403 - 1.96 * 0.094, -0.403 + 1.96 * 0.094]])
+
+
+def test_forest_draws_a_value_printed_without_error_as_a_point():
+    tree = published(study("social_trust"), "table_6").copy()
+    tree["published"]["beta_se"][:] = np.nan
+    ax = plots.forest({"printed": tree})
+    assert np.isfinite(ax.containers[0][0].get_xdata()).all()
+
+
+def test_forest_groups_levels_under_their_variable(posterior):
+    labels = [label.get_text().strip() for label in plots.forest(posterior).get_yticklabels()]
+    assert labels == [
+        "Hukou (vs Local)",
+        "Rural migrant",
+        "Urban migrant",
+        "Area poverty, per SD",
+        "Hukou × Area poverty, per SD",
+        "Rural migrant",
+        "Urban migrant",
+        "Gender: Woman (vs Man)",
+    ]
+
+
+def test_forest_says_which_interval_each_source_has(posterior, ml):
+    legend = plots.forest({"ML": ml, "posterior": posterior}).get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == ["ML, 95 % CI", "posterior, 95 % interval"]
+
+
+def test_forest_differs_by_marker_and_fill_not_by_colour_alone(posterior, ml):
+    lines = [container[0] for container in plots.forest({"ML": ml, "posterior": posterior}).containers]
+    assert len({line.get_marker() for line in lines}) == 2
+    assert len({line.get_markerfacecolor() for line in lines}) == 2
+
+
+def test_forest_takes_terms_in_the_order_asked(posterior):
+    ax = plots.forest({"posterior": posterior}, terms=["poverty", "intercept"])
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["Area poverty, per SD", "Intercept"]
+
+
+def test_forest_names_the_closest_term_when_one_is_unknown(posterior):
+    with pytest.raises(NotFound, match="closest: 'poverty'"):
+        plots.forest({"posterior": posterior}, terms=["povertyy"])
+
+
+def test_forest_refuses_an_empty_mapping():
+    with pytest.raises(BayesmigError, match="at least one result"):
+        plots.forest({})
+
+
+def test_caterpillar_draws_sorted_effects_and_fills_the_clear_ones(posterior):
+    ax = plots.caterpillar(posterior, "area")
+    effects = varying_effects(posterior, "area").sort_values("estimate", ascending=False)
+    markers, bars = ax.collections[1], ax.collections[0]
+    np.testing.assert_allclose(markers.get_offsets()[:, 0], effects["estimate"])
+    drawn = np.array([segment[:, 0] for segment in bars.get_segments()])
+    np.testing.assert_allclose(drawn, effects[["eti95_lower", "eti95_upper"]])
+    white = (markers.get_facecolors()[:, :3] == 1).all(axis=1)
+    np.testing.assert_array_equal(white, (effects["eti95_lower"] <= 0) & (effects["eti95_upper"] >= 0))
+    assert [label.get_text() for label in ax.get_yticklabels()] == [str(level) for level in effects.index]
+
+
+def test_caterpillar_of_many_groups_leaves_their_names_out():
+    tree = fit("trust ~ 1 + (1 | area)", survey(areas=100), seed=1)
+    ax = plots.caterpillar(tree, "area")
+    assert not ax.get_yticklabels()
+    assert ax.get_ylabel() == "100 groups, sorted"
+
+
+def test_interaction_draws_lines_and_bands_in_original_units(posterior):
+    ax = plots.interaction(posterior, "poverty", "hukou")
+    expected = interaction_lines(posterior, "poverty", "hukou")
+    assert [line.get_label() for line in ax.lines] == ["Local", "Rural migrant", "Urban migrant"]
+    for line, level in zip(ax.lines, ("local", "rural", "urban"), strict=True):
+        rows = expected[expected["hukou"] == level]
+        np.testing.assert_allclose(line.get_xdata(), rows["poverty"])
+        np.testing.assert_allclose(line.get_ydata(), rows["estimate"])
+    data = survey()["poverty"]
+    np.testing.assert_allclose(ax.get_xlim(), (data.min(), data.max()))
+    assert len({line.get_linestyle() for line in ax.lines}) == 3
+    assert ax.get_xlabel() == "Area poverty, recipients"
+    assert ax.get_ylabel() == "Trust, points, 0 to 9"
+
+
+def test_interaction_labels_do_not_overlap(posterior):
+    ax = plots.interaction(posterior, "poverty", "hukou")
+    ax.figure.canvas.draw()
+    named = [text for text in ax.texts if text.get_text() in ("Local", "Rural migrant", "Urban migrant")]
+    boxes = sorted((text.get_window_extent() for text in named), key=lambda box: box.y0)
+    assert all(lower.y1 <= upper.y0 + 1 for lower, upper in zip(boxes, boxes[1:], strict=False))
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda tree, ax: plots.forest({"posterior": tree}, ax=ax),
+        lambda tree, ax: plots.caterpillar(tree, "area", ax=ax),
+        lambda tree, ax: plots.interaction(tree, "poverty", "hukou", ax=ax),
+    ],
+    ids=["forest", "caterpillar", "interaction"],
+)
+def test_every_figure_draws_on_the_axes_given_and_states_what_it_shows(draw, posterior):
+    from matplotlib.figure import Figure
+
+    ax = Figure().add_subplot()
+    assert draw(posterior, ax) is ax
+    assert ax.get_title(loc="left")
+    assert ax.get_xlabel()
+
+
+def _renamed(label: str) -> xr.DataTree:
+    """A fit in which one level carries this label."""
+    hukou = Variable("hukou", label, {"local": "Local", "rural": f"{label} 1", "urban": f"{label} 2"})
+    spec = ModelSpec("trust ~ hukou", variables=(hukou,))
+    return fit(spec, survey(), seed=1)
+
+
+def test_labels_are_never_read_as_mathematics():
+    ax = plots.forest(_renamed("cost $x_1$ \\frac"))
+    ax.figure.canvas.draw()
+    assert "Cost $x_1$ \\frac (vs Local)" in [label.get_text() for label in ax.get_yticklabels()]
+    assert not any(label.get_parse_math() for label in ax.get_yticklabels())
+
+
+def test_chinese_labels_are_drawn_with_a_font_that_has_them():
+    from matplotlib import font_manager
+
+    if not {font.name for font in font_manager.fontManager.ttflist} & set(plots.CJK_FONTS):
+        pytest.skip("no font with Chinese characters is installed")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ax = plots.forest(_renamed("户口类型"))
+        ax.figure.canvas.draw()
+
+
+def test_without_a_chinese_font_one_warning_names_one(monkeypatch):
+    monkeypatch.setattr(plots, "CJK_FONTS", ("Noto Sans CJK SC of nowhere",))
+    with pytest.warns(UserWarning, match="Install 'Noto Sans CJK SC of nowhere'") as caught:
+        plots.forest(_renamed("户口类型"))
+    assert len([warning for warning in caught if "Install" in str(warning.message)]) == 1
