@@ -113,6 +113,15 @@ def printed_variances(study: Study, key: str) -> pd.DataFrame:
     )
 
 
+def printed_statistics(study: Study, key: str) -> dict[str, float]:
+    """Fit statistics that the paper states of a model, in its tables or its prose, by name."""
+    spec, table = study.model(key), _tables(study).get("fit_statistics")
+    if spec.printed is None or table is None:
+        return {}
+    rows = table[(table["model"] == spec.printed[1]) & (table["value"] != "")]
+    return dict(zip(rows["statistic"], _numbers(rows["value"]).tolist(), strict=True))
+
+
 def _term(term: str, level: str) -> str:
     """``hukou:age`` with level ``rural_migrant`` is the term ``hukou[rural_migrant]:age``."""
     if not level:
@@ -122,7 +131,7 @@ def _term(term: str, level: str) -> str:
 
 
 def _numbers(column: pd.Series) -> Array:
-    return pd.to_numeric(column.replace("", np.nan)).to_numpy(dtype=float)
+    return pd.to_numeric(column.mask(column == "")).to_numpy(dtype=float)
 
 
 def _half_units(column: pd.Series) -> Array:

@@ -365,9 +365,9 @@ def figure_svg(draw: Callable[..., Axes], size: tuple[float, float], alt: str, k
     svg = re.sub(r"<!--.*?-->", "", stream.getvalue(), flags=re.DOTALL)
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{key}-", svg)
-    width, height = (round(inches * 96) for inches in size)
-    described = f'<svg role="img" aria-label="{html.escape(alt)}" style="max-width:{width}px"'
-    return re.sub(r'^<svg width="[^"]*" height="[^"]*"', f'{described} data-size="{width}x{height}"', svg)
+    opening, rest = svg.split(">", 1)
+    opening = re.sub(r' (width|height)="[^"]*"', "", opening)
+    return f'{opening} role="img" aria-label="{html.escape(alt)}" style="max-width:{size[0]}in">{rest}'
 
 
 def _code(subject: _Subject, file: str) -> str:

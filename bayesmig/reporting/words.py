@@ -8,6 +8,7 @@ import re
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 
@@ -74,7 +75,7 @@ def interval_text(frame: pd.DataFrame) -> pd.Series[str]:
 
 def cell(value: object) -> str:
     """One cell of a table as text; nothing for a missing value."""
-    if isinstance(value, bool):
+    if isinstance(value, (bool, np.bool_)):
         return "yes" if value else "no"
     if isinstance(value, numbers.Integral):
         return f"{int(value):,}".replace("-", MINUS)

@@ -1,0 +1,338 @@
+"""The page: what it says, that it says it safely, and that it asks nothing of the network."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+from bayesmig.checks import check
+from bayesmig.errors import BayesmigError
+from bayesmig.inference import estimate, fit
+from bayesmig.replication import Replication
+from bayesmig.reporting import page, words
+from bayesmig.spec import ModelSpec, Study, Variable
+from bayesmig.summaries import coefficients
+
+ATTACK = "<script>alert('x')</script>"
+QUOTED = 'a"b onload="x'
+FORMULA = "trust ~ hukou * poverty + age + (1 | area)"
+VARIABLES = (
+    Variable("trust", "社会信任", unit="分", minimum=0, maximum=9),
+    Variable("hukou", f"户口 {ATTACK}", {"local": "本地", "rural": QUOTED, "urban": ATTACK}),
+    Variable("poverty", "Area poverty", unit="recipients", group="area"),
+    Variable("age", "Age", unit="years"),
+)
+
+
+def survey() -> pd.DataFrame:
+    """Twenty people in each of eight areas; three ages are missing."""
+    rng = np.random.default_rng(1)
+    area = np.repeat(np.arange(8), 20)
+    data = pd.DataFrame(
+        {
+            "area": area,
+            "poverty": rng.uniform(10, 90, 8)[area],
+            "hukou": rng.choice(["local", "rural", "urban"], 160),
+            "age": rng.normal(40, 9, 160),
+            "trust": 5 + rng.normal(0, 0.5, 8)[area] + rng.normal(0, 0.5, 160),
+        }
+    )
+    data.loc[:2, "age"] = np.nan
+    return data
+
+
+def replication(provenance: str = "reconstructed from a printed table", passed: bool = True) -> Replication:
+    """A finished replication of an invented study."""
+    study = Study(
+        name="invented",
+        title=f"Trust & {ATTACK}",
+        citation="Author (2020). Title. https://doi.org/10.1000/1",
+        variables=VARIABLES,
+        models={"table_1": ModelSpec(FORMULA, title=ATTACK, standardise={"age": "person"})},
+        focus=("poverty", "hukou"),
+    )
+    spec = study.model("table_1")
+    data = survey().assign(provenance=provenance)
+    results = {"ML": estimate(spec, data), "posterior": fit(spec, data, seed=1)}
+    table = coefficients(results["posterior"])[["estimate", "sd"]].astype(object)
+    table.loc["vpc_area"] = [0.25, None]
+    checks = check(results["posterior"])
+    if not passed:
+        checks.loc[0, ["passed", "message"]] = False, "this one went wrong"
+    reconstruction = {
+        "honoured": ["n = 160"],
+        "not_honoured": [f"B of {ATTACK}"],
+        "assumed": ["shares of hukou"],
+    }
+    is_own = provenance == "own data"
+    return Replication(
+        study=study,
+        model="table_1",
+        data=data,
+        spec=spec,
+        results=results,
+        table=table,
+        checks=checks,
+        reconstruction=None if is_own else reconstruction,
+    )
+
+
+class Reader(HTMLParser):
+    """Tags with attributes, and text, of a page."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.texts: list[str] = []
+        self.feed(source)
+        self.text = " ".join(" ".join(self.texts).split())
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+    def named(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return page.report(replication(), tmp_path_factory.mktemp("page") / "invented.html")
+
+
+@pytest.fixture(scope="module")
+def source(written: Path) -> str:
+    return written.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def reader(source: str) -> Reader:
+    return Reader(source)
+
+
+@pytest.fixture(scope="module")
+def posterior() -> xr.DataTree:
+    return fit(ModelSpec(FORMULA, variables=VARIABLES), survey(), seed=1)
+
+
+def test_nothing_is_loaded_from_anywhere(source, reader):
+    loads = {"src", "href", "xlink:href", "data", "action", "poster", "srcset"}
+    for _, attributes in reader.tags:
+        for name in loads & set(attributes):
+            assert (attributes[name] or "").startswith("#")
+    assert all(target.startswith("#") for target in re.findall(r"url\(([^)]*)\)", source))
+    assert "@import" not in source
+    assert not {"script", "link", "iframe", "object", "embed", "img"} & {tag for tag, _ in reader.tags}
+
+
+def test_a_policy_forbids_requests_and_scripts(reader):
+    policy = next(meta["content"] for meta in reader.named("meta") if meta.get("http-equiv"))
+    assert "default-src 'none'" in policy
+    assert "script-src" not in policy
+
+
+def test_text_of_users_is_escaped_everywhere(source, reader):
+    assert "<script" not in source.lower()
+    assert f"Trust & {ATTACK}" in reader.text
+    assert not any("onload" in attributes for _, attributes in reader.tags)
+
+
+def test_the_page_is_smaller_than_three_megabytes(written):
+    assert written.stat().st_size < 3_000_000
+
+
+def test_sections_come_in_order(reader, source):
+    heads = [re.sub(r"<[^>]+>", "", head) for head in re.findall(r"<h2>(.*?)</h2>", source)]
+    assert heads[:5] == ["The model", "The data", "Checks", "The numbers side by side", "Coefficients"]
+    assert heads[5].startswith("Area poverty by 户口")
+    assert heads[6:] == ["Varying intercepts: Area", "How to reproduce this page"]
+    assert len(reader.named("h1")) == 1
+    assert source.index("Reconstructed data: not evidence") < source.index("The model</h2>")
+
+
+def test_every_figure_is_described_and_scales(reader):
+    figures = reader.named("svg")
+    assert len(figures) == 3
+    for figure in figures:
+        assert figure["role"] == "img"
+        assert len(figure["aria-label"] or "") > 20
+        assert figure["viewbox"]
+        assert "width" not in figure
+
+
+def test_identifiers_are_unique(source):
+    names = re.findall(r'\bid="([^"]*)"', source)
+    assert len(names) == len(set(names))
+
+
+def test_tables_have_heads_and_scroll_in_their_own_box(source, reader):
+    assert reader.named("th")
+    assert all(cell.get("scope") for cell in reader.named("th"))
+    for table in re.finditer(r'<table class="wide">', source):
+        assert source[: table.start()].rstrip().endswith(">")
+        assert 'class="scroll" tabindex="0"' in source[table.start() - 200 : table.start()]
+
+
+def test_reconstructed_data_are_announced_with_what_is_honoured_and_assumed(reader):
+    assert "They are never evidence about people" in reader.text
+    for fact in ("n = 160", "shares of hukou", f"B of {ATTACK}", "Not honoured"):
+        assert fact in reader.text
+
+
+def test_own_data_carry_no_warning(tmp_path):
+    text = Reader(page.report(replication("own data"), tmp_path / "own.html").read_text(encoding="utf-8")).text
+    assert "Data: own data" in text
+    assert "not evidence" not in text
+    assert "Honoured" not in text
+    assert 'data = pd.read_csv("your_data.csv")' in text
+
+
+def test_the_data_flow_is_complete(reader):
+    assert "160 rows given 3 left out 157 rows used" in reader.text
+    assert "Age 3" in reader.text
+    assert "Area 8 17 20 20" in reader.text
+
+
+def test_checks_are_told_by_word_and_symbol(tmp_path):
+    text = Reader(page.report(replication(passed=False), tmp_path / "page.html").read_text(encoding="utf-8")).text
+    assert "✓ passed" in text
+    assert "✗ failed" in text
+    assert "this one went wrong" in text
+    assert "checks failed: read every number below with that in mind" in text
+
+
+def test_the_table_shows_its_numbers(reader):
+    table = replication().table
+    for value in table["estimate"]:
+        assert words.cell(value) in reader.text
+    assert "Area: share of the variance (VPC)" in reader.text
+
+
+def test_priors_come_with_their_reasons(reader):
+    assert "HalfNormal(scale=1), in SDs of the outcome" in reader.text
+    assert "Groups differ by at most about the outcome's own sd." in reader.text
+    assert "Correlations of varying effects" not in reader.text
+
+
+def test_the_page_says_how_to_make_it_again(reader):
+    assert "bm.replicate(bm.study('invented'), 'table_1', seed=1)" in reader.text
+    assert "Data digest" in reader.text
+    assert "numpy" in reader.text
+
+
+def test_the_same_result_gives_the_same_page(written, tmp_path):
+    again = page.report(replication(), tmp_path / written.name)
+    assert again.read_bytes() == written.read_bytes()
+
+
+def test_a_posterior_alone_makes_a_page(posterior, tmp_path):
+    text = Reader(page.report(posterior, tmp_path / "trust.html").read_text(encoding="utf-8")).text
+    assert "社会信任" in text
+    assert "posterior 95 % equal-tailed interval" in text
+    assert "Variance components" in text
+
+
+def test_other_results_stand_beside_a_posterior(posterior, tmp_path):
+    ml = estimate(ModelSpec(FORMULA, variables=VARIABLES), survey())
+    made = page.report(posterior, tmp_path / "trust.html", against={"ML": ml}, title=f"Mine {ATTACK}")
+    text = Reader(made.read_text(encoding="utf-8")).text
+    assert "ML 95 % CI" in text
+    assert text.startswith(f"Mine {ATTACK}")
+
+
+def test_a_regression_without_groups_makes_a_page(tmp_path):
+    tree = fit("trust ~ age", survey(), seed=1)
+    text = Reader(page.report(tree, tmp_path / "trust.html").read_text(encoding="utf-8")).text
+    assert "Varying intercepts" not in text
+    assert "SDs of varying effects" not in text
+
+
+def test_an_estimate_is_refused(tmp_path):
+    with pytest.raises(BayesmigError, match="needs a posterior"):
+        page.report(estimate("trust ~ age", survey()), tmp_path / "trust.html")
+
+
+def test_a_missing_folder_is_an_error_that_names_it(posterior, tmp_path):
+    with pytest.raises(BayesmigError, match=r"nowhere.*does not exist"):
+        page.report(posterior, tmp_path / "nowhere" / "trust.html")
+    with pytest.raises(BayesmigError, match="is a folder"):
+        page.report(posterior, tmp_path)
+
+
+def test_a_failed_write_leaves_the_old_page_and_nothing_else(posterior, tmp_path, monkeypatch):
+    target = tmp_path / "trust.html"
+    target.write_text("old")
+
+    def fail(*_: object) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(page.os, "replace", fail)
+    with pytest.raises(OSError, match="disk full"):
+        page.report(posterior, target)
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.12345, "0.123"),
+        (-0.12345, "−0.123"),
+        (-0.0001, "0.000"),
+        (1406, "1,406"),
+        (float("nan"), ""),
+        (None, ""),
+        (np.True_, "yes"),
+        ("[-0.2, -0.1]", "[−0.2, −0.1]"),
+        ("2013-2014", "2013-2014"),
+    ],
+)
+def test_cells_are_written_for_people(value, text):
+    assert words.cell(value) == text
+
+
+def test_a_term_that_looks_like_a_component_stays_a_term():
+    spec = ModelSpec("trust ~ tau_area + sigma")
+    assert not words.is_component(spec, "tau_area")
+    assert not words.is_component(spec, "sigma")
+    assert words.is_component(ModelSpec("trust ~ 1 + (1 | area)"), "tau_area[intercept]")
+
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+MEASURE = """<iframe id="f" src="{page}" style="width:390px;height:800px;border:0"></iframe><script>
+onload = () => {{ const d = document.getElementById("f").contentDocument.documentElement;
+document.title = "width " + d.scrollWidth + " of " + d.clientWidth; }}</script>"""
+
+
+@pytest.fixture
+def browser() -> Iterator[list[str]]:
+    if CHROMIUM is None:
+        pytest.skip("no Chromium here to lay the page out")
+    yield [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--allow-file-access-from-files"]
+
+
+def test_on_a_telephone_nothing_overflows(browser, written):
+    frame = written.with_name("frame.html")
+    frame.write_text(MEASURE.format(page=written.name))
+    made = subprocess.run(
+        [*browser, "--virtual-time-budget=3000", "--dump-dom", frame.as_uri()],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    width = re.search(r"<title>width (\d+) of (\d+)", made.stdout)
+    assert width, made.stderr[-500:]
+    assert int(width[1]) <= int(width[2]) <= 390
