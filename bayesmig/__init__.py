@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bayesmig.catalogue import studies, study
     from bayesmig.checks import check
     from bayesmig.comparison import compare
-    from bayesmig.design import prior_table
+    from bayesmig.encoding import prior_table
     from bayesmig.engines.exact import Exact
     from bayesmig.errors import BayesmigError
     from bayesmig.inference import estimate, fit
@@ -76,7 +76,7 @@ _HOMES = {
     "estimate": "inference",
     "fit": "inference",
     "interaction_lines": "summaries",
-    "prior_table": "design",
+    "prior_table": "encoding",
     "published": "literature",
     "published_posterior": "literature",
     "reconstruct": "reconstruction",

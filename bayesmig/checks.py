@@ -38,11 +38,15 @@ def check(tree: xr.DataTree) -> pd.DataFrame:
     if schema.kind(tree) == "estimate":
         singular = tree.attrs.get("singular") == "yes"
         message = "a variance is estimated as zero, or a correlation as one: the model is too rich for the data"
-        rows.append(("singular fit", singular, False, not singular, message if singular else "no variance is at its boundary"))
+        rows.append(
+            ("singular fit", singular, False, not singular, message if singular else "no variance is at its boundary")
+        )
     rows += _data(tree) if "n_given" in tree.attrs else []
     provenance = str(tree.attrs.get("provenance", "unknown"))
     own = provenance == "own data"
-    sentence = "the researcher's own data" if own else f"{provenance}: good for learning and sensitivity, not as evidence"
+    sentence = (
+        "the researcher's own data" if own else f"{provenance}: good for learning and sensitivity, not as evidence"
+    )
     rows.append(("provenance", provenance, "own data", own, sentence))
     return pd.DataFrame(rows, columns=["check", "value", "threshold", "passed", "message"])
 
@@ -52,17 +56,18 @@ Row = tuple[str, object, object, bool, str]
 
 def _computation(tree: xr.DataTree) -> list[Row]:
     rows: list[Row] = []
-    stats = tree["sample_stats"] if "sample_stats" in tree.children else {}
-    if "pareto_k" in stats:
-        size = int(tree.attrs["draws"])
-        limit = min(0.7, 1 - 1 / math.log10(size))
+    if "sample_stats" in tree.children and "pareto_k" in tree["sample_stats"]:
+        stats = tree["sample_stats"]
+        limit = min(0.7, 1 - 1 / math.log10(float(tree.attrs["draws"])))
         k, ess = float(stats["pareto_k"]), float(stats["importance_ess"])
         rows.append(("Pareto k", round(k, 2), round(limit, 2), k < limit, "importance weights have a finite variance"))
         message = f"{ess:.0f} effective draws of the variance parameters"
         rows.append(("importance sampling", round(ess), LEAST_ESS, ess >= LEAST_ESS, message))
     rhat, ess = _worst_diagnostics(tree)
     rows.append(("R-hat", round(rhat, 4), RHAT, rhat < RHAT, "largest over all parameters"))
-    rows.append(("effective draws", round(ess), LEAST_ESS, ess >= LEAST_ESS, "smallest bulk or tail size over all parameters"))
+    rows.append(
+        ("effective draws", round(ess), LEAST_ESS, ess >= LEAST_ESS, "smallest bulk or tail size over all parameters")
+    )
     return rows
 
 

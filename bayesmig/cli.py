@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 USER_ERROR = 2
 PIPED_WIDTH = 400
 TEXT_WIDTH = 88
+LEAST_LABEL = 20
 
 app = typer.Typer(
     help="Bayesian multilevel models for research on migration and social integration.",
@@ -136,15 +137,12 @@ def _facts(result: Replication, written: Path | None) -> dict[str, Any]:
 
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    from bayesmig.reporting.words import heading
-
-    named = frame.set_axis([heading(column) for column in frame.columns], axis=1)
-    records: list[dict[str, Any]] = json.loads(named.to_json(orient="records", double_precision=15))
+    records: list[dict[str, Any]] = json.loads(frame.to_json(orient="records", double_precision=15))
     return records
 
 
 def _print(result: Replication, written: Path | None) -> None:
-    from bayesmig.reporting.words import check_line, is_component, provenance, quantity
+    from bayesmig.reporting.words import check_line, provenance
 
     console = _console()
     tree = result.results["posterior"]
@@ -155,10 +153,8 @@ def _print(result: Replication, written: Path | None) -> None:
     console.print()
     for line, style in _side_by_side(result, console):
         console.print(_plain(line, style), soft_wrap=True)
-    for term in map(str, result.table.index):
-        if is_component(result.spec, term) and term.startswith("vpc_"):
-            cells = ", ".join(f"{head} {text}" for head, text in _named_cells(result.table, term) if text)
-            _say(console, f"\n{quantity(result.spec, term)}: {cells}")
+    for line in _shares(result):
+        _say(console, f"\n{line}")
     console.print()
     for check in result.checks.to_dict("records"):
         word, style = ("✓ passed", "green") if check["passed"] else ("✗ FAILED", "bold red")
@@ -167,43 +163,63 @@ def _print(result: Replication, written: Path | None) -> None:
         _say(console, f"\nPage written to {written}")
 
 
-def _named_cells(table: pd.DataFrame, term: str) -> list[tuple[str, str]]:
-    from bayesmig.reporting.words import cell, heading
+def _shares(result: Replication) -> Iterator[str]:
+    """For every grouping factor the share of variance between its groups, by each result."""
+    from bayesmig.reporting.words import columns_of, frames_of, is_component, quantity
 
-    return [(heading(column), cell(value)) for column, value in table.loc[term].items()]
+    columns = columns_of(frames_of(result.results, result.table))
+    for term in map(str, result.table.index):
+        if is_component(result.spec, term) and term.startswith("vpc_"):
+            shown = [" ".join(filter(None, (column.head, *column[term]))) for column in columns if column[term][0]]
+            yield f"{quantity(result.spec, term)}: {'; '.join(shown)}"
 
 
 def _side_by_side(result: Replication, console: Console) -> Iterator[tuple[str, str]]:
     """Lines of the table with their styles; headings run over the columns, and only labels and heads are wrapped."""
     from rich.cells import cell_len
 
-    from bayesmig.reporting.words import heading, table_rows
+    from bayesmig.reporting.words import columns_of, frames_of, table_rows
 
     rows = table_rows(result.spec, [str(name) for name in result.table.index])
-    texts = {row.term: [text for _, text in _named_cells(result.table, row.term)] for row in rows if row.term}
-    heads = [heading(column) for column in result.table.columns]
-    widths = [
-        max(*map(cell_len, column), *map(cell_len, head.split()))
-        for head, *column in zip(heads, *texts.values(), strict=True)
-    ]
     labels = ["  " * row.indented + row.label for row in rows]
+    columns = {
+        column.head: [" ".join(filter(None, column[row.term])) for row in rows]
+        for column in columns_of(frames_of(result.results, result.table), errors=True)
+    }
+    notes = {column.head: column.note for column in columns_of(frames_of(result.results), errors=True)}
+    widths = {
+        head: max(*map(cell_len, texts), *map(len, f"{head} {notes[head]}".split())) for head, texts in columns.items()
+    }
+    kept = _fitting(widths, console.width - LEAST_LABEL)
     widest = max(cell_len(label) for row, label in zip(rows, labels, strict=True) if row.term)
-    first = min(widest, max(20, console.width - sum(widths) - 2 * len(widths)))
-    wrapped = [textwrap.wrap(head, size) for head, size in zip(heads, widths, strict=True)]
-    depth = max(map(len, wrapped))
-    lifted = [[""] * (depth - len(lines)) + lines for lines in wrapped]
-    for line in range(depth):
-        yield _line("", first, [lines[line] for lines in lifted], widths), "bold"
-    for row, label in zip(rows, labels, strict=True):
+    first = min(widest, max(LEAST_LABEL, console.width - sum(widths[head] + 2 for head in kept)))
+    sizes = [widths[head] for head in kept]
+    heads = [textwrap.wrap(head, widths[head]) + textwrap.wrap(notes[head], widths[head]) for head in kept]
+    depth = max(map(len, heads))
+    for line in zip(*([""] * (depth - len(lines)) + lines for lines in heads), strict=True):
+        yield _line("", first, line, sizes), "bold"
+    for k, (row, label) in enumerate(zip(rows, labels, strict=True)):
         if not row.term:
             yield label, "bold"
             continue
         *above, last = (part.plain.rstrip() for part in _plain(label).wrap(console, first))
         yield from ((text, "") for text in above)
-        yield _line(last, first, texts[row.term], widths), ""
+        yield _line(last, first, [columns[head][k] for head in kept], sizes), ""
+    left_out = [head for head in widths if head not in kept]
+    if left_out:
+        yield f"(no room for {listing(left_out)}: widen the terminal, or see the page or --json)", "dim"
 
 
-def _line(label: str, first: int, cells: list[str], widths: list[int]) -> str:
+def _fitting(widths: dict[str, int], room: int) -> list[str]:
+    """Columns that fit beside each other; the first posterior comes before its companions, those from the end go."""
+    kept = list(widths)
+    for head in ("posterior from print", "pd"):
+        if sum(widths[name] + 2 for name in kept) > room and head in kept:
+            kept.remove(head)
+    return kept
+
+
+def _line(label: str, first: int, cells: Iterable[str], widths: Iterable[int]) -> str:
     from rich.cells import cell_len
 
     padded = [" " * (width - cell_len(text)) + text for text, width in zip(cells, widths, strict=True)]

@@ -54,7 +54,7 @@ def compare(results: Mapping[str, xr.DataTree]) -> pd.DataFrame:
     columns: dict[tuple[str, str], pd.Series] = {}
     for name, table in tables.items():
         aligned = table.reindex(baseline.index)
-        columns |= {(name, column): aligned[column] for column in aligned}
+        columns |= {(name, str(column)): aligned[column] for column in aligned}
         if name == first:
             continue
         columns[name, "difference"] = (aligned["estimate"] - baseline["estimate"]) / baseline["error"]
@@ -70,9 +70,13 @@ def _common_columns(tree: xr.DataTree) -> pd.DataFrame:
     table = coefficients(tree)
     error = table["sd"] if "sd" in table else table["std_error"]
     bounds = [column for column in table if str(column).endswith(("_lower", "_upper"))]
-    lower, upper = (table[name] for name in bounds) if bounds else (
-        table["estimate"] - 1.96 * error,
-        table["estimate"] + 1.96 * error,
+    lower, upper = (
+        (table[name] for name in bounds)
+        if bounds
+        else (
+            table["estimate"] - 1.96 * error,
+            table["estimate"] + 1.96 * error,
+        )
     )
     return pd.DataFrame({"estimate": table["estimate"], "error": error, "lower": lower, "upper": upper})
 
@@ -80,7 +84,7 @@ def _common_columns(tree: xr.DataTree) -> pd.DataFrame:
 def _overlap(one: pd.DataFrame, other: pd.DataFrame) -> pd.Series:
     shared = np.minimum(one["upper"], other["upper"]) - np.maximum(one["lower"], other["lower"])
     shorter = np.minimum(one["upper"] - one["lower"], other["upper"] - other["lower"])
-    return (shared / shorter).clip(0, 1)
+    return pd.Series(shared / shorter).clip(0, 1)
 
 
 def _quantiles(tree: xr.DataTree, values: pd.Series) -> pd.Series:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cache
 
 from formulae import model_description
 from formulae.parser import ParseError, Parser
@@ -160,7 +161,8 @@ def _varying_terms(inside: str, text: str) -> list[VaryingTerm]:
     return [VaryingTerm(effects, tuple(columns), correlated)]
 
 
-def _names(part: str, text: str = "") -> set[str]:
+@cache
+def _names(part: str, text: str = "") -> frozenset[str]:
     try:
         parser = Parser(Scanner(part).scan())
         parser.parse()
@@ -169,8 +171,8 @@ def _names(part: str, text: str = "") -> set[str]:
         names = {name for name in model_description(part).var_names if name}
         for number in names - {name for name in names if isinstance(name, str)}:
             raise ParseError(f"{number!r} is no term, only 0 and 1 are: without and with intercept")
-        return names
-    except Exception as error:  # noqa: BLE001 - formulae raises bare exceptions of many kinds
+        return frozenset(names)
+    except Exception as error:
         reason = f" ({error})" if isinstance(error, (ParseError, ScanError, ResolverError)) else ""
         raise SpecificationError(
             f"formula {text or part!r} cannot be read near {part!r}{reason}."

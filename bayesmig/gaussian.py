@@ -89,7 +89,9 @@ class WorkingScale:
             if isinstance(prior, Flat):
                 continue
             if not isinstance(prior, Normal):
-                raise EngineRefusal(f"the prior {prior} of {design.terms[k]!r} is not normal; Exact needs normal or flat.")
+                raise EngineRefusal(
+                    f"the prior {prior} of {design.terms[k]!r} is not normal; Exact needs normal or flat."
+                )
             shift = self.y_mean if self.has_intercept and k == 0 else 0.0
             unit = self.x_sd[k] / self.y_sd
             means[k] = (prior.mean - shift) * unit
@@ -282,7 +284,7 @@ class MixedModelEquations:
     @property
     def chunk(self) -> int:
         """How many parameter values are worth evaluating at a time."""
-        return max(1, CHUNK_BYTES // (8 * self.stats.gram.shape[0] ** 2))
+        return max(1, CHUNK_BYTES // (8 * len(self.stats.gram) ** 2))
 
     def at(self, sigma: Array, scales: tuple[Array, ...]) -> Conditional:
         """Evaluate the equations at B values of the variance parameters.
@@ -333,9 +335,7 @@ class MixedModelEquations:
             matrix.reshape(size, -1)[:, where] -= (values @ weight.reshape(size, -1).T).T
         else:
             for b in range(size):
-                blocks = sparse.bsr_array(
-                    (weight[b, inverse], np.arange(len(inverse)), np.arange(len(inverse) + 1))
-                )
+                blocks = sparse.bsr_array((weight[b, inverse], np.arange(len(inverse)), np.arange(len(inverse) + 1)))
                 matrix[b] -= (self.stats.cross.T @ (blocks @ self.stats.cross)).toarray()
         return log_determinant @ counts
 
@@ -343,9 +343,7 @@ class MixedModelEquations:
         """``(B, r)`` conditional means of the rest effects and working coefficients."""
         return _back_substitute(conditional.factor[:, :-1, :-1], conditional.factor[:, -1, :-1])
 
-    def draw(
-        self, conditional: Conditional, repeats: int, rng: np.random.Generator
-    ) -> tuple[Array, tuple[Array, ...]]:
+    def draw(self, conditional: Conditional, repeats: int, rng: np.random.Generator) -> tuple[Array, tuple[Array, ...]]:
         """Draw coefficients and varying effects, ``repeats`` times for each of the B values.
 
         Returns
@@ -407,7 +405,8 @@ class MixedModelEquations:
             inverted = np.linalg.inv(root)[:, inverse]
             half = np.einsum("bcij,brcj->brci", inverted, right) + noise
             solved = np.einsum("bcji,brcj->brci", inverted, half)
-        return np.einsum("bij,brcj->brci", scale, solved).reshape(size * repeats, count, q)
+        effects: Array = np.einsum("bij,brcj->brci", scale, solved)
+        return effects.reshape(size * repeats, count, q)
 
     def best(self, conditional: Conditional) -> tuple[Array, tuple[Array, ...]]:
         """Conditional means: ``(B, p)`` coefficients and the varying effects, in the design's units."""
@@ -450,7 +449,7 @@ class MixedModelEquations:
 def _inner_blocks(distinct: Array, sigma: Array, scale: Array) -> Array:
     """``L' K L / sigma^2 + I`` for every distinct block K: shape (B, distinct, q, q)."""
     inner = np.einsum("bki,ckl,blj->bcij", scale, distinct, scale, optimize=True) / (sigma**2)[:, None, None, None]
-    return inner + np.eye(distinct.shape[1])
+    return np.asarray(inner + np.eye(distinct.shape[1]))
 
 
 def _block_weights(distinct: Array, sigma: Array, scale: Array) -> tuple[Array, Array]:
@@ -482,7 +481,9 @@ def _multiply(matrix: Array, scale: Array, start: int, stop: int) -> None:
 def _back_substitute(factor: Array, right: Array) -> Array:
     """Solve ``factor' x = right`` for a batch of lower triangular factors."""
     if len(factor) <= 4:
-        return np.stack([linalg.solve_triangular(f, r, lower=True, trans="T") for f, r in zip(factor, right, strict=True)])
+        return np.stack(
+            [linalg.solve_triangular(f, r, lower=True, trans="T") for f, r in zip(factor, right, strict=True)]
+        )
     solved = right.copy()
     for k in range(factor.shape[1] - 1, -1, -1):
         solved[:, k] /= factor[:, k, k]

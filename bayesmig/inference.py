@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayesmig import schema
-from bayesmig.design import build_design
+from bayesmig.encoding import build_design
 from bayesmig.engines.exact import Exact
 from bayesmig.errors import EngineRefusal, SpecificationError, closest, listing
 from bayesmig.estimators.linear import ols

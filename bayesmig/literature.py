@@ -44,7 +44,9 @@ def _read(folder: Path, name: str) -> dict[str, pd.DataFrame]:
 def _tables(study: Study) -> dict[str, pd.DataFrame]:
     tables = _read(study.folder, study.name) if study.folder is not None else {}
     if not tables:
-        raise NotFound(f"study {study.name!r} has no printed results: no CSV in published/{study.name}/ beside its file.")
+        raise NotFound(
+            f"study {study.name!r} has no printed results: no CSV in published/{study.name}/ beside its file."
+        )
     return tables
 
 
@@ -86,7 +88,9 @@ def printed_cells(study: Study, key: str) -> pd.DataFrame:
             "half_unit": _half_units(rows["estimate"]),
             "se_half_unit": _half_units(rows["std_error"]),
         },
-        index=pd.Index([_term(term, level) for term, level in zip(rows["term"], rows["level"], strict=True)], name="term"),
+        index=pd.Index(
+            [_term(term, level) for term, level in zip(rows["term"], rows["level"], strict=True)], name="term"
+        ),
     )
 
 
@@ -97,7 +101,9 @@ def printed_variances(study: Study, key: str) -> pd.DataFrame:
     """
     rows = _rows(study, key, "variance_components")
     if rows.empty:
-        return pd.DataFrame(columns=["variance", "std_error", "half_unit", "se_half_unit"], index=pd.Index([], name="sd"))
+        return pd.DataFrame(
+            columns=["variance", "std_error", "half_unit", "se_half_unit"], index=pd.Index([], name="sd")
+        )
     names = []
     for quantity, group in zip(rows["quantity"], rows["group"], strict=True):
         role = VARIANCE_ROLES.get(quantity, "tau")
@@ -274,7 +280,8 @@ def published_posterior(
     rng = np.random.default_rng(entropy)
     shape = (chains, draws // chains)
     columns = [
-        _coefficient_draws(row, _coefficient_prior(spec, priors, str(term)), rng, draws) for term, row in cells.iterrows()
+        _coefficient_draws(row, _coefficient_prior(spec, priors, str(term)), rng, draws)
+        for term, row in cells.iterrows()
     ]
     dataset = xr.Dataset(
         {"beta": (("chain", "draw", "term"), np.stack(columns, axis=1).reshape(*shape, -1))},
@@ -282,7 +289,9 @@ def published_posterior(
     )
     for name, row in variances[variances["std_error"].notna()].iterrows():
         sd_prior = priors.specific.get(str(name), priors.sigma if name == "sigma" else priors.tau)
-        dataset = dataset.assign(_placed(str(name), _sd_draws(row, _raw(sd_prior, str(name)), rng, draws).reshape(shape)))
+        dataset = dataset.assign(
+            _placed(str(name), _sd_draws(row, _raw(sd_prior, str(name)), rng, draws).reshape(shape))
+        )
     facts = _facts(study, model, PRINTED) | {
         "engine": "published_posterior",
         "seed": str(entropy),
@@ -310,7 +319,9 @@ def _raw(prior: Prior, name: str) -> Prior:
     return prior
 
 
-def _coefficient_draws(row: Mapping[str, float] | pd.Series, prior: Prior, rng: np.random.Generator, size: int) -> Array:
+def _coefficient_draws(
+    row: Mapping[str, float] | pd.Series, prior: Prior, rng: np.random.Generator, size: int
+) -> Array:
     estimate, error, half = row["estimate"], row["std_error"], row["half_unit"]
     reach = 8 * (error + half)
     lower, upper = estimate - reach, estimate + reach

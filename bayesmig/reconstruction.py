@@ -21,7 +21,8 @@ import numpy as np
 import pandas as pd
 from scipy import optimize, stats
 
-from bayesmig.design import PROVENANCE_COLUMN, Design, build_design
+from bayesmig.design import Design
+from bayesmig.encoding import PROVENANCE_COLUMN, build_design
 from bayesmig.errors import BayesmigError, InferenceFailure, NotFound, SpecificationError, closest, listing
 from bayesmig.formula import parse
 from bayesmig.gaussian import MixedModelEquations

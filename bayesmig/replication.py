@@ -153,7 +153,7 @@ def _printed_rows(study: Study, model: str, block: pd.DataFrame) -> pd.DataFrame
 
 def _block(name: str, block: pd.DataFrame) -> pd.DataFrame:
     """Columns of one result under its name: the estimate as ``name``, the rest as ``name <column>``."""
-    kept = [column for column in block if column != "p"]
+    kept = [column for column in block if column != "p" and not (name == PRINTED and "ci95" in str(column))]
     return block[kept].rename(columns={column: name if column == "estimate" else f"{name} {column}" for column in kept})
 
 
@@ -190,8 +190,12 @@ def _agreement(study: Study, model: str, results: dict[str, xr.DataTree]) -> pd.
         stars = printed["stars"].astype(str) != ""
         same = (np.sign(posterior["estimate"]) == np.sign(printed["estimate"]))[stars]
         clear = (posterior["pd"] > 0.975)[stars]
-        message = f"{int(clear.sum())} of {int(stars.sum())} starred coefficients have a probability of direction over 97.5 %"
-        rows.append(_row(POSTERIOR, "signs of starred terms", int(same.sum()), int(stars.sum()), bool(same.all()), message))
+        message = (
+            f"{int(clear.sum())} of {int(stars.sum())} starred coefficients have a probability of direction over 97.5 %"
+        )
+        rows.append(
+            _row(POSTERIOR, "signs of starred terms", int(same.sum()), int(stars.sum()), bool(same.all()), message)
+        )
     if "likelihood_ratio_test" in refit.attrs:
         test = schema.read(refit, "likelihood_ratio_test")
         p = "p < 0.001" if test["p"] < 0.001 else f"p = {test['p']:.3f}"
@@ -201,5 +205,11 @@ def _agreement(study: Study, model: str, results: dict[str, xr.DataTree]) -> pd.
 
 
 def _row(result: str, name: str, value: object, threshold: object, passed: bool, message: str) -> dict[str, object]:
-    return {"result": result, "check": name, "value": value, "threshold": threshold, "passed": passed, "message": message}
-
+    return {
+        "result": result,
+        "check": name,
+        "value": value,
+        "threshold": threshold,
+        "passed": passed,
+        "message": message,
+    }

@@ -9,7 +9,8 @@ import pandas as pd
 import xarray as xr
 
 from bayesmig import schema
-from bayesmig.design import Design, GroupTerm, build_design
+from bayesmig.design import Design, GroupTerm
+from bayesmig.encoding import build_design
 from bayesmig.errors import SpecificationError
 from bayesmig.gaussian import correlation_root
 from bayesmig.priors import Flat, Normal
@@ -78,7 +79,9 @@ def prior_draws(design: Design, size: int, rng: np.random.Generator) -> tuple[di
     columns = []
     for term, prior in zip(design.terms, chosen, strict=True):
         if isinstance(prior, Flat) or not isinstance(prior, Normal):
-            raise SpecificationError(f"nothing can be drawn from the prior {prior} of {term!r}; give it a Normal prior.")
+            raise SpecificationError(
+                f"nothing can be drawn from the prior {prior} of {term!r}; give it a Normal prior."
+            )
         columns.append(rng.normal(prior.mean, prior.sd, size))
     beta = np.stack(columns, axis=1)
     if design.has_intercept:
@@ -105,7 +108,9 @@ def _correlations(design: Design, group: GroupTerm, size: int, rng: np.random.Ge
     if not group.pairs:
         return np.repeat(np.eye(len(group.effects))[None], size, axis=0), np.empty((size, 0))
     eta = design.priors.rho[group.name].eta
-    shapes = [eta + (len(block) - 2 - i) / 2 for block in group.blocks for i in range(len(block)) for _ in block[i + 1 :]]
+    shapes = [
+        eta + (len(block) - 2 - i) / 2 for block in group.blocks for i in range(len(block)) for _ in block[i + 1 :]
+    ]
     root = correlation_root(group, 2 * rng.beta(shapes, shapes, (size, len(shapes))) - 1)
     matrix = root @ root.transpose(0, 2, 1)
     return root, np.stack([matrix[:, i, j] for i, j in group.pairs], axis=1)

@@ -116,9 +116,7 @@ def variance_components(tree: xr.DataTree, interval: float = 0.95) -> pd.DataFra
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("quantity")
 
 
-def varying_effects(
-    tree: xr.DataTree, group: str, effect: str = "intercept", interval: float = 0.95
-) -> pd.DataFrame:
+def varying_effects(tree: xr.DataTree, group: str, effect: str = "intercept", interval: float = 0.95) -> pd.DataFrame:
     """Varying effects of one grouping factor, as deviations from the average group.
 
     Parameters
@@ -153,9 +151,7 @@ def varying_effects(
     return _of_draws(_flat(draws), levels, interval).sort_values("estimate")
 
 
-def interaction_lines(
-    tree: xr.DataTree, x: str, by: str, interval: float = 0.95, points: int = 41
-) -> pd.DataFrame:
+def interaction_lines(tree: xr.DataTree, x: str, by: str, interval: float = 0.95, points: int = 41) -> pd.DataFrame:
     """The expected outcome along one predictor, for every level of another.
 
     The other predictors stand at their sample means and varying effects at zero, so the lines describe an

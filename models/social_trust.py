@@ -7,7 +7,13 @@ from bayesmig.spec import Margin, ModelSpec, Population, Range, Study, Variable
 OUTCOME = "out_group_trust"
 
 VARIABLES = (
-    Variable(OUTCOME, "Out-group trust", unit="points from 1 (distrust) to 5 (trust); 0, not applicable, is missing"),
+    Variable(
+        OUTCOME,
+        "Out-group trust",
+        unit="points from 1 (distrust) to 5 (trust); 0, not applicable, is missing",
+        minimum=1,
+        maximum=5,
+    ),
     Variable("neighbourhood", "Neighbourhood", unit="any name or number of the residential committee's area"),
     Variable(
         "area_poverty", "Area poverty", unit="residents on minimum living support", group="neighbourhood", minimum=0

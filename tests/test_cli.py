@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -63,7 +64,8 @@ def test_replicate_prints_the_banner_the_table_and_every_check(calls, result):
     assert calls[0]["seed"] == 7
     assert calls[0]["data"] is None
     assert shown.stdout.index("RECONSTRUCTED DATA: NOT EVIDENCE") < shown.stdout.index("Intercept")
-    assert "Area: share of the variance (VPC): estimate 0.250" in shown.stdout
+    share = result.table.loc["vpc_area", "posterior"]
+    assert f"posterior {share:.3f}" in shown.stdout.split("Area: share of the variance (VPC): ")[1]
     assert shown.stdout.count("✓ passed") + shown.stdout.count("✗ FAILED") == len(result.checks)
     assert "Page written to social_trust.html" in shown.stdout
     assert Path("social_trust.html").is_file()
@@ -73,8 +75,19 @@ def test_piped_tables_keep_every_label_and_number(calls, result):
     shown = run("replicate", "social_trust", "--no-report")
     assert "…" not in shown.stdout
     assert "户口 <script>alert('x')</script> × Area poverty" in shown.stdout
-    for value in result.table["estimate"]:
-        assert f"{abs(value):.3f}" in shown.stdout
+    for name in ("ML", "posterior", "posterior eti95_lower"):
+        for value in result.table[name]:
+            assert f"{abs(value):.3f}" in shown.stdout
+
+
+@pytest.mark.parametrize("columns", ["80", "100"])
+def test_a_terminal_of_this_width_holds_the_table(calls, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    text = re.sub(r"\x1b\[[0-9;]*m", "", run("replicate", "social_trust", "--no-report").stdout)
+    lines = [line for line in text.splitlines() if line.startswith(("Age", "Intercept", "Area poverty"))]
+    assert len(lines) == 3
+    assert max(map(len, lines)) <= int(columns)
 
 
 def test_no_report_writes_nothing(calls, tmp_path):
@@ -92,8 +105,8 @@ def test_json_is_the_only_output(calls, result):
     facts = json.loads(shown.stdout)
     assert facts["reconstructed"] is True
     assert [row["term"] for row in facts["table"]] == list(result.table.index)
-    assert facts["table"][0]["estimate"] == pytest.approx(result.table["estimate"].iloc[0])
-    assert facts["table"][-1]["sd"] is None
+    assert facts["table"][0]["posterior"] == pytest.approx(result.table["posterior"].iloc[0])
+    assert facts["table"][-1]["posterior pd"] is None
     assert len(facts["checks"]) == len(result.checks)
     assert facts["report"] is None
 

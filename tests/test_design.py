@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from bayesmig import priors
-from bayesmig.design import build_design, prior_table
+from bayesmig.encoding import build_design, prior_table
 from bayesmig.priors import LKJ, Flat, HalfNormal, HalfStudentT, Normal, Prior
 from bayesmig.spec import ModelSpec, Variable, Weights
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from itertools import pairwise
 
 import matplotlib as mpl
 import numpy as np
@@ -177,7 +178,7 @@ def test_interaction_labels_do_not_overlap(posterior):
     ax.figure.canvas.draw()
     named = [text for text in ax.texts if text.get_text() in ("Local", "Rural migrant", "Urban migrant")]
     boxes = sorted((text.get_window_extent() for text in named), key=lambda box: box.y0)
-    assert all(lower.y1 <= upper.y0 + 1 for lower, upper in zip(boxes, boxes[1:], strict=False))
+    assert all(lower.y1 <= upper.y0 + 1 for lower, upper in pairwise(boxes))
 
 
 @pytest.mark.parametrize(

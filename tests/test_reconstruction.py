@@ -12,7 +12,8 @@ import pytest
 from scipy import optimize
 
 from bayesmig.catalogue import studies, study
-from bayesmig.design import PROVENANCE_COLUMN, Design, build_design
+from bayesmig.design import Design
+from bayesmig.encoding import PROVENANCE_COLUMN, build_design
 from bayesmig.errors import BayesmigError, NotFound, SpecificationError
 from bayesmig.gaussian import MixedModelEquations
 from bayesmig.inference import estimate

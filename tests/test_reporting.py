@@ -14,13 +14,15 @@ import pandas as pd
 import pytest
 import xarray as xr
 
+from bayesmig.catalogue import study
 from bayesmig.checks import check
 from bayesmig.errors import BayesmigError
 from bayesmig.inference import estimate, fit
+from bayesmig.literature import published_posterior
 from bayesmig.replication import Replication
 from bayesmig.reporting import page, words
 from bayesmig.spec import ModelSpec, Study, Variable
-from bayesmig.summaries import coefficients
+from bayesmig.summaries import coefficients, variance_components
 
 ATTACK = "<script>alert('x')</script>"
 QUOTED = 'a"b onload="x'
@@ -52,7 +54,7 @@ def survey() -> pd.DataFrame:
 
 def replication(provenance: str = "reconstructed from a printed table", passed: bool = True) -> Replication:
     """A finished replication of an invented study."""
-    study = Study(
+    invented = Study(
         name="invented",
         title=f"Trust & {ATTACK}",
         citation="Author (2020). Title. https://doi.org/10.1000/1",
@@ -60,12 +62,11 @@ def replication(provenance: str = "reconstructed from a printed table", passed: 
         models={"table_1": ModelSpec(FORMULA, title=ATTACK, standardise={"age": "person"})},
         focus=("poverty", "hukou"),
     )
-    spec = study.model("table_1")
+    spec = invented.model("table_1")
     data = survey().assign(provenance=provenance)
     results = {"ML": estimate(spec, data), "posterior": fit(spec, data, seed=1)}
-    table = coefficients(results["posterior"])[["estimate", "sd"]].astype(object)
-    table.loc["vpc_area"] = [0.25, None]
-    checks = check(results["posterior"])
+    table = pd.concat([_block(name, tree) for name, tree in results.items()], axis=1)
+    checks = check(results["posterior"]).assign(result="posterior")
     if not passed:
         checks.loc[0, ["passed", "message"]] = False, "this one went wrong"
     reconstruction = {
@@ -75,7 +76,7 @@ def replication(provenance: str = "reconstructed from a printed table", passed: 
     }
     is_own = provenance == "own data"
     return Replication(
-        study=study,
+        study=invented,
         model="table_1",
         data=data,
         spec=spec,
@@ -84,6 +85,14 @@ def replication(provenance: str = "reconstructed from a printed table", passed: 
         checks=checks,
         reconstruction=None if is_own else reconstruction,
     )
+
+
+def _block(name: str, tree: xr.DataTree) -> pd.DataFrame:
+    """One result's columns in the table of a replication."""
+    rows = pd.concat([coefficients(tree), variance_components(tree).loc[["vpc_area"]]]).drop(
+        columns="p", errors="ignore"
+    )
+    return rows.rename(columns=lambda column: name if column == "estimate" else f"{name} {column}")
 
 
 class Reader(HTMLParser):
@@ -215,8 +224,11 @@ def test_checks_are_told_by_word_and_symbol(tmp_path):
 
 def test_the_table_shows_its_numbers(reader):
     table = replication().table
-    for value in table["estimate"]:
-        assert words.cell(value) in reader.text
+    for name in ("ML", "posterior"):
+        for value in table[name]:
+            assert words.cell(value) in reader.text
+    low, high = table.loc["age", ["posterior eti95_lower", "posterior eti95_upper"]]
+    assert f"[{words.number(low)}, {words.number(high)}]" in reader.text
     assert "Area: share of the variance (VPC)" in reader.text
 
 
@@ -240,7 +252,7 @@ def test_the_same_result_gives_the_same_page(written, tmp_path):
 def test_a_posterior_alone_makes_a_page(posterior, tmp_path):
     text = Reader(page.report(posterior, tmp_path / "trust.html").read_text(encoding="utf-8")).text
     assert "社会信任" in text
-    assert "posterior 95 % equal-tailed interval" in text
+    assert "posterior mean [95 % equal-tailed interval]" in text
     assert "Variance components" in text
 
 
@@ -248,7 +260,7 @@ def test_other_results_stand_beside_a_posterior(posterior, tmp_path):
     ml = estimate(ModelSpec(FORMULA, variables=VARIABLES), survey())
     made = page.report(posterior, tmp_path / "trust.html", against={"ML": ml}, title=f"Mine {ATTACK}")
     text = Reader(made.read_text(encoding="utf-8")).text
-    assert "ML 95 % CI" in text
+    assert "ML estimate [95 % CI]" in text
     assert text.startswith(f"Mine {ATTACK}")
 
 
@@ -262,6 +274,12 @@ def test_a_regression_without_groups_makes_a_page(tmp_path):
 def test_an_estimate_is_refused(tmp_path):
     with pytest.raises(BayesmigError, match="needs a posterior"):
         page.report(estimate("trust ~ age", survey()), tmp_path / "trust.html")
+
+
+def test_a_posterior_without_data_is_refused(tmp_path):
+    tree = published_posterior(study("social_trust"), "table_6", draws=400, seed=1)
+    with pytest.raises(BayesmigError, match="fitted to data; this one comes from: printed table"):
+        page.report(tree, tmp_path / "trust.html")
 
 
 def test_a_missing_folder_is_an_error_that_names_it(posterior, tmp_path):
@@ -301,6 +319,29 @@ def test_a_failed_write_leaves_the_old_page_and_nothing_else(posterior, tmp_path
 )
 def test_cells_are_written_for_people(value, text):
     assert words.cell(value) == text
+
+
+def test_printed_cells_keep_their_stars_and_a_missing_error_is_left_out():
+    frame = pd.DataFrame({"estimate": [-0.4, 0.1], "std_error": [0.09, np.nan], "stars": ["***", ""]}, index=["a", "b"])
+    (column,) = words.columns_of({"printed": frame})
+    assert column["a"] == ("−0.400***", "(0.090)")
+    assert column["b"] == ("0.100", "")
+    assert column["c"] == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("facts", "line"),
+    [
+        (("R-hat", 1.002, 1.01, "largest"), "posterior: R-hat 1.002 (threshold 1.01): largest"),
+        (("number of groups", 35, 6, "35 groups of area"), "posterior: number of groups: 35 groups of area"),
+        (("singular fit", False, False, "no boundary"), "posterior: singular fit: no boundary"),
+        (("agrees", 0.2, "inf", "difference"), "posterior: agrees 0.2: difference"),
+        (("complete rows", "9 % dropped", "at most 5 %", "n"), "posterior: complete rows 9 % dropped (at most 5 %): n"),
+    ],
+)
+def test_checks_read_as_one_line(facts, line):
+    check_facts = dict(zip(("check", "value", "threshold", "message"), facts, strict=True))
+    assert words.check_line({"result": "posterior", **check_facts}) == line
 
 
 def test_a_term_that_looks_like_a_component_stays_a_term():

@@ -86,7 +86,7 @@ class Exact:
     def sample(self, design: Design, rng: np.random.Generator) -> tuple[dict[str, xr.Dataset], dict[str, object]]:
         """Draw from the posterior of a design."""
         target = VarianceDensity(MixedModelEquations.of(design))
-        cheap = int(target.equations.stats.gram.shape[0]) <= EXPENSIVE_COLUMNS
+        cheap = len(target.equations.stats.gram) <= EXPENSIVE_COLUMNS
         size = max(self.draws, LEAST_PROPOSALS) if cheap else EXPENSIVE_DRAWS
         points, log_ratio, khat, ess = _explore(target, size, self.efficiency, self.rounds, rng)
         chosen = _resample(log_ratio, self.draws, rng)
@@ -140,7 +140,9 @@ class VarianceDensity:
 
 def _partial_exponents(blocks: tuple[tuple[int, ...], ...], eta: float) -> Array:
     """Exponents of ``1 - partial^2`` in the density of LKJ(eta)."""
-    return np.array([eta + (len(block) - 4 - i) / 2 for block in blocks for i in range(len(block)) for _ in block[i + 1 :]])
+    return np.array(
+        [eta + (len(block) - 4 - i) / 2 for block in blocks for i in range(len(block)) for _ in block[i + 1 :]]
+    )
 
 
 @dataclass(frozen=True)
@@ -155,7 +157,7 @@ class _Mixture:
         which = rng.choice(len(self.weights), size, p=self.weights)
         normal = rng.standard_normal((size, self.means.shape[1]))
         spread = np.sqrt(DF / rng.chisquare(DF, size))
-        return self.means[which] + np.einsum("bij,bj->bi", self.roots[which], normal) * spread[:, None]
+        return np.asarray(self.means[which] + np.einsum("bij,bj->bi", self.roots[which], normal) * spread[:, None])
 
     def component_log_density(self, points: Array) -> Array:
         """``(B, components)`` log densities, the weights included."""
@@ -179,7 +181,8 @@ def _explore(
     threshold = min(0.7, 1 - 1 / math.log10(size))
     proposal = _laplace(target)
     pilot = min(size, max(400, 100 * target.parameters.dimension))
-    best, seen = 0.0, []
+    best = 0.0
+    seen: list[tuple[Array, Array]] = []
     khat = ess = math.nan
     for attempt in range(rounds + 1):
         points, ratio = _propose(target, proposal, pilot, rng)
@@ -192,7 +195,7 @@ def _explore(
                 return np.concatenate([points, more]), smoothed, khat, ess
         best = max(best, share)
         seen.append((points, ratio))
-        proposal = _refit(*(np.concatenate(parts) for parts in zip(*seen, strict=True)), rng)
+        proposal = _refit(np.concatenate([p for p, _ in seen]), np.concatenate([r for _, r in seen]), rng)
         pilot = min(size, 2 * pilot)
     raise InferenceFailure(
         f"the importance sampler did not settle in {rounds} rounds: Pareto k {khat:.2f} (threshold {threshold:.2f}),"
@@ -201,9 +204,7 @@ def _explore(
     )
 
 
-def _propose(
-    target: VarianceDensity, proposal: _Mixture, size: int, rng: np.random.Generator
-) -> tuple[Array, Array]:
+def _propose(target: VarianceDensity, proposal: _Mixture, size: int, rng: np.random.Generator) -> tuple[Array, Array]:
     points = proposal.draw(size, rng)
     return points, target(points) - proposal.log_density(points)
 
@@ -308,7 +309,9 @@ def _complete(
                 values[f"tau_{group.name}"] = sds[k] * scale.y_sd / scale.z_sd[k]
                 if group.pairs:
                     values[f"rho_{group.name}"] = correlations[k]
-            values = {name: value if name == "beta" else np.repeat(value, count, axis=0) for name, value in values.items()}
+            values = {
+                name: value if name == "beta" else np.repeat(value, count, axis=0) for name, value in values.items()
+            }
             values |= {f"u_{group.name}": effect for group, effect in zip(design.groups, effects, strict=True)}
             pieces.append(values)
     return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}

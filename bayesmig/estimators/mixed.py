@@ -101,7 +101,7 @@ def _to_boundary(likelihood, parameters: VarianceParameters, point: Array, value
 def _variance_estimates(  # type: ignore[no-untyped-def]
     equations: MixedModelEquations, parameters: VarianceParameters, likelihood, point: Array
 ) -> tuple[dict[str, Array], bool]:
-    """Sds and correlations with Wald intervals on the scale of logs and of Fisher's z; and whether the fit is singular."""
+    """Sds and correlations, with Wald intervals on log and Fisher scales; and whether the fit is singular."""
     scale = equations.scale
     sigma, sds, partials = parameters.parts(point[None])
     free = point > ZERO
@@ -165,4 +165,8 @@ def _against_no_groups(design: Design, log_likelihood: float, extra: int) -> dic
     if extra == 1:
         p = 0.5 * float(stats.chi2.sf(statistic, 1)) if statistic > 0 else 1.0
         return {"statistic": statistic, "p": p, "reference": "50:50 mixture of chi2(0) and chi2(1)"}
-    return {"statistic": statistic, "p": float(stats.chi2.sf(statistic, extra)), "reference": f"chi2({extra}), conservative"}
+    return {
+        "statistic": statistic,
+        "p": float(stats.chi2.sf(statistic, extra)),
+        "reference": f"chi2({extra}), conservative",
+    }

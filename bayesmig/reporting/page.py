@@ -21,23 +21,22 @@ import xarray as xr
 
 from bayesmig import plots, schema
 from bayesmig.checks import check
-from bayesmig.design import prior_table
+from bayesmig.encoding import prior_table
 from bayesmig.errors import BayesmigError
 from bayesmig.plots import TermRow
 from bayesmig.replication import Replication
 from bayesmig.reporting.words import (
+    Column,
     cell,
     check_line,
-    heading,
-    interval_text,
+    columns_of,
+    frames_of,
     is_component,
-    number,
     provenance,
     quantity,
     table_rows,
 )
 from bayesmig.spec import ModelSpec
-from bayesmig.summaries import coefficients, variance_components
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -129,7 +128,7 @@ class _Subject:
     title: str
     posterior: xr.DataTree
     results: Mapping[str, xr.DataTree]
-    table: pd.DataFrame
+    frames: Mapping[str, pd.DataFrame]
     checks: pd.DataFrame
     replication: Replication | None = None
 
@@ -141,47 +140,19 @@ class _Subject:
 def _subject(result: xr.DataTree | Replication, against: Mapping[str, xr.DataTree], title: str | None) -> _Subject:
     if isinstance(result, Replication):
         results = {**result.results, **against}
-        heading_text = title or result.study.title
-        return _Subject(heading_text, result.results["posterior"], results, result.table, result.checks, result)
+        frames = {**frames_of(result.results, result.table), **frames_of(against)}
+        return _Subject(
+            title or result.study.title, result.results["posterior"], results, frames, result.checks, result
+        )
     if schema.kind(result) != "posterior":
         raise BayesmigError(f"report needs a posterior, from fit; this tree holds {schema.kind(result)!r}.")
+    if "n_used" not in result.attrs:
+        source = result.attrs.get("provenance", "unknown")
+        raise BayesmigError(f"report needs a posterior that was fitted to data; this one comes from: {source}.")
     results = {**against, "posterior": result}
     spec = ModelSpec.from_json(result.attrs["spec"])
     fallback = spec.title if spec.title != "model" else quantity(spec, result.attrs["outcome"])
-    return _Subject(title or fallback, result, results, side_by_side(results), check(result))
-
-
-def side_by_side(results: Mapping[str, xr.DataTree]) -> pd.DataFrame:
-    """Coefficients of several results as text, the kind of interval in each head.
-
-    Examples
-    --------
-    >>> from bayesmig.catalogue import study
-    >>> from bayesmig.literature import published
-    >>> table = side_by_side({"printed": published(study("social_trust"), "table_6")})
-    >>> table.loc["area_poverty", "printed estimate (SE)"]
-    '−0.403 (0.094)'
-    """
-    frames = [_columns(name, tree) for name, tree in results.items()]
-    terms = list(dict.fromkeys(term for frame in frames for term in frame.index))
-    return pd.concat([frame.reindex(terms) for frame in frames], axis=1).fillna("")
-
-
-def _columns(name: str, tree: xr.DataTree) -> pd.DataFrame:
-    frame, kind = coefficients(tree), schema.kind(tree)
-    estimate = frame["estimate"].map(number)
-    if kind == "published":
-        error = [f" ({number(se)})" if se > 0 else "" for se in frame["std_error"]]
-        return pd.DataFrame({f"{name} estimate (SE)": estimate + error})
-    if kind == "estimate":
-        return pd.DataFrame({f"{name} estimate": estimate, f"{name} 95 % CI": interval_text(frame)})
-    return pd.DataFrame(
-        {
-            f"{name} mean": estimate,
-            f"{name} 95 % equal-tailed interval": interval_text(frame),
-            f"{name} probability of direction": frame["pd"].map(number),
-        }
-    )
+    return _Subject(title or fallback, result, results, frames_of(results), check(result))
 
 
 def _content(subject: _Subject, file: str) -> dict[str, Any]:
@@ -271,30 +242,22 @@ def _groups(spec: ModelSpec, tree: xr.DataTree) -> list[tuple[str, ...]]:
 
 @dataclass(frozen=True)
 class _Table:
-    """A table as text: its rows, each with its cells; a heading has none."""
-
     caption: str
-    columns: list[str]
-    rows: list[tuple[TermRow, list[str]]]
+    columns: list[Column]
+    rows: list[TermRow]
 
 
 def _tables(subject: _Subject) -> list[_Table]:
-    components = variance_components(subject.posterior)
-    quantities = [name for name in subject.table.index if is_component(subject.spec, str(name))]
-    tables = [_table(subject.spec, subject.table.drop(index=quantities), "Coefficients")]
-    shown = subject.table.loc[quantities].replace("", None).dropna(axis=1, how="all") if quantities else components
-    return [*tables, _table(subject.spec, shown, "Variance components")] if len(shown) else tables
-
-
-def _table(spec: ModelSpec, frame: pd.DataFrame, caption: str) -> _Table:
-    cells = {
-        str(name): [cell(value) for value in row]
-        for name, row in zip(frame.index, frame.astype(object).itertuples(index=False, name=None), strict=True)
-    }
-    rows = table_rows(spec, cells)
-    return _Table(
-        caption, [heading(column) for column in frame.columns], [(row, cells.get(row.term, [])) for row in rows]
-    )
+    """Coefficients, then variance components, without columns that would be empty."""
+    names = list(dict.fromkeys(str(name) for frame in subject.frames.values() for name in frame.index))
+    components = [name for name in names if is_component(subject.spec, name)]
+    parts = {"Coefficients": [name for name in names if name not in components], "Variance components": components}
+    columns = columns_of(subject.frames)
+    return [
+        _Table(caption, [column for column in columns if column.within(part)], table_rows(subject.spec, part))
+        for caption, part in parts.items()
+        if part
+    ]
 
 
 @dataclass(frozen=True)
@@ -367,7 +330,7 @@ def figure_svg(draw: Callable[..., Axes], size: tuple[float, float], alt: str, k
     svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{key}-", svg)
     opening, rest = svg.split(">", 1)
     opening = re.sub(r' (width|height)="[^"]*"', "", opening)
-    return f'{opening} role="img" aria-label="{html.escape(alt)}" style="max-width:{size[0]}in">{rest}'
+    return f'{opening} role="img" aria-label="{html.escape(alt)}">{rest}'
 
 
 def _code(subject: _Subject, file: str) -> str:

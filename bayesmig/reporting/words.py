@@ -15,6 +15,7 @@ import xarray as xr
 from bayesmig import schema
 from bayesmig.plots import TermRow, term_rows
 from bayesmig.spec import ModelSpec
+from bayesmig.summaries import coefficients, variance_components
 
 MINUS = "\N{MINUS SIGN}"
 
@@ -62,15 +63,6 @@ def number(value: float) -> str:
     whole = float(value).is_integer() and abs(value) >= 10
     text = f"{value:,.0f}" if whole or abs(value) >= 1000 else f"{value:.3f}"
     return re.sub(r"^-(?=[0.]*$)", "", text).replace("-", MINUS)
-
-
-def interval_text(frame: pd.DataFrame) -> pd.Series[str]:
-    """The interval's two columns of a summary as one of text."""
-    lower, upper = (next(name for name in frame if str(name).endswith(end)) for end in ("_lower", "_upper"))
-    text = [
-        f"[{number(a)}, {number(b)}]" if pd.notna(a) else "" for a, b in zip(frame[lower], frame[upper], strict=True)
-    ]
-    return pd.Series(text, frame.index)
 
 
 def cell(value: object) -> str:
@@ -136,13 +128,82 @@ def check_line(check: Mapping[Hashable, object]) -> str:
     'R-hat 1.002 (threshold 1.01): largest over all parameters'
     """
     value, threshold, message = (str(check[key]) for key in ("value", "threshold", "message"))
-    if value in message:
-        return f"{check['check']}: {message}"
+    name = f"{check['result']}: {check['check']}" if check.get("result") else str(check["check"])
+    if isinstance(check["value"], bool | np.bool_) or message.startswith(value):
+        return f"{name}: {message}"
     limit = threshold if threshold[:1].isalpha() else f"threshold {threshold}"
-    return f"{check['check']} {cell(value)} ({limit}): {message}"
+    return f"{name} {cell(value)}" + (f" ({limit})" if threshold not in ("", "inf") else "") + f": {message}"
 
 
-def heading(column: Hashable) -> str:
-    """A column's name as one line of text."""
-    parts: Iterable[object] = column if isinstance(column, tuple) else (column,)
-    return " ".join(str(part) for part in parts if str(part))
+@dataclass(frozen=True)
+class Column:
+    """One result in a table for people: for every row a number, and what stands behind it in brackets."""
+
+    head: str
+    note: str
+    cells: Mapping[str, tuple[str, str]]
+
+    def __getitem__(self, row: str) -> tuple[str, str]:
+        return self.cells.get(row, ("", ""))
+
+    def within(self, rows: Iterable[str]) -> bool:
+        """Whether there is anything to show in these rows."""
+        return any(any(self[row]) for row in rows)
+
+
+def frames_of(results: Mapping[str, xr.DataTree], table: pd.DataFrame | None = None) -> dict[str, pd.DataFrame]:
+    """A frame of coefficients and variance components for each result.
+
+    They come from the table of a replication, which keeps printed variances as they were printed, if there is one.
+    """
+    if table is None:
+        return {name: pd.concat([coefficients(tree), variance_components(tree)]) for name, tree in results.items()}
+    known = {"std_error", "sd", "stars", "pd", "ci95_lower", "ci95_upper", "eti95_lower", "eti95_upper"}
+    frames = {}
+    for name in results:
+        columns = {name: "estimate"} | {f"{name} {column}": column for column in known}
+        frames[name] = table[[column for column in table if column in columns]].rename(columns=columns)
+    return frames
+
+
+def columns_of(frames: Mapping[str, pd.DataFrame], errors: bool = False) -> list[Column]:
+    """Columns of the side-by-side table, the kind of interval in each head.
+
+    Parameters
+    ----------
+    frames : mapping of str to DataFrame
+        From :func:`frames_of`.
+    errors : bool
+        Standard errors instead of intervals for estimates, which is narrower.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"estimate": [-0.403], "std_error": [0.094], "stars": ["***"]}, index=["area_poverty"])
+    >>> columns_of({"printed": frame})[0]["area_poverty"]
+    ('−0.403***', '(0.094)')
+    """
+    columns: list[Column] = []
+    for name, frame in frames.items():
+        if "stars" in frame:
+            columns.append(Column(name, "estimate (SE)", _cells(frame, "std_error")))
+        elif "std_error" in frame:
+            note = "estimate (SE)" if errors else "estimate [95 % CI]"
+            columns.append(Column(name, note, _cells(frame, "std_error" if errors else "ci95")))
+        else:
+            columns.append(Column(name, "mean [95 % equal-tailed interval]", _cells(frame, "eti95")))
+            if not any(column.head == "pd" for column in columns):
+                direction = {str(row): (cell(value), "") for row, value in frame["pd"].items()}
+                columns.append(Column("pd", "probability of direction", direction))
+    return columns
+
+
+def _cells(frame: pd.DataFrame, behind: str) -> dict[str, tuple[str, str]]:
+    """Numbers, and their standard error or interval, by row."""
+    stars = frame["stars"].fillna("") if "stars" in frame else pd.Series("", frame.index)
+    if behind == "std_error":
+        brackets = [f"({number(error)})" if pd.notna(error) else "" for error in frame["std_error"]]
+    else:
+        bounds = zip(frame[f"{behind}_lower"], frame[f"{behind}_upper"], strict=True)
+        brackets = [f"[{number(low)}, {number(high)}]" if pd.notna(low) else "" for low, high in bounds]
+    numbers_shown = [number(value) + str(mark) for value, mark in zip(frame["estimate"], stars, strict=True)]
+    return dict(zip(map(str, frame.index), zip(numbers_shown, brackets, strict=True), strict=True))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bayesmig.catalogue import studies, study
-from bayesmig.design import build_design
+from bayesmig.encoding import build_design
 from bayesmig.literature import printed_cells
 from bayesmig.reconstruction import reconstruct
 from bayesmig.spec import ModelSpec, Study

@@ -1,0 +1,232 @@
+"""Columns of a data frame, checked one by one against codebook and formula before any work."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import pandas as pd
+
+from bayesmig.errors import DataError, SpecificationError, UnknownColumn, UnknownLevel, closest, listing
+from bayesmig.formula import Formula
+from bayesmig.spec import ModelSpec, Variable
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+    Codes = NDArray[np.int64]
+
+NUMBERS = ("integer", "floating", "mixed-integer-float", "decimal", "boolean")
+TEXTS = ("string", "categorical")
+MIXED = ("mixed", "mixed-integer")
+BLANK = ("", "nan", "NaN", "<NA>", "NaT")
+LARGEST = 1e100
+
+Role = Literal["outcome", "weights", "grouping", "predictor"]
+
+
+def used_columns(spec: ModelSpec, formula: Formula, data: pd.DataFrame) -> tuple[str, ...]:
+    if not isinstance(data, pd.DataFrame):
+        remedy = "data.to_pandas()" if hasattr(data, "to_pandas") else "pandas.DataFrame(data)"
+        raise DataError(
+            f"data must be a pandas DataFrame with one row a person, got {type(data).__name__}; {remedy} may make one."
+        )
+    if data.empty:
+        raise DataError(
+            f"the data frame is empty: {data.shape[0]} rows, {data.shape[1]} columns."
+            " Check the file that was read and any filter applied to it."
+        )
+    used = [*formula.columns] + ([spec.weights.column] if spec.weights else [])
+    for name in used:
+        if name not in data.columns:
+            asked = f"formula {spec.formula!r} names" if name in formula.columns else "weights name"
+            odd = [str(column) for column in data.columns if re.match(rf"{re.escape(name)}\W", str(column))]
+            raise UnknownColumn(
+                f"{asked} {name!r}, which is no column{closest(name, data.columns)};"
+                f" the data have {listing(data.columns)}."
+                + (" It is in the index: pass data.reset_index()." if name in data.index.names else "")
+                + (f" A name with blanks or signs goes in backticks: `{odd[0]}`." if odd else "")
+            )
+    repeated = sorted({str(name) for name in used if (data.columns == name).sum() > 1})
+    if repeated:
+        raise DataError(f"the data have more than one column called {listing(repeated)}; rename or drop the others.")
+    if spec.weights is not None and spec.weights.column == formula.outcome_column:
+        raise SpecificationError(f"weights name the outcome {formula.outcome!r} itself; name the column of weights.")
+    scalable = [name for name in formula.columns if name not in formula.grouping]
+    unused = [name for name in spec.standardise if name not in scalable]
+    if unused:
+        raise SpecificationError(
+            f"standardise names {listing(unused)}, which is no predictor of {spec.formula!r}"
+            f"{closest(unused[0], scalable)}; predictors are {listing(sorted(formula.predictors))}."
+        )
+    return tuple(dict.fromkeys(used))
+
+
+def role_of(spec: ModelSpec, formula: Formula, name: str) -> Role:
+    if name == formula.outcome_column:
+        return "outcome"
+    if spec.weights is not None and name == spec.weights.column:
+        return "weights"
+    return "predictor" if name in formula.predictors or name not in formula.grouping else "grouping"
+
+
+def checked_column(spec: ModelSpec, name: str, column: pd.Series, role: Role) -> pd.Series:
+    """The column as float or ordered Categorical with its reference first, checked against the codebook."""
+    entry = spec.variable(name)
+    if column.isna().all():
+        raise DataError(
+            f"column {name!r} has no value at all: every one of its {len(column)} rows is missing."
+            " Leave it out, or read the file again."
+        )
+    kind = pd.api.types.infer_dtype(column, skipna=True)
+    categorical = kind == "categorical" or (entry is not None and entry.is_categorical)
+    if categorical and role in ("outcome", "weights"):
+        levels = entry.levels if entry is not None and entry.is_categorical else column.cat.categories
+        raise DataError(
+            f"{role} {name!r} must be a number, but it is a category with levels {listing(levels)}."
+            " Turn it into a score first, if the levels are steps of equal size."
+        )
+    if entry is not None and entry.is_categorical:
+        return _coded(entry, column)
+    if kind in NUMBERS and not (role == "grouping" and kind == "integer"):  # long ids are no floats
+        return _numeric(entry, name, column, role)
+    if role == "grouping" or (role == "predictor" and entry is None and kind in TEXTS):
+        return _categories(name, column, role)
+    if kind in (*TEXTS, *MIXED):
+        return _numeric(entry, name, column, role)
+    raise DataError(
+        f"column {name!r} holds {kind} values (first {column.dropna().iloc[0]!s}); a {role} must hold numbers"
+        f"{', text or categories' if role == 'predictor' else ''}. Compute a number from it first,"
+        " such as years since a date."
+    )
+
+
+def _coded(entry: Variable, column: pd.Series) -> pd.Series:
+    values = column.astype("object").map(as_code, na_action="ignore")
+    wrong = values[values.notna() & ~values.isin(list(entry.levels))]
+    if len(wrong):
+        value, count = wrong.iloc[0], int((wrong == wrong.iloc[0]).sum())
+        others = sorted(set(wrong) - {value})
+        raise UnknownLevel(
+            f"column {entry.name!r} has {value!r} in {count} rows"
+            + (f" (and {listing(map(repr, others))})" if others else "")
+            + f"; the codebook allows {listing(entry.levels)}{closest(value, entry.levels)}."
+            " Recode these rows, or set them to missing."
+        )
+    return pd.Series(pd.Categorical(values, entry.coding_order, ordered=True), column.index)
+
+
+def is_categorical(column: pd.Series) -> bool:
+    return isinstance(column.dtype, pd.CategoricalDtype)
+
+
+def as_code(value: object) -> str:
+    """Codes as text, so that 1, 1.0 and "1" are the same level."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _categories(name: str, column: pd.Series, role: Role) -> pd.Series:
+    """A column without codebook as categories, unless its levels look like mistakes."""
+    declared = is_categorical(column)
+    values = column.astype("object").map(as_code, na_action="ignore")
+    counts = values.value_counts().sort_index()
+    blank = counts[[level.strip() in BLANK for level in counts.index]]
+    if len(blank):
+        raise DataError(
+            f"column {name!r} has the text {blank.index[0]!r} in {blank.iloc[0]} rows, which is no answer;"
+            " set these rows to missing (None)."
+        )
+    alike: dict[str, list[str]] = {}
+    for level in counts.index:
+        alike.setdefault(" ".join(level.split()).casefold(), []).append(level)
+    twins = next((levels for levels in alike.values() if len(levels) > 1), None)
+    if twins:
+        raise DataError(
+            f"column {name!r} has levels that differ only in blanks or capitals: "
+            + listing(f"{level!r} ({counts[level]} rows)" for level in twins)
+            + ". Recode them to one level."
+        )
+    odd = [level for level in counts.index if not _reads_as_number(level)]
+    if role == "predictor" and not declared and len(odd) < len(counts) / 2:
+        raise DataError(
+            f"column {name!r} holds numbers as text ({listing(map(repr, counts.index), 3)}"
+            + (f"; but {listing(map(repr, odd), 3)} in {counts[odd].sum()} rows is no number" if odd else "")
+            + "). If it is a number, use pandas.to_numeric; if the numbers are codes, give the variable levels"
+            " in the codebook or use data[...].astype('category')."
+        )
+    ordered = column.cat.categories if declared else pd.factorize(column, sort=True)[1]
+    levels = list(dict.fromkeys(map(as_code, ordered)))
+    return pd.Series(pd.Categorical(values, levels, ordered=True), column.index)
+
+
+def _reads_as_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _numeric(entry: Variable | None, name: str, column: pd.Series, role: Role) -> pd.Series:
+    if is_categorical(column):
+        column = column.astype("object")
+    numbers = pd.to_numeric(column, errors="coerce").astype(float)
+    text = column[column.notna() & numbers.isna()]
+    if len(text):
+        raise DataError(
+            f"{'column' if role == 'predictor' else role} {name!r} must hold numbers, but {len(text)} of"
+            f" {len(column)} rows do not, first {text.iloc[0]!r} (row {text.index[0]})."
+            f" Convert these rows or set them to missing"
+            + (", or give the variable levels in the codebook." if role == "predictor" else ".")
+        )
+    large = numbers[numbers.abs() > LARGEST]
+    if len(large):
+        raise DataError(
+            f"column {name!r} has {len(large)} infinite or absurdly large values, first {large.iloc[0]:g}"
+            f" (row {large.index[0]}). Set them to missing."
+        )
+    if entry is not None:
+        for side, bound, bad in (
+            ("below", entry.minimum, numbers[numbers < (-np.inf if entry.minimum is None else entry.minimum)]),
+            ("above", entry.maximum, numbers[numbers > (np.inf if entry.maximum is None else entry.maximum)]),
+        ):
+            if len(bad):
+                raise DataError(
+                    f"column {name!r} has {len(bad)} values {side} {bound:g}{entry.unit and ' '}{entry.unit},"
+                    f" the codebook's bound: first {bad.iloc[0]:g} (row {bad.index[0]})."
+                    " If they are codes for missing answers, set them to missing."
+                )
+    return numbers
+
+
+def checked_weights(spec: ModelSpec, frame: pd.DataFrame, rows: Codes) -> Array | None:
+    if spec.weights is None:
+        return None
+    name = spec.weights.column
+    weights = frame[name].to_numpy(dtype=float)[rows]
+    if (weights < 0).any():
+        raise DataError(
+            f"weights {name!r} has {int((weights < 0).sum())} negative values; weights must be positive"
+            " (zero leaves a row out)."
+        )
+    if len(weights) and not weights.any():
+        raise DataError(f"weights {name!r} are all zero; nothing would be counted.")
+    if spec.weights.kind == "frequency" and (weights % 1 != 0).any():
+        broken = int((weights % 1 != 0).sum())
+        raise DataError(
+            f"frequency weights {name!r} must be whole numbers, but {broken} rows are not;"
+            " for survey weights say kind='survey'."
+        )
+    return weights
+
+
+def check_constant_within(name: str, group: str, frame: pd.DataFrame) -> None:
+    varying = frame.groupby(group, observed=True)[name].nunique()
+    bad = varying[varying > 1]
+    if len(bad):
+        raise DataError(
+            f"column {name!r} describes each {group}, but has several values within {len(bad)} of"
+            f" {len(varying)} of them ({listing(map(as_code, bad.index), 5)}). Give each {group} one value."
+        )

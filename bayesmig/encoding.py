@@ -1,0 +1,318 @@
+"""ModelSpec + data -> Design: check first, then encode."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import formulae
+import numpy as np
+import pandas as pd
+from formulae.environment import Environment
+
+from bayesmig.columns import (
+    as_code,
+    check_constant_within,
+    checked_column,
+    checked_weights,
+    is_categorical,
+    role_of,
+    used_columns,
+)
+from bayesmig.design import Design, GroupTerm, Scaling
+from bayesmig.errors import DataError, SpecificationError, closest, listing
+from bayesmig.formula import Formula, VaryingTerm, parse
+from bayesmig.identification import (
+    check_finite,
+    check_group,
+    check_identified,
+    check_not_reproduced,
+    check_told_apart,
+)
+from bayesmig.priors import Prior
+from bayesmig.schema import RECONSTRUCTED
+from bayesmig.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+    Codes = NDArray[np.int64]
+
+PROVENANCE_COLUMN = "provenance"
+FUNCTIONS: Mapping[str, Any] = {"np": np} | {
+    name: getattr(np, name) for name in ("abs", "exp", "log", "log2", "log10", "log1p", "sqrt")
+}
+
+
+def build_design(spec: ModelSpec, data: pd.DataFrame) -> Design:
+    """Check data against a specification and encode them.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    data : pandas.DataFrame
+        One row a person. Rows with a missing value in any used column are left out and counted.
+
+    Raises
+    ------
+    UnknownColumn, UnknownLevel, DataError
+        Before any work, with what was found, where, and what to do.
+    """
+    formula = parse(spec.formula)
+    used = used_columns(spec, formula, data)
+    provenance = _provenance(data)
+    codebook = _without_outcome_bounds(spec, formula) if provenance.startswith(RECONSTRUCTED) else spec
+    notes: list[str] = []
+    frame = pd.DataFrame({name: checked_column(codebook, name, data[name], role_of(spec, formula, name)) for name in used})
+    missing = {str(name): int(count) for name, count in frame.isna().sum().items() if count}
+    rows = np.flatnonzero(frame.notna().to_numpy().all(axis=1))
+    weights = checked_weights(spec, frame, rows)
+    if weights is not None and not weights.all():
+        notes.append(f"{int((weights == 0).sum())} rows have weight zero and are left out")
+        rows, weights = rows[weights > 0], weights[weights > 0]
+    if len(rows) == 0:
+        gaps = listing(f"{name} ({count})" for name, count in missing.items())
+        raise DataError(
+            f"no complete row is left of {len(data)}; missing values per variable: {gaps}."
+            " Leave out the variable with most gaps, or fill them."
+        )
+    frame = frame.iloc[rows].reset_index(drop=True)
+    for name in used:
+        entry = spec.variable(name)
+        if entry is not None and entry.group and entry.group in frame:
+            check_constant_within(name, entry.group, frame)
+    digest = _digest(frame)
+    frame = _drop_empty_levels(formula, frame, notes)
+    people = np.ones(len(frame), int)
+    if weights is not None and spec.weights is not None and spec.weights.kind == "frequency":
+        people = weights.astype(int)
+    scaling = _standardise(spec, formula, frame, people)
+    y, x, terms, formula_terms = _common_part(spec, formula, frame)
+    if len(np.unique(y)) == 2:
+        notes.append(f"the outcome has only two values, {y.min():g} and {y.max():g}: a linear probability model")
+    groups = _group_terms(spec, formula, frame, notes)
+    check_identified(x, terms, formula_terms, frame, people=float(people.sum()))
+    check_not_reproduced(formula, x, y, terms)
+    for group in groups:
+        check_told_apart(group, x, formula_terms, frame, notes)
+    if spec.weights is not None and spec.weights.kind == "survey" and weights is not None:
+        weights = weights * (len(weights) / weights.sum())
+    return Design(
+        spec=spec,
+        y=y,
+        x=x,
+        terms=terms,
+        formula_terms=formula_terms,
+        groups=groups,
+        weights=weights,
+        scaling=scaling,
+        rows=rows,
+        n_given=len(data),
+        missing=missing,
+        notes=tuple(notes),
+        provenance=provenance,
+        digest=digest,
+    )
+
+
+def _without_outcome_bounds(spec: ModelSpec, formula: Formula) -> ModelSpec:
+    """The codebook for reconstructed data, whose outcome is continuous and may pass the ends of the answer scale."""
+    entries = (
+        dataclasses.replace(entry, minimum=None, maximum=None) if entry.name == formula.outcome_column else entry
+        for entry in spec.variables
+    )
+    return dataclasses.replace(spec, variables=tuple(entries))
+
+
+def _drop_empty_levels(formula: Formula, frame: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
+    for name in [str(name) for name, column in frame.items() if is_categorical(column)]:
+        column = frame[name].cat
+        present = set(frame[name])
+        empty = [level for level in column.categories if level not in present]
+        if name in formula.predictors:
+            if len(present) == 1:
+                raise DataError(
+                    f"no variation in {name}: all {len(frame)} rows used have {next(iter(present))!r};"
+                    " leave it out of the formula."
+                )
+            if column.categories[0] in empty:
+                raise DataError(
+                    f"no row has {name!r} equal to its reference level {column.categories[0]!r}; give the variable"
+                    f" another reference in the codebook, one of {listing(sorted(present))}."
+                )
+            if empty:
+                notes.append(f"no row has {name} = {listing(empty)}; no coefficient for it")
+        frame = frame.assign(**{name: column.remove_categories(empty)})
+    return frame
+
+
+def _standardise(spec: ModelSpec, formula: Formula, frame: pd.DataFrame, people: Codes) -> dict[str, Scaling]:
+    scaling: dict[str, Scaling] = {}
+    for name, by in spec.standardise.items():
+        if is_categorical(frame[name]):
+            raise SpecificationError(f"standardise names {name!r}, which is categorical; only numbers have an sd.")
+        if by == "person":
+            values = frame[name].repeat(people.tolist())
+        elif by in formula.grouping:
+            check_constant_within(name, by, frame)
+            values = frame.groupby(by, observed=True)[name].first()
+        else:
+            raise SpecificationError(
+                f"standardise[{name!r}] = {by!r}{closest(by, formula.grouping)}: write 'person' or a grouping"
+                f" variable of the formula ({listing(formula.grouping)})."
+            )
+        mean, sd = float(values.mean()), float(values.std())
+        if not sd > 0:
+            raise DataError(f"column {name!r} is constant ({mean:g}) and cannot be standardised; leave it out.")
+        scaling[name] = Scaling(mean, sd, by)
+        frame[name] = (frame[name] - mean) / sd
+    return scaling
+
+
+def _common_part(
+    spec: ModelSpec, formula: Formula, frame: pd.DataFrame
+) -> tuple[Array, Array, tuple[str, ...], tuple[str, ...]]:
+    matrices = _evaluated(spec, f"{formula.outcome} ~ {formula.common}", frame)
+    y = np.asarray(matrices.response.design_matrix, dtype=float)
+    if y.ndim != 1:
+        raise DataError(
+            f"outcome {formula.outcome!r} must be one number a row, but it has {y.shape[1]} columns;"
+            " compute a single number from it."
+        )
+    if matrices.common is None:
+        raise SpecificationError(f"formula {spec.formula!r} has no common term left; keep at least the intercept.")
+    x, terms = _columns(matrices.common)
+    owners = [owner for owner, part in matrices.common.slices.items() for _ in range(part.stop - part.start)]
+    check_finite(y[:, None], (formula.outcome,))
+    check_finite(x, terms)
+    if len(y) > 1 and np.ptp(y) == 0:
+        raise DataError(
+            f"outcome {formula.outcome!r} is constant ({y[0]:g}) in all {len(y)} rows used; nothing to explain."
+            " Check the column and any filter applied to the data."
+        )
+    return y, x, terms, tuple(str(owner) for owner in owners)
+
+
+def _evaluated(spec: ModelSpec, part: str, frame: pd.DataFrame) -> Any:
+    """What ``formulae`` makes of a part of the formula."""
+    try:
+        with np.errstate(all="ignore"):
+            matrices = formulae.design_matrices(part, frame, env=Environment([FUNCTIONS]))
+    except KeyError as error:
+        raise SpecificationError(
+            f"formula {spec.formula!r} uses {error.args[0]!r}{closest(error.args[0], FUNCTIONS)}, which is no known"
+            f" function; there are {listing(FUNCTIONS)}, C, I, center, scale, poly and bs."
+        ) from None
+    except Exception as error:
+        raise SpecificationError(f"formula {spec.formula!r} cannot be evaluated: {error}.") from error
+    if matrices.common is not None:
+        for name, term in matrices.common.terms.items():
+            if term.kind in ("offset", "proportion"):
+                raise SpecificationError(
+                    f"formula {spec.formula!r}: {name} is not supported; subtract it from the outcome."
+                )
+    return matrices
+
+
+def _columns(matrix: Any) -> tuple[Array, tuple[str, ...]]:
+    """Columns and terms; codes that are whole numbers lose their decimals, as in ``C(wave)[2]``."""
+    labels = [re.sub(r"\[(-?\d+)\.0\]", r"[\1]", str(label)) for label in matrix.as_dataframe().columns]
+    terms = tuple("intercept" if label == "Intercept" else label for label in labels)
+    return np.asarray(matrix.design_matrix, dtype=float), terms
+
+
+def _group_terms(spec: ModelSpec, formula: Formula, frame: pd.DataFrame, notes: list[str]) -> tuple[GroupTerm, ...]:
+    by_group: dict[str, list[VaryingTerm]] = {}
+    for term in formula.varying:
+        by_group.setdefault(term.group, []).append(term)
+    groups = []
+    for name, parts in by_group.items():
+        codes, levels = _codes(frame, parts[0].columns)
+        columns: list[Array] = []
+        effects: list[str] = []
+        blocks: list[tuple[int, ...]] = []
+        for part in parts:
+            matrix = _evaluated(spec, part.effects, frame).common
+            if matrix is None:
+                raise SpecificationError(f"nothing varies in ({part.effects} | {name}); write (1 | {name}).")
+            z, labels = _columns(matrix)
+            twice = [label for label in labels if label in effects]
+            if twice:
+                raise SpecificationError(
+                    f"the effect {listing(twice)} varies twice by {name}; write it once"
+                    " (0 + x leaves the intercept out)."
+                )
+            places = tuple(range(len(effects), len(effects) + len(labels)))
+            blocks += [places] if part.correlated else [(place,) for place in places]
+            effects += labels
+            columns.append(z)
+        group = GroupTerm(name, levels, tuple(effects), codes, np.column_stack(columns), tuple(blocks))
+        check_group(group, notes)
+        groups.append(group)
+    return tuple(groups)
+
+
+def _codes(frame: pd.DataFrame, columns: tuple[str, ...]) -> tuple[Codes, tuple[str, ...]]:
+    codes = np.zeros(len(frame), dtype=np.int64)
+    names = np.array([""])
+    for position, column in enumerate(columns):
+        part, levels = pd.factorize(frame[column], sort=True)
+        labels = np.array([as_code(level) for level in levels], dtype=object)
+        combined = codes * len(labels) + part
+        kept, codes = np.unique(combined, return_inverse=True)
+        old, new = np.divmod(kept, len(labels))
+        names = np.array([f"{names[o]}:{labels[k]}" if position else labels[k] for o, k in zip(old, new, strict=True)])
+    return codes.astype(np.int64), tuple(str(name) for name in names)
+
+
+def _provenance(data: pd.DataFrame) -> str:
+    if PROVENANCE_COLUMN not in data.columns:
+        return "own data"
+    return listing(sorted({str(value) for value in data[PROVENANCE_COLUMN]}))
+
+
+def _digest(frame: pd.DataFrame) -> str:
+    hashed = pd.util.hash_pandas_object(frame, index=False).to_numpy()
+    return hashlib.sha256(hashed.tobytes() + "|".join(frame.columns).encode()).hexdigest()[:16]
+
+
+def prior_table(spec: ModelSpec, data: pd.DataFrame) -> pd.DataFrame:
+    """Every prior in raw units, as it would be used with these data.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    data : pandas.DataFrame
+
+    Returns
+    -------
+    pandas.DataFrame
+        Indexed by parameter, with columns ``prior`` (in the outcome's units, per unit of the
+        predictor) and ``why``. The intercept's prior concerns the outcome at the predictors' means.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> data = pd.DataFrame({"y": [1.0, 2, 4, 3], "x": [0.0, 1, 2, 4]})
+    >>> print(prior_table(ModelSpec("y ~ x"), data).loc["x", "prior"])
+    Normal(mean=0, sd=0.7559)
+    """
+    design = build_design(spec, data)
+    priors = design.priors
+    rows: dict[str, Prior] = {"intercept (at means)": priors.intercept} if design.has_intercept else {}
+    rows |= dict(zip(design.terms[design.has_intercept :], priors.slopes, strict=True))
+    for group in design.groups:
+        rows |= {
+            f"tau_{group.name}[{effect}]": prior
+            for effect, prior in zip(group.effects, priors.tau[group.name], strict=True)
+        }
+        rows |= {f"rho_{group.name}": priors.rho[group.name]} if group.name in priors.rho else {}
+    rows["sigma"] = priors.sigma
+    return pd.DataFrame(
+        {"prior": [str(prior) for prior in rows.values()], "why": [prior.why for prior in rows.values()]},
+        index=pd.Index(rows, name="parameter"),
+    )
