@@ -33,6 +33,16 @@ def check(tree: xr.DataTree) -> pd.DataFrame:
         (Vehtari et al. 2024), effective draws, rank-normalised split R-hat and bulk and tail effective sample
         sizes over all parameters (Vehtari et al. 2021). Estimates: singularity. Both: rows lost to missing
         values, notes on the data, number of groups, and whether the data are the researcher's own.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> rng = np.random.default_rng(1)
+    >>> data = pd.DataFrame({"area": rng.integers(0, 12, 300), "x": rng.normal(size=300)})
+    >>> data["y"] = data["x"] + rng.normal(size=12)[data["area"]] + rng.normal(size=300)
+    >>> from bayesmig.inference import fit
+    >>> bool(check(fit("y ~ x + (1 | area)", data, seed=1))["passed"].all())
+    True
     """
     rows = _computation(tree) if schema.kind(tree) == "posterior" else []
     if schema.kind(tree) == "estimate":

@@ -42,6 +42,15 @@ def compare(results: Mapping[str, xr.DataTree]) -> pd.DataFrame:
     -----
     What it means: a difference within about half a standard error and a quantile between 0.05 and 0.95 say that
     the two analyses tell the same story about that coefficient.
+
+    Examples
+    --------
+    >>> from bayesmig.catalogue import study
+    >>> from bayesmig.literature import published, published_posterior
+    >>> trust = study("social_trust")
+    >>> results = {"printed": published(trust, "table_6"), "posterior": published_posterior(trust, "table_6", seed=1)}
+    >>> bool(compare(results)["posterior", "same_sign"]["area_poverty"])
+    True
     """
     if len(results) < 2:
         raise BayesmigError(f"compare needs at least two results, the baseline first; got {listing(results)}.")

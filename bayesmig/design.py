@@ -101,6 +101,8 @@ class Design:
     groups : tuple of GroupTerm
     weights : (n,) array or None
         Positive; survey weights are scaled to sum to n.
+    levels : mapping of str to tuple of str
+        Levels of the categorical predictors, the reference first.
     scaling : mapping of str to Scaling
     rows : (n,) int array
         Positions of the used rows in the data that were given.
@@ -126,6 +128,7 @@ class Design:
     formula_terms: tuple[str, ...]
     groups: tuple[GroupTerm, ...]
     weights: Array | None
+    levels: Mapping[str, tuple[str, ...]]
     scaling: Mapping[str, Scaling]
     rows: Codes
     n_given: int

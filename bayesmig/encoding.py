@@ -67,7 +67,9 @@ def build_design(spec: ModelSpec, data: pd.DataFrame) -> Design:
     provenance = _provenance(data)
     codebook = _without_outcome_bounds(spec, formula) if provenance.startswith(RECONSTRUCTED) else spec
     notes: list[str] = []
-    frame = pd.DataFrame({name: checked_column(codebook, name, data[name], role_of(spec, formula, name)) for name in used})
+    frame = pd.DataFrame(
+        {name: checked_column(codebook, name, data[name], role_of(spec, formula, name)) for name in used}
+    )
     missing = {str(name): int(count) for name, count in frame.isna().sum().items() if count}
     rows = np.flatnonzero(frame.notna().to_numpy().all(axis=1))
     weights = checked_weights(spec, frame, rows)
@@ -109,6 +111,7 @@ def build_design(spec: ModelSpec, data: pd.DataFrame) -> Design:
         formula_terms=formula_terms,
         groups=groups,
         weights=weights,
+        levels={name: tuple(frame[name].cat.categories) for name in formula.predictors if is_categorical(frame[name])},
         scaling=scaling,
         rows=rows,
         n_given=len(data),

@@ -63,8 +63,8 @@ def fit(
     >>> area = rng.integers(0, 12, 300)
     >>> trust = 3 + rng.normal(0, 0.5, 12)[area] + rng.normal(0, 1, 300)
     >>> tree = fit("trust ~ 1 + (1 | area)", pd.DataFrame({"trust": trust, "area": area}), seed=1)
-    >>> float(tree["posterior"]["sigma"].mean().round(1))
-    1.0
+    >>> 0.8 < float(tree["posterior"]["sigma"].mean()) < 1.2
+    True
     """
     design = build_design(as_spec(spec), data)
     chosen = engine or Exact()
@@ -115,7 +115,7 @@ def estimate(
     >>> data = pd.DataFrame({"y": [1.0, 2, 4, 3, 5, 7], "x": [0.0, 1, 2, 3, 4, 5]})
     >>> tree = estimate("y ~ x", data)
     >>> float(tree["estimate"]["beta"].sel(term="x").round(3))
-    1.029
+    1.086
     """
     design = build_design(as_spec(spec), data)
     chosen = method or (design.spec.estimator if design.groups else "ols")

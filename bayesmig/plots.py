@@ -47,6 +47,7 @@ CJK_FONTS = (
 )
 MOST_NAMED_GROUPS = 80
 INDENT = "   "
+WIDTH, INTERACTION_HEIGHT = 6.4, 4.2
 
 
 def forest(
@@ -97,14 +98,14 @@ def forest(
     first = next(iter(named.values()))
     spec = _spec(first)
     rows = term_rows(spec, _chosen_terms(intervals, terms))
-    ax = ax or _new_axes(6.4, 1.2 + len(rows) * max(0.24, 0.1 * len(named)))
+    ax = ax or _new_axes(WIDTH, forest_height(len(rows), len(named)))
     for k, row in enumerate(rows):
         if row.block % 2 == 0:
             ax.axhspan(k - 0.5, k + 0.5, color=BAND, linewidth=0, zorder=0)
     ax.axvline(0, color=INK, linewidth=0.8, zorder=1)
     places = {row.term: k for k, row in enumerate(rows) if row.term}
     for k, (name, frame) in enumerate(intervals.items()):
-        shift = 0.0 if len(named) == 1 else 0.27 * (2 * k / (len(named) - 1) - 1)
+        shift = 0.0 if len(named) == 1 else 0.33 * (2 * k / (len(named) - 1) - 1)
         _draw_source(ax, frame[frame.index.isin(list(places))], places, shift, _legend_entry(name, named[name]), k)
     _rule(ax, "x")
     ax.set_xlabel(_with_scale("Coefficient", spec, _outcome(first)))
@@ -150,7 +151,7 @@ def caterpillar(tree: xr.DataTree, group: str, effect: str = "intercept", ax: Ax
     """
     spec = _spec(tree)
     effects = _plain(varying_effects(tree, group, effect)).sort_values("estimate", ascending=False)
-    ax = ax or _new_axes(6.4, 1.3 + min(len(effects), 120) * 0.17)
+    ax = ax or _new_axes(WIDTH, caterpillar_height(len(effects)))
     places = np.arange(len(effects))
     lower, upper, centre = (effects[column].to_numpy(dtype=float) for column in ("lower", "upper", "estimate"))
     clear = (lower > 0) | (upper < 0)
@@ -215,7 +216,7 @@ def interaction(tree: xr.DataTree, x: str, by: str, ax: Axes | None = None) -> A
     """
     spec = _spec(tree)
     lines = _plain(interaction_lines(tree, x, by))
-    ax = ax or _new_axes(6.4, 4.2)
+    ax = ax or _new_axes(WIDTH, INTERACTION_HEIGHT)
     ends: list[tuple[str, float, str]] = []
     for k, (level, line) in enumerate(lines.groupby(by, sort=False, observed=True)):
         colour = COLOURS[(k + 1) % len(COLOURS)]
@@ -276,6 +277,16 @@ def term_rows(spec: ModelSpec, terms: Iterable[str]) -> list[TermRow]:
         rows.append(TermRow(_label(spec, columns) + _remark(spec, columns), k))
         rows += [TermRow(_levels(spec, term), k, term, indented=True) for term in block]
     return rows
+
+
+def forest_height(rows: int, sources: int) -> float:
+    """Inches that a forest plot needs, its rows closer together where they are many."""
+    return 1.2 + rows * max(0.24, (0.1 if rows < 30 else 0.085) * sources)
+
+
+def caterpillar_height(groups: int) -> float:
+    """Inches that a caterpillar plot needs; beyond 120 groups the rows move together."""
+    return 1.3 + 0.17 * min(groups, 120)
 
 
 def _spec(tree: xr.DataTree) -> ModelSpec:
@@ -477,7 +488,8 @@ def _title(ax: Axes, title: str, note: str = "", lift: float = 0, indent: float 
 
 def _wrap(text: str, width: int, indent: str = "") -> str:
     """Broken lines; a Chinese character counts twice."""
-    columns = width // 2 if _has_cjk(text) else width
+    wide = sum(map(_has_cjk, text))
+    columns = width * len(text) // (len(text) + wide) if wide else width
     return textwrap.fill(text, columns, initial_indent=indent, subsequent_indent=indent)
 
 

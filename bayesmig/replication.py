@@ -111,7 +111,8 @@ def replicate(
     results[POSTERIOR] = fit(spec, data, seed=seed)
     if spec.printed and results[PRINTED]["published"]["beta_se"].notnull().any():
         results[FROM_PRINT] = published_posterior(chosen, key, seed=seed)
-    reconstruction: Any = data.attrs.get("reconstruction")
+    made = results[POSTERIOR].attrs["provenance"].startswith(schema.RECONSTRUCTED)
+    reconstruction: Any = data.attrs.get("reconstruction") if made else None
     return Replication(
         study=chosen,
         model=key,

@@ -118,6 +118,7 @@ def stamp(groups: Mapping[str, xr.Dataset], design: Design, **about: object) -> 
         "n_used": design.n,
         "missing": dict(design.missing),
         "notes": list(design.notes),
+        "levels": dict(design.levels),
         "scaling": {name: vars(scaling) for name, scaling in design.scaling.items()},
         "versions": versions(),
         **about,

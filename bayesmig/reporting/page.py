@@ -188,7 +188,8 @@ def _reconstruction(replication: Replication | None) -> list[tuple[str, list[str
 
 def _model_facts(spec: ModelSpec, tree: xr.DataTree) -> list[tuple[str, str]]:
     scaled = "; ".join(
-        f"{quantity(spec, name)} (mean {by['mean']:.4g}, SD {by['sd']:.4g}, each {spec.label(by['by'])} counted once)"
+        f"{quantity(spec, name)} (mean {by['mean']:.4g}, SD {by['sd']:.4g}, "
+        f"each {by['by'].replace('_', ' ')} counted once)"
         for name, by in schema.read(tree, "scaling").items()
     )
     weights = f"{spec.weights.column}, {spec.weights.kind} weights" if spec.weights else "none"
@@ -277,11 +278,11 @@ def _figures(subject: _Subject) -> list[_Figure]:
     if focus and _interacts(tree, *focus):
         head = f"{quantity(spec, focus[0])} by {quantity(spec, focus[1])}"
         caption = "Parallel lines would say that the predictor works alike for everybody."
-        figures.append(_figure(head, caption, 4.2, partial(plots.interaction, tree, *focus)))
+        figures.append(_figure(head, caption, plots.INTERACTION_HEIGHT, partial(plots.interaction, tree, *focus)))
     for group in schema.groups(draws):
         head = f"Varying intercepts: {quantity(spec, group)}"
         caption = "Each row is one group's deviation from a group at the mean, after the predictors."
-        height = 1.2 + 0.17 * min(draws.sizes[group], 120)
+        height = plots.caterpillar_height(draws.sizes[group])
         figures.append(_figure(head, caption, height, partial(plots.caterpillar, tree, group)))
     return figures
 
@@ -289,13 +290,13 @@ def _figures(subject: _Subject) -> list[_Figure]:
 def _forest(results: Mapping[str, xr.DataTree], rows: int) -> _Figure:
     agree = "Where the markers of a row lie on top of each other, the sources agree."
     alone = "An interval that excludes zero leaves little doubt of the coefficient's sign."
-    height = 1.2 + rows * max(0.24, 0.1 * len(results))
+    height = plots.forest_height(rows, len(results))
     return _figure("Coefficients", agree if len(results) > 1 else alone, height, partial(plots.forest, results))
 
 
 def _figure(head: str, caption: str, height: float, draw: Callable[..., Axes]) -> _Figure:
     key = "figure-" + hashlib.sha256(head.encode()).hexdigest()[:8]
-    return _Figure(head, caption, figure_svg(draw, (6.4, height), f"{head}. {caption}", key))
+    return _Figure(head, caption, figure_svg(draw, (plots.WIDTH, height), f"{head}. {caption}", key))
 
 
 def _interacts(tree: xr.DataTree, x: str, by: str) -> bool:

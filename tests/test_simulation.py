@@ -1,0 +1,43 @@
+"""Prior draws have the priors' moments, and what cannot be drawn is refused."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import bayesmig as bm
+from bayesmig import priors as pr
+
+DATA = pd.DataFrame(
+    {"y": np.random.default_rng(0).normal(size=60), "x": np.linspace(100, 110, 60), "g": np.arange(60) % 6}
+)
+PRIORS = pr.PriorSet(pr.Normal(3, 1), pr.Normal(0, 0.5), pr.HalfNormal(1), pr.HalfNormal(2), pr.LKJ(2))
+
+
+def test_moments_are_the_priors():
+    tree = bm.simulate(bm.ModelSpec("y ~ x + (1 + x | g)", priors=PRIORS), DATA, draws=20_000, seed=1)
+    prior = tree["prior"]
+    at_means = prior["beta"].sel(term="intercept") + prior["beta"].sel(term="x") * DATA["x"].mean()
+    # Monte Carlo errors of 20,000 draws: mean sd / 141, sd 0.5 %; four of them
+    assert float(at_means.mean()) == pytest.approx(3, abs=4 / 141)
+    assert float(at_means.std()) == pytest.approx(1, rel=0.02)
+    assert float(prior["tau_g"].mean()) == pytest.approx(2 * np.sqrt(2 / np.pi), rel=0.03)
+    # LKJ(2) of a pair is 2 Beta(2, 2) - 1, with variance 1 / 5
+    assert float(prior["rho_g"].var()) == pytest.approx(0.2, rel=0.05)
+
+
+def test_outcomes_have_the_model_s_variance():
+    spec = bm.ModelSpec("y ~ 1 + (1 | g)", priors=PRIORS)
+    outcomes = bm.simulate(spec, DATA, draws=20_000, seed=1)["prior_predictive"]["y"].isel(row=0)
+    # 1 of the intercept, 4 of the groups, 1 of the residual
+    assert float(outcomes.var()) == pytest.approx(6, rel=0.06)
+
+
+def test_a_seed_repeats_the_draws():
+    spec = bm.ModelSpec("y ~ x + (1 | g)", priors=PRIORS)
+    one, again = (bm.simulate(spec, DATA, draws=10, seed=4) for _ in range(2))
+    np.testing.assert_array_equal(one["prior_predictive"]["y"], again["prior_predictive"]["y"])
+
+
+def test_flat_priors_cannot_be_drawn_from():
+    with pytest.raises(bm.BayesmigError, match="nothing can be drawn.*'x'.*Normal"):
+        bm.simulate(bm.ModelSpec("y ~ x", priors=pr.PriorSet(intercept=pr.Normal(0, 1))), DATA)
