@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 MOST_DENSE_COLUMNS = 6_000
 OUTER_BYTES = 128 * 2**20
-CHUNK_BYTES = 8 * 2**20
+CHUNK_BYTES = 2 * 2**20
 LARGEST_POINT = 35.0
 
 
@@ -246,7 +246,10 @@ class MixedModelEquations:
 
     @cached_property
     def _outer(self) -> Array | None:
-        """``(distinct * q * q, (r + 1)^2)`` sums of outer products of ``cross``, if they fit in memory."""
+        """``gram`` and below it the sums of outer products of ``cross`` per distinct block, if they fit in memory.
+
+        Shape ``(1 + distinct * q * q, (r + 1)^2)``.
+        """
         distinct, inverse, _ = self._distinct
         count, q, _ = distinct.shape
         width = self.stats.gram.shape[0]
@@ -257,7 +260,7 @@ class MixedModelEquations:
         for k in range(count):
             rows = cross[inverse == k]
             outer[k] = np.einsum("jar,jbs->abrs", rows, rows, optimize=True)
-        return outer.reshape(count * q * q, width * width)
+        return np.concatenate([self.stats.gram.reshape(1, -1), outer.reshape(count * q * q, width * width)])
 
     @cached_property
     def _sparse_outer(self) -> tuple[NDArray[np.int64], Any] | None:
@@ -299,10 +302,7 @@ class MixedModelEquations:
         stats = self.stats
         width = stats.gram.shape[0]
         p = len(self.prior_mean)
-        matrix = stats.gram / (sigma**2)[:, None, None]
-        log_blocks = np.zeros(len(sigma))
-        if stats.eliminated is not None:
-            log_blocks = self._eliminate(matrix, sigma, scales[stats.eliminated])
+        matrix, log_blocks = self._eliminated(sigma, scales)
         start = 0
         for k in stats.rest:
             group = self.design.groups[k]
@@ -323,21 +323,29 @@ class MixedModelEquations:
         profile = -stats.n * np.log(sigma) - 0.5 * log_blocks - rest - quadratic
         return Conditional(profile - pivots[:, start : start + p].sum(axis=1), profile, factor, sigma, scales)
 
-    def _eliminate(self, matrix: Array, sigma: Array, scale: Array) -> Array:
-        """Take the eliminated factor out of ``matrix`` in place; sum of the log determinants of its blocks."""
+    def _eliminated(self, sigma: Array, scales: tuple[Array, ...]) -> tuple[Array, Array]:
+        """``R'WR / sigma^2`` less what the eliminated factor explains, and the log determinant of its blocks."""
+        stats = self.stats
+        size, shape = len(sigma), stats.gram.shape
+        precision = sigma[:, None] ** -2.0
+        if stats.eliminated is None:
+            return (precision * stats.gram.ravel()).reshape(size, *shape), np.zeros(size)
         distinct, inverse, counts = self._distinct
-        weight, log_determinant = _block_weights(distinct, sigma, scale)
-        size, width = matrix.shape[:2]
+        weight, log_determinant = _block_weights(distinct, sigma, scales[stats.eliminated])
+        flat = weight.reshape(size, -1)
         if self._outer is not None:
-            matrix -= (weight.reshape(size, -1) @ self._outer).reshape(size, width, width)
-        elif self._sparse_outer is not None:
-            where, values = self._sparse_outer
-            matrix.reshape(size, -1)[:, where] -= (values @ weight.reshape(size, -1).T).T
+            matrix = np.concatenate([precision, -flat], axis=1) @ self._outer
         else:
-            for b in range(size):
-                blocks = sparse.bsr_array((weight[b, inverse], np.arange(len(inverse)), np.arange(len(inverse) + 1)))
-                matrix[b] -= (self.stats.cross.T @ (blocks @ self.stats.cross)).toarray()
-        return log_determinant @ counts
+            matrix = precision * stats.gram.ravel()
+            if self._sparse_outer is not None:
+                where, values = self._sparse_outer
+                matrix[:, where] -= (values @ flat.T).T
+            else:
+                for b in range(size):
+                    content = (weight[b, inverse], np.arange(len(inverse)), np.arange(len(inverse) + 1))
+                    explained = stats.cross.T @ (sparse.bsr_array(content) @ stats.cross)
+                    matrix[b] -= explained.toarray().ravel()
+        return matrix.reshape(size, *shape), log_determinant @ counts
 
     def mean(self, conditional: Conditional) -> Array:
         """``(B, r)`` conditional means of the rest effects and working coefficients."""

@@ -65,7 +65,7 @@ class Prior:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; :func:`from_dict` reads them back."""
-        return {"prior": type(self).__name__} | dataclasses.asdict(self)
+        return {"prior": type(self).__name__} | vars(self)
 
     def __str__(self) -> str:
         shown = [

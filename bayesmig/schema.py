@@ -24,6 +24,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 from collections.abc import Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -134,6 +135,7 @@ def stamped(groups: Mapping[str, xr.Dataset], facts: Mapping[str, object]) -> xr
     return tree
 
 
+@cache
 def versions() -> dict[str, str]:
     """Versions of bayesmig and of what computes for it."""
     return {name: importlib.metadata.version(name) for name in ("bayesmig", "numpy", "scipy", "formulae", "xarray")}

@@ -247,9 +247,11 @@ class ModelSpec:
 
     def to_json(self) -> str:
         """The whole specification as JSON, as it travels in the attributes of every result."""
-        values = dataclasses.asdict(dataclasses.replace(self, variables=(), priors=WEAK))
-        values["variables"] = [dataclasses.asdict(variable) for variable in self.variables]
-        values["priors"] = self.priors.to_dict()
+        values = vars(self) | {
+            "variables": [vars(variable) for variable in self.variables],
+            "priors": self.priors.to_dict(),
+            "weights": vars(self.weights) if self.weights else None,
+        }
         return json.dumps(values, ensure_ascii=False)
 
     @classmethod

