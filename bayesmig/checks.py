@@ -53,11 +53,10 @@ def check(tree: xr.DataTree) -> pd.DataFrame:
         )
     rows += _data(tree) if "n_given" in tree.attrs else []
     provenance = str(tree.attrs.get("provenance", "unknown"))
-    own = provenance == "own data"
-    sentence = (
-        "the researcher's own data" if own else f"{provenance}: good for learning and sensitivity, not as evidence"
-    )
-    rows.append(("provenance", provenance, "own data", own, sentence))
+    sentence = f"{provenance}: good for learning and sensitivity, not as evidence"
+    if provenance == "own data":
+        sentence = "the researcher's own data"
+    rows.append(("provenance", "", "", True, sentence))
     return pd.DataFrame(rows, columns=["check", "value", "threshold", "passed", "message"])
 
 

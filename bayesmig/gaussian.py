@@ -264,7 +264,7 @@ class MixedModelEquations:
 
     @cached_property
     def _sparse_outer(self) -> tuple[NDArray[np.int64], Any] | None:
-        """The same for crossed factors, whose outer products are mostly zero: which places are not, and their values."""
+        """The same for crossed factors, whose outer products are mostly zero: the other places, and their values."""
         cross = self.stats.cross
         if (np.diff(cross.indptr).astype(float) ** 2).sum() * 16 > OUTER_BYTES:
             return None

@@ -79,8 +79,7 @@ def load() -> pd.DataFrame:
 def spec(weights: str | None = None) -> bm.ModelSpec:
     """The model; numbers count in standard deviations, so that coefficients can be compared."""
     return bm.ModelSpec(
-        "sentiment ~ born_abroad * share_abroad + age + gender + education + unemployed + income"
-        " + (1 | stratum)",
+        "sentiment ~ born_abroad * share_abroad + age + gender + education + unemployed + income + (1 | stratum)",
         title="Attitudes to immigration in Norway, ESS round 10",
         variables=CODEBOOK,
         standardise={

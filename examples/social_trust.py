@@ -61,7 +61,7 @@ def main() -> None:
 
     # 4. How much do the priors matter? The same model under other sets
     sets = {"study": posterior}
-    for name in ("weak", "bambi", "stata"):
+    for name in ("weak", "stata"):
         sets[name] = bm.fit(spec.with_priors(bm.priors.preset(name)), data, seed=1)
     show("Estimate by prior", summary(sets, "estimate"))
     show("Posterior sd by prior", summary(sets, "sd"))

@@ -93,9 +93,7 @@ def _polynomials(values: pd.Series) -> pd.DataFrame:
 def _insteval() -> pd.DataFrame:
     frame = _shipped("lme4::InstEval")
     service = pd.Categorical(frame["service"].astype(str), ["0", "1"], ordered=True)
-    return frame.assign(service=service).join(
-        [_polynomials(frame["lectage"]), _polynomials(frame["studage"])]
-    )
+    return frame.assign(service=service).join([_polynomials(frame["lectage"]), _polynomials(frame["studage"])])
 
 
 def _ess(source: str) -> pd.DataFrame:
@@ -157,9 +155,7 @@ EXAM_FIXED = "normexam ~ standLRT + sex + schgend + schavg"
 EXAM_DUMMIES = "normexam ~ standLRT + sexM + boys + girls + schavg"
 GB_PERSON = "immsent ~ age10 + female + edu + uempla"
 NORWAY_PERSON = "immsent ~ migrant + age10 + female + edu + inc"
-NORWAY_AREA = (
-    "immsent ~ migrant * strat_dep + migrant * strat_mig_c + age10 + female + edu + inc + (1 | stratum)"
-)
+NORWAY_AREA = "immsent ~ migrant * strat_dep + migrant * strat_mig_c + age10 + female + edu + inc + (1 | stratum)"
 INSTEVAL_AGES = " + ".join([f"lectage_{k}" for k in range(1, 6)] + [f"studage_{k}" for k in range(1, 4)])
 
 LME4_CASES: tuple[Case, ...] = (

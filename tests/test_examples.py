@@ -175,17 +175,12 @@ def test_guide_runs_in_order_and_shows_its_numbers(tmp_path, monkeypatch):
             assert not wrong, f"{wrong} in\n{shown.getvalue()}"
             compared += 1
     assert compared > 10
-    assert {"trust.html", "trust.nc", "interaction.png"} <= {
-        path.name for path in tmp_path.iterdir()
-    }
+    assert {"trust.html", "trust.nc", "interaction.png"} <= {path.name for path in tmp_path.iterdir()}
 
 
 def test_the_guides_contents_and_links():
     text = GUIDE.read_text(encoding="utf-8")
-    anchors = {
-        re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-")
-        for head in re.findall(r"^## (.+)$", text, re.M)
-    }
+    anchors = {re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in re.findall(r"^## (.+)$", text, re.M)}
     for page in (GUIDE, GUIDE.with_name("limitations.md")):
         for target in re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8")):
             file, _, anchor = target.partition("#")
