@@ -51,6 +51,7 @@ def replicate(
     name: StudyName,
     model: Annotated[str | None, typer.Option(help="Key of the model; the study's main model unless given.")] = None,
     data: Annotated[Path | None, typer.Option(help="Your own data as CSV, in the study's codebook.")] = None,
+    weights: Annotated[str | None, typer.Option(help="Column of --data with survey weights.")] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same numbers.")] = 1,
     report: Annotated[Path | None, typer.Option(help="Where the page goes; ./STUDY.html unless given.")] = None,
     no_report: Annotated[bool, typer.Option("--no-report", help="Write no page.")] = False,
@@ -63,7 +64,8 @@ def replicate(
     with _user_errors():
         study = bm.study(name)
         target = None if no_report else reporting.page.writable(report or Path(f"{study.name}.html"))
-        result = bm.replicate(study, model, data=None if data is None else _read(data), seed=seed)
+        own = None if data is None else _read(data)
+        result = bm.replicate(study, model, data=own, weights=bm.Weights(weights) if weights else None, seed=seed)
         written = None if target is None else bm.report(result, target)
         if as_json:
             facts = reporting.terminal.facts(result, written)

@@ -51,7 +51,7 @@ def main() -> None:
     ml = bm.estimate(spec, data)
     posterior = bm.fit(spec, data, seed=1)
     from_print = bm.published_posterior(study, "table_6", seed=1)
-    show("Checks", bm.check(posterior)[["check", "value", "passed"]])
+    show("Checks", bm.check(posterior)[["check", "passed", "message"]])
     show("Coefficients, posterior", bm.coefficients(posterior).loc[TERMS])
     show("Variance components, posterior", bm.variance_components(posterior))
     results = {"printed": printed, "ML": ml, "posterior": posterior, "from print": from_print}

@@ -201,3 +201,15 @@ def test_a_study_is_replicated_from_the_command_line_in_earnest(tmp_path):
     assert facts["reconstructed"] is True
     assert facts["report"] == str(target)
     assert target.read_text(encoding="utf-8").rstrip().endswith("</html>")
+
+
+def test_weights_are_used_and_a_wrong_column_is_named(tmp_path):
+    study = bm.study("social_trust")
+    data = bm.reconstruct(study, "table_6", seed=1).drop(columns="provenance")
+    data = data.assign(out_group_trust=data["out_group_trust"].clip(1, 5), w=1.0)
+    data.to_csv(tmp_path / "own.csv", index=False)
+    arguments = ["replicate", "social_trust", "--data", str(tmp_path / "own.csv"), "--no-report", "--weights"]
+    assert CliRunner().invoke(app, [*arguments, "w"]).exit_code == 0
+    wrong = CliRunner().invoke(app, [*arguments, "weight"])
+    assert wrong.exit_code == 2
+    assert "weights name 'weight'" in wrong.stderr
