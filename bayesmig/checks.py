@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 RHAT = 1.01
 LEAST_ESS = 400
 FEW_GROUPS = 6
+MOST_DROPPED = 0.10
 
 
 def check(tree: xr.DataTree) -> pd.DataFrame:
@@ -31,8 +32,9 @@ def check(tree: xr.DataTree) -> pd.DataFrame:
         One row a check: ``check``, ``value``, ``threshold``, ``passed`` and ``message``, a sentence. Posteriors:
         Pareto k of the importance sampler against its sample-size threshold min(0.7, 1 - 1 / log10 S)
         (Vehtari et al. 2024), effective draws, rank-normalised split R-hat and bulk and tail effective sample
-        sizes over all parameters (Vehtari et al. 2021). Estimates: singularity. Both: rows lost to missing
-        values, notes on the data, number of groups, and whether the data are the researcher's own.
+        sizes over all parameters (Vehtari et al. 2021). Estimates: singularity, and the
+        likelihood-ratio test against no groups. Both: rows lost to missing
+        values, survey weights, notes on the data, number of groups, and whether the data are the researcher's own.
 
     Examples
     --------
@@ -44,13 +46,7 @@ def check(tree: xr.DataTree) -> pd.DataFrame:
     >>> bool(check(fit("y ~ x + (1 | area)", data, seed=1))["passed"].all())
     True
     """
-    rows = _computation(tree) if schema.kind(tree) == "posterior" else []
-    if schema.kind(tree) == "estimate":
-        singular = tree.attrs.get("singular") == "yes"
-        message = "a variance is estimated as zero, or a correlation as one: the model is too rich for the data"
-        rows.append(
-            ("singular fit", singular, False, not singular, message if singular else "no variance is at its boundary")
-        )
+    rows = _computation(tree) if schema.kind(tree) == "posterior" else _estimation(tree)
     rows += _data(tree) if "n_given" in tree.attrs else []
     provenance = str(tree.attrs.get("provenance", "unknown"))
     sentence = f"{provenance}: good for learning and sensitivity, not as evidence"
@@ -80,6 +76,21 @@ def _computation(tree: xr.DataTree) -> list[Row]:
     return rows
 
 
+def _estimation(tree: xr.DataTree) -> list[Row]:
+    rows: list[Row] = []
+    if "singular" in tree.attrs:
+        singular = tree.attrs["singular"] == "yes"
+        message = "a variance is estimated as zero, or a correlation as one: the model is too rich for the data"
+        message = message if singular else "no variance is at its boundary"
+        rows.append(("singular fit", singular, False, not singular, message))
+    if "likelihood_ratio_test" in tree.attrs:
+        test = schema.read(tree, "likelihood_ratio_test")
+        p = "p < 0.001" if test["p"] < 0.001 else f"p = {test['p']:.3f}"
+        message = f"varying effects against none: chi2 = {test['statistic']:.1f}, {p} ({test['reference']})"
+        rows.append(("likelihood-ratio test", p, "", True, message))
+    return rows
+
+
 def _worst_diagnostics(tree: xr.DataTree) -> tuple[float, float]:
     """Largest R-hat, and smallest bulk or tail effective sample size, over all parameters."""
     from arviz_stats import ess, rhat
@@ -94,10 +105,26 @@ def _data(tree: xr.DataTree) -> list[Row]:
     share = 1 - used / given
     gaps = ", ".join(f"{name} {count}" for name, count in schema.read(tree, "missing").items())
     message = f"{used} of {given} rows used" + (f"; missing: {gaps}" if gaps else "")
-    rows: list[Row] = [("complete rows", f"{100 * share:.1f} % dropped", "at most 5 %", share <= 0.05, message)]
+    rows: list[Row] = [
+        ("complete rows", f"{100 * share:.1f} % dropped", f"at most {MOST_DROPPED:.0%}", share <= MOST_DROPPED, message)
+    ]
     for group in schema.groups(tree[schema.kind(tree)].to_dataset()):
         count = int(tree["constant_data"][f"{group}_code"].max()) + 1
         message = f"{count} groups of {group}" + ("" if count >= FEW_GROUPS else ": their sd rests mainly on the prior")
         rows.append(("number of groups", count, FEW_GROUPS, count >= FEW_GROUPS, message))
+    rows += _weights(tree)
     rows += [("note on the data", "", "", True, note) for note in schema.read(tree, "notes")]
     return rows
+
+
+def _weights(tree: xr.DataTree) -> list[Row]:
+    """Survey weights cost precision (Kish 1965), which a posterior from a weighted likelihood does not see."""
+    weights = schema.read(tree, "spec")["weights"]
+    if weights is None or weights["kind"] != "survey":
+        return []
+    values = tree["constant_data"]["weight"]
+    effective = float(values.sum() ** 2 / (values**2).sum())
+    robust = tree.attrs.get("errors", "classical") != "classical"
+    message = f"the weights of {len(values)} rows are worth {effective:.0f} unweighted ones; "
+    message += "the errors allow for it" if robust else "the intervals do not know that and are too short"
+    return [("survey weights", round(effective), "", robust, message)]

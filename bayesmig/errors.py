@@ -59,7 +59,9 @@ def listing(names: Iterable[object], most: int = 12) -> str:
 
 
 def closest(name: object, allowed: Iterable[object]) -> str:
-    """``" (closest: 'x')"`` for the allowed name most like ``name``, else an empty string."""
-    options = {str(option).casefold(): str(option) for option in allowed}
-    found = difflib.get_close_matches(str(name).casefold(), options, n=1, cutoff=0.5)
-    return f" (closest: {options[found[0]]!r})" if found else ""
+    """``" (closest: 'x')"`` for the allowed name most like ``name``, all of them if several are equally like it."""
+    asked = str(name).casefold()
+    likeness = {str(option): difflib.SequenceMatcher(None, asked, str(option).casefold()).ratio() for option in allowed}
+    best = max(likeness.values(), default=0.0)
+    found = [repr(option) for option, ratio in likeness.items() if ratio == best]
+    return f" (closest: {' or '.join(found)})" if best >= 0.5 and len(found) <= 3 else ""

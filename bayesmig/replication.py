@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -100,7 +99,7 @@ def replicate(
     key = model or next(iter(printed_models), next(iter(chosen.models)))
     spec = chosen.model(key)
     if weights is not None:
-        spec = dataclasses.replace(spec, weights=weights)
+        spec = spec.with_weights(weights.column, weights.kind)
     if data is None:
         if not printed_models:
             raise NotFound(f"{chosen.name} prints no model to reconstruct data from; pass data=.")
@@ -174,7 +173,7 @@ def _checks(study: Study, model: str, results: dict[str, xr.DataTree]) -> pd.Dat
 
 
 def _agreement(study: Study, model: str, results: dict[str, xr.DataTree]) -> pd.DataFrame:
-    """How the refit and the posterior agree with print, and the likelihood-ratio test."""
+    """How the refit and the posterior agree with print."""
     rows: list[dict[str, object]] = []
     refit_name = next(name for name, tree in results.items() if schema.kind(tree) == "estimate")
     refit = results[refit_name]
@@ -197,11 +196,6 @@ def _agreement(study: Study, model: str, results: dict[str, xr.DataTree]) -> pd.
         rows.append(
             _row(POSTERIOR, "signs of starred terms", int(same.sum()), int(stars.sum()), bool(same.all()), message)
         )
-    if "likelihood_ratio_test" in refit.attrs:
-        test = schema.read(refit, "likelihood_ratio_test")
-        p = "p < 0.001" if test["p"] < 0.001 else f"p = {test['p']:.3f}"
-        message = f"varying effects against none: chi2 = {test['statistic']:.1f}, {p} ({test['reference']})"
-        rows.append(_row(refit_name, "likelihood-ratio test", p, "", True, message))
     return pd.DataFrame(rows)
 
 

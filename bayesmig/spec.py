@@ -239,6 +239,10 @@ class ModelSpec:
         chosen = priors or self.priors
         return dataclasses.replace(self, priors=chosen.changed(**changes) if changes else chosen)
 
+    def with_weights(self, column: str, kind: WeightKind = "survey") -> ModelSpec:
+        """A copy that weights its rows by a column; see :class:`Weights` for the kinds."""
+        return dataclasses.replace(self, weights=Weights(column, kind))
+
     def with_terms(self, terms: str) -> ModelSpec:
         """A copy with terms added (``"+ income"``) or taken away (``"- age"``)."""
         if terms.strip()[:1] not in ("+", "-"):

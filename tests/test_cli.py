@@ -13,6 +13,7 @@ import pytest
 from test_reporting import replication
 from typer.testing import CliRunner, Result
 
+import bayesmig as bm
 import bayesmig.replication
 from bayesmig.cli import app
 from bayesmig.errors import EngineRefusal

@@ -34,6 +34,7 @@ DEFENCE = 0.05
 EXPENSIVE_COLUMNS = 300
 EXPENSIVE_DRAWS = 600
 LEAST_PROPOSALS = 1000
+LEAST_EFFECTIVE = 400
 
 
 @dataclass(frozen=True)
@@ -191,7 +192,8 @@ def _explore(
             more, more_ratio = _propose(target, proposal, size - pilot, rng)
             smoothed, khat = _pareto_smooth(np.concatenate([ratio, more_ratio]))
             ess = _effective(smoothed)
-            if khat < threshold and ess > max(0.4 * size, min(400, 0.8 * size)):
+            enough = 0.4 * size if attempt < rounds else min(LEAST_EFFECTIVE, 0.8 * size)
+            if khat < threshold and ess > enough:
                 return np.concatenate([points, more]), smoothed, khat, ess
         best = max(best, share)
         seen.append((points, ratio))

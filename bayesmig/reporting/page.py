@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import html
 import io
@@ -57,6 +58,7 @@ def report(
     *,
     against: Mapping[str, xr.DataTree] | None = None,
     title: str | None = None,
+    focus: tuple[str, str] | None = None,
 ) -> Path:
     """Write a result as one HTML page.
 
@@ -70,6 +72,8 @@ def report(
         Other results of the same model to stand beside the posterior, by what to call them.
     title : str, optional
         The page's heading; the study's or model's title unless given.
+    focus : tuple of (str, str), optional
+        A numeric predictor and a categorical one whose interaction is drawn; the study's own unless given.
 
     Returns
     -------
@@ -99,6 +103,8 @@ def report(
     """
     target = writable(path)
     subject = _subject(result, against or {}, title)
+    if focus is not None:
+        subject = dataclasses.replace(subject, focus=focus)
     _write(target, _environment().get_template(TEMPLATE).render(_content(subject, target.name)))
     return target
 
@@ -131,6 +137,7 @@ class _Subject:
     frames: Mapping[str, pd.DataFrame]
     checks: pd.DataFrame
     replication: Replication | None = None
+    focus: tuple[str, str] | None = None
 
     @property
     def spec(self) -> ModelSpec:
@@ -142,7 +149,13 @@ def _subject(result: xr.DataTree | Replication, against: Mapping[str, xr.DataTre
         results = {**result.results, **against}
         frames = {**frames_of(result.results, result.table), **frames_of(against)}
         return _Subject(
-            title or result.study.title, result.results["posterior"], results, frames, result.checks, result
+            title or result.study.title,
+            result.results["posterior"],
+            results,
+            frames,
+            result.checks,
+            result,
+            result.study.focus,
         )
     if schema.kind(result) != "posterior":
         raise BayesmigError(f"report needs a posterior, from fit; this tree holds {schema.kind(result)!r}.")
@@ -274,7 +287,7 @@ def _figures(subject: _Subject) -> list[_Figure]:
     draws = tree["posterior"].to_dataset()
     rows = len(plots.term_rows(spec, [str(term) for term in draws["term"].to_numpy()]))
     figures = [_forest(results, rows)]
-    focus = subject.replication.study.focus if subject.replication else None
+    focus = subject.focus
     if focus and _interacts(tree, *focus):
         head = f"{quantity(spec, focus[0])} by {quantity(spec, focus[1])}"
         caption = "Parallel lines would say that the predictor works alike for everybody."
