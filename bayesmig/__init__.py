@@ -22,9 +22,15 @@ if TYPE_CHECKING:
     from bayesmig.comparison import compare
     from bayesmig.encoding import prior_table
     from bayesmig.engines.exact import Exact
+    from bayesmig.engines.nuts import NUTS
     from bayesmig.errors import BayesmigError
+    from bayesmig.evidence.credibility import prior_sensitivity
+    from bayesmig.evidence.posterior import published_posterior
+    from bayesmig.evidence.refits import agreement
+    from bayesmig.evidence.significance import design_errors
+    from bayesmig.evidence.sums import combine_printed
     from bayesmig.inference import estimate, fit
-    from bayesmig.literature import published, published_posterior
+    from bayesmig.literature import published
     from bayesmig.reconstruction import reconstruct
     from bayesmig.replication import Replication, replicate
     from bayesmig.reporting.page import report
@@ -36,18 +42,23 @@ __all__ = [
     "BayesmigError",
     "Exact",
     "ModelSpec",
+    "NUTS",
     "Replication",
     "Study",
     "Variable",
     "Weights",
+    "agreement",
     "blocks",
     "check",
     "coefficients",
+    "combine_printed",
     "compare",
+    "design_errors",
     "estimate",
     "fit",
     "interaction_lines",
     "plots",
+    "prior_sensitivity",
     "prior_table",
     "priors",
     "published",
@@ -66,19 +77,24 @@ _HOMES = {
     "BayesmigError": "errors",
     "Exact": "engines.exact",
     "ModelSpec": "spec",
+    "NUTS": "engines.nuts",
     "Replication": "replication",
     "Study": "spec",
     "Variable": "spec",
     "Weights": "spec",
+    "agreement": "evidence.refits",
     "check": "checks",
     "coefficients": "summaries",
+    "combine_printed": "evidence.sums",
     "compare": "comparison",
+    "design_errors": "evidence.significance",
     "estimate": "inference",
     "fit": "inference",
     "interaction_lines": "summaries",
+    "prior_sensitivity": "evidence.credibility",
     "prior_table": "encoding",
     "published": "literature",
-    "published_posterior": "literature",
+    "published_posterior": "evidence.posterior",
     "reconstruct": "reconstruction",
     "replicate": "replication",
     "report": "reporting.page",

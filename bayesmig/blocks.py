@@ -7,9 +7,10 @@ Formula pieces are text, codebook pieces are :class:`~bayesmig.spec.Variable`; a
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 
-from bayesmig.spec import Variable
+from bayesmig.spec import Margin, Variable
 
 HUKOU_LEVELS = {
     "urban_local": "Urban local",
@@ -110,3 +111,59 @@ def household_size() -> Variable:
     1
     """
     return Variable("household_size", "Household size", unit="persons", minimum=1)
+
+
+def members(name: str, label: str) -> Variable:
+    """How many household members are so, or do so.
+
+    Examples
+    --------
+    >>> members("self_employed_members", "Self-employed members").unit
+    'members'
+    """
+    return Variable(name, label, unit="members", minimum=0)
+
+
+def share_of_members(name: str, label: str) -> Variable:
+    """Which share of the household's members are so; a coefficient compares all of them with none.
+
+    Examples
+    --------
+    >>> share_of_members("rural_migrant_share", "Rural migrants in the household").maximum
+    1
+    """
+    return Variable(name, label, unit="share of members", minimum=0, maximum=1)
+
+
+def yes_no(name: str, label: str) -> Variable:
+    """Whether something is so; the reference is that it is not.
+
+    Examples
+    --------
+    >>> yes_no("split_household", "Split household").coding_order
+    ('no', 'yes')
+    """
+    return Variable(name, label, {"no": "No", "yes": "Yes"})
+
+
+def region(group: str = "", reference: str = "eastern") -> Variable:
+    """Part of China, of the grouping variable that lies within one.
+
+    Examples
+    --------
+    >>> region("province").coding_order
+    ('eastern', 'central', 'western')
+    """
+    levels = {"eastern": "Eastern", "central": "Central", "western": "Western"}
+    return Variable("region", "Region", levels, reference, group=group)
+
+
+def among(variable: str, level: str, *margins: Margin) -> tuple[Margin, ...]:
+    """Margins of the people with one level of a variable only; the variable's own margin must come before.
+
+    Examples
+    --------
+    >>> [margin.variable for margin in among("gender", "female", Margin("age", mean=40))]
+    ['age | gender[female]']
+    """
+    return tuple(dataclasses.replace(margin, variable=f"{margin.variable} | {variable}[{level}]") for margin in margins)

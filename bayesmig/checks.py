@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import pandas as pd
+import xarray as xr
 
 from bayesmig import schema
-
-if TYPE_CHECKING:
-    import xarray as xr
 
 RHAT = 1.01
 LEAST_ESS = 400
 FEW_GROUPS = 6
 MOST_DROPPED = 0.10
+LEAST_EBFMI = 0.3
 
 
 def check(tree: xr.DataTree) -> pd.DataFrame:
@@ -61,8 +59,10 @@ Row = tuple[str, object, object, bool, str]
 
 def _computation(tree: xr.DataTree) -> list[Row]:
     rows: list[Row] = []
-    if "sample_stats" in tree.children and "pareto_k" in tree["sample_stats"]:
-        stats = tree["sample_stats"]
+    stats = tree["sample_stats"].to_dataset() if "sample_stats" in tree.children else xr.Dataset()
+    if "diverging" in stats:
+        rows += _hamiltonian(stats)
+    if "pareto_k" in stats:
         limit = min(0.7, 1 - 1 / math.log10(float(tree.attrs["draws"])))
         k, ess = float(stats["pareto_k"]), float(stats["importance_ess"])
         rows.append(("Pareto k", round(k, 2), round(limit, 2), k < limit, "importance weights have a finite variance"))
@@ -73,6 +73,18 @@ def _computation(tree: xr.DataTree) -> list[Row]:
     rows.append(
         ("effective draws", round(ess), LEAST_ESS, ess >= LEAST_ESS, "smallest bulk or tail size over all parameters")
     )
+    return rows
+
+
+def _hamiltonian(stats: xr.Dataset) -> list[Row]:
+    """Divergences, and the energy diagnostic of Betancourt (2016)."""
+    count = int(stats["diverging"].sum())
+    message = "transitions left the posterior's typical set" if count else "no transition diverged"
+    rows: list[Row] = [("divergences", count, 0, count == 0, message)]
+    if "energy" in stats:
+        energy = stats["energy"]
+        fraction = float(((energy.diff("draw") ** 2).mean("draw") / energy.var("draw")).min())
+        rows.append(("E-BFMI", round(fraction, 2), LEAST_EBFMI, fraction > LEAST_EBFMI, "smallest over chains"))
     return rows
 
 

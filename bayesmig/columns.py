@@ -24,7 +24,7 @@ MIXED = ("mixed", "mixed-integer")
 BLANK = ("", "nan", "NaN", "<NA>", "NaT")
 LARGEST = 1e100
 
-Role = Literal["outcome", "weights", "grouping", "predictor"]
+Role = Literal["outcome", "weights", "trials", "offset", "grouping", "predictor"]
 
 
 def used_columns(spec: ModelSpec, formula: Formula, data: pd.DataFrame) -> tuple[str, ...]:
@@ -39,9 +39,11 @@ def used_columns(spec: ModelSpec, formula: Formula, data: pd.DataFrame) -> tuple
             " Check the file that was read and any filter applied to it."
         )
     used = [*formula.columns] + ([spec.weights.column] if spec.weights else [])
+    used += [name for name in (spec.trials, spec.offset) if name]
     for name in used:
         if name not in data.columns:
-            asked = f"formula {spec.formula!r} names" if name in formula.columns else "weights name"
+            asked = {spec.trials: "trials names", spec.offset: "offset names"}.get(name, "weights name")
+            asked = f"formula {spec.formula!r} names" if name in formula.columns else asked
             odd = [str(column) for column in data.columns if re.match(rf"{re.escape(name)}\W", str(column))]
             raise UnknownColumn(
                 f"{asked} {name!r}, which is no column{closest(name, data.columns)};"
@@ -69,6 +71,10 @@ def role_of(spec: ModelSpec, formula: Formula, name: str) -> Role:
         return "outcome"
     if spec.weights is not None and name == spec.weights.column:
         return "weights"
+    if name in formula.predictors or name in formula.grouping:
+        return "predictor" if name in formula.predictors else "grouping"
+    if name in (spec.trials, spec.offset):
+        return "trials" if name == spec.trials else "offset"
     return "predictor" if name in formula.predictors or name not in formula.grouping else "grouping"
 
 
@@ -82,12 +88,17 @@ def checked_column(spec: ModelSpec, name: str, column: pd.Series, role: Role) ->
         )
     kind = pd.api.types.infer_dtype(column, skipna=True)
     categorical = kind == "categorical" or (entry is not None and entry.is_categorical)
-    if categorical and role in ("outcome", "weights"):
+    if categorical and role == "outcome" and spec.distribution.outcome in ("binary", "ordered"):
+        return _categorical_outcome(spec, entry, name, column)
+    if categorical and role in ("outcome", "weights", "trials", "offset"):
         levels = entry.levels if entry is not None and entry.is_categorical else column.cat.categories
         raise DataError(
             f"{role} {name!r} must be a number, but it is a category with levels {listing(levels)}."
-            " Turn it into a score first, if the levels are steps of equal size."
+            " Turn it into a score first, if the levels are steps of equal size; or choose family='bernoulli' for two"
+            " levels, family='cumulative' for ordered ones."
         )
+    if role == "outcome" and kind == "string" and spec.distribution.outcome == "binary":
+        return _categories(name, column, "predictor")
     if entry is not None and entry.is_categorical:
         return _coded(entry, column)
     if kind in NUMBERS and not (role == "grouping" and kind == "integer"):  # long ids are no floats
@@ -101,6 +112,66 @@ def checked_column(spec: ModelSpec, name: str, column: pd.Series, role: Role) ->
         f"{', text or categories' if role == 'predictor' else ''}. Compute a number from it first,"
         " such as years since a date."
     )
+
+
+def _categorical_outcome(spec: ModelSpec, entry: Variable | None, name: str, column: pd.Series) -> pd.Series:
+    """A binary outcome with its reference first, an ordered one in the order of codebook or categories."""
+    if entry is None or not entry.is_categorical:
+        return _categories(name, column, "predictor")
+    coded = _coded(entry, column)
+    ordered = spec.distribution.outcome == "ordered"
+    return coded.cat.reorder_categories(list(entry.levels), ordered=True) if ordered else coded
+
+
+def encoded_outcome(spec: ModelSpec, formula: Formula, frame: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """The frame with a binary, ordered or count outcome as whole numbers, and the outcome's categories.
+
+    Raises
+    ------
+    DataError, SpecificationError
+        If the outcome cannot be what the family says.
+    """
+    kind, name = spec.distribution.outcome, formula.outcome_column
+    if kind == "number":
+        return frame, ()
+    if name is None:
+        raise SpecificationError(
+            f"family {spec.family!r} needs a column as outcome, got {formula.outcome!r}; compute the column first."
+        )
+    column = frame[name]
+    categories: tuple[str, ...] = ()
+    if is_categorical(column):
+        column = column.cat.remove_unused_categories()
+        categories = tuple(map(str, column.cat.categories))
+        column = column.cat.codes.astype(float)
+    elif (column % 1 != 0).any() or (kind != "ordered" and (column < 0).any()):
+        wrong = column[(column % 1 != 0) | (column < 0)]
+        raise DataError(
+            f"outcome {name!r} of family {spec.family!r} must be whole numbers, not negative; {len(wrong)} rows are"
+            f" not, first {wrong.iloc[0]:g}."
+        )
+    elif kind == "ordered":
+        values, codes = np.unique(column, return_inverse=True)
+        categories, column = tuple(as_code(float(value)) for value in values), pd.Series(codes.astype(float))
+    elif kind == "binary":
+        categories = ("0", "1")
+    if kind == "binary" and (column > 1).any():
+        found = listing(categories if len(categories) > 2 else map(as_code, sorted(column.unique())))
+        raise DataError(f"outcome {name!r} of family 'bernoulli' must be 0 or 1, or have two levels; it has {found}.")
+    if kind == "binary" and column.nunique() < 2:
+        raise DataError(f"all {len(column)} rows used have the same answer to {name!r}; nothing to explain.")
+    if kind == "ordered" and len(categories) < 3:
+        raise DataError(
+            f"outcome {name!r} of family 'cumulative' has {len(categories)} categories ({listing(categories)});"
+            " it needs three or more. For two use family='bernoulli'."
+        )
+    if spec.trials and ((frame[spec.trials] < column) | (frame[spec.trials] % 1 != 0)).any():
+        broken = frame.index[(frame[spec.trials] < column) | (frame[spec.trials] % 1 != 0)]
+        raise DataError(
+            f"{len(broken)} rows have more successes ({name!r}) than trials ({spec.trials!r}), or no whole number of"
+            f" them; first row {broken[0]}."
+        )
+    return frame.assign(**{name: column}), categories
 
 
 def _coded(entry: Variable, column: pd.Series) -> pd.Series:

@@ -46,7 +46,8 @@ def compare(results: Mapping[str, xr.DataTree]) -> pd.DataFrame:
     Examples
     --------
     >>> from bayesmig.catalogue import study
-    >>> from bayesmig.literature import published, published_posterior
+    >>> from bayesmig.evidence.posterior import published_posterior
+    >>> from bayesmig.literature import published
     >>> trust = study("social_trust")
     >>> results = {"printed": published(trust, "table_6"), "posterior": published_posterior(trust, "table_6", seed=1)}
     >>> bool(compare(results)["posterior", "same_sign"]["area_poverty"])

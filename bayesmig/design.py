@@ -79,9 +79,14 @@ class ResolvedPriors:
 
     intercept: Prior
     slopes: tuple[Prior, ...]
-    sigma: ScalePrior
+    auxiliary: Mapping[str, Prior]
     tau: Mapping[str, tuple[ScalePrior, ...]]
     rho: Mapping[str, LKJ]
+
+    @property
+    def sigma(self) -> ScalePrior:
+        """Prior of the residual sd, in families that have one."""
+        return self.auxiliary["sigma"]  # type: ignore[return-value]
 
 
 @dataclass(frozen=True)
@@ -101,6 +106,9 @@ class Design:
     groups : tuple of GroupTerm
     weights : (n,) array or None
         Positive; survey weights are scaled to sum to n.
+    categories : tuple of str
+        Of a binary or ordered outcome, whose codes 0, 1, ... are in ``y``.
+    trials, offset : (n,) array or None
     levels : mapping of str to tuple of str
         Levels of the categorical predictors, the reference first.
     scaling : mapping of str to Scaling
@@ -128,6 +136,9 @@ class Design:
     formula_terms: tuple[str, ...]
     groups: tuple[GroupTerm, ...]
     weights: Array | None
+    categories: tuple[str, ...]
+    trials: Array | None
+    offset: Array | None
     levels: Mapping[str, tuple[str, ...]]
     scaling: Mapping[str, Scaling]
     rows: Codes
@@ -164,10 +175,15 @@ class Design:
 
     @cached_property
     def moments(self) -> tuple[Array, Array, float, float]:
-        """Means and sds of the columns of ``x``, mean and sd of ``y``; frequency and survey weights count."""
+        """Means and sds of the columns of ``x``, mean and sd of ``y``; frequency and survey weights count.
+
+        For outcomes that are no numbers the latter are 0 and 1, the unit of the linear predictor.
+        """
         weights = self.counting
         x_mean = np.average(self.x, axis=0, weights=weights)
         x_sd = np.sqrt(np.average((self.x - x_mean) ** 2, axis=0, weights=weights))
+        if self.spec.distribution.outcome != "number":
+            return x_mean, np.where(x_sd > 0, x_sd, 1.0), 0.0, 1.0
         y_mean = float(np.average(self.y, weights=weights))
         y_sd = float(np.sqrt(np.average((self.y - y_mean) ** 2, weights=weights)))
         return x_mean, np.where(x_sd > 0, x_sd, 1.0), y_mean, y_sd
@@ -225,7 +241,7 @@ def _resolve_priors(design: Design) -> ResolvedPriors:
     return ResolvedPriors(
         intercept=given.intercept.resolved(y_sd, y_mean) if design.has_intercept else Flat(),
         slopes=tuple(slopes),
-        sigma=given.sigma.resolved(y_sd),  # type: ignore[arg-type]
+        auxiliary={name: getattr(given, name).resolved(y_sd) for name in design.spec.distribution.parameters},
         tau=tau,
         rho=rho,
     )

@@ -18,6 +18,7 @@ from bayesmig.columns import (
     check_constant_within,
     checked_column,
     checked_weights,
+    encoded_outcome,
     is_categorical,
     role_of,
     used_columns,
@@ -88,17 +89,19 @@ def build_design(spec: ModelSpec, data: pd.DataFrame) -> Design:
         if entry is not None and entry.group and entry.group in frame:
             check_constant_within(name, entry.group, frame)
     digest = _digest(frame)
+    frame, categories = encoded_outcome(spec, formula, frame)
     frame = _drop_empty_levels(formula, frame, notes)
     people = np.ones(len(frame), int)
     if weights is not None and spec.weights is not None and spec.weights.kind == "frequency":
         people = weights.astype(int)
     scaling = _standardise(spec, formula, frame, people)
     y, x, terms, formula_terms = _common_part(spec, formula, frame)
-    if len(np.unique(y)) == 2:
+    if spec.distribution.outcome == "number" and len(np.unique(y)) == 2:
         notes.append(f"the outcome has only two values, {y.min():g} and {y.max():g}: a linear probability model")
     groups = _group_terms(spec, formula, frame, notes)
     check_identified(x, terms, formula_terms, frame, people=float(people.sum()))
-    check_not_reproduced(formula, x, y, terms)
+    if spec.distribution.outcome == "number":
+        check_not_reproduced(formula, x, y, terms)
     for group in groups:
         check_told_apart(group, x, formula_terms, frame, notes)
     if spec.weights is not None and spec.weights.kind == "survey" and weights is not None:
@@ -111,6 +114,9 @@ def build_design(spec: ModelSpec, data: pd.DataFrame) -> Design:
         formula_terms=formula_terms,
         groups=groups,
         weights=weights,
+        categories=categories,
+        trials=frame[spec.trials].to_numpy(dtype=float) if spec.trials else None,
+        offset=frame[spec.offset].to_numpy(dtype=float) if spec.offset else None,
         levels={name: tuple(frame[name].cat.categories) for name in formula.predictors if is_categorical(frame[name])},
         scaling=scaling,
         rows=rows,
@@ -189,6 +195,12 @@ def _common_part(
     if matrices.common is None:
         raise SpecificationError(f"formula {spec.formula!r} has no common term left; keep at least the intercept.")
     x, terms = _columns(matrices.common)
+    ordered = "cut" in spec.distribution.parameters
+    if ordered and terms[:1] != ("intercept",):
+        raise SpecificationError(
+            f"formula {spec.formula!r} leaves the intercept out; thresholds of a cumulative model replace it, so"
+            " leave '0 +' or '- 1' away."
+        )
     owners = [owner for owner, part in matrices.common.slices.items() for _ in range(part.stop - part.start)]
     check_finite(y[:, None], (formula.outcome,))
     check_finite(x, terms)
@@ -197,6 +209,8 @@ def _common_part(
             f"outcome {formula.outcome!r} is constant ({y[0]:g}) in all {len(y)} rows used; nothing to explain."
             " Check the column and any filter applied to the data."
         )
+    if ordered:
+        x, terms, owners = x[:, 1:], terms[1:], owners[1:]
     return y, x, terms, tuple(str(owner) for owner in owners)
 
 
@@ -314,7 +328,7 @@ def prior_table(spec: ModelSpec, data: pd.DataFrame) -> pd.DataFrame:
             for effect, prior in zip(group.effects, priors.tau[group.name], strict=True)
         }
         rows |= {f"rho_{group.name}": priors.rho[group.name]} if group.name in priors.rho else {}
-    rows["sigma"] = priors.sigma
+    rows |= priors.auxiliary
     return pd.DataFrame(
         {"prior": [str(prior) for prior in rows.values()], "why": [prior.why for prior in rows.values()]},
         index=pd.Index(rows, name="parameter"),

@@ -9,7 +9,9 @@ import numpy as np
 from bayesmig import schema
 from bayesmig.encoding import build_design
 from bayesmig.engines.exact import Exact
+from bayesmig.engines.nuts import NUTS
 from bayesmig.errors import EngineRefusal, SpecificationError, closest, listing
+from bayesmig.estimators.generalised import glm, glmm
 from bayesmig.estimators.linear import ols
 from bayesmig.estimators.mixed import mixed
 from bayesmig.spec import ModelSpec
@@ -18,9 +20,11 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
+    from bayesmig.design import Design
     from bayesmig.engines.base import Engine
 
-METHODS = ("ml", "reml", "ols")
+METHODS = {"gaussian": ("ml", "reml", "ols"), "student": ()}
+GENERALISED_METHODS = ("ml", "agq", "glm")
 
 
 def fit(
@@ -35,7 +39,7 @@ def fit(
     data : pandas.DataFrame
         One row a person; it is not changed. Rows with a missing value are left out and counted.
     engine : Engine, optional
-        :class:`~bayesmig.engines.exact.Exact` by default.
+        By default :class:`~bayesmig.engines.exact.Exact` where it can, :class:`~bayesmig.engines.nuts.NUTS` elsewhere.
     seed : int, optional
         The same seed, data and versions give the same draws. A fresh one is drawn and stored if none is given.
 
@@ -67,7 +71,7 @@ def fit(
     True
     """
     design = build_design(as_spec(spec), data)
-    chosen = engine or Exact()
+    chosen = engine or automatic(design)
     reason = chosen.refuses(design)
     if reason:
         raise EngineRefusal(reason)
@@ -88,26 +92,31 @@ def estimate(
     spec : ModelSpec or str
         Priors are ignored.
     data : pandas.DataFrame
-    method : {"ml", "reml", "ols"}, optional
-        Maximum likelihood (the default of Stata's ``mixed``), restricted maximum likelihood (the default of
-        lme4), or least squares on the common terms. By default the method of record of the specification, or
-        ``ols`` if the formula has no varying effects.
+    method : {"ml", "reml", "ols", "agq", "glm"}, optional
+        Gaussian outcomes: maximum likelihood (the default of Stata's ``mixed``), restricted maximum likelihood
+        (the default of lme4), or least squares on the common terms. Binary, ordered and count outcomes: ``ml``
+        by Laplace's approximation (the default of lme4's ``glmer``) or ``agq`` by adaptive quadrature (Stata's
+        ``melogit``), both for logit and Poisson models only; ``glm`` is maximum likelihood on the common terms.
+        By default the method of record of the specification if it has varying effects and the family this
+        method, else ``ml`` with and ``ols`` or ``glm`` without varying effects.
     errors : {"classical", "robust", "cluster"}, optional
         Classical by default, robust under survey weights. ``cluster`` sums scores within the grouping factor
-        with the fewest groups; in mixed models ``robust`` means the same, as in Stata.
+        with the fewest groups; in mixed models ``robust`` means the same, as in Stata. Outcomes that are no
+        numbers use the observed information and the factor G / (G - 1) of Stata's robust errors.
 
     Returns
     -------
     xarray.DataTree
-        Group ``estimate`` with ``beta``, ``tau_<group>``, ``sigma`` and conditional modes ``u_<group>``, each
-        with ``*_se``, ``*_lower``, ``*_upper`` (95 % Wald; normal for mixed models, t for OLS; on the log scale
-        for sds). Attributes: log-likelihood, AIC, whether the fit is singular, and for ML the likelihood-ratio
-        test against the model without groups.
+        Group ``estimate`` with ``beta``, ``tau_<group>``, ``sigma``, ``cut`` or ``dispersion``, each with
+        ``*_se``, ``*_lower``, ``*_upper`` (95 % Wald; t for OLS, else normal; on the log scale for sds and the
+        dispersion), and conditional modes ``u_<group>``. Attributes: log-likelihood, AIC, whether the fit is
+        singular, and for ML the likelihood-ratio test against the model without groups.
 
     Raises
     ------
     BayesmigError
-        For bad input, before any work.
+        For bad input, before any work; :class:`~bayesmig.errors.EngineRefusal` if the family has no such
+        method, or terms separate a binary, ordered or count outcome.
 
     Examples
     --------
@@ -118,11 +127,35 @@ def estimate(
     1.086
     """
     design = build_design(as_spec(spec), data)
-    chosen = method or (design.spec.estimator if design.groups else "ols")
-    if chosen not in METHODS:
-        raise EngineRefusal(f"method {chosen!r}{closest(chosen, METHODS)}; allowed are {listing(METHODS)}.")
-    dataset, facts = ols(design, errors) if chosen == "ols" else mixed(design, chosen, errors)
+    chosen = _chosen_method(design, method)
+    if chosen in ("ols", "glm"):
+        dataset, facts = (ols if chosen == "ols" else glm)(design, errors)
+    else:
+        dataset, facts = (mixed if design.spec.family == "gaussian" else glmm)(design, chosen, errors)
     return schema.stamp({"estimate": dataset}, design, **facts)
+
+
+def _chosen_method(design: Design, method: str | None) -> str:
+    """The method that was asked for, or else the one of record, if the family has it."""
+    family, record = design.spec.family, design.spec.estimator
+    allowed = METHODS.get(family, GENERALISED_METHODS)
+    if not allowed:
+        raise EngineRefusal(
+            f"family {family!r} has no frequentist estimator here; draw its posterior with fit, or use 'gaussian'."
+        )
+    if method is None:
+        return allowed[-1] if not design.groups else record if record in allowed else "ml"
+    if method not in allowed:
+        raise EngineRefusal(
+            f"method {method!r} of family {family!r}{closest(method, allowed)}; allowed are {listing(allowed)}."
+        )
+    return method
+
+
+def automatic(design: Design) -> Engine:
+    """The engine that fits a design best: independent draws where they can be had."""
+    exact = Exact()
+    return NUTS() if exact.refuses(design) else exact
 
 
 def as_spec(spec: ModelSpec | str) -> ModelSpec:

@@ -234,6 +234,12 @@ class PriorSet:
         Residual sd, and sds of the varying effects.
     rho : LKJ
         Correlations of the varying effects.
+    cut : Normal
+        Thresholds of ordered outcomes, at the predictors' means.
+    nu : ScalePrior
+        Degrees of freedom of Student t outcomes.
+    dispersion : ScalePrior
+        Of negative binomial outcomes, whose variance is mean + mean^2 / dispersion.
     specific : mapping of str to Prior
         By term (``"hukou[rural_migrant]"``), by variable or formula term (``"hukou"``,
         ``"hukou:area_poverty"``), or by parameter (``"tau_neighbourhood"``,
@@ -247,11 +253,14 @@ class PriorSet:
     sigma: Prior = field(default_factory=HalfNormal)
     tau: Prior = field(default_factory=HalfNormal)
     rho: Prior = field(default_factory=LKJ)
+    cut: Prior = field(default_factory=lambda: Normal(0, 5, why="Every category gets some answers."))
+    nu: Prior = field(default_factory=lambda: Exponential(30, why="From heavy tails to nearly normal ones."))
+    dispersion: Prior = field(default_factory=lambda: Exponential(10, why="From strong clustering to nearly Poisson."))
     specific: Mapping[str, Prior] = field(default_factory=dict)
     name: str = "own"
 
     def __post_init__(self) -> None:
-        for role in ("intercept", "slopes", "sigma", "tau", "rho"):
+        for role in _ROLES:
             _check_role(role, getattr(self, role))
         for key, prior in self.specific.items():
             if key in _ROLES:
@@ -288,6 +297,9 @@ _ROLES: dict[str, tuple[type[Prior], ...]] = {
     "sigma": (ScalePrior,),
     "tau": (ScalePrior,),
     "rho": (LKJ,),
+    "cut": (Normal,),
+    "nu": (ScalePrior,),
+    "dispersion": (ScalePrior,),
 }
 
 

@@ -11,14 +11,17 @@ import pandas as pd
 from bayesmig import catalogue, schema
 from bayesmig.checks import check
 from bayesmig.errors import NotFound
+from bayesmig.evidence.posterior import published_posterior
 from bayesmig.inference import estimate, fit
-from bayesmig.literature import printed_statistics, printed_variances, published, published_posterior
+from bayesmig.literature import printed_statistics, printed_variances, published
 from bayesmig.reconstruction import reconstruct
 from bayesmig.spec import ModelSpec, Study, Weights
 from bayesmig.summaries import coefficients, variance_components
 
 if TYPE_CHECKING:
     import xarray as xr
+
+    from bayesmig.engines.base import Engine
 
 PRINTED, POSTERIOR, FROM_PRINT = "printed", "posterior", "posterior from print"
 
@@ -61,6 +64,7 @@ def replicate(
     *,
     data: pd.DataFrame | None = None,
     weights: Weights | None = None,
+    engine: Engine | None = None,
     seed: int = 1,
 ) -> Replication:
     """Fit a study's model in every way and hold the results against print.
@@ -76,6 +80,8 @@ def replicate(
         table (of the first printed model, if this one is not printed) and labelled so everywhere.
     weights : Weights, optional
         A column of ``data`` and what its weights mean.
+    engine : Engine, optional
+        As in :func:`bayesmig.fit`.
     seed : int
         For the reconstruction and the draws.
 
@@ -107,8 +113,8 @@ def replicate(
     refit_name = spec.estimator.upper()
     results = {PRINTED: published(chosen, key)} if spec.printed else {}
     results[refit_name] = estimate(spec, data)
-    results[POSTERIOR] = fit(spec, data, seed=seed)
-    if spec.printed and results[PRINTED]["published"]["beta_se"].notnull().any():
+    results[POSTERIOR] = fit(spec, data, engine=engine, seed=seed)
+    if spec.printed and _says_how_sure(results[PRINTED]):
         results[FROM_PRINT] = published_posterior(chosen, key, seed=seed)
     made = results[POSTERIOR].attrs["provenance"].startswith(schema.RECONSTRUCTED)
     reconstruction: Any = data.attrs.get("reconstruction") if made else None
@@ -122,6 +128,12 @@ def replicate(
         checks=_checks(chosen, key, results),
         reconstruction=reconstruction,
     )
+
+
+def _says_how_sure(printed: xr.DataTree) -> bool:
+    """Whether a table prints standard errors, p values or stars, so that it has a posterior of its own."""
+    cells = printed["published"]
+    return bool(cells["beta_se"].notnull().any() or cells["p_upper"].notnull().any())
 
 
 def _table(study: Study, model: str, results: dict[str, xr.DataTree]) -> pd.DataFrame:

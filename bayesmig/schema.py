@@ -8,7 +8,9 @@ variable                dims                                meaning
 ``u_<group>``           <group>, <group>_effect             varying effects, as deviations
 ``tau_<group>``         <group>_effect                      their standard deviations
 ``rho_<group>``         <group>_pair                        their correlations, if any
-``sigma``                                                   residual standard deviation
+``sigma``, ``nu``,                                          residual standard deviation, degrees of freedom,
+``dispersion``                                              dispersion, in families that have them
+``cut``                 cutpoint                            thresholds of ordered outcomes
 ======================  ==================================  ==============================================
 
 ``posterior`` (from ``fit`` and ``published_posterior``) has ``chain`` and ``draw`` in front. ``estimate``
@@ -25,6 +27,7 @@ import importlib.metadata
 import json
 from collections.abc import Mapping
 from functools import cache
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -51,7 +54,9 @@ def pair_dim(group: str) -> str:
 
 def dims(design: Design) -> dict[str, tuple[str, ...]]:
     """The variables that a fit of this design must have, with their dims (chain and draw left out)."""
-    names: dict[str, tuple[str, ...]] = {"beta": ("term",), "sigma": ()}
+    names: dict[str, tuple[str, ...]] = {"beta": ("term",)}
+    for name in design.spec.distribution.parameters:
+        names[name] = ("cutpoint",) if name == "cut" else ()
     for group in design.groups:
         names[f"u_{group.name}"] = (group.name, effect_dim(group.name))
         names[f"tau_{group.name}"] = (effect_dim(group.name),)
@@ -63,6 +68,8 @@ def dims(design: Design) -> dict[str, tuple[str, ...]]:
 def coords(design: Design) -> dict[str, list[str]]:
     """Coordinates of those dims."""
     values = {"term": list(design.terms)}
+    if "cut" in design.spec.distribution.parameters:
+        values["cutpoint"] = [f"{low}|{high}" for low, high in pairwise(design.categories)]
     for group in design.groups:
         values |= {group.name: list(group.levels), effect_dim(group.name): list(group.effects)}
         values |= {pair_dim(group.name): list(group.pair_names)} if group.pairs else {}
@@ -72,7 +79,7 @@ def coords(design: Design) -> dict[str, list[str]]:
 def posterior(design: Design, draws: Mapping[str, np.ndarray]) -> xr.Dataset:
     """A dataset of draws in the contract; arrays have chain and draw as their first two axes."""
     variables = {name: (("chain", "draw", *where), draws[name]) for name, where in dims(design).items()}
-    chains, length = draws["sigma"].shape
+    chains, length = draws["beta"].shape[:2]
     return xr.Dataset(variables, coords(design) | {"chain": np.arange(chains), "draw": np.arange(length)})
 
 
@@ -120,6 +127,7 @@ def stamp(groups: Mapping[str, xr.Dataset], design: Design, **about: object) -> 
         "missing": dict(design.missing),
         "notes": list(design.notes),
         "levels": dict(design.levels),
+        "categories": list(design.categories),
         "scaling": {name: vars(scaling) for name, scaling in design.scaling.items()},
         "versions": versions(),
         **about,

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Literal
 
 from bayesmig.errors import NotFound, SpecificationError, closest, listing
+from bayesmig.families import FAMILIES, Family
 from bayesmig.priors import WEAK, Prior, PriorSet
 
-FAMILIES = ("gaussian",)
 WeightKind = Literal["survey", "frequency", "precision"]
 WEIGHT_KINDS = ("survey", "frequency", "precision")
 ESTIMATORS = ("ml", "reml", "ols")
@@ -148,7 +148,15 @@ class ModelSpec:
         Codebook. Columns without an entry are taken as they are: numbers as numbers, text as
         categories with the alphabetically first as reference.
     priors : PriorSet
-    family : {"gaussian"}
+    family : {"gaussian", "student", "bernoulli", "binomial", "cumulative", "poisson", "negative_binomial"}
+        ``bernoulli``: an outcome of 0 and 1, or of two levels, the codebook's reference being 0. ``binomial``:
+        successes out of the column ``trials``. ``cumulative``: ordered categories in the codebook's order.
+    link : str
+        ``"logit"`` or ``"probit"`` for binary and ordered outcomes; the family's default unless given.
+    trials : str
+        Column with the number of trials, for ``binomial``.
+    offset : str
+        Column that is added to the linear predictor, such as the log of an exposure.
     standardise : mapping of str to str
         Numeric predictor to whose standard deviation it is divided by, after its mean is taken off:
         ``"person"`` counts every row once, the name of a grouping variable counts each group once.
@@ -176,6 +184,9 @@ class ModelSpec:
     variables: tuple[Variable, ...] = ()
     priors: PriorSet = WEAK
     family: str = "gaussian"
+    link: str = ""
+    trials: str = ""
+    offset: str = ""
     standardise: Mapping[str, str] = field(default_factory=dict)
     weights: Weights | None = None
     estimator: Literal["ml", "reml", "ols"] = "ml"
@@ -191,6 +202,14 @@ class ModelSpec:
         if self.family not in FAMILIES:
             raise SpecificationError(
                 f"family {self.family!r}{closest(self.family, FAMILIES)}; available: {listing(FAMILIES)}."
+            )
+        links = FAMILIES[self.family].links
+        if self.link and self.link not in links:
+            raise SpecificationError(f"link {self.link!r} of family {self.family!r}; allowed are {listing(links)}.")
+        object.__setattr__(self, "link", self.link or links[0])
+        if (self.family == "binomial") != bool(self.trials):
+            raise SpecificationError(
+                f"family {self.family!r} with trials={self.trials!r}: binomial needs the column of trials, others none."
             )
         if not isinstance(self.priors, PriorSet):
             raise SpecificationError(f"priors must be a PriorSet, got {self.priors!r}; see bayesmig.priors.preset.")
@@ -213,6 +232,11 @@ class ModelSpec:
         if repeated:
             raise SpecificationError(f"codebook names a variable twice: {listing(repeated)}.")
         object.__setattr__(self, "title", self.title or self.name.replace("_", " "))
+
+    @property
+    def distribution(self) -> Family:
+        """The outcome's family."""
+        return FAMILIES[self.family]
 
     def variable(self, name: str) -> Variable | None:
         """The codebook entry of a column, if it has one."""
@@ -243,6 +267,10 @@ class ModelSpec:
         """A copy that weights its rows by a column; see :class:`Weights` for the kinds."""
         return dataclasses.replace(self, weights=Weights(column, kind))
 
+    def with_family(self, family: str, link: str = "") -> ModelSpec:
+        """A copy with another outcome family; its estimator of record is maximum likelihood."""
+        return dataclasses.replace(self, family=family, link=link)
+
     def with_terms(self, terms: str) -> ModelSpec:
         """A copy with terms added (``"+ income"``) or taken away (``"- age"``)."""
         if terms.strip()[:1] not in ("+", "-"):
@@ -269,14 +297,16 @@ class ModelSpec:
         return cls(**values)
 
     def _facts(self) -> list[tuple[str, str]]:
-        roles = {role: getattr(self.priors, role) for role in ("intercept", "slopes", "sigma", "tau", "rho")}
+        centre = "cut" if "cut" in self.distribution.parameters else "intercept"
+        names = dict.fromkeys((centre, "slopes", *self.distribution.parameters, "tau", "rho"))
+        roles = {role: getattr(self.priors, role) for role in names}
         prior_lines = [
             f"{key}: {prior}. {prior.why}".strip() for key, prior in {**roles, **self.priors.specific}.items()
         ]
         scaled = [f"{name} (by {by})" for name, by in self.standardise.items()]
         return [
             ("formula", self.formula),
-            ("family", self.family),
+            ("family", f"{self.family}, {self.link} link"),
             ("standardised", ", ".join(scaled) or "nothing"),
             ("weights", f"{self.weights.column} ({self.weights.kind})" if self.weights else "none"),
             (f"priors ({self.priors.name})", "\n".join(prior_lines)),

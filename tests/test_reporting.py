@@ -17,8 +17,8 @@ import xarray as xr
 from bayesmig.catalogue import study
 from bayesmig.checks import check
 from bayesmig.errors import BayesmigError
+from bayesmig.evidence.posterior import published_posterior
 from bayesmig.inference import estimate, fit
-from bayesmig.literature import published_posterior
 from bayesmig.replication import Replication
 from bayesmig.reporting import page, words
 from bayesmig.spec import ModelSpec, Study, Variable

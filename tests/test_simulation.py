@@ -3,9 +3,13 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import special
 
 import bayesmig as bm
 from bayesmig import priors as pr
+from bayesmig.encoding import build_design
+from bayesmig.families import FAMILIES
+from bayesmig.simulation import outcomes
 
 DATA = pd.DataFrame(
     {"y": np.random.default_rng(0).normal(size=60), "x": np.linspace(100, 110, 60), "g": np.arange(60) % 6}
@@ -41,3 +45,29 @@ def test_a_seed_repeats_the_draws():
 def test_flat_priors_cannot_be_drawn_from():
     with pytest.raises(bm.BayesmigError, match="nothing can be drawn.*'x'.*Normal"):
         bm.simulate(bm.ModelSpec("y ~ x", priors=pr.PriorSet(intercept=pr.Normal(0, 1))), DATA)
+
+
+COUNTS = DATA.assign(
+    owns=np.arange(60) % 2, answer=np.arange(60) % 4, visits=np.arange(60) % 5, asked=9, group=np.arange(60) % 6
+)
+
+
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_every_family_can_be_drawn_from(family):
+    outcome = {"number": "y", "binary": "owns", "ordered": "answer", "count": "visits"}[FAMILIES[family].outcome]
+    spec = bm.ModelSpec(f"{outcome} ~ x + (1 | g)", family=family, trials="asked" if family == "binomial" else "")
+    tree = bm.simulate(spec, COUNTS, draws=30, seed=1)
+    outcomes = tree["prior_predictive"]["y"].to_numpy()
+    assert np.isfinite(outcomes).all()
+    assert set(FAMILIES[family].parameters) <= set(tree["prior"].data_vars)
+    if family == "cumulative":
+        assert set(np.unique(outcomes)) <= {0, 1, 2, 3}
+
+
+def test_ordered_outcomes_follow_their_thresholds():
+    design = build_design(bm.ModelSpec("answer ~ x", family="cumulative"), COUNTS)
+    cut = np.array([[-1.0, 0.0, 1.5]])
+    drawn = outcomes(design, np.zeros((1, 100_000)), {"cut": cut}, np.random.default_rng(1))
+    shares = np.diff(special.expit([-np.inf, -1.0, 0.0, 1.5, np.inf]))
+    # 100,000 draws have a standard error of 0.0015 each
+    np.testing.assert_allclose(np.bincount(drawn[0].astype(int)) / 100_000, shares, atol=0.006)

@@ -158,3 +158,23 @@ def test_what_is_no_result_is_refused():
         bm.coefficients(DATA)
     with pytest.raises(bm.BayesmigError, match="no group posterior, estimate, published"):
         bm.coefficients(xr.DataTree())
+
+
+def test_ratios_and_median_odds_ratio_of_a_logit_model():
+    data = DATA.assign(owns=(DATA["y"] > 0).astype(int))
+    spec = bm.ModelSpec("owns ~ x + (1 | area)", family="bernoulli", standardise={"x": "person"})
+    tree = bm.fit(spec, data, engine=bm.NUTS(draws=200, tune=300, chains=2), seed=1)
+    draws = tree["posterior"]["beta"].sel(term="x").to_numpy().ravel()
+    ratios = bm.coefficients(tree, exponentiate=True).loc["x"]
+    assert ratios["estimate"] == pytest.approx(np.exp(draws).mean())
+    assert ratios["eti95_lower"] == pytest.approx(np.exp(np.quantile(draws, 0.025)), rel=1e-3)
+    tau = tree["posterior"]["tau_area"].to_numpy().ravel()
+    table = bm.variance_components(tree)
+    # Larsen & Merlo (2005): exp(sqrt(2 tau^2) Phi^-1(0.75)); the share has pi^2 / 3 as residual variance
+    assert table.loc["mor_area", "estimate"] == pytest.approx(np.exp(0.9538726 * tau).mean(), rel=1e-6)
+    assert table.loc["vpc_area", "estimate"] == pytest.approx((tau**2 / (tau**2 + np.pi**2 / 3)).mean())
+
+
+def test_ratios_of_a_linear_model_are_refused(tree):
+    with pytest.raises(bm.BayesmigError, match="identity link"):
+        bm.coefficients(tree, exponentiate=True)

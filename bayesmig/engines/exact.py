@@ -81,7 +81,7 @@ class Exact:
     def refuses(self, design: Design) -> str | None:
         """Why this engine cannot fit the design; None if it can."""
         if design.spec.family != "gaussian":
-            return f"Exact fits Gaussian outcomes only, not family {design.spec.family!r}."
+            return f"Exact fits Gaussian outcomes only, not family {design.spec.family!r}; use engine=NUTS()."
         return None
 
     def sample(self, design: Design, rng: np.random.Generator) -> tuple[dict[str, xr.Dataset], dict[str, object]]:

@@ -25,6 +25,57 @@ def wald(estimate: Array, error: Array, df: float = np.inf) -> dict[str, Array]:
     return {"_se": error, "_lower": estimate - reach, "_upper": estimate + reach}
 
 
+def on_log_scale(name: str, sd: Array, log_error: Array) -> dict[str, Array]:
+    """A positive parameter with its companions; the interval is symmetric in the log."""
+    reach = stats.norm.ppf(0.5 + LEVEL / 2) * log_error
+    return {
+        name: sd,
+        f"{name}_se": sd * log_error,
+        f"{name}_lower": sd * np.exp(-reach),
+        f"{name}_upper": sd * np.exp(reach),
+    }
+
+
+def on_fisher_scale(name: str, rho: Array, error: Array) -> dict[str, Array]:
+    """A correlation with its companions; the interval is symmetric in the inverse hyperbolic tangent.
+
+    A correlation of one is a boundary, and has no error.
+    """
+    inside = np.where(abs(rho) < 1 - 1e-9, rho, np.nan)
+    error = np.where(np.isnan(inside), np.nan, error)
+    spread = stats.norm.ppf(0.5 + LEVEL / 2) * error / (1 - inside**2)
+    return {
+        name: rho,
+        f"{name}_se": error,
+        f"{name}_lower": np.tanh(np.arctanh(inside) - spread),
+        f"{name}_upper": np.tanh(np.arctanh(inside) + spread),
+    }
+
+
+def against_no_groups(statistic: float, extra: int) -> dict[str, float | str]:
+    """Likelihood-ratio test against the model without varying effects.
+
+    With one variance the reference is the 50:50 mixture of a point at zero and chi-square with one degree of
+    freedom (Self & Liang 1987); with more parameters chi-square with that many, which is conservative.
+
+    Parameters
+    ----------
+    statistic : float
+        Twice the difference of the log-likelihoods.
+    extra : int
+        Variances and covariances.
+    """
+    statistic = max(0.0, statistic)
+    if extra == 1:
+        p = 0.5 * float(stats.chi2.sf(statistic, 1)) if statistic > 0 else 1.0
+        return {"statistic": statistic, "p": p, "reference": "50:50 mixture of chi2(0) and chi2(1)"}
+    return {
+        "statistic": statistic,
+        "p": float(stats.chi2.sf(statistic, extra)),
+        "reference": f"chi2({extra}), conservative",
+    }
+
+
 def chosen_errors(design: Design, errors: str | None) -> str:
     """The kind of standard error: robust by default under survey weights, classical otherwise.
 

@@ -13,12 +13,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
-from scipy import stats
 
 from bayesmig import schema
 from bayesmig.design import Design
 from bayesmig.errors import EngineRefusal
-from bayesmig.estimators.base import chosen_errors, clusters, sandwich, summed, wald
+from bayesmig.estimators.base import (
+    against_no_groups,
+    chosen_errors,
+    clusters,
+    on_fisher_scale,
+    on_log_scale,
+    sandwich,
+    summed,
+    wald,
+)
 from bayesmig.gaussian import MixedModelEquations, VarianceParameters
 from bayesmig.numerics import derivatives, maximise
 
@@ -107,20 +115,17 @@ def _variance_estimates(  # type: ignore[no-untyped-def]
     free = point > ZERO
     singular = not free.all() or any((abs(partial) > NEARLY_ONE).any() for partial in partials)
     errors = _point_errors(likelihood, point, free & (abs(point) < 6)) * np.exp(parameters.log_jacobian(point[None])[0])
-    values = _on_log_scale("sigma", sigma[0] * scale.y_sd, errors[0] / sigma[0])
+    values = on_log_scale("sigma", sigma[0] * scale.y_sd, errors[0] / sigma[0])
     correlations = parameters.correlations(point[None])
     for k, (group, (at_sds, at_partials)) in enumerate(zip(parameters.groups, parameters.places, strict=True)):
         sd = np.where(free[at_sds], sds[k][0], 0.0) * scale.y_sd / scale.z_sd[k]
-        values |= _on_log_scale(f"tau_{group.name}", sd, np.where(free[at_sds], errors[at_sds], np.nan) / sds[k][0])
+        values |= on_log_scale(f"tau_{group.name}", sd, np.where(free[at_sds], errors[at_sds], np.nan) / sds[k][0])
         if not group.pairs:
             continue
         rho, name = correlations[k][0], f"rho_{group.name}"
-        values[name] = rho
-        if all(len(block) <= 2 for block in group.blocks):  # beyond pairs, partial and plain correlations differ
-            values[f"{name}_se"] = errors[at_partials]
-            spread = stats.norm.ppf(0.975) * errors[at_partials] / (1 - rho**2)
-            values[f"{name}_lower"] = np.tanh(np.arctanh(rho) - spread)
-            values[f"{name}_upper"] = np.tanh(np.arctanh(rho) + spread)
+        # beyond pairs, partial and plain correlations differ, and the former's error is not the latter's
+        paired = all(len(block) <= 2 for block in group.blocks)
+        values |= on_fisher_scale(name, rho, errors[at_partials]) if paired else {name: rho}
     return values, singular
 
 
@@ -139,34 +144,12 @@ def _point_errors(likelihood, point: Array, free: NDArray[np.bool_]) -> Array:  
     return errors
 
 
-def _on_log_scale(name: str, sd: Array, log_error: Array) -> dict[str, Array]:
-    reach = stats.norm.ppf(0.975) * log_error
-    return {
-        name: sd,
-        f"{name}_se": sd * log_error,
-        f"{name}_lower": sd * np.exp(-reach),
-        f"{name}_upper": sd * np.exp(reach),
-    }
-
-
 def _against_no_groups(design: Design, log_likelihood: float, extra: int) -> dict[str, float | str]:
-    """Likelihood-ratio test against the model without varying effects.
-
-    With one variance the reference is the 50:50 mixture of a point at zero and chi-square with one degree of
-    freedom (Self & Liang 1987); with more parameters chi-square with that many, which is conservative.
-    """
+    """Likelihood-ratio test against the model without varying effects."""
     alone = dataclasses.replace(design, groups=())
     equations = MixedModelEquations.of(alone, flat=True)
     at = equations.at(np.ones(1), ())
     residual = float(at.factor[0, -1, -1]) ** 2
     n = design.n_effective
     without = -0.5 * n * (math.log(residual / n) + 1) + equations.log_likelihood_constant
-    statistic = max(0.0, 2 * (log_likelihood - without))
-    if extra == 1:
-        p = 0.5 * float(stats.chi2.sf(statistic, 1)) if statistic > 0 else 1.0
-        return {"statistic": statistic, "p": p, "reference": "50:50 mixture of chi2(0) and chi2(1)"}
-    return {
-        "statistic": statistic,
-        "p": float(stats.chi2.sf(statistic, extra)),
-        "reference": f"chi2({extra}), conservative",
-    }
+    return against_no_groups(2 * (log_likelihood - without), extra)

@@ -208,7 +208,7 @@ def _model_facts(spec: ModelSpec, tree: xr.DataTree) -> list[tuple[str, str]]:
     weights = f"{spec.weights.column}, {spec.weights.kind} weights" if spec.weights else "none"
     return [
         ("Outcome", quantity(spec, tree.attrs["outcome"])),
-        ("Likelihood", f"{spec.family.capitalize()}, identity link"),
+        ("Likelihood", f"{spec.family.replace('_', ' ').capitalize()}, {spec.link} link"),
         ("Standardised", scaled or "nothing; coefficients are in the predictors' own units"),
         ("Weights", weights),
     ]

@@ -115,6 +115,9 @@ _COMPONENTS = {
     "sigma": "residual SD",
     "tau": "SD of the {effect}",
     "vpc": "share of the variance (VPC)",
+    "mor": "median odds ratio",
+    "nu": "degrees of freedom",
+    "dispersion": "dispersion",
     "rho": "correlation of effects ({effect})",
 }
 

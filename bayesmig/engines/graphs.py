@@ -1,0 +1,287 @@
+"""Design -> pm.Model: the one graph that every gradient sampler reads.
+
+Predictors are centred inside the graph when there is an intercept or thresholds, so the intercept's prior
+concerns the outcome at the predictors' means, as everywhere in bayesmig; :func:`draws` turns what was sampled
+into the quantities of the contract.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayesmig.design import Design, GroupTerm
+from bayesmig.errors import SpecificationError, closest, listing
+from bayesmig.gaussian import correlation_root
+from bayesmig.priors import Exponential, Flat, HalfNormal, HalfStudentT, InverseGamma, Normal, Prior
+
+if TYPE_CHECKING:
+    import pymc as pm
+    import xarray as xr
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+
+ENOUGH_INFORMATION = 2.0
+TYPICAL_VARIANCE = 0.25
+
+
+def parameterisations(design: Design, chosen: Mapping[str, bool] | None = None) -> dict[str, bool]:
+    """Whether each grouping factor's effects are centred: sampled as they are, not as multiples of their sd.
+
+    Parameters
+    ----------
+    design : Design
+    chosen : mapping of str to bool, optional
+        Overrides by grouping factor.
+
+    Returns
+    -------
+    dict of str to bool
+        True where the median group holds enough information on its own effect: its rows, times the information of a
+        row on the linear predictor, times a typical variance of the effects (0.25 in units of the predictor's sd), is
+        over 2. Groups with much information mix better centred, those with little non-centred (Papaspiliopoulos,
+        Roberts & Skold 2007).
+
+    Raises
+    ------
+    SpecificationError
+        If ``chosen`` names no grouping factor of the design.
+    """
+    known = {group.name: group for group in design.groups}
+    unknown = [name for name in chosen or {} if name not in known]
+    if unknown:
+        raise SpecificationError(
+            f"centred names {unknown[0]!r}{closest(unknown[0], known)}; grouping factors are {listing(known)}."
+        )
+    row = {"number": 1.0, "binary": 0.2, "ordered": 0.3, "count": 1.0}[design.spec.distribution.outcome]
+    found = {
+        name: bool(np.median(group.sizes) * row * TYPICAL_VARIANCE > ENOUGH_INFORMATION)
+        for name, group in known.items()
+    }
+    return found | dict(chosen or {})
+
+
+def build(design: Design, centred: Mapping[str, bool] | None = None) -> pm.Model:
+    """The PyMC model of a design.
+
+    Parameters
+    ----------
+    design : Design
+    centred : mapping of str to bool, optional
+        Overrides of :func:`parameterisations`.
+
+    Returns
+    -------
+    pymc.Model
+        Free variables ``alpha`` (intercept at the means) or ``cut``, ``b`` (slopes), ``tau_<group>_<k>``,
+        ``z_<group>`` or ``u_<group>``, ``partial_<group>``, ``sigma``, ``nu``, ``dispersion``.
+    """
+    import pymc as pm
+    import pytensor.tensor as pt
+
+    how = parameterisations(design, centred)
+    with pm.Model(coords={"row": np.arange(design.n)}) as model:
+        eta: Any = 0.0 if design.offset is None else pt.as_tensor(design.offset)
+        x = design.x[:, design.has_intercept :]
+        if design.has_intercept:
+            eta = eta + _coefficients("alpha", [design.priors.intercept])[0]
+        if x.shape[1]:
+            centre = _centre(design)
+            eta = eta + pt.dot(pt.as_tensor(x - centre), _coefficients("b", list(design.priors.slopes)))
+        for group in design.groups:
+            effects = _varying(design, group, how[group.name])
+            eta = eta + (effects[group.codes] * group.z).sum(axis=1)
+        _likelihood(design, eta)
+    return model
+
+
+def _centre(design: Design) -> Array:
+    """Means of the slopes' columns, zero where nothing takes the level of the outcome up."""
+    means = design.moments[0][design.has_intercept :]
+    takes_level = design.has_intercept or "cut" in design.spec.distribution.parameters
+    return means if takes_level else np.zeros_like(means)
+
+
+def _coefficients(name: str, priors: list[Prior]) -> Any:
+    """A vector of coefficients with normal or flat priors."""
+    import pymc as pm
+    import pytensor.tensor as pt
+
+    normal = [k for k, prior in enumerate(priors) if isinstance(prior, Normal)]
+    flat = [k for k, prior in enumerate(priors) if isinstance(prior, Flat)]
+    parts = []
+    if normal:
+        chosen: list[Any] = [priors[k] for k in normal]
+        means, sds = np.array([p.mean for p in chosen]), np.array([p.sd for p in chosen])
+        parts.append(pm.Normal(name, means, sds, shape=len(normal)))
+    if flat:
+        parts.append(pm.Flat(f"{name}_flat", shape=len(flat)))
+    order = np.argsort([*normal, *flat])
+    return pt.concatenate(parts)[order] if len(parts) > 1 else parts[0]
+
+
+def _scale(name: str, prior: Prior) -> Any:
+    """A positive parameter with one of the priors for standard deviations."""
+    import pymc as pm
+
+    match prior:
+        case HalfNormal():
+            return pm.HalfNormal(name, prior.scale)
+        case HalfStudentT():
+            return pm.HalfStudentT(name, nu=prior.df, sigma=prior.scale)
+        case Exponential():
+            return pm.Exponential(name, scale=prior.mean)
+        case InverseGamma():
+            return pm.math.sqrt(pm.InverseGamma(f"{name}_squared", alpha=prior.shape, beta=prior.scale))
+    raise SpecificationError(f"no graph for the prior {prior} of {name!r}.")
+
+
+def _varying(design: Design, group: GroupTerm, centred: bool) -> Any:
+    """``(J, q)`` varying effects of one grouping factor."""
+    import pymc as pm
+    import pytensor.tensor as pt
+
+    name, q = group.name, len(group.effects)
+    priors = design.priors.tau[name]
+    tau = pt.stack([_scale(f"tau_{name}_{k}", prior) for k, prior in enumerate(priors)])
+    root = pt.diag(tau) if not group.pairs else tau[:, None] * _correlation_root(design, group)
+    shape = (len(group.levels), q)
+    if centred and not group.pairs:
+        return pm.Normal(f"u_{name}", 0.0, tau, shape=shape)
+    if centred:
+        return pm.MvNormal(f"u_{name}", np.zeros(q), chol=root, shape=shape)
+    return pt.dot(pm.Normal(f"z_{name}", shape=shape), root.T)
+
+
+def _correlation_root(design: Design, group: GroupTerm) -> Any:
+    """Cholesky factor of the correlations under LKJ, from its partial correlations (Lewandowski et al. 2009)."""
+    import pymc as pm
+    import pytensor.tensor as pt
+
+    eta, q = design.priors.rho[group.name].eta, len(group.effects)
+    shapes = np.array(
+        [eta + (len(block) - 2 - i) / 2 for block in group.blocks for i in range(len(block)) for _ in block[i + 1 :]]
+    )
+    partial = 2 * pm.Beta(f"partial_{group.name}", shapes, shapes, shape=len(shapes)) - 1
+    place = {pair: k for k, pair in enumerate(group.pairs)}
+    cells: list[list[Any]] = [[pt.constant(0.0) for _ in range(q)] for _ in range(q)]
+    for block in group.blocks:
+        for row, i in enumerate(block):
+            left: Any = pt.constant(1.0)
+            for j in block[:row]:
+                correlation = partial[place[j, i]]
+                cells[i][j] = correlation * pt.sqrt(left)
+                left = left * (1 - correlation**2)
+            cells[i][i] = pt.sqrt(left)
+    return pt.stack([pt.stack(row) for row in cells])
+
+
+def _likelihood(design: Design, eta: Any) -> None:
+    """The outcome given the linear predictor; frequency and survey weights multiply its log density."""
+    import pymc as pm
+    import pytensor.tensor as pt
+
+    priors, family, weights = design.priors.auxiliary, design.spec.family, design.weights
+    y: Any = design.y if design.spec.distribution.outcome == "number" else design.y.astype(int)
+    arguments: dict[str, Any]
+    probit = design.spec.link == "probit"
+    match family:
+        case "gaussian" | "student":
+            sigma = _scale("sigma", priors["sigma"])
+            if design.weight_kind == "precision" and weights is not None:
+                sigma, weights = sigma / np.sqrt(weights), None
+            kind, arguments = pm.Normal, {"mu": eta, "sigma": sigma}
+            if family == "student":
+                kind, arguments = pm.StudentT, {"nu": _scale("nu", priors["nu"]), **arguments}
+        case "bernoulli":
+            kind, arguments = pm.Bernoulli, {"p": pm.math.invprobit(eta)} if probit else {"logit_p": eta}
+        case "binomial":
+            chance = {"p": pm.math.invprobit(eta)} if probit else {"logit_p": eta}
+            assert design.trials is not None
+            kind, arguments = pm.Binomial, {"n": design.trials.astype(int), **chance}
+        case "poisson":
+            kind, arguments = pm.Poisson, {"mu": pt.exp(eta)}
+        case "negative_binomial":
+            kind, arguments = (
+                pm.NegativeBinomial,
+                {"mu": pt.exp(eta), "alpha": _scale("dispersion", priors["dispersion"])},
+            )
+        case "cumulative":
+            count = len(design.categories) - 1
+            prior: Any = priors["cut"]
+            start = prior.mean + prior.sd * np.linspace(-0.3, 0.3, count)
+            ordered = pm.distributions.transforms.ordered
+            cut = pm.Normal("cut", prior.mean, prior.sd, shape=count, transform=ordered, initval=start)
+            kind = pm.OrderedProbit if probit else pm.OrderedLogistic
+            arguments = {"eta": eta, "cutpoints": cut, "compute_p": False}
+    if weights is None or bool(np.all(weights == 1)):
+        kind("y", **arguments, observed=y, dims="row")
+    else:
+        pm.Potential("y_weighted", (weights * pm.logp(kind.dist(**arguments), y)).sum())
+
+
+def draws(design: Design, posterior: xr.Dataset) -> dict[str, Array]:
+    """What was sampled as the quantities of the contract, chain and draw in front.
+
+    Parameters
+    ----------
+    design : Design
+    posterior : xarray.Dataset
+        Draws of the free variables of :func:`build`.
+    """
+
+    def take(name: str) -> Array:
+        return np.asarray(posterior[name].transpose("chain", "draw", ...).to_numpy(), dtype=float)
+
+    centre = _centre(design)
+    slopes = _assembled("b", list(design.priors.slopes), take) if len(centre) else None
+    level = 0.0 if slopes is None else slopes @ centre
+    values: dict[str, Array] = {}
+    parts = [] if slopes is None else [slopes]
+    if design.has_intercept:
+        alpha = _assembled("alpha", [design.priors.intercept], take)
+        parts.insert(0, alpha - np.asarray(level)[..., None])
+    values["beta"] = np.concatenate(parts, axis=-1)
+    for name, prior in design.priors.auxiliary.items():
+        if name == "cut":  # P(y <= k) = F(cut - eta): what centring took out of eta goes back to the thresholds
+            values[name] = take(name) + np.asarray(level)[..., None]
+        else:
+            values[name] = np.sqrt(take(f"{name}_squared")) if isinstance(prior, InverseGamma) else take(name)
+    for group in design.groups:
+        values |= _group_draws(design, group, take, set(map(str, posterior.data_vars)))
+    return values
+
+
+def _assembled(name: str, priors: list[Prior], take: Any) -> Array:
+    normal = [k for k, prior in enumerate(priors) if isinstance(prior, Normal)]
+    flat = [k for k, prior in enumerate(priors) if isinstance(prior, Flat)]
+    parts = ([take(name)] if normal else []) + ([take(f"{name}_flat")] if flat else [])
+    return np.asarray(np.concatenate(parts, axis=-1)[..., np.argsort([*normal, *flat])])
+
+
+def _group_draws(design: Design, group: GroupTerm, take: Any, sampled: set[str]) -> dict[str, Array]:
+    name = group.name
+    scales = []
+    for k, prior in enumerate(design.priors.tau[name]):
+        squared = isinstance(prior, InverseGamma)
+        scales.append(np.sqrt(take(f"tau_{name}_{k}_squared")) if squared else take(f"tau_{name}_{k}"))
+    tau = np.stack(scales, axis=-1)
+    values = {f"tau_{name}": tau}
+    root = np.zeros((*tau.shape, tau.shape[-1])) + np.eye(tau.shape[-1])
+    if group.pairs:
+        root = _numeric_root(group, 2 * take(f"partial_{name}") - 1)
+        matrix = root @ np.swapaxes(root, -1, -2)
+        values[f"rho_{name}"] = np.stack([matrix[..., i, j] for i, j in group.pairs], axis=-1)
+    if f"u_{name}" in sampled:
+        values[f"u_{name}"] = take(f"u_{name}")
+    else:
+        values[f"u_{name}"] = np.einsum("cdij,cdgj->cdgi", tau[..., None] * root, take(f"z_{name}"))
+    return values
+
+
+def _numeric_root(group: GroupTerm, partial: Array) -> Array:
+    from_flat = correlation_root(group, partial.reshape(-1, partial.shape[-1]))
+    return from_flat.reshape(*partial.shape[:2], *from_flat.shape[1:])

@@ -1,0 +1,157 @@
+"""Hamiltonian Monte Carlo for every family, by nutpie, PyMC or numpyro."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import xarray as xr
+
+from bayesmig import schema
+from bayesmig.design import Design
+from bayesmig.engines import graphs
+from bayesmig.errors import EngineRefusal, InferenceFailure, SpecificationError, closest, listing
+
+if TYPE_CHECKING:
+    import pymc as pm
+
+SAMPLERS = ("nutpie", "pymc", "numpyro")
+KEPT_STATS = ("diverging", "energy", "tree_depth", "depth", "n_steps", "lp", "logp", "step_size")
+RENAMED = {"depth": "tree_depth", "logp": "lp"}
+
+
+@dataclass(frozen=True)
+class NUTS:
+    """The No-U-Turn sampler on the graph of a design.
+
+    Parameters
+    ----------
+    draws, tune : int
+        Kept and warm-up draws of each chain.
+    chains : int
+    sampler : {"nutpie", "pymc", "numpyro"}
+        ``numpyro`` needs the package of that name, and uses an accelerator if JAX finds one.
+    target_accept : float
+        Between 0 and 1; closer to 1 means smaller steps and fewer divergences.
+    centred : mapping of str to bool
+        How the varying effects of a grouping factor are sampled, where the choice of
+        :func:`bayesmig.engines.graphs.parameterisations` is to be overridden.
+    progress : bool
+        Show a progress bar. Interrupting keeps what is drawn, if nutpie or PyMC draw.
+
+    Examples
+    --------
+    >>> NUTS(draws=500, centred={"province": True}).draws
+    500
+    """
+
+    draws: int = 1000
+    tune: int = 1000
+    chains: int = 4
+    sampler: Literal["nutpie", "pymc", "numpyro"] = "nutpie"
+    target_accept: float = 0.9
+    centred: Mapping[str, bool] = field(default_factory=dict)
+    progress: bool = False
+
+    def __post_init__(self) -> None:
+        if self.sampler not in SAMPLERS:
+            raise SpecificationError(
+                f"sampler {self.sampler!r}{closest(self.sampler, SAMPLERS)}; there are {listing(SAMPLERS)}."
+            )
+        if min(self.draws, self.chains) < 1 or self.tune < 0 or not 0 < self.target_accept < 1:
+            raise SpecificationError(f"{self!r}: draws and chains are positive, target_accept lies between 0 and 1.")
+
+    def refuses(self, design: Design) -> str | None:
+        """Why this engine cannot fit the design; None if it can."""
+        if design.weight_kind == "precision" and design.spec.distribution.outcome != "number":
+            return (
+                f"precision weights scale a residual variance, which family {design.spec.family!r} has not;"
+                " declare them as survey or frequency weights."
+            )
+        return None
+
+    def sample(self, design: Design, rng: np.random.Generator) -> tuple[dict[str, xr.Dataset], dict[str, object]]:
+        """Draw from the posterior of a design."""
+        model = graphs.build(design, self.centred)
+        seed = int(rng.integers(2**31 - 1))
+        with _quiet():
+            tree = self._nutpie(model, seed) if self.sampler == "nutpie" else self._pymc(model, seed)
+        posterior = tree["posterior"].to_dataset()
+        if posterior.sizes["draw"] < 1:
+            raise InferenceFailure("the sampler was interrupted before it drew anything; nothing is kept.")
+        groups = {
+            "posterior": schema.posterior(design, graphs.draws(design, posterior)),
+            "sample_stats": _stats(tree["sample_stats"].to_dataset()),
+        }
+        facts: dict[str, object] = {
+            "draws": posterior.sizes["chain"] * posterior.sizes["draw"],
+            "independent_draws": "no",
+            "centred": graphs.parameterisations(design, self.centred),
+        }
+        return groups, facts
+
+    def _nutpie(self, model: pm.Model, seed: int) -> Any:
+        import nutpie
+
+        compiled = nutpie.compile_pymc_model(model)
+        return nutpie.sample(
+            compiled,
+            draws=self.draws,
+            tune=self.tune,
+            chains=self.chains,
+            cores=min(self.chains, os.cpu_count() or 1),
+            seed=seed,
+            target_accept=self.target_accept,
+            progress_bar=self.progress,
+            save_warmup=False,
+        )
+
+    def _pymc(self, model: pm.Model, seed: int) -> Any:
+        import pymc as pm
+
+        if self.sampler == "numpyro":
+            try:
+                import numpyro  # noqa: F401
+            except ImportError:
+                raise EngineRefusal(
+                    "sampler 'numpyro' needs the package numpyro, which is not installed: pip install numpyro,"
+                    " or use sampler='nutpie'."
+                ) from None
+        return pm.sample(
+            draws=self.draws,
+            tune=self.tune,
+            chains=self.chains,
+            cores=1 if self.sampler == "numpyro" else min(self.chains, os.cpu_count() or 1),
+            random_seed=seed,
+            target_accept=self.target_accept,
+            nuts_sampler=self.sampler,
+            progressbar=self.progress,
+            compute_convergence_checks=False,
+            model=model,
+        )
+
+
+def _stats(stats: xr.Dataset) -> xr.Dataset:
+    """Divergences, energy and tree depth under ArviZ's names."""
+    kept = stats[[name for name in KEPT_STATS if name in stats and set(stats[name].dims) == {"chain", "draw"}]]
+    return kept.rename({old: new for old, new in RENAMED.items() if old in kept and new not in kept})
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep samplers from writing logs and harmless warnings over the caller's output."""
+    logger = logging.getLogger("pymc")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

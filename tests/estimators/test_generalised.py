@@ -1,0 +1,423 @@
+"""Logit, probit, ordered and count models against lme4, glmmTMB, statsmodels and closed forms."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from references import GLMMTMB_CASES, LME4_GENERALISED, expected_generalised, wine
+from scipy import integrate, stats
+
+from bayesmig.encoding import build_design
+from bayesmig.errors import DataError, EngineRefusal
+from bayesmig.estimators.base import clusters
+from bayesmig.estimators.laplace import Laplace
+from bayesmig.estimators.likelihoods import Likelihood
+from bayesmig.inference import estimate
+from bayesmig.schema import read
+from bayesmig.spec import ModelSpec, Weights
+from bayesmig.summaries import coefficients, variance_components
+
+FAMILIES = {
+    "bernoulli": ModelSpec("b ~ x + k", family="bernoulli"),
+    "bernoulli_probit": ModelSpec("b ~ x + k", family="bernoulli", link="probit"),
+    "binomial": ModelSpec("s ~ x + k", family="binomial", trials="m"),
+    "cumulative": ModelSpec("o ~ x + k", family="cumulative"),
+    "cumulative_probit": ModelSpec("o ~ x + k", family="cumulative", link="probit"),
+    "poisson": ModelSpec("c ~ x + k", family="poisson"),
+    "negative_binomial": ModelSpec("d ~ x + k", family="negative_binomial"),
+}
+MIXED = {
+    "bernoulli": ModelSpec("b ~ x + (1 | g)", family="bernoulli"),
+    "binomial": ModelSpec("s ~ x + (1 | g)", family="binomial", trials="m"),
+    "poisson": ModelSpec("c ~ x + (1 | g)", family="poisson"),
+}
+every_family = pytest.mark.parametrize("spec", FAMILIES.values(), ids=FAMILIES)
+every_mixed = pytest.mark.parametrize("spec", MIXED.values(), ids=MIXED)
+
+
+def survey(n=400, groups=25, seed=0):
+    """One outcome a family, with varying intercepts and slopes, for people in areas ``g`` of cities ``city``."""
+    rng = np.random.default_rng(seed)
+    g, x = np.arange(n) % groups, rng.normal(size=n)
+    eta = 0.3 + 0.6 * x + rng.normal(0, 0.7, groups)[g] + rng.normal(0, 0.4, groups)[g] * x
+    eta += np.array([-1.0, -0.5, 0, 0.5, 1])[g % 5]
+    share = 1 / (1 + np.exp(-eta))
+    return pd.DataFrame(
+        {
+            "x": x,
+            "k": rng.choice(["p", "q", "r"], n),
+            "g": g,
+            "city": g % 5,
+            "h": rng.integers(0, 12, n),
+            "b": (rng.random(n) < share).astype(int),
+            "m": (m := rng.integers(1, 6, n)),
+            "s": rng.binomial(m, share),
+            "o": np.digitize(eta + rng.logistic(size=n), [-1, 0.5, 2]) + 1,
+            "c": rng.poisson(np.exp(eta)),
+            "d": rng.negative_binomial(2, 2 / (2 + np.exp(eta))),
+        }
+    )
+
+
+def with_weights(spec, kind, formula=None):
+    return ModelSpec(
+        formula or spec.formula, family=spec.family, link=spec.link, trials=spec.trials, weights=Weights("w", kind)
+    )
+
+
+def same(one, other, rtol=1e-7):
+    for name in other["estimate"].data_vars:
+        np.testing.assert_allclose(one["estimate"][name], other["estimate"][name], rtol=rtol, atol=1e-9, err_msg=name)
+
+
+# --- against other software
+
+
+@pytest.mark.parametrize("case", GLMMTMB_CASES, ids=str)
+def test_agrees_with_glmmtmb(case):
+    tree = estimate(case.spec, case.data(), method=case.method)
+    frame, sds = coefficients(tree), variance_components(tree)
+    for name, row in expected_generalised(case.fit_id).iterrows():
+        if row["kind"] == "fixed":
+            # both differentiate a smooth likelihood; its optimiser stops 3e-5 standard errors from the optimum
+            assert frame.loc[name, "estimate"] == pytest.approx(row["estimate"], abs=1e-4 * row["std_error"]), name
+            assert frame.loc[name, "std_error"] == pytest.approx(row["std_error"], rel=1e-5), name
+        elif row["kind"] == "sd":
+            assert sds.loc[name, "estimate"] == pytest.approx(row["estimate"], rel=1e-5)
+        else:
+            assert tree.attrs["log_likelihood"] == pytest.approx(row["estimate"], abs=1e-7)
+
+
+@pytest.mark.parametrize("case", LME4_GENERALISED, ids=str)
+def test_agrees_with_lme4(case):
+    tree = estimate(case.spec, case.data(), method=case.method)
+    frame, sds = coefficients(tree), variance_components(tree)
+    for name, row in expected_generalised(case.fit_id).iterrows():
+        if row["kind"] == "fixed":
+            # on Laplace's approximation lme4 is up to 1.4e-3 standard errors and 1.3 % from glmmTMB
+            error, near = row["std_error"], (2e-3, 0.015) if case.method == "ml" else (1e-4, 1e-5)
+            assert frame.loc[name, "estimate"] == pytest.approx(row["estimate"], abs=near[0] * error), name
+            assert frame.loc[name, "std_error"] == pytest.approx(error, rel=near[1]), name
+        elif row["kind"] == "sd":
+            assert sds.loc[name, "estimate"] == pytest.approx(row["estimate"], rel=5e-4)
+        elif row["kind"] == "mode":
+            level = name[len("u_herd[") : -1]
+            assert float(tree["estimate"]["u_herd"].sel(herd=level)[0]) == pytest.approx(row["estimate"], abs=1e-4)
+        else:
+            # on Laplace's approximation lme4 is 3e-4 below glmmTMB
+            assert tree.attrs["log_likelihood"] == pytest.approx(row["estimate"], abs=5e-4)
+
+
+@pytest.mark.parametrize("link", ["logit", "probit"])
+@pytest.mark.parametrize("errors", ["classical", "robust", "cluster"])
+def test_binary_agrees_with_statsmodels(link, errors):
+    import statsmodels.api as sm
+
+    data = survey()
+    model = {"logit": sm.Logit, "probit": sm.Probit}[link](data["b"], sm.add_constant(data[["x"]]))
+    options = {"classical": {}, "robust": {"cov_type": "HC0"}}.get(
+        errors, {"cov_type": "cluster", "cov_kwds": {"groups": data["g"], "use_correction": False}}
+    )
+    expected = model.fit(disp=0, tol=1e-12, **options)
+    tree = estimate(ModelSpec("b ~ x + (1 | g)", family="bernoulli", link=link), data, method="glm", errors=errors)
+    units = {"classical": np.inf, "robust": len(data), "cluster": 25}[errors]
+    factor = 1.0 if errors == "classical" else np.sqrt(units / (units - 1))
+    np.testing.assert_allclose(tree["estimate"]["beta"], expected.params, rtol=1e-8)
+    np.testing.assert_allclose(tree["estimate"]["beta_se"], expected.bse * factor, rtol=1e-7)
+    assert tree.attrs["log_likelihood"] == pytest.approx(expected.llf, abs=1e-8)
+
+
+@pytest.mark.parametrize("link", ["logit", "probit"])
+def test_ordered_agrees_with_statsmodels(link):
+    from statsmodels.miscmodels.ordinal_model import OrderedModel
+
+    data = wine()
+    x = pd.DataFrame({"temp": data["temp"] == "warm", "contact": data["contact"] == "yes"}).astype(float)
+    model = OrderedModel(data["rating"], x, distr=link)
+    expected = model.fit(method="bfgs", disp=0, gtol=1e-9)
+    tree = estimate(ModelSpec("rating ~ temp + contact", family="cumulative", link=link), data)
+    # its derivatives are numerical
+    np.testing.assert_allclose(tree["estimate"]["beta"], expected.params[:2], rtol=1e-4)
+    np.testing.assert_allclose(
+        tree["estimate"]["cut"], model.transform_threshold_params(np.asarray(expected.params))[1:-1], rtol=1e-4
+    )
+    np.testing.assert_allclose(tree["estimate"]["beta_se"], expected.bse[:2], rtol=1e-4)
+    assert float(tree["estimate"]["cut_se"][0]) == pytest.approx(expected.bse.iloc[2], rel=1e-4)
+    assert tree.attrs["log_likelihood"] == pytest.approx(expected.llf, abs=1e-6)
+    assert list(tree["estimate"]["cutpoint"].to_numpy()) == ["1|2", "2|3", "3|4", "4|5"]
+
+
+def test_counts_agree_with_statsmodels():
+    import statsmodels.api as sm
+
+    data = survey()
+    x = sm.add_constant(data[["x"]])
+    expected = sm.Poisson(data["c"], x).fit(disp=0, tol=1e-12)
+    tree = estimate(ModelSpec("c ~ x", family="poisson"), data)
+    np.testing.assert_allclose(tree["estimate"]["beta"], expected.params, rtol=1e-7)
+    np.testing.assert_allclose(tree["estimate"]["beta_se"], expected.bse, rtol=1e-7)
+    expected = sm.NegativeBinomial(data["d"], x).fit(disp=0, method="newton", tol=1e-12)
+    tree = estimate(ModelSpec("d ~ x", family="negative_binomial"), data)
+    np.testing.assert_allclose(tree["estimate"]["beta"], expected.params[:2], rtol=1e-6)
+    np.testing.assert_allclose(tree["estimate"]["beta_se"], expected.bse[:2], rtol=1e-6)
+    assert float(tree["estimate"]["dispersion"]) == pytest.approx(1 / expected.params.iloc[2], rel=1e-6)
+    assert tree.attrs["log_likelihood"] == pytest.approx(expected.llf, abs=1e-8)
+
+
+# --- against closed forms and itself
+
+
+def test_two_by_two_table_gives_the_log_odds_ratio():
+    table = pd.DataFrame({"migrant": [0, 0, 1, 1], "owner": [0, 1, 0, 1], "people": [30, 70, 45, 25]})
+    spec = ModelSpec("owner ~ migrant", family="bernoulli", weights=Weights("people", "frequency"))
+    tree = estimate(spec, table)["estimate"]
+    assert float(tree["beta"].sel(term="migrant")) == pytest.approx(np.log(25 * 30 / (45 * 70)), rel=1e-9)
+    assert float(tree["beta_se"].sel(term="migrant")) == pytest.approx(
+        np.sqrt(1 / 30 + 1 / 70 + 1 / 45 + 1 / 25), rel=1e-8
+    )
+
+
+def test_ordered_model_without_predictor_effects_gives_the_shares():
+    data = survey().assign(z=np.tile([-1.0, 1.0], 200))
+    twice = pd.concat([data, data.assign(z=-data["z"])], ignore_index=True)
+    tree = estimate(ModelSpec("o ~ z", family="cumulative"), twice)["estimate"]
+    below = [(data["o"] <= k).mean() for k in (1, 2, 3)]
+    np.testing.assert_allclose(tree["beta"], 0, atol=1e-8)
+    np.testing.assert_allclose(tree["cut"], stats.logistic.ppf(below), rtol=1e-8)
+
+
+@pytest.mark.parametrize("formula", ["c ~ 1", "c ~ 1 + (1 | g)"])
+def test_offset_is_an_exposure(formula):
+    data = survey().assign(years=lambda d: 1 + d["m"], log_years=lambda d: np.log(1 + d["m"]))
+    tree = estimate(ModelSpec(formula, family="poisson", offset="log_years"), data)["estimate"]
+    if "|" not in formula:
+        assert float(tree["beta"][0]) == pytest.approx(np.log(data["c"].sum() / data["years"].sum()), rel=1e-9)
+    longer = data.assign(log_years=data["log_years"] + 2)
+    moved = estimate(ModelSpec(formula, family="poisson", offset="log_years"), longer)["estimate"]
+    # 1e-6: two runs of the optimiser
+    np.testing.assert_allclose(moved["beta"], tree["beta"] - 2, rtol=1e-6)
+
+
+def test_offset_moves_thresholds():
+    data = survey().assign(shift=0.7)
+    plain = estimate(FAMILIES["cumulative"], data)["estimate"]
+    moved = estimate(ModelSpec("o ~ x + k", family="cumulative", offset="shift"), data)["estimate"]
+    np.testing.assert_allclose(moved["beta"], plain["beta"], rtol=1e-7)
+    np.testing.assert_allclose(moved["cut"], plain["cut"] + 0.7, rtol=1e-7)
+
+
+@every_family
+def test_derivatives_of_every_likelihood(spec):
+    likelihood = Likelihood.of(build_design(spec, survey()))
+    point = likelihood.maximum[0] + 0.1 * np.random.default_rng(1).normal(size=len(likelihood.start)).cumsum() / 10
+    _, gradient, second = likelihood.parts(point)
+    steps = 1e-5 * np.eye(len(point))
+    up, down = ([likelihood.parts(point + sign * step) for step in steps] for sign in (1, -1))
+    numeric = [(high[0] - low[0]) / 2e-5 for high, low in zip(up, down, strict=True)]
+    # 1e-5: central differences of a sum of 400 logs
+    np.testing.assert_allclose(gradient, numeric, rtol=1e-5, atol=1e-4)
+    numeric = [(high[1] - low[1]) / 2e-5 for high, low in zip(up, down, strict=True)]
+    np.testing.assert_allclose(second, numeric, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("family", ["cumulative", "cumulative_probit"])
+def test_ordered_densities_in_the_tails(family):
+    rows = Likelihood.of(build_design(FAMILIES[family], survey())).rows
+    upper, lower = np.array([-29.0, 30.0, np.inf]), np.array([-30.0, 29.0, 25.0])
+    value, slope, curvature = rows(np.column_stack([upper, lower]))
+    distribution = stats.norm if "probit" in family else stats.logistic
+    expected = [distribution.logsf(29), distribution.logsf(29), distribution.logsf(25)]
+    # of a probability this far out nearly all is on its inner side: log(1 - 1/e) at most is missing
+    np.testing.assert_allclose(value, expected, atol=0.46)
+    assert np.isfinite(slope).all() and np.isfinite(curvature).all()
+
+
+@every_family
+@pytest.mark.parametrize("errors", ["classical", "robust", "cluster"])
+def test_frequency_weights_equal_expanded_rows(spec, errors):
+    data = survey().assign(w=lambda d: np.random.default_rng(1).integers(1, 4, len(d)))
+    formula = f"{spec.formula} + (1 | g)"
+    weighted = estimate(with_weights(spec, "frequency", formula), data, method="glm", errors=errors)
+    plain = ModelSpec(formula, family=spec.family, link=spec.link, trials=spec.trials)
+    expanded = estimate(plain, data.loc[data.index.repeat(data["w"])], method="glm", errors=errors)
+    same(weighted, expanded)
+    assert weighted.attrs["bic"] == pytest.approx(expanded.attrs["bic"], rel=1e-10)
+
+
+@every_mixed
+def test_frequency_weights_equal_expanded_rows_with_groups(spec):
+    data = survey().assign(w=lambda d: np.random.default_rng(1).integers(1, 4, len(d)))
+    weighted = estimate(with_weights(spec, "frequency"), data, errors="cluster")
+    expanded = estimate(spec, data.loc[data.index.repeat(data["w"])], errors="cluster")
+    # 1e-4: two runs of the optimiser, and numerical second derivatives
+    same(weighted, expanded, rtol=1e-4)
+    assert weighted.attrs["log_likelihood"] == pytest.approx(expanded.attrs["log_likelihood"], abs=1e-6)
+
+
+@every_family
+@pytest.mark.parametrize("kind", ["survey", "frequency"])
+def test_weights_of_one_equal_no_weights(spec, kind):
+    data = survey().assign(w=1)
+    same(estimate(with_weights(spec, kind), data, errors="robust"), estimate(spec, data, errors="robust"))
+
+
+@every_mixed
+def test_weights_of_one_equal_no_weights_with_groups(spec):
+    data = survey().assign(w=1)
+    same(estimate(with_weights(spec, "survey"), data), estimate(spec, data, errors="cluster"), rtol=1e-5)
+
+
+def test_survey_weights_are_robust_by_default():
+    import statsmodels.api as sm
+
+    data = survey().assign(w=lambda d: np.random.default_rng(1).uniform(0.5, 2, len(d)))
+    tree = estimate(ModelSpec("b ~ x", family="bernoulli", weights=Weights("w")), data)
+    x = sm.add_constant(data[["x"]])
+    expected = sm.GLM(data["b"], x, sm.families.Binomial(), freq_weights=data["w"]).fit(tol=1e-12)
+    np.testing.assert_allclose(tree["estimate"]["beta"], expected.params, rtol=1e-8)
+    share = expected.fittedvalues
+    scores = x.mul(data["w"] * (data["b"] - share), axis=0).to_numpy()
+    bread = np.linalg.inv(x.T @ x.mul(data["w"] * share * (1 - share), axis=0))
+    expected = np.sqrt(np.diag(400 / 399 * bread @ scores.T @ scores @ bread))
+    np.testing.assert_allclose(tree["estimate"]["beta_se"], expected, rtol=1e-8)
+    assert tree.attrs["errors"] == "robust"
+
+
+# --- varying effects
+
+
+@pytest.mark.parametrize("formula", ["b ~ x + (1 | g)", "b ~ x + (1 + x | g)", "b ~ x + (1 | city/g)"])
+def test_likelihood_of_clusters_adds_up(formula):
+    data = survey()
+    tree = estimate(ModelSpec(formula, family="bernoulli"), data)
+    design = build_design(ModelSpec(formula, family="bernoulli"), data)
+    model = Laplace.of(design)
+    theta = []
+    for group, basis in zip(design.groups, model.z_bases, strict=True):
+        sd = np.diag(tree["estimate"][f"tau_{group.name}"].to_numpy())
+        rho = np.eye(len(sd))
+        if group.pairs:
+            rho[0, 1] = rho[1, 0] = float(tree["estimate"][f"rho_{group.name}"][0])
+        back = np.linalg.inv(basis)
+        theta.append(np.linalg.cholesky(back @ sd @ rho @ sd @ back.T)[np.tril_indices(len(sd))])
+    point = np.r_[np.concatenate(theta), np.linalg.solve(model.basis, tree["estimate"]["beta"].to_numpy())]
+    codes = clusters(design)
+    # an approximation of its own, not mixedlm's; 1e-7: where their inner loops stop
+    assert model.of_clusters(point, codes).sum() == pytest.approx(tree.attrs["log_likelihood"], abs=1e-7)
+    # at the maximum the scores of all clusters cancel, up to the errors of central differences
+    np.testing.assert_allclose(model.cluster_scores(point, codes).sum(axis=0), 0, atol=2e-3)
+
+
+def test_quadrature_agrees_with_integration():
+    data = survey(n=120, groups=8)
+    tree = estimate(ModelSpec("b ~ x + (1 | g)", family="bernoulli"), data, method="agq")
+    beta, tau = tree["estimate"]["beta"].to_numpy(), float(tree["estimate"]["tau_g"][0])
+
+    def density(u, part):
+        eta = beta[0] + beta[1] * part["x"] + u
+        return np.exp((part["b"] * eta - np.log1p(np.exp(eta))).sum()) * stats.norm.pdf(u, scale=tau)
+
+    integrals = [integrate.quad(density, -9 * tau, 9 * tau, args=(part,))[0] for _, part in data.groupby("g")]
+    # 1e-5: what nine points leave out
+    assert tree.attrs["log_likelihood"] == pytest.approx(np.log(integrals).sum(), abs=1e-5)
+
+
+def test_crossed_factors_and_slopes():
+    data = survey(n=1500)
+    tree = estimate(ModelSpec("b ~ x + (1 + x | g) + (1 | h)", family="bernoulli"), data)
+    assert tree["estimate"]["u_g"].shape == (25, 2)
+    # simulated sds of intercept (area and city) and slope are 1.0 and 0.4 over 25 areas
+    assert float(tree["estimate"]["tau_g"][0]) == pytest.approx(1.0, abs=0.3)
+    assert float(tree["estimate"]["tau_g"][1]) == pytest.approx(0.4, abs=0.2)
+    with pytest.raises(EngineRefusal, match="crossed.*classical"):
+        estimate(ModelSpec("b ~ x + (1 + x | g) + (1 | h)", family="bernoulli"), data, errors="cluster")
+
+
+def test_units_of_predictors_do_not_matter():
+    data = survey(n=1000)
+    data["year"] = 2010 + 5 * data["x"]
+    small = estimate(ModelSpec("b ~ x + (1 + x | g)", family="bernoulli"), data)
+    large = estimate(ModelSpec("b ~ year + (1 + year | g)", family="bernoulli"), data)
+    assert large.attrs["log_likelihood"] == pytest.approx(small.attrs["log_likelihood"], abs=1e-6)
+    for name in ("beta", "beta_se", "tau_g", "tau_g_se"):
+        # 1e-4: two runs of the optimiser, and numerical second derivatives
+        assert 5 * float(large["estimate"][name][1]) == pytest.approx(float(small["estimate"][name][1]), rel=1e-4)
+
+
+def test_no_name_can_break_the_formula():
+    data = survey().rename(columns={"b": "I(y)", "x": "x0 + 1", "g": "0 + z"})
+    tree = estimate(ModelSpec("`I(y)` ~ `x0 + 1` + (1 | `0 + z`)", family="bernoulli"), data)
+    plain = estimate(MIXED["bernoulli"], survey())
+    np.testing.assert_allclose(tree["estimate"]["beta"], plain["estimate"]["beta"], rtol=1e-9)
+
+
+def test_singular_fit_is_said():
+    data = survey().assign(b=lambda d: np.random.default_rng(5).permutation(d["b"]))
+    alternating = data.sort_values("b").assign(g=lambda d: np.arange(len(d)) % 25)
+    tree = estimate(MIXED["bernoulli"], alternating)
+    assert tree.attrs["singular"] == "yes" and float(tree["estimate"]["tau_g"][0]) == 0
+    assert np.isnan(tree["estimate"]["tau_g_se"]).all() and (tree["estimate"]["u_g"] == 0).all()
+    test = read(tree, "likelihood_ratio_test")
+    assert test["statistic"] == pytest.approx(0, abs=1e-6) and test["p"] > 0.49
+    single = estimate(ModelSpec("b ~ x", family="bernoulli"), alternating)
+    # 1e-5: numerical second derivatives
+    np.testing.assert_allclose(tree["estimate"]["beta_se"], single["estimate"]["beta_se"], rtol=1e-5)
+
+
+def test_likelihood_ratio_test_uses_the_mixture():
+    tree, alone = estimate(MIXED["poisson"], survey()), estimate(ModelSpec("c ~ x", family="poisson"), survey())
+    test = read(tree, "likelihood_ratio_test")
+    gain = 2 * (tree.attrs["log_likelihood"] - alone.attrs["log_likelihood"])
+    assert test["statistic"] == pytest.approx(gain, abs=1e-8)
+    assert "50:50" in test["reference"] and test["p"] == pytest.approx(0.5 * stats.chi2.sf(gain, 1))
+
+
+# --- what is refused
+
+
+SEPARATED = {
+    "complete": (ModelSpec("y ~ x + z", family="bernoulli"), [0, 0, 0, 1, 1, 1], "x"),
+    "quasi, probit": (ModelSpec("y ~ k + z", family="bernoulli", link="probit"), [0, 1, 0, 1, 1, 1], r"k\[c\]"),
+    "interaction": (ModelSpec("y ~ q * z2", family="bernoulli"), [0, 0, 1, 0, 1, 1], r"q\[v\]:z2"),
+    "trials": (ModelSpec("y ~ k + z", family="binomial", trials="m"), [1, 2, 1, 2, 4, 4], r"k\[c\]"),
+    "ordered": (ModelSpec("y ~ k + z", family="cumulative"), [1, 2, 1, 2, 3, 3], r"k\[c\]"),
+    "counts": (ModelSpec("y ~ k + z", family="poisson"), [0, 1, 0, 3, 0, 0], r"k\[c\]"),
+    "with groups": (ModelSpec("y ~ x + z + (1 | g)", family="bernoulli"), [0, 0, 0, 1, 1, 1], "x"),
+}
+
+
+@pytest.mark.parametrize(("spec", "y", "term"), SEPARATED.values(), ids=SEPARATED)
+def test_separating_terms_are_named(spec, y, term):
+    data = pd.DataFrame(
+        {"y": y * 4, "x": [1, 2, 3, 4, 5, 6] * 4, "k": list("aabbcc") * 4, "m": 4, "g": list(range(8)) * 3}
+    )
+    data["z"], data["z2"], data["q"] = (
+        np.random.default_rng(1).normal(size=24),
+        [0, 1, 0, 0, 1, 1] * 4,
+        list("uuuvvv") * 4,
+    )
+    with pytest.raises(EngineRefusal, match=rf"along {term}: no finite coefficient.*separation"):
+        estimate(spec, data)
+
+
+REFUSED = {
+    "reml": (MIXED["bernoulli"], {"method": "reml"}, "'reml'.*closest: 'ml'.*allowed are ml, agq, glm"),
+    "ols": (FAMILIES["poisson"], {"method": "ols"}, "allowed are ml, agq, glm"),
+    "glm of a Gaussian": (ModelSpec("x ~ k"), {"method": "glm"}, "allowed are ml, reml, ols"),
+    "no groups": (FAMILIES["bernoulli"], {"method": "ml"}, "method='glm'"),
+    "probit": (ModelSpec("b ~ x + (1 | g)", family="bernoulli", link="probit"), {}, "NUTS.*method='glm'"),
+    "ordered": (ModelSpec("o ~ x + (1 | g)", family="cumulative"), {}, "'cumulative'.*NUTS.*method='glm'"),
+    "dispersion": (ModelSpec("d ~ x + (1 | g)", family="negative_binomial"), {}, "NUTS.*method='glm'"),
+    "slopes": (ModelSpec("b ~ x + (x | g)", family="bernoulli"), {"method": "agq"}, "method='ml'"),
+    "agq, cluster": (MIXED["bernoulli"], {"method": "agq", "errors": "cluster"}, "needs method='ml'"),
+    "precision": (with_weights(FAMILIES["poisson"], "precision"), {}, "residual variance.*'frequency'"),
+    "no cluster": (FAMILIES["poisson"], {"errors": "cluster"}, "needs a grouping factor"),
+    "student": (ModelSpec("x ~ k", family="student"), {}, "no frequentist estimator"),
+    "no overdispersion": (ModelSpec("half ~ x", family="negative_binomial"), {}, "family='poisson'"),
+}
+
+
+@pytest.mark.parametrize(("spec", "asked", "message"), REFUSED.values(), ids=REFUSED)
+def test_refusals_name_what_can(spec, asked, message):
+    data = survey().assign(w=1.0, half=lambda d: np.arange(len(d)) % 2)
+    with pytest.raises((EngineRefusal, DataError), match=message):
+        estimate(spec, data, **asked)
