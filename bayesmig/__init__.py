@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bayesmig import blocks, plots, priors
+    from bayesmig.auditing import audit, write_template
     from bayesmig.catalogue import studies, study
     from bayesmig.checks import check
     from bayesmig.comparison import compare
@@ -48,6 +49,7 @@ __all__ = [
     "Variable",
     "Weights",
     "agreement",
+    "audit",
     "blocks",
     "check",
     "coefficients",
@@ -71,6 +73,7 @@ __all__ = [
     "study",
     "variance_components",
     "varying_effects",
+    "write_template",
 ]
 
 _HOMES = {
@@ -82,6 +85,7 @@ _HOMES = {
     "Study": "spec",
     "Variable": "spec",
     "Weights": "spec",
+    "audit": "auditing",
     "agreement": "evidence.refits",
     "check": "checks",
     "coefficients": "summaries",
@@ -103,6 +107,7 @@ _HOMES = {
     "study": "catalogue",
     "variance_components": "summaries",
     "varying_effects": "summaries",
+    "write_template": "auditing",
 }
 
 

@@ -74,6 +74,27 @@ def replicate(
             reporting.terminal.show(result, written)
 
 
+@app.command()
+def audit(
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A study's name, or a folder of printed tables.")],
+    rule: Annotated[list[str] | None, typer.Option(help="Only this rule; may be given several times.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON and nothing else.")] = False,
+) -> None:
+    """Check a paper's printed tables against themselves: questions to the authors, with both numbers."""
+    with _user_errors():
+        result = bm.audit(source, rules=rule or None)
+        typer.echo(result.findings.to_json(orient="records", force_ascii=False, indent=2) if as_json else str(result))
+
+
+@app.command()
+def template(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the tables go; made if it is not there.")],
+) -> None:
+    """Write empty CSV files for a paper's printed tables, with a page that says what goes where."""
+    with _user_errors():
+        typer.echo(f"Written: {bm.write_template(folder)}. Fill it, then: bayesmig audit {folder}")
+
+
 @contextmanager
 def _user_errors() -> Iterator[None]:
     """What a user can mend is one message and exit status 2; anything else is a bug and keeps its traceback."""

@@ -92,28 +92,57 @@ def forest(
     ['Age']
     """
     named = {"posterior": results} if isinstance(results, xr.DataTree) else dict(results)
-    if not named:
-        raise BayesmigError('forest needs at least one result, as in forest({"posterior": tree}).')
-    intervals = {name: _intervals(tree) for name, tree in named.items()}
-    first = next(iter(named.values()))
-    spec = _spec(first)
-    rows = term_rows(spec, _chosen_terms(intervals, terms))
-    ax = ax or _new_axes(WIDTH, forest_height(len(rows), len(named)))
-    for k, row in enumerate(rows):
-        if row.block % 2 == 0:
-            ax.axhspan(k - 0.5, k + 0.5, color=BAND, linewidth=0, zorder=0)
-    ax.axvline(0, color=INK, linewidth=0.8, zorder=1)
-    places = {row.term: k for k, row in enumerate(rows) if row.term}
+    intervals, places, finish = _term_rows_on(named, terms, ax, len(named))
+    ax = finish.ax
     for k, (name, frame) in enumerate(intervals.items()):
         shift = 0.0 if len(named) == 1 else 0.33 * (2 * k / (len(named) - 1) - 1)
         _draw_source(ax, frame[frame.index.isin(list(places))], places, shift, _legend_entry(name, named[name]), k)
-    _rule(ax, "x")
-    ax.set_xlabel(_with_scale("Coefficient", spec, _outcome(first)))
-    indent = _name_rows(ax, rows)
-    lift = _legend_above(ax, indent)
-    _title(ax, f"{_label(spec, _outcome(first))}: coefficients", lift=lift, indent=indent)
-    _typeset(ax)
-    return ax
+    return finish("coefficients")
+
+
+def dumbbell(results: Mapping[str, xr.DataTree], terms: Sequence[str] | None = None, ax: Axes | None = None) -> Axes:
+    """How far results lie apart: points joined by a line, one row a term, no intervals.
+
+    Parameters
+    ----------
+    results : mapping of str to DataTree
+        Two or more results, as in ``{"printed": ..., "ML": ..., "posterior": ...}``.
+    terms : sequence of str, optional
+        Which terms, in this order; all but the intercept unless given.
+    ax : matplotlib Axes, optional
+
+    Returns
+    -------
+    matplotlib Axes
+
+    Raises
+    ------
+    BayesmigError
+        If there are fewer than two results, or no result has one of the terms.
+
+    Notes
+    -----
+    What it means: a short bar says that the methods agree on a coefficient; :func:`forest` shows whether a long
+    one is long beside the uncertainty.
+
+    Examples
+    --------
+    >>> import bayesmig as bm
+    >>> trust = bm.study("social_trust")
+    >>> results = {"printed": bm.published(trust, "table_6"), "prior": bm.published_posterior(trust, "table_6", seed=1)}
+    >>> len(dumbbell(results, ["age", "area_poverty"]).get_yticklabels())
+    2
+    """
+    if len(results) < 2:
+        raise BayesmigError('dumbbell needs two results or more, as in dumbbell({"printed": ..., "posterior": ...}).')
+    intervals, places, finish = _term_rows_on(results, terms, ax, 1)
+    for term, row in places.items():
+        found = [frame["estimate"][term] for frame in intervals.values() if term in frame.index]
+        finish.ax.plot([min(found), max(found)], [row, row], color=INK, linewidth=1.2, alpha=0.5, zorder=2)
+    for k, (name, frame) in enumerate(intervals.items()):
+        points = frame.loc[frame.index.isin(list(places)), ["estimate"]].assign(lower=np.nan, upper=np.nan)
+        _draw_source(finish.ax, points, places, 0.0, name, k)
+    return finish("how far apart")
 
 
 def caterpillar(tree: xr.DataTree, group: str, effect: str = "intercept", ax: Axes | None = None) -> Axes:
@@ -233,6 +262,44 @@ def interaction(tree: xr.DataTree, x: str, by: str, ax: Axes | None = None) -> A
     _title(ax, f"{_label(spec, _outcome(tree))}: {spec.label(x)} × {spec.label(by)}", note)
     _typeset(ax)
     return ax
+
+
+@dataclass(frozen=True)
+class _Finish:
+    """What remains to be done on axes of terms when the data are drawn: scale, row names, legend, title."""
+
+    ax: Axes
+    spec: ModelSpec
+    outcome: str
+    rows: Sequence[TermRow]
+
+    def __call__(self, title: str) -> Axes:
+        _rule(self.ax, "x")
+        self.ax.set_xlabel(_with_scale("Coefficient", self.spec, self.outcome))
+        indent = _name_rows(self.ax, self.rows)
+        lift = _legend_above(self.ax, indent)
+        _title(self.ax, f"{_label(self.spec, self.outcome)}: {title}", lift=lift, indent=indent)
+        _typeset(self.ax)
+        return self.ax
+
+
+def _term_rows_on(
+    named: Mapping[str, xr.DataTree], terms: Sequence[str] | None, ax: Axes | None, sources: int
+) -> tuple[dict[str, pd.DataFrame], dict[str, int], _Finish]:
+    """Every result's estimates, the row of each term, and how to finish the axes that have been banded for them."""
+    if not named:
+        raise BayesmigError('forest needs at least one result, as in forest({"posterior": tree}).')
+    intervals = {name: _intervals(tree) for name, tree in named.items()}
+    first = next(iter(named.values()))
+    spec = _spec(first)
+    rows = term_rows(spec, _chosen_terms(intervals, terms))
+    ax = ax or _new_axes(WIDTH, forest_height(len(rows), sources))
+    for k, row in enumerate(rows):
+        if row.block % 2 == 0:
+            ax.axhspan(k - 0.5, k + 0.5, color=BAND, linewidth=0, zorder=0)
+    ax.axvline(0, color=INK, linewidth=0.8, zorder=1)
+    places = {row.term: k for k, row in enumerate(rows) if row.term}
+    return intervals, places, _Finish(ax, spec, _outcome(first), rows)
 
 
 @dataclass(frozen=True)

@@ -214,3 +214,18 @@ def test_weights_are_used_and_a_wrong_column_is_named(tmp_path):
     wrong = CliRunner().invoke(app, [*arguments, "weight"])
     assert wrong.exit_code == 2
     assert "weights name 'weight'" in wrong.stderr
+
+
+def test_audit_and_template_work_together(tmp_path):
+    shown = CliRunner().invoke(app, ["audit", "community_support"])
+    assert shown.exit_code == 0
+    assert "composite rows" in shown.stdout
+    found = json.loads(CliRunner().invoke(app, ["audit", "social_trust", "--json"]).stdout)
+    assert all({"rule", "statement"} <= set(row) for row in found)
+    made = CliRunner().invoke(app, ["template", str(tmp_path / "paper")])
+    assert made.exit_code == 0
+    assert (tmp_path / "paper" / "coefficients.csv").exists()
+    again = CliRunner().invoke(app, ["template", str(tmp_path / "paper")])
+    assert again.exit_code == 2
+    assert "already has" in again.stderr
+    assert CliRunner().invoke(app, ["audit", "no_such_study"]).exit_code == 2

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
+import bayesmig as bm
 from bayesmig import plots
 from bayesmig.catalogue import study
 from bayesmig.errors import BayesmigError, NotFound
@@ -229,3 +230,17 @@ def test_without_a_chinese_font_one_warning_names_one(monkeypatch):
     with pytest.warns(UserWarning, match="Install 'Noto Sans CJK SC of nowhere'") as caught:
         plots.forest(_renamed("户口类型"))
     assert len([warning for warning in caught if "Install" in str(warning.message)]) == 1
+
+
+def test_dumbbell_joins_the_extremes_of_every_term():
+    trust = bm.study("social_trust")
+    results = {
+        "printed": bm.published(trust, "table_6"),
+        "posterior": bm.published_posterior(trust, "table_6", seed=1),
+    }
+    ax = bm.plots.dumbbell(results, ["age", "area_poverty"])
+    printed, posterior = (bm.coefficients(tree).loc["area_poverty", "estimate"] for tree in results.values())
+    bars = [line.get_xdata() for line in ax.lines if len(line.get_xdata()) == 2 and list(line.get_ydata()) == [1, 1]]
+    assert any(sorted([printed, posterior]) == pytest.approx(sorted(bar)) for bar in bars)
+    with pytest.raises(bm.BayesmigError, match="two results or more"):
+        bm.plots.dumbbell({"printed": results["printed"]})

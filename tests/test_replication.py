@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 import bayesmig as bm
+from bayesmig.literature import printed_cells
+from bayesmig.reconstruction.account import printed_errors
 
 STUDIES = bm.studies()
 
@@ -15,10 +17,16 @@ def result(request):
 
 def test_refit_returns_the_printed_numbers(result):
     table = result.table
-    printed = table["printed"].drop([row for row in table.index if row.startswith("vpc_")]).dropna()
     refit = result.spec.estimator.upper()
-    # half of the last printed digit is 0.0005
-    np.testing.assert_allclose(table.loc[printed.index, refit], printed, atol=0.0006)
+    if result.spec.family == "gaussian":
+        printed = table["printed"].drop([row for row in table.index if row.startswith("vpc_")]).dropna()
+        # half of the last printed digit is 0.0005
+        np.testing.assert_allclose(table.loc[printed.index, refit], printed, atol=0.0006)
+    else:  # answers of yes and no cannot be shifted by a little: a quarter of the printed standard error
+        cells = printed_cells(result.study, result.model)
+        distance = (table.loc[cells.index, refit] - cells["estimate"]).abs() / printed_errors(cells)
+        assert distance.max() < 0.25
+    assert result.checks.set_index("check").loc["agrees with print", "passed"]
 
 
 def test_posterior_is_near_the_refit(result):
@@ -39,9 +47,11 @@ def test_every_result_says_where_its_data_come_from(result):
 
 
 def test_checks_of_computation_pass(result):
-    checks = result.checks[result.checks["check"].isin(["Pareto k", "importance sampling", "R-hat", "effective draws"])]
-    assert len(checks) == 4
-    assert checks["passed"].all()
+    expected = {"R-hat", "effective draws"}
+    expected |= {"Pareto k"} if result.spec.family == "gaussian" else {"divergences", "E-BFMI"}
+    checks = result.checks[result.checks["check"].isin(expected)]
+    assert set(checks["check"]) == expected
+    assert checks["passed"].all(), checks[~checks["passed"]].to_string()
 
 
 @pytest.mark.parametrize("name", STUDIES)
@@ -52,8 +62,10 @@ def test_own_data_are_used_and_labelled(name):
     data = bm.reconstruct(study, key, seed=3).drop(columns="provenance")
     outcome = spec.formula.split("~")[0].strip()
     entry = spec.variable(outcome)
-    data[outcome] = data[outcome].clip(entry.minimum, entry.maximum)
-    result = bm.replicate(study, data=data)
+    if not entry.is_categorical:
+        data[outcome] = data[outcome].clip(entry.minimum, entry.maximum)
+    short = None if spec.family == "gaussian" else bm.NUTS(draws=50, tune=100, chains=2)
+    result = bm.replicate(study, data=data, engine=short)
     assert result.results["posterior"].attrs["provenance"] == "own data"
     assert result.reconstruction is None
 
