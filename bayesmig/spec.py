@@ -341,6 +341,8 @@ class Margin:
     Parameters
     ----------
     variable : str
+        A name of the codebook; ``"age | household_type[mixed_status]"`` for the margin among one level of another
+        variable; ``"contract_members <= household_size"`` for a count that another one bounds.
     counts : mapping of str to float, optional
         Level to its printed frequency; scaled to the sample size and met exactly.
     assumed : bool

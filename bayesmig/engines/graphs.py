@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-ENOUGH_INFORMATION = 2.0
-TYPICAL_VARIANCE = 0.25
+RELIABLE = 0.8
 
 
 def parameterisations(design: Design, chosen: Mapping[str, bool] | None = None) -> dict[str, bool]:
@@ -40,28 +39,46 @@ def parameterisations(design: Design, chosen: Mapping[str, bool] | None = None) 
     Returns
     -------
     dict of str to bool
-        True where the median group holds enough information on its own effect: its rows, times the information of a
-        row on the linear predictor, times a typical variance of the effects (0.25 in units of the predictor's sd), is
-        over 2. Groups with much information mix better centred, those with little non-centred (Papaspiliopoulos,
-        Roberts & Skold 2007).
+        True where group means of the least-squares residual are reliable: ``1 - 1 / F`` of an analysis of variance
+        is over 0.8, F being taken against the finer factor nested in this one, if there is one. Groups that say much
+        about their own effect mix better centred, those that say little, or do not differ, non-centred
+        (Papaspiliopoulos, Roberts & Skold 2007, Statistical Science 22(1)).
 
     Raises
     ------
     SpecificationError
         If ``chosen`` names no grouping factor of the design.
     """
-    known = {group.name: group for group in design.groups}
+    known = [group.name for group in design.groups]
     unknown = [name for name in chosen or {} if name not in known]
     if unknown:
         raise SpecificationError(
             f"centred names {unknown[0]!r}{closest(unknown[0], known)}; grouping factors are {listing(known)}."
         )
-    row = {"number": 1.0, "binary": 0.2, "ordered": 0.3, "count": 1.0}[design.spec.distribution.outcome]
-    found = {
-        name: bool(np.median(group.sizes) * row * TYPICAL_VARIANCE > ENOUGH_INFORMATION)
-        for name, group in known.items()
-    }
+    fitted = design.x @ np.linalg.lstsq(design.x, design.y)[0]
+    residual = design.y - fitted
+    residual = residual - residual.mean()
+    found = {group.name: _reliability(design, group, residual) > RELIABLE for group in design.groups}
     return found | dict(chosen or {})
+
+
+def _reliability(design: Design, group: GroupTerm, residual: Array) -> float:
+    """``1 - 1 / F`` of a residual by group, against the factor nested in it or else against rows."""
+    between, count = _squares(group, residual), len(group.levels)
+    within, units = float(residual @ residual), design.n
+    for other in design.groups:
+        pairs = len(np.unique(np.column_stack([group.codes, other.codes]), axis=0))
+        if count < len(other.levels) == pairs and len(other.levels) < units:
+            within, units = _squares(other, residual), len(other.levels)
+    mean_square = max((within - between) / max(units - count, 1), 1e-12)
+    ratio = between / (count - 1) / mean_square
+    return 1 - 1 / ratio if ratio > 1 else 0.0
+
+
+def _squares(group: GroupTerm, residual: Array) -> float:
+    """Sum of squares of the groups' means."""
+    sums = np.bincount(group.codes, residual, len(group.levels))
+    return float((sums**2 / group.sizes).sum())
 
 
 def build(design: Design, centred: Mapping[str, bool] | None = None) -> pm.Model:
@@ -77,7 +94,8 @@ def build(design: Design, centred: Mapping[str, bool] | None = None) -> pm.Model
     -------
     pymc.Model
         Free variables ``alpha`` (intercept at the means) or ``cut``, ``b`` (slopes), ``tau_<group>_<k>``,
-        ``z_<group>`` or ``u_<group>``, ``partial_<group>``, ``sigma``, ``nu``, ``dispersion``.
+        ``partial_<group>``, ``sigma``, ``nu``, ``dispersion``, and of each grouping factor ``z_<group>`` (multiples
+        of the sd), ``u_<group>`` (centred) or ``a_<group>`` (centred around the intercept).
     """
     import pymc as pm
     import pytensor.tensor as pt
@@ -86,16 +104,29 @@ def build(design: Design, centred: Mapping[str, bool] | None = None) -> pm.Model
     with pm.Model(coords={"row": np.arange(design.n)}) as model:
         eta: Any = 0.0 if design.offset is None else pt.as_tensor(design.offset)
         x = design.x[:, design.has_intercept :]
-        if design.has_intercept:
-            eta = eta + _coefficients("alpha", [design.priors.intercept])[0]
+        home = _home_of_intercept(design, how)
+        alpha = _coefficients("alpha", [design.priors.intercept])[0] if design.has_intercept else None
+        if alpha is not None and home is None:
+            eta = eta + alpha
         if x.shape[1]:
             centre = _centre(design)
             eta = eta + pt.dot(pt.as_tensor(x - centre), _coefficients("b", list(design.priors.slopes)))
         for group in design.groups:
-            effects = _varying(design, group, how[group.name])
+            effects = _varying(design, group, how[group.name], alpha if group.name == home else None)
             eta = eta + (effects[group.codes] * group.z).sum(axis=1)
         _likelihood(design, eta)
     return model
+
+
+def _home_of_intercept(design: Design, centred: Mapping[str, bool]) -> str | None:
+    """The centred factor whose groups vary around the intercept instead of around zero.
+
+    Beside effects around zero the intercept would be sampled with a strong correlation to their mean.
+    """
+    homes = [group for group in design.groups if centred[group.name] and "intercept" in group.effects]
+    if not homes or not design.has_intercept:
+        return None
+    return max(homes, key=lambda group: float(np.median(group.sizes))).name
 
 
 def _centre(design: Design) -> Array:
@@ -139,8 +170,8 @@ def _scale(name: str, prior: Prior) -> Any:
     raise SpecificationError(f"no graph for the prior {prior} of {name!r}.")
 
 
-def _varying(design: Design, group: GroupTerm, centred: bool) -> Any:
-    """``(J, q)`` varying effects of one grouping factor."""
+def _varying(design: Design, group: GroupTerm, centred: bool, intercept: Any) -> Any:
+    """``(J, q)`` varying effects of one grouping factor, around the intercept if it is given."""
     import pymc as pm
     import pytensor.tensor as pt
 
@@ -149,10 +180,13 @@ def _varying(design: Design, group: GroupTerm, centred: bool) -> Any:
     tau = pt.stack([_scale(f"tau_{name}_{k}", prior) for k, prior in enumerate(priors)])
     root = pt.diag(tau) if not group.pairs else tau[:, None] * _correlation_root(design, group)
     shape = (len(group.levels), q)
-    if centred and not group.pairs:
-        return pm.Normal(f"u_{name}", 0.0, tau, shape=shape)
     if centred:
-        return pm.MvNormal(f"u_{name}", np.zeros(q), chol=root, shape=shape)
+        called, mean = f"u_{name}", pt.zeros(q)
+        if intercept is not None:
+            called, mean = f"a_{name}", pt.stack([intercept if e == "intercept" else 0.0 for e in group.effects])
+        if group.pairs:
+            return pm.MvNormal(called, mean, chol=root, shape=shape)
+        return pm.Normal(called, mean, tau, shape=shape)
     return pt.dot(pm.Normal(f"z_{name}", shape=shape), root.T)
 
 
@@ -241,6 +275,7 @@ def draws(design: Design, posterior: xr.Dataset) -> dict[str, Array]:
     level = 0.0 if slopes is None else slopes @ centre
     values: dict[str, Array] = {}
     parts = [] if slopes is None else [slopes]
+    alpha = None
     if design.has_intercept:
         alpha = _assembled("alpha", [design.priors.intercept], take)
         parts.insert(0, alpha - np.asarray(level)[..., None])
@@ -251,7 +286,7 @@ def draws(design: Design, posterior: xr.Dataset) -> dict[str, Array]:
         else:
             values[name] = np.sqrt(take(f"{name}_squared")) if isinstance(prior, InverseGamma) else take(name)
     for group in design.groups:
-        values |= _group_draws(design, group, take, set(map(str, posterior.data_vars)))
+        values |= _group_draws(design, group, take, set(map(str, posterior.data_vars)), alpha)
     return values
 
 
@@ -262,7 +297,9 @@ def _assembled(name: str, priors: list[Prior], take: Any) -> Array:
     return np.asarray(np.concatenate(parts, axis=-1)[..., np.argsort([*normal, *flat])])
 
 
-def _group_draws(design: Design, group: GroupTerm, take: Any, sampled: set[str]) -> dict[str, Array]:
+def _group_draws(
+    design: Design, group: GroupTerm, take: Any, sampled: set[str], intercept: Array | None
+) -> dict[str, Array]:
     name = group.name
     scales = []
     for k, prior in enumerate(design.priors.tau[name]):
@@ -275,7 +312,10 @@ def _group_draws(design: Design, group: GroupTerm, take: Any, sampled: set[str])
         root = _numeric_root(group, 2 * take(f"partial_{name}") - 1)
         matrix = root @ np.swapaxes(root, -1, -2)
         values[f"rho_{name}"] = np.stack([matrix[..., i, j] for i, j in group.pairs], axis=-1)
-    if f"u_{name}" in sampled:
+    if f"a_{name}" in sampled and intercept is not None:
+        around = np.array([effect == "intercept" for effect in group.effects], dtype=float)
+        values[f"u_{name}"] = take(f"a_{name}") - intercept[..., None] * around
+    elif f"u_{name}" in sampled:
         values[f"u_{name}"] = take(f"u_{name}")
     else:
         values[f"u_{name}"] = np.einsum("cdij,cdgj->cdgi", tau[..., None] * root, take(f"z_{name}"))

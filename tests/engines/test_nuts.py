@@ -179,12 +179,16 @@ def test_the_engine_is_chosen_by_the_design():
 
 def test_parameterisation_follows_the_information_and_can_be_overridden():
     rng = np.random.default_rng(0)
-    data = pd.DataFrame(
-        {"y": rng.integers(0, 2, 2000), "province": np.arange(2000) % 10, "city": np.arange(2000) % 400}
-    )
-    design = build_design(ModelSpec("y ~ 1 + (1 | province) + (1 | city)", family="bernoulli"), data)
+    data = pd.DataFrame({"province": np.arange(2000) % 10, "city": np.arange(2000) % 200})
+    effects = rng.normal(0, 1, 10)[data["province"]] + rng.normal(0, 0.3, 200)[data["city"]]
+    data["y"] = effects + rng.normal(size=2000)
+    formula = "y ~ 1 + (1 | province) + (1 | city)"
+    design = build_design(ModelSpec(formula), data)
     assert graphs.parameterisations(design) == {"province": True, "city": False}
     assert graphs.parameterisations(design, {"city": True}) == {"province": True, "city": True}
+    # provinces that differ no more than their cities do are not centred, large as they are
+    alike = data.assign(y=data["y"] - effects)
+    assert not any(graphs.parameterisations(build_design(ModelSpec(formula), alike)).values())
     with pytest.raises(SpecificationError, match="'cities' .closest: 'city'"):
         graphs.parameterisations(design, {"cities": True})
 
