@@ -63,15 +63,19 @@ def parameterisations(design: Design, chosen: Mapping[str, bool] | None = None) 
 
 
 def _reliability(design: Design, group: GroupTerm, residual: Array) -> float:
-    """``1 - 1 / F`` of a residual by group, against the factor nested in it or else against rows."""
-    between, count = _squares(group, residual), len(group.levels)
+    """``1 - 1 / F`` of a residual by group, net of the factor around it and against the factor within it."""
+    own, count = _squares(group, residual), len(group.levels)
+    outside, most_outside = 0.0, 1
     within, units = float(residual @ residual), design.n
     for other in design.groups:
+        size = len(other.levels)
         pairs = len(np.unique(np.column_stack([group.codes, other.codes]), axis=0))
-        if count < len(other.levels) == pairs and len(other.levels) < units:
-            within, units = _squares(other, residual), len(other.levels)
-    mean_square = max((within - between) / max(units - count, 1), 1e-12)
-    ratio = between / (count - 1) / mean_square
+        if most_outside < size < count == pairs:
+            outside, most_outside = _squares(other, residual), size
+        if count < size == pairs and size < units:
+            within, units = _squares(other, residual), size
+    mean_square = max((within - own) / max(units - count, 1), 1e-12)
+    ratio = (own - outside) / (count - most_outside) / mean_square
     return 1 - 1 / ratio if ratio > 1 else 0.0
 
 
