@@ -197,7 +197,7 @@ def caterpillar(tree: xr.DataTree, group: str, effect: str = "intercept", ax: Ax
         ax.set_yticks([])
         ax.set_ylabel(f"{len(effects)} groups, sorted")
     ax.tick_params(axis="y", length=0)
-    ax.set_xlabel(_with_scale("Deviation from the mean", spec, _outcome(tree)))
+    ax.set_xlabel(_on_predictor("Deviation from the mean", spec, _outcome(tree)))
     what = "varying intercepts" if effect == "intercept" else f"varying slopes of {spec.label(effect)}"
     note = "Posterior mean and 95 % interval; filled where the interval excludes zero"
     _title(ax, f"{_label(spec, group)}: {what}", note)
@@ -256,7 +256,7 @@ def interaction(tree: xr.DataTree, x: str, by: str, ax: Axes | None = None) -> A
     _rule(ax, "both")
     ax.margins(x=0)
     ax.set_xlabel(_with_scale(_label(spec, x), spec, x))
-    ax.set_ylabel(_with_scale(_label(spec, _outcome(tree)), spec, _outcome(tree)))
+    ax.set_ylabel(_on_predictor(_label(spec, _outcome(tree)), spec, _outcome(tree)))
     _label_ends(ax, ends, float(lines[x].max()))
     note = "Expected value and 95 % band; other predictors at their means, varying effects at zero"
     _title(ax, f"{_label(spec, _outcome(tree))}: {spec.label(x)} × {spec.label(by)}", note)
@@ -275,7 +275,7 @@ class _Finish:
 
     def __call__(self, title: str) -> Axes:
         _rule(self.ax, "x")
-        self.ax.set_xlabel(_with_scale("Coefficient", self.spec, self.outcome))
+        self.ax.set_xlabel(_on_predictor("Coefficient", self.spec, self.outcome))
         indent = _name_rows(self.ax, self.rows)
         lift = _legend_above(self.ax, indent)
         _title(self.ax, f"{_label(self.spec, self.outcome)}: {title}", lift=lift, indent=indent)
@@ -425,6 +425,12 @@ def _with_scale(label: str, spec: ModelSpec, name: str) -> str:
     known = entry.minimum is not None and entry.maximum is not None
     bounds = f"{entry.minimum:g} to {entry.maximum:g}" if known and not re.search(r"\d", entry.unit) else ""
     return _wrap(", ".join(filter(None, [label, entry.unit.partition(";")[0], bounds])), 64)
+
+
+def _on_predictor(label: str, spec: ModelSpec, outcome: str) -> str:
+    """A label for what is on the scale of the linear predictor: the outcome's own units under an identity link."""
+    scale = {"logit": "log odds", "probit": "latent units", "log": "log rate"}.get(spec.link)
+    return f"{label}, {scale}" if scale else _with_scale(label, spec, outcome)
 
 
 def _legend_entry(name: str, tree: xr.DataTree) -> str:

@@ -49,6 +49,9 @@ ROLES = {
     "tau": "SDs of varying effects",
     "rho": "Correlations of varying effects",
     "sigma": "Residual SD",
+    "cut": "Thresholds at the predictors' means",
+    "nu": "Degrees of freedom",
+    "dispersion": "Dispersion",
 }
 
 
@@ -221,6 +224,7 @@ def _priors(spec: ModelSpec, tree: xr.DataTree) -> list[tuple[str, str, str]]:
     absent = {
         "intercept": "intercept" not in draws["term"].to_numpy(),
         "tau": not grouped,
+        **{name: name not in draws for name in ("sigma", "cut", "nu", "dispersion")},
         "rho": not any(str(name).startswith("rho_") for name in draws.data_vars),
     }
     rows = [(words, getattr(spec.priors, role)) for role, words in ROLES.items() if not absent.get(role)]
