@@ -8,6 +8,7 @@ import numpy as np
 
 from bayesmig import schema
 from bayesmig.encoding import build_design
+from bayesmig.engines.base import Engine
 from bayesmig.engines.exact import Exact
 from bayesmig.engines.nuts import NUTS
 from bayesmig.errors import EngineRefusal, SpecificationError, closest, listing
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from bayesmig.design import Design
-    from bayesmig.engines.base import Engine
 
 METHODS = {"gaussian": ("ml", "reml", "ols"), "student": ()}
 GENERALISED_METHODS = ("ml", "agq", "glm")
@@ -70,6 +70,10 @@ def fit(
     >>> 0.8 < float(tree["posterior"]["sigma"].mean()) < 1.2
     True
     """
+    if engine is not None and (isinstance(engine, type) or not isinstance(engine, Engine)):
+        raise SpecificationError(f"engine={engine!r}: give an engine with its settings, such as Exact() or NUTS().")
+    if seed is not None and (not isinstance(seed, (int, np.integer)) or seed < 0):
+        raise SpecificationError(f"seed={seed!r}: give a whole number that is not negative, or None for a fresh one.")
     design = build_design(as_spec(spec), data)
     chosen = engine or automatic(design)
     reason = chosen.refuses(design)

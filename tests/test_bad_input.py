@@ -556,3 +556,17 @@ def test_nothing_is_mutated() -> None:
     fit(spec, data, engine=Exact(draws=400), seed=1)
     pd.testing.assert_frame_equal(data, before)
     assert spec.to_json() == written
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fragment"),
+    [
+        ({"engine": "nuts"}, "engine='nuts'.*such as Exact"),
+        ({"engine": type("Nothing", (), {})()}, "give an engine"),
+        ({"seed": -1}, "seed=-1.*not negative"),
+        ({"seed": 1.5}, "seed=1.5.*whole number"),
+    ],
+)
+def test_engines_and_seeds_are_checked_first(arguments, fragment):
+    with pytest.raises(SpecificationError, match=fragment):
+        fit("y ~ x", None, **arguments)
