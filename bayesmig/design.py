@@ -58,6 +58,15 @@ class GroupTerm:
         """Those pairs by name, as in ``intercept,age``."""
         return tuple(f"{self.effects[i]},{self.effects[j]}" for i, j in self.pairs)
 
+    def partial_shapes(self, eta: float) -> Array:
+        """Shapes of the beta distribution of ``(partial correlation + 1) / 2`` under LKJ(eta), one a pair.
+
+        Lewandowski, Kurowicka & Joe 2009, section 2.4: pair (i, j) of a block of m effects has eta + (m - 2 - i) / 2.
+        """
+        return np.array(
+            [eta + (len(block) - 2 - i) / 2 for block in self.blocks for i in range(len(block)) for _ in block[i + 1 :]]
+        )
+
     @cached_property
     def sizes(self) -> Codes:
         """Rows per group, length J."""

@@ -163,10 +163,7 @@ def _correlations(design: Design, group: GroupTerm, size: int, rng: np.random.Ge
     """Cholesky factors and correlations from the LKJ prior, through its canonical partial correlations."""
     if not group.pairs:
         return np.repeat(np.eye(len(group.effects))[None], size, axis=0), np.empty((size, 0))
-    eta = design.priors.rho[group.name].eta
-    shapes = [
-        eta + (len(block) - 2 - i) / 2 for block in group.blocks for i in range(len(block)) for _ in block[i + 1 :]
-    ]
+    shapes = group.partial_shapes(design.priors.rho[group.name].eta)
     root = correlation_root(group, 2 * rng.beta(shapes, shapes, (size, len(shapes))) - 1)
     matrix = root @ root.transpose(0, 2, 1)
     return root, np.stack([matrix[:, i, j] for i, j in group.pairs], axis=1)

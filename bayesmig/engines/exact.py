@@ -126,7 +126,7 @@ class VarianceDensity:
             for effect, prior in enumerate(priors.tau[group.name]):
                 total = total + prior.log_density(raw[:, effect])
             if group.pairs:
-                shape = _partial_exponents(group.blocks, priors.rho[group.name].eta)
+                shape = group.partial_shapes(priors.rho[group.name].eta) - 1
                 total = total + (np.log1p(-(partials[k] ** 2) + 1e-16) * shape).sum(axis=1)
         return total
 
@@ -137,13 +137,6 @@ class VarianceDensity:
     def __call__(self, points: Array) -> Array:
         """Log posterior density, up to a constant, of ``(B, d)`` points."""
         return self.equations.evaluate(lambda part: self.conditional(part).log_density + self.log_prior(part), points)
-
-
-def _partial_exponents(blocks: tuple[tuple[int, ...], ...], eta: float) -> Array:
-    """Exponents of ``1 - partial^2`` in the density of LKJ(eta)."""
-    return np.array(
-        [eta + (len(block) - 4 - i) / 2 for block in blocks for i in range(len(block)) for _ in block[i + 1 :]]
-    )
 
 
 @dataclass(frozen=True)

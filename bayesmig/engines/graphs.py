@@ -199,10 +199,7 @@ def _correlation_root(design: Design, group: GroupTerm) -> Any:
     import pymc as pm
     import pytensor.tensor as pt
 
-    eta, q = design.priors.rho[group.name].eta, len(group.effects)
-    shapes = np.array(
-        [eta + (len(block) - 2 - i) / 2 for block in group.blocks for i in range(len(block)) for _ in block[i + 1 :]]
-    )
+    q, shapes = len(group.effects), group.partial_shapes(design.priors.rho[group.name].eta)
     partial = 2 * pm.Beta(f"partial_{group.name}", shapes, shapes, shape=len(shapes)) - 1
     place = {pair: k for k, pair in enumerate(group.pairs)}
     cells: list[list[Any]] = [[pt.constant(0.0) for _ in range(q)] for _ in range(q)]
