@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import linalg, sparse, special
 
-from bayesmig.data.design import Correlated, Design, GroupTerm
+from bayesmig.data.design import Design, GroupTerm
 from bayesmig.errors import EngineRefusal
 from bayesmig.priors import Flat, Normal
 
@@ -572,30 +572,13 @@ class VarianceParameters:
     def factors(self, points: Array) -> tuple[Array, tuple[Array, ...]]:
         """Sigma and the Cholesky factors, as :meth:`MixedModelEquations.at` takes them."""
         sigma, sds, partials = self.parts(points)
-        roots = [correlation_root(group, partial) for group, partial in zip(self.groups, partials, strict=True)]
+        roots = [group.correlation_root(partial) for group, partial in zip(self.groups, partials, strict=True)]
         return sigma, tuple(sd[:, :, None] * root for sd, root in zip(sds, roots, strict=True))
 
     def correlations(self, points: Array) -> list[Array]:
         """Per factor the correlations ``(B, pairs)`` of its effects."""
         _, _, partials = self.parts(points)
-        found = []
-        for group, partial in zip(self.groups, partials, strict=True):
-            root = correlation_root(group, partial)
-            matrix = root @ root.transpose(0, 2, 1)
-            found.append(np.array([matrix[:, i, j] for i, j in group.pairs]).reshape(-1, len(points)).T)
-        return found
-
-
-def correlation_root(group: Correlated, partial: Array) -> Array:
-    """Cholesky factor ``(B, q, q)`` of the correlation matrix with these canonical partial correlations."""
-    place = {pair: k for k, pair in enumerate(group.pairs)}
-    root = np.zeros((len(partial), len(group.effects), len(group.effects)))
-    for block in group.blocks:
-        for row, i in enumerate(block):
-            left = np.ones(len(partial))
-            for j in block[:row]:
-                correlation = partial[:, place[j, i]]
-                root[:, i, j] = correlation * np.sqrt(left)
-                left = left * (1 - correlation**2)
-            root[:, i, i] = np.sqrt(left)
-    return root
+        return [
+            group.correlations(group.correlation_root(partial))
+            for group, partial in zip(self.groups, partials, strict=True)
+        ]

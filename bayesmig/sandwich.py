@@ -30,7 +30,6 @@ from bayesmig.data.design import Design, GroupTerm
 from bayesmig.data.rows import Rows, design_of
 from bayesmig.errors import BayesmigError, DataError, EngineRefusal, UnknownColumn, closest, listing
 from bayesmig.estimators.base import clusters, summed
-from bayesmig.gaussian import correlation_root
 from bayesmig.numerics import derivatives
 from bayesmig.prediction.response import linear_predictor, log_density, parameters
 from bayesmig.priors import Flat, Normal, Prior, ScalePrior
@@ -353,16 +352,14 @@ class _Space:
             score = raw[:, places[f"tau_{group.name}"]]
             found[f"tau_{group.name}"] = -special.log_ndtr(-score) * self.units[group.name]
             if group.pairs:
-                root = self.roots(group, points)
-                matrix = root @ root.transpose(0, 2, 1)
-                found[f"rho_{group.name}"] = np.stack([matrix[:, i, j] for i, j in group.pairs], axis=1)
+                found[f"rho_{group.name}"] = group.correlations(self.roots(group, points))
         return found
 
     def roots(self, group: GroupTerm, points: Array) -> Array:
         """``(B, q, q)`` Cholesky factors of a factor's correlations."""
         where = self.places[f"rho_{group.name}"]
         raw = points[:, where] * self.scale[where] + self.centre[where]
-        return correlation_root(group, special.erf(raw / np.sqrt(2)))
+        return group.correlation_root(special.erf(raw / np.sqrt(2)))
 
     @cached_property
     def prior_curvature(self) -> Array:
@@ -420,7 +417,7 @@ def _at_zero(design: Design, beta: Array) -> Array:
 
 
 def _partials(group: GroupTerm, rho: Array) -> Array:
-    """Canonical partial correlations ``(B, pairs)`` of correlations, the inverse of :func:`correlation_root`."""
+    """Canonical partial correlations ``(B, pairs)`` of correlations, the inverse of ``correlation_root``."""
     q = len(group.effects)
     matrix = np.repeat(np.eye(q)[None], len(rho), axis=0)
     for k, (i, j) in enumerate(group.pairs):

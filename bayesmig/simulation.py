@@ -12,7 +12,6 @@ from bayesmig import schema
 from bayesmig.data.design import Design, GroupTerm
 from bayesmig.data.encoding import build_design
 from bayesmig.errors import SpecificationError, listing
-from bayesmig.gaussian import correlation_root
 from bayesmig.prediction.response import draw_outcomes
 from bayesmig.priors import Flat, Normal, ScalePrior
 from bayesmig.spec import ModelSpec
@@ -125,6 +124,5 @@ def _correlations(design: Design, group: GroupTerm, size: int, rng: np.random.Ge
     if not group.pairs:
         return np.repeat(np.eye(len(group.effects))[None], size, axis=0), np.empty((size, 0))
     shapes = group.partial_shapes(design.priors.rho[group.name].eta)
-    root = correlation_root(group, 2 * rng.beta(shapes, shapes, (size, len(shapes))) - 1)
-    matrix = root @ root.transpose(0, 2, 1)
-    return root, np.stack([matrix[:, i, j] for i, j in group.pairs], axis=1)
+    root = group.correlation_root(2 * rng.beta(shapes, shapes, (size, len(shapes))) - 1)
+    return root, group.correlations(root)

@@ -52,6 +52,29 @@ class Correlated:
             [eta + (len(block) - 2 - i) / 2 for block in self.blocks for i in range(len(block)) for _ in block[i + 1 :]]
         )
 
+    def correlation_root(self, partial: Array) -> Array:
+        """Cholesky factor ``(..., q, q)`` of the correlations with these canonical partial correlations, (..., pairs).
+
+        Lewandowski, Kurowicka & Joe 2009, section 2.
+        """
+        q, place = len(self.effects), {pair: k for k, pair in enumerate(self.pairs)}
+        root = np.zeros((*partial.shape[:-1], q, q))
+        for block in self.blocks:
+            for row, i in enumerate(block):
+                left = np.ones(partial.shape[:-1])
+                for j in block[:row]:
+                    correlation = partial[..., place[j, i]]
+                    root[..., i, j] = correlation * np.sqrt(left)
+                    left = left * (1 - correlation**2)
+                root[..., i, i] = np.sqrt(left)
+        return root
+
+    def correlations(self, root: Array) -> Array:
+        """Correlations of the pairs, (..., pairs), from that factor."""
+        matrix = root @ np.swapaxes(root, -1, -2)
+        rows, columns = np.array(self.pairs, dtype=np.int64).reshape(-1, 2).T
+        return np.asarray(matrix[..., rows, columns])
+
 
 @dataclass(frozen=True)
 class GroupTerm(Correlated):

@@ -15,7 +15,6 @@ import numpy as np
 from bayesmig.data.design import Correlated, Design, GroupTerm, Scaling
 from bayesmig.data.gaps import COEFFICIENT, SPREAD
 from bayesmig.errors import SpecificationError, closest, listing
-from bayesmig.gaussian import correlation_root
 from bayesmig.priors import Exponential, Flat, HalfNormal, HalfStudentT, InverseGamma, Normal, Prior
 
 if TYPE_CHECKING:
@@ -346,9 +345,8 @@ def group_draws(
     values = {f"tau_{name}": tau}
     root = np.zeros((*tau.shape, tau.shape[-1])) + np.eye(tau.shape[-1])
     if group.pairs:
-        root = _numeric_root(group, 2 * take(f"partial_{name}") - 1)
-        matrix = root @ np.swapaxes(root, -1, -2)
-        values[f"rho_{name}"] = np.stack([matrix[..., i, j] for i, j in group.pairs], axis=-1)
+        root = group.correlation_root(2 * take(f"partial_{name}") - 1)
+        values[f"rho_{name}"] = group.correlations(root)
     if f"a_{name}" in sampled and intercept is not None:
         around = np.array([effect == "intercept" for effect in group.effects], dtype=float)
         values[f"u_{name}"] = take(f"a_{name}") - intercept[..., None] * around
@@ -357,8 +355,3 @@ def group_draws(
     else:
         values[f"u_{name}"] = np.einsum("cdij,cdgj->cdgi", tau[..., None] * root, take(f"z_{name}"))
     return values
-
-
-def _numeric_root(group: GroupTerm, partial: Array) -> Array:
-    from_flat = correlation_root(group, partial.reshape(-1, partial.shape[-1]))
-    return from_flat.reshape(*partial.shape[:2], *from_flat.shape[1:])

@@ -7,7 +7,7 @@ posterior does not depend on it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -18,14 +18,14 @@ from scipy import linalg, sparse, special
 from scipy.sparse.linalg import splu
 
 from bayesmig.data.design import Design, GroupTerm
-from bayesmig.errors import SpecificationError
-from bayesmig.gaussian import correlation_root
+from bayesmig.engines import points
+from bayesmig.engines.points import Blocks, Part, prior_numbers, scale_kind
 from bayesmig.kernels import coordinates as kinds
-from bayesmig.kernels import hierarchical, machine, outcomes
+from bayesmig.kernels import hierarchical, outcomes
 from bayesmig.kernels.coordinates import Coordinates
 from bayesmig.kernels.hierarchical import Cells, Coefficients, Model
 from bayesmig.kernels.varying import Factors, Path
-from bayesmig.priors import Exponential, Flat, HalfNormal, HalfStudentT, InverseGamma, Normal, Prior
+from bayesmig.priors import Flat, Prior
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -47,12 +47,7 @@ OUTCOMES = {
     ("cumulative", "probit"): outcomes.CUMULATIVE_PROBIT,
 }
 SUMMED = (outcomes.LOGIT, outcomes.PROBIT, outcomes.POISSON)  # whose rows of equal predictors count by their sum
-SCALES: dict[type[Prior], int] = {
-    HalfNormal: kinds.HALF_NORMAL,
-    HalfStudentT: kinds.HALF_STUDENT,
-    Exponential: kinds.EXPONENTIAL,
-    InverseGamma: kinds.INVERSE_GAMMA,
-}
+SIGNABLE = (kinds.HALF_NORMAL, kinds.HALF_STUDENT, kinds.EXPONENTIAL)
 MOST_STEPS, CLOSE = 60, 1e-3
 LEAST_WEIGHT = 0.02  # of the average working weight: answers that were sure to come say nothing
 LEAST_TAU = 0.02
@@ -144,7 +139,7 @@ class Layout:
         design = self.design
         own: list[Prior] = [design.priors.intercept] if design.has_intercept else []
         own += [Flat()] if self.ordered else []
-        pairs = [_numbers(prior) for prior in (*own, *design.priors.slopes)]
+        pairs = [prior_numbers(prior) for prior in (*own, *design.priors.slopes)]
         mean, sd = np.array(pairs).reshape(-1, 2).T
         return np.ascontiguousarray(mean), np.ascontiguousarray(sd)
 
@@ -265,61 +260,35 @@ class Layout:
         return USUAL_NU if self.kind == outcomes.STUDENT else USUAL_DISPERSION
 
     @cached_property
-    def blocks(self) -> dict[str, tuple[int, tuple[int, ...], tuple[Any, ...], Array]]:
-        """Of each kind of coordinate: where it begins, kinds, priors of the values, and where it starts."""
+    def blocks(self) -> Blocks:
+        """Coefficients, the family's own parameters, and of each grouping factor sds, correlations and effects."""
+        return Blocks.of(self._parts())
+
+    def _parts(self) -> Iterator[Part]:
         design, standin = self.design, self.standin
-        found: dict[str, tuple[int, tuple[int, ...], tuple[Any, ...], Array]] = {}
-
-        def add(name: str, of: list[int], priors: list[Any], begin: Array) -> None:
-            last = next(reversed(found.values()), None)
-            start = 0 if last is None else last[0] + len(last[1])
-            found[name] = (start, tuple(of), tuple(priors), np.asarray(begin, dtype=float))
-
-        def free(count: int) -> tuple[list[int], list[Any], Array]:
-            return [kinds.NORMAL] * count, [Flat()] * count, np.zeros(count)
-
-        add("coefficients", *free(len(standin.centre)))
+        yield Part.free("coefficients", len(standin.centre), JITTER)
         for name, value in (("sigma", standin.spread), ("nu", USUAL_NU), ("dispersion", USUAL_DISPERSION)):
             if name in design.priors.auxiliary:
                 prior = design.priors.auxiliary[name]
-                add(name, [_scale(prior)], [prior], np.log([value]))
+                yield Part(name, [scale_kind(prior)], [prior], np.log(value), JITTER)
         steps = np.diff(self.cut)
-        add("cut", [kinds.INCREMENT] * len(steps), [Flat()] * len(steps), np.log(steps))
+        yield Part("cut", [kinds.INCREMENT] * len(steps), [Flat()] * len(steps), np.log(steps), JITTER)
         for group, tau in zip(self.groups, standin.tau, strict=True):
-            of = [_scale(prior) for prior in design.priors.tau[group.name]]
+            priors = design.priors.tau[group.name]
+            of = [scale_kind(prior) for prior in priors]
             signed = not group.pairs and all(kind in SIGNABLE for kind in of)
-            begin = tau if signed else np.log(tau)
-            add(
-                f"tau_{group.name}",
-                [kind + kinds.SIGNED * signed for kind in of],
-                [*design.priors.tau[group.name]],
-                begin,
-            )
-            shapes = list(group.partial_shapes(design.priors.rho[group.name].eta)) if group.pairs else []
-            add(f"partial_{group.name}", [kinds.PARTIAL] * len(shapes), shapes, np.zeros(len(shapes)))
-            add(f"u_{group.name}", *free(len(group.levels) * len(group.effects)))
-        return found
-
-    @property
-    def dimension(self) -> int:
-        """Number of coordinates."""
-        start, of, *_ = next(reversed(self.blocks.values()))
-        return start + len(of)
+            own = [kind + kinds.SIGNED * signed for kind in of]
+            yield Part(f"tau_{group.name}", own, list(priors), tau if signed else np.log(tau), JITTER)
+            shapes = group.partial_shapes(design.priors.rho[group.name].eta) if group.pairs else ()
+            yield Part.partial(f"partial_{group.name}", shapes, JITTER)
+            yield Part.free(f"u_{group.name}", len(group.levels) * len(group.effects), JITTER)
 
     def begin(self, seed: int) -> Array:
         """A point to start from."""
-        start = np.concatenate([block[3] for block in self.blocks.values()])
-        moved = JITTER * np.random.default_rng(seed).standard_normal(len(start))
-        signed = self.coordinates.kind >= kinds.SIGNED
+        start = self.blocks.begin
+        moved = self.blocks.jitter * np.random.default_rng(seed).standard_normal(len(start))
+        signed = self.blocks.coordinates.kind >= kinds.SIGNED
         return np.where(signed, start * np.exp(moved), start + moved)
-
-    @cached_property
-    def coordinates(self) -> Coordinates:
-        """Kinds and priors of all coordinates."""
-        of = [kind for block in self.blocks.values() for kind in block[1]]
-        numbers = [_numbers(prior) for block in self.blocks.values() for prior in block[2]]
-        first, second = np.array(numbers).reshape(-1, 2).T
-        return Coordinates(np.array(of, dtype=np.int64), np.ascontiguousarray(first), np.ascontiguousarray(second))
 
     def model(self) -> Model:
         """What the density needs; every thread needs its own."""
@@ -329,7 +298,7 @@ class Layout:
         p = self.x.shape[1]
         mean, sd = self.prior_of_coefficients
         prior = self.design.priors.auxiliary.get("cut")
-        place, spread = _numbers(prior) if prior is not None else (0.0, 1.0)
+        place, spread = prior_numbers(prior) if prior is not None else (0.0, 1.0)
         cut = np.full(len(self.cut), place), np.full(len(self.cut), spread)
         if standin is None:
             empty = Coordinates(np.zeros(0, np.int64), np.zeros(0), np.zeros(0))
@@ -337,20 +306,18 @@ class Layout:
             factors = _no_factors(p)
             return Model(self.kind, empty, none, self.cells, factors, _path(factors), -1, -1, 0, self.fixed, *cut)
         blocks = self.blocks
-        spread_at, nu, dispersion = (
-            blocks[name][0] if name in blocks else -1 for name in ("sigma", "nu", "dispersion")
-        )
+        spread_at, nu, dispersion = (blocks.start(name) for name in ("sigma", "nu", "dispersion"))
         factors = self._factors(standin)
         return Model(
             self.kind,
-            self.coordinates,
+            blocks.coordinates,
             Coefficients(standin.centre, np.ascontiguousarray(standin.turn), mean, sd),
             self.cells,
             factors,
             _path(factors),
             spread_at,
             max(nu, dispersion),
-            blocks["cut"][0],
+            blocks.start("cut"),
             self.fixed,
             *cut,
         )
@@ -373,7 +340,7 @@ class Layout:
             code = (cells.column[:, column] - first) // q if q else np.zeros(len(z), np.int64)
             own = np.zeros((levels, q, q))
             np.add.at(own, code, z[:, :, None] * z[:, None, :] * weight[:, None, None])
-            places = [self.blocks[f"{what}_{group.name}"][0] for what in ("tau", "partial", "u")]
+            places = [self.blocks.start(f"{what}_{group.name}") for what in ("tau", "partial", "u")]
             table.append([levels, q, *places, first, start, len(pairs), len(group.pairs), corner])
             pairs += [(j, i) for i, j in group.pairs]
             information.append(own.ravel())
@@ -403,9 +370,6 @@ class Layout:
         )
 
 
-SIGNABLE = (kinds.HALF_NORMAL, kinds.HALF_STUDENT, kinds.EXPONENTIAL)
-
-
 def _no_factors(p: int) -> Factors:
     none, whole = np.zeros(0), np.zeros(0, np.int64)
     table, shared, links = (np.zeros((0, columns), np.int64) for columns in (10, 5, 2))
@@ -426,47 +390,14 @@ def _unit(design: Design, group: GroupTerm) -> list[float]:
     return list(design.moments[3] / np.where(size > 0, size, 1.0))
 
 
-def _scale(prior: Prior) -> int:
-    if type(prior) not in SCALES:
-        raise SpecificationError(f"no density for the prior {prior}; use one of those in bayesmig.priors.")
-    return SCALES[type(prior)]
-
-
-def _numbers(prior: Any) -> tuple[float, float]:
-    """The two numbers of a prior as :class:`~bayesmig.kernels.coordinates.Coordinates` has them."""
-    match prior:
-        case Normal():
-            return prior.mean, prior.sd
-        case Flat():
-            return 0.0, np.inf
-        case HalfNormal():
-            return 0.0, prior.scale
-        case HalfStudentT():
-            return prior.df, prior.scale
-        case Exponential():
-            return 0.0, prior.mean
-        case InverseGamma():
-            return prior.shape, prior.scale
-    return float(prior), 0.0  # the shape of a partial correlation's beta distribution
-
-
 def nutpie_model(layout: Layout) -> Any:
-    """The density as nutpie takes it, with the point itself as the only variable of its draws."""
-    from nutpie.compiled_pyfunc import from_pyfunc
+    """The density as nutpie takes it."""
 
-    machine.compile_all()
-    fast = hierarchical.log_density
-
-    def make_density() -> Any:
-        model = layout.model()  # one a chain, because it has room to work in
+    def density() -> points.Evaluate:
+        fast, model = hierarchical.log_density, layout.model()  # one a chain, because it has room to work in
         return lambda point: fast(point, model)
 
-    def make_expansion(*_: Any) -> Any:
-        return lambda point: {"point": point}
-
-    size = layout.dimension
-    kinds_of_draws = ([np.dtype("float64")], [(size,)], ["point"])
-    return from_pyfunc(size, make_density, make_expansion, *kinds_of_draws, make_initial_point_fn=layout.begin)
+    return points.nutpie_model(layout.blocks.dimension, density, layout.begin)
 
 
 def draws(layout: Layout, posterior: xr.Dataset) -> dict[str, Array]:
@@ -479,15 +410,14 @@ def draws(layout: Layout, posterior: xr.Dataset) -> dict[str, Array]:
         With the variable ``point``.
     """
     design = layout.design
-    points = posterior["point"].transpose("chain", "draw", ...).to_numpy().astype(float)
-    shape = points.shape[:2]
+    sampled = posterior["point"].transpose("chain", "draw", ...).to_numpy().astype(float)
+    shape = sampled.shape[:2]
     coefficients, cut, effects, value = hierarchical.expanded(
-        np.ascontiguousarray(points.reshape(-1, points.shape[-1])), layout.model()
+        np.ascontiguousarray(sampled.reshape(-1, sampled.shape[-1])), layout.model()
     )
 
     def take(name: str) -> Array:
-        start, of, *_ = layout.blocks[name]
-        return value[:, start : start + len(of)].reshape(*shape, -1)
+        return value[:, layout.blocks.places[name]].reshape(*shape, -1)
 
     level = design.has_intercept or layout.ordered
     slopes = coefficients[:, int(level) :].reshape(*shape, -1)
@@ -507,10 +437,7 @@ def draws(layout: Layout, posterior: xr.Dataset) -> dict[str, Array]:
         q, levels = len(group.effects), len(group.levels)
         values[f"tau_{group.name}"] = abs(take(f"tau_{group.name}"))
         if group.pairs:
-            root = correlation_root(group, take(f"partial_{group.name}").reshape(-1, len(group.pairs)))
-            matrix = root @ np.swapaxes(root, -1, -2)
-            rho = np.stack([matrix[:, i, j] for i, j in group.pairs], axis=-1)
-            values[f"rho_{group.name}"] = rho.reshape(*shape, -1)
+            values[f"rho_{group.name}"] = group.correlations(group.correlation_root(take(f"partial_{group.name}")))
         values[f"u_{group.name}"] = effects[:, first : first + levels * q].reshape(*shape, levels, q)
         first += levels * q
     return values

@@ -1,4 +1,4 @@
-"""Design -> the density of :mod:`bayesmig.latent.density`, ready for nutpie, and its draws as the contract has them.
+"""Design -> the density of :mod:`bayesmig.kernels.factors`, ready for nutpie, and its draws as the contract has them.
 
 Continuous items: the scores of people integrate out, so that people enter through cross products only, unless answers
 are missing. Ordinal items: the scores are sampled, in coordinates that are nearly independent of everything else, and
@@ -11,7 +11,7 @@ the varying effects. A change of location has Jacobian one. See :class:`Directio
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -19,15 +19,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import sparse, special
 
-from bayesmig.data.design import Correlated, Design, GroupTerm, LatentOutcome
-from bayesmig.engines import graphs
-from bayesmig.errors import SpecificationError
-from bayesmig.gaussian import correlation_root
-from bayesmig.latent import density
-from bayesmig.latent.density import Answers, Coordinates, Groups, Guess, Items, Model, Places, Slopes, Sums
+from bayesmig.data.design import Design, GroupTerm, LatentOutcome
+from bayesmig.engines import graphs, points
+from bayesmig.engines.points import Blocks, Part, prior_numbers, scale_kind
+from bayesmig.kernels import coordinates as kinds
+from bayesmig.kernels import factors
+from bayesmig.kernels.factors import Answers, Groups, Guess, Items, Model, Places, Slopes, Sums
 from bayesmig.latent.items import display_outcome
 from bayesmig.latent.units import base_z, directions, working_items, working_x
-from bayesmig.priors import Exponential, Flat, HalfNormal, HalfStudentT, InverseGamma, Normal, Prior
+from bayesmig.priors import Flat, Normal, Prior
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -61,22 +61,6 @@ def refusal(design: Design, sampler: str) -> str | None:
             " of ordinal items are sampled; leave the weights out, or treat the items as scale='continuous'."
         )
     return None
-
-
-@dataclass(frozen=True)
-class Block:
-    """Coordinates of one kind of parameter: where they stand, the priors of their values, and where they start."""
-
-    start: int
-    priors: tuple[Prior | float, ...]
-    kinds: tuple[int, ...]
-    begin: Array
-    jitter: float
-
-    @property
-    def stop(self) -> int:
-        """The place behind the last."""
-        return self.start + len(self.kinds)
 
 
 @dataclass(frozen=True)
@@ -181,64 +165,54 @@ class Layout:
     centred: Mapping[str, bool]
 
     @cached_property
-    def blocks(self) -> dict[str, Block]:
-        """All blocks, in order."""
-        design, latent = self.design, self.design.items
+    def blocks(self) -> Blocks:
+        """Slopes, items, factors, of each grouping factor sds, correlations and effects, and scores of people."""
+        return Blocks.of(self._parts())
+
+    def _parts(self) -> Iterator[Part]:
+        design, latent, priors = self.design, self.design.items, self.design.priors
         sd, units = design.item_moments[1], design.factor_units
-        priors = design.priors
-        found: dict[str, Block] = {}
-
-        def add(name: str, own: list[Any], kinds: list[int], begin: Array | float, jitter: float = JITTER) -> None:
-            start = list(found.values())[-1].stop if found else 0
-            where = np.broadcast_to(np.asarray(begin, dtype=float), len(kinds))
-            found[name] = Block(start, tuple(own), tuple(kinds), where, jitter)
-
-        slopes: list[Prior] = [Flat()] * len(design.terms)  # see :attr:`slopes`
-        add("slopes", slopes, [density.NORMAL] * len(slopes), 0.0)
+        yield Part.free("slopes", len(design.terms), JITTER)  # their priors: see :attr:`slopes`
         loadings = _rescaled(priors.items["loading"], sd / units[latent.owner])
         rest = [loadings[k] for k in self.rest]
-        add("loading", rest, [density.NORMAL] * len(rest), USUAL_LOADING * directions(design)[self.rest], STEADY)
+        usual = USUAL_LOADING * directions(design)[self.rest]
+        yield Part("loading", [kinds.NORMAL] * len(rest), rest, usual, STEADY)
         leading = [] if latent.has_markers else [loadings[k] for k in latent.first]
-        add("direction", leading, [density.ABOVE_ZERO] * len(leading), np.log(USUAL_LOADING), STEADY)
+        yield Part("direction", [kinds.ABOVE_ZERO] * len(leading), leading, np.log(USUAL_LOADING), STEADY)
         if latent.is_ordinal:
-            kinds, begin = self._cuts()
-            add("level", [Flat()] * len(kinds), kinds, begin)
+            of, begin = self._cuts()
+            yield Part("level", of, [Flat()] * len(of), begin, JITTER)
         else:
-            add("level", [Flat()] * len(sd), [density.NORMAL] * len(sd), 0.0)
-            errors = _rescaled(priors.items["item_sd"], sd)
-            add("error", errors, [_kind(prior) for prior in errors], np.log(USUAL_LOADING))
-        psi = _rescaled(priors.psi, units[: len(priors.psi)])
-        add("psi", psi, [_kind(prior) for prior in psi], np.log(USUAL_LOADING))
-        shapes = list(latent.partial_shapes(priors.rho["factor"].eta)) if latent.pairs else []
-        add("partial", shapes, [density.PARTIAL] * len(shapes), 0.0)
+            yield Part.free("level", len(sd), JITTER)
+            yield _scale_part("error", _rescaled(priors.items["item_sd"], sd), USUAL_LOADING)
+        yield _scale_part("psi", _rescaled(priors.psi, units[: len(priors.psi)]), USUAL_LOADING)
+        yield Part.partial("partial", latent.partial_shapes(priors.rho["factor"].eta) if latent.pairs else (), JITTER)
         for group in design.groups:
-            self._add_group(add, group)
-        people = design.n * len(units) if latent.is_ordinal else 0
-        add("scores", [Flat()] * people, [density.NORMAL] * people, 0.0)
-        return found
+            yield from self._group_parts(group)
+        yield Part.free("scores", design.n * len(units) if latent.is_ordinal else 0, JITTER)
 
-    def _add_group(self, add: Any, group: GroupTerm) -> None:
+    def _group_parts(self, group: GroupTerm) -> Iterator[Part]:
         design, q = self.design, len(group.effects)
         units = np.repeat(design.factor_units, q // len(design.factor_units))
-        scales = _rescaled(design.priors.tau[group.name], units)
         size = np.sqrt((group.z**2).mean(axis=0))
-        add(f"tau_{group.name}", scales, [_kind(prior) for prior in scales], np.log(0.5 / np.where(size > 0, size, 1)))
-        shapes = list(group.partial_shapes(design.priors.rho[group.name].eta)) if group.pairs else []
-        add(f"partial_{group.name}", shapes, [density.PARTIAL] * len(shapes), 0.0)
+        scales = _rescaled(design.priors.tau[group.name], units)
+        yield _scale_part(f"tau_{group.name}", scales, 0.5 / np.where(size > 0, size, 1))
+        shapes = group.partial_shapes(design.priors.rho[group.name].eta) if group.pairs else ()
+        yield Part.partial(f"partial_{group.name}", shapes, JITTER)
         centred = self.directions[group.name].centred.ravel()
         effects: list[Prior] = [Flat() if here else Normal(0, 1) for here in centred]
-        add(f"u_{group.name}", effects, [density.NORMAL] * len(effects), 0.0)
+        yield Part(f"u_{group.name}", [kinds.NORMAL] * len(effects), effects, 0.0, JITTER)
 
     def _cuts(self) -> tuple[list[int], Array]:
         """Kinds and starts of the thresholds, in sds of the response: the first of each item, logs of the steps up."""
         latent = self.design.items
         inverse = special.logit if latent.link == "logit" else special.ndtri
-        kinds, begin = [], []
+        of, begin = [], []
         for item, steps in zip(latent.items.T, latent.categories, strict=True):
             cuts = inverse(_shares_below(item, len(steps) - 1))
-            kinds += [density.NORMAL, *[density.INCREMENT] * (len(cuts) - 1)]
+            of += [kinds.NORMAL, *[kinds.INCREMENT] * (len(cuts) - 1)]
             begin += [cuts[0], *np.log(np.diff(cuts))]
-        return kinds, np.array(begin)
+        return of, np.array(begin)
 
     @cached_property
     def sweeps(self) -> dict[str, Array]:
@@ -260,7 +234,7 @@ class Layout:
         design = self.design
         count = len(design.items.factors)
         units = np.repeat(design.factor_units, len(design.terms) // count) / design.moments[1]
-        numbers = np.array([_numbers(prior) for prior in _rescaled(design.priors.slopes, units)]).reshape(-1, 2)
+        numbers = np.array([prior_numbers(prior) for prior in _rescaled(design.priors.slopes, units)]).reshape(-1, 2)
         means, precisions = (part.reshape(count, -1).T for part in (numbers[:, 0], numbers[:, 1] ** -2.0))
         sweeps = [sweep.reshape(len(sweep), -1) for sweep in self.sweeps.values()]
         return Slopes(means, precisions, np.hstack([np.zeros((len(means), 0)), *sweeps]))
@@ -270,31 +244,17 @@ class Layout:
         """Items whose loading may have either sign."""
         return np.setdiff1d(np.arange(len(self.design.items.names)), self.design.items.first)
 
-    @property
-    def dimension(self) -> int:
-        """Number of coordinates."""
-        return self.blocks["scores"].stop
-
     def begin(self, seed: int) -> Array:
         """A point to start from."""
-        rng = np.random.default_rng(seed)
-        parts = [block.begin + block.jitter * rng.uniform(-1, 1, len(block.kinds)) for block in self.blocks.values()]
-        return np.concatenate(parts)
+        blocks = self.blocks
+        return blocks.begin + blocks.jitter * np.random.default_rng(seed).uniform(-1, 1, blocks.dimension)
 
-    @cached_property
-    def coordinates(self) -> Coordinates:
-        """Kinds and priors of all coordinates."""
-        kinds = [kind for block in self.blocks.values() for kind in block.kinds]
-        numbers = [_numbers(prior) for block in self.blocks.values() for prior in block.priors]
-        first, second = np.array(numbers).reshape(-1, 2).T
-        return Coordinates(np.array(kinds, dtype=np.int64), np.ascontiguousarray(first), np.ascontiguousarray(second))
-
-    def values(self, points: Array) -> Array:
+    def values(self, sampled: Array) -> Array:
         """Values of the coordinates of many points, ``(..., d)``."""
-        kinds = self.coordinates.kind
-        values = np.array(points, dtype=float)
-        partial = kinds == density.PARTIAL
-        positive = ~partial & (kinds != density.NORMAL)
+        of = self.blocks.coordinates.kind
+        values = np.array(sampled, dtype=float)
+        partial = of == kinds.PARTIAL
+        positive = ~partial & (of != kinds.NORMAL)
         values[..., positive] = np.exp(values[..., positive])
         values[..., partial] = np.tanh(values[..., partial] / 2)
         return values
@@ -305,36 +265,9 @@ def _rescaled(priors: tuple[Any, ...], units: Array) -> list[Any]:
     return [prior.scaled(1 / float(unit)) for prior, unit in zip(priors, units, strict=True)]
 
 
-KINDS: dict[type[Prior], int] = {
-    HalfNormal: density.HALF_NORMAL,
-    HalfStudentT: density.HALF_STUDENT,
-    Exponential: density.EXPONENTIAL,
-    InverseGamma: density.INVERSE_GAMMA,
-}
-
-
-def _kind(prior: Prior) -> int:
-    if type(prior) not in KINDS:
-        raise SpecificationError(f"no density for the prior {prior}; use one of those in bayesmig.priors.")
-    return KINDS[type(prior)]
-
-
-def _numbers(prior: Any) -> tuple[float, float]:
-    """The two numbers of a prior as :class:`~bayesmig.latent.density.Coordinates` has them."""
-    match prior:
-        case Normal():
-            return prior.mean, prior.sd
-        case Flat():
-            return 0.0, np.inf
-        case HalfNormal():
-            return 0.0, prior.scale
-        case HalfStudentT():
-            return prior.df, prior.scale
-        case Exponential():
-            return 0.0, prior.mean
-        case InverseGamma():
-            return prior.shape, prior.scale
-    return float(prior), 0.0  # the shape of a partial correlation's beta distribution
+def _scale_part(name: str, priors: list[Any], begin: Array | float) -> Part:
+    """Positive numbers, which start about ``begin``."""
+    return Part(name, [scale_kind(prior) for prior in priors], priors, np.log(begin), JITTER)
 
 
 def _shares_below(item: Array, length: int) -> Array:
@@ -346,19 +279,19 @@ def _shares_below(item: Array, length: int) -> Array:
 def model(layout: Layout) -> Model:
     """Everything that the density of a design needs, as arrays."""
     design, latent = layout.design, layout.design.items
-    kind = density.COMPLETE if latent.answered.all() else density.INCOMPLETE
+    kind = factors.COMPLETE if latent.answered.all() else factors.INCOMPLETE
     if latent.is_ordinal:
-        kind = density.LOGIT if latent.link == "logit" else density.PROBIT
+        kind = factors.LOGIT if latent.link == "logit" else factors.PROBIT
     groups, first_rows = _groups(layout)
     sums, answers = _no_sums(), _no_answers()
-    if kind == density.COMPLETE:
+    if kind == factors.COMPLETE:
         sums = _sums(design, first_rows)
     else:
         answers = _answers(design, first_rows)
     blocks = layout.blocks
     names = ("slopes", "loading", "direction", "level", "error", "psi", "partial", "scores")
-    places = Places(*(blocks[name].start if name in blocks else -1 for name in names))
-    parts = (layout.coordinates, places, _items(layout), layout.slopes, groups, sums, answers, _guess(latent))
+    places = Places(*(blocks.start(name) for name in names))
+    parts = (blocks.coordinates, places, _items(layout), layout.slopes, groups, sums, answers, _guess(latent))
     return Model(kind, *(_in_rows(part) for part in parts))
 
 
@@ -377,11 +310,11 @@ def _items(layout: Layout) -> Items:
     if latent.is_ordinal:
         owner = np.repeat(np.arange(len(sd)), [len(steps) - 1 for steps in latent.categories])
         priors: list[Any] = [design.priors.items["cut"][k] for k in owner]
-        numbers = np.array([_numbers(prior) for prior in priors])
+        numbers = np.array([prior_numbers(prior) for prior in priors])
         return Items(
             latent.owner, layout.rest, latent.first, fixed, numbers[:, 0], numbers[:, 1] ** -2, owner, 1.0, sd[0]
         )
-    numbers = np.array([_numbers(prior) for prior in design.priors.items["item_intercept"]])
+    numbers = np.array([prior_numbers(prior) for prior in design.priors.items["item_intercept"]])
     flat = np.isinf(numbers[:, 1])
     places, spreads = np.where(flat, 0.0, (numbers[:, 0] - mean) / sd), numbers[:, 1] / sd
     root = float(np.sqrt(design.n_effective))
@@ -398,7 +331,7 @@ def _groups(layout: Layout) -> tuple[Groups, dict[str, int]]:
     first, level = len(design.terms) // count, 0
     for group in design.groups:
         levels, q, turn = len(group.levels), len(group.effects), layout.directions[group.name].turn
-        places = [blocks[f"{what}_{group.name}"].start for what in ("tau", "partial", "u")]
+        places = [blocks.start(f"{what}_{group.name}") for what in ("tau", "partial", "u")]
         place = -1 if turn is None else sum(map(len, turns))
         table.append([levels, q, *places, first, len(pairs), len(group.pairs), level, place])
         first_rows[group.name] = first
@@ -526,33 +459,14 @@ def _no_answers() -> Answers:
 
 
 def nutpie_model(layout: Layout) -> Any:
-    """The density as nutpie takes it, with the point itself as the only variable of its draws."""
-    from nutpie.compiled_pyfunc import from_pyfunc
+    """The density as nutpie takes it."""
+    whole = model(layout)
 
-    fast, whole = density.compiled(), model(layout)
+    def density() -> points.Evaluate:
+        fast = factors.log_density
+        return lambda point: fast(point, whole)
 
-    def make_density() -> Any:
-        def evaluate(point: Array) -> tuple[float, Array]:
-            try:
-                return fast(point, whole)
-            except np.linalg.LinAlgError:  # a covariance that overflows, far out in warm-up: the step is refused
-                return -np.inf, np.zeros_like(point)
-
-        return evaluate
-
-    def make_expansion(*_: Any) -> Any:
-        return lambda point: {"point": point}
-
-    size = layout.dimension
-    return from_pyfunc(
-        size,
-        make_density,
-        make_expansion,
-        [np.dtype("float64")],
-        [(size,)],
-        ["point"],
-        make_initial_point_fn=layout.begin,
-    )
+    return points.nutpie_model(layout.blocks.dimension, density, layout.begin)
 
 
 def draws(layout: Layout, posterior: xr.Dataset) -> dict[str, Array]:
@@ -567,10 +481,10 @@ def draws(layout: Layout, posterior: xr.Dataset) -> dict[str, Array]:
     values = layout.values(posterior["point"].transpose("chain", "draw", ...).to_numpy())
     design, latent = layout.design, layout.design.items
     mean, sd = design.item_moments
-    units, blocks = design.factor_units, layout.blocks
+    units, places = design.factor_units, layout.blocks.places
 
     def take(name: str) -> Array:
-        return np.asarray(values[..., blocks[name].start : blocks[name].stop])
+        return np.asarray(values[..., places[name]])
 
     shape, count = values.shape[:2], len(units)
     slopes = take("slopes").reshape(*shape, count, -1)
@@ -595,9 +509,8 @@ def draws(layout: Layout, posterior: xr.Dataset) -> dict[str, Array]:
         psi = take("psi")
         result["psi"] = psi * units
     if latent.pairs:
-        root = _roots(latent, take("partial"))
-        matrix = root @ np.swapaxes(root, -1, -2)
-        result["rho_factor"] = np.stack([matrix[..., i, j] for i, j in latent.pairs], axis=-1)
+        root = latent.correlation_root(take("partial"))
+        result["rho_factor"] = latent.correlations(root)
     from_zero = (average + at_zero)[..., latent.owner]
     if not latent.is_ordinal:
         level = take("level") / np.sqrt(design.n_effective)
@@ -621,16 +534,10 @@ def _scores(layout: Layout, coordinates: Array, expected: Array, loading: Array,
     scores = np.empty_like(expected)
     for draw in np.ndindex(*expected.shape[:2]):
         own = coordinates[draw].reshape(expected.shape[2:])
-        scores[draw] = density.people(
+        scores[draw] = factors.people(
             own, whole.answers, expected[draw], loading[draw], latent.owner, root[draw], level[draw], whole.guess
         )[0]
     return scores
-
-
-def _roots(effects: Correlated, partial: Array) -> Array:
-    """Cholesky factors of correlations, from ``(chains, draws, pairs)`` partial ones."""
-    flat: Array = correlation_root(effects, partial.reshape(-1, partial.shape[-1]))
-    return flat.reshape(*partial.shape[:2], *flat.shape[1:])
 
 
 def _effects(layout: Layout, group: GroupTerm, take: Any) -> dict[str, Array]:
@@ -641,9 +548,8 @@ def _effects(layout: Layout, group: GroupTerm, take: Any) -> dict[str, Array]:
     values = {f"tau_{name}": tau * unit}
     root = np.broadcast_to(np.eye(q), (*tau.shape, q))
     if group.pairs:
-        root = _roots(group, take(f"partial_{name}"))
-        matrix = root @ np.swapaxes(root, -1, -2)
-        values[f"rho_{name}"] = np.stack([matrix[..., i, j] for i, j in group.pairs], axis=-1)
+        root = group.correlation_root(take(f"partial_{name}"))
+        values[f"rho_{name}"] = group.correlations(root)
     own = take(f"u_{name}").reshape(*tau.shape[:2], len(group.levels), q)
     directions = layout.directions[name]
     own = _raw(own, directions.centred, tau, root)

@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
     Codes = NDArray[np.int64]
 
-# a number without bounds; positive numbers by their logs, with five kinds of priors; positive numbers with a sign that
+# a number without bounds; positive numbers by their logs, with kinds of priors, the last of them
+# normal; positive numbers with a sign that
 # means nothing, with three of these; a partial correlation; a positive number whose prior is elsewhere
-NORMAL, HALF_NORMAL, HALF_STUDENT, EXPONENTIAL, INVERSE_GAMMA, PARTIAL, INCREMENT = range(7)
+NORMAL, HALF_NORMAL, HALF_STUDENT, EXPONENTIAL, INVERSE_GAMMA, ABOVE_ZERO, PARTIAL, INCREMENT = range(8)
 SIGNED = 10
 FARTHEST = 300.0
 
@@ -47,6 +48,8 @@ def scale_prior(kind: int, s: float, a: float, b: float) -> tuple[float, float]:
         return -s / b, -1 / b
     if kind == INVERSE_GAMMA:  # of the square
         return -(2 * a + 1) * math.log(s) - b / s**2, -(2 * a + 1) / s + 2 * b / s**3
+    if kind == ABOVE_ZERO:
+        return -0.5 * ((s - a) / b) ** 2, -(s - a) / b**2
     return 0.0, 0.0
 
 

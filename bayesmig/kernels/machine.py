@@ -10,40 +10,40 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-KERNELS: list[Callable[..., Any]] = []
+WAITING: list[Callable[..., Any]] = []
 
 
 def kernel[F: Callable[..., Any]](function: F) -> F:
     """Mark a function for compilation; until :func:`compile_all` it is plain Python."""
-    KERNELS.append(function)
+    WAITING.append(function)
     return function
 
 
-@cache
 def compile_all() -> None:
-    """Put machine code in the place of every kernel."""
+    """Put machine code in the place of every kernel that has been imported."""
+    if not WAITING:
+        return
     import numba
 
-    fast = [numba.njit(cache=True, nogil=True, error_model="numpy")(function) for function in KERNELS]
-    for function, compiled in zip(KERNELS, fast, strict=True):
+    fast = [(function, numba.njit(cache=True, nogil=True, error_model="numpy")(function)) for function in WAITING]
+    WAITING.clear()
+    for folder in {Path(str(compiled.stats.cache_path)) for _, compiled in fast}:
+        forget_others(folder)
+    for function, compiled in fast:
         setattr(sys.modules[function.__module__], function.__name__, compiled)
-    files = sorted({Path(str(sys.modules[function.__module__].__file__)) for function in KERNELS})
-    digest = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
-    for folder in {Path(str(compiled.stats.cache_path)) for compiled in fast}:
-        forget_others(folder, [file.stem for file in files], digest)
 
 
-def forget_others(folder: Path, modules: list[str], digest: str) -> None:
+def forget_others(folder: Path) -> None:
     """Remove what was compiled from other versions of the files."""
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    digest = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
     mark = folder / "kernels.version"
     if mark.is_file() and mark.read_text(encoding="ascii") == digest:
         return
-    for module in modules:
-        for index in folder.glob(f"{module}.*.nbi"):
-            index.unlink(missing_ok=True)
+    for compiled in folder.glob("*.nb[ci]"):
+        compiled.unlink(missing_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
     mark.write_text(digest, encoding="ascii")

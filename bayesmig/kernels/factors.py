@@ -1,22 +1,22 @@
-"""Log density of a factor model and its gradient, over the unbounded parameters that a sampler moves in.
+"""Log density of a factor model and its gradient, over the coordinates that a sampler moves in.
 
-Plain loops over arrays, which :func:`compiled` turns into machine code once and keeps on disk: a graph of the same
-model takes minutes to compile, at every fit. Everything is in the working units of :mod:`bayesmig.latent.units`.
-Densities leave out constants.
+A PyMC graph of the same model takes minutes to compile, at every fit. Everything is in the working units of
+:mod:`bayesmig.latent.units`. Constants are left out.
 
-A point passes three stages: each coordinate has a value and a prior of its own (:func:`elementwise`), values make up
-loadings, varying effects and roots of covariances, and these the density of the answers. The gradient goes the same
-way back.
+A point passes three stages: each coordinate has a value and a prior of its own, values make up loadings, varying
+effects and roots of covariances, and these the density of the answers. The gradient goes the same way back.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+
+from bayesmig.kernels import coordinates, outcomes
+from bayesmig.kernels.coordinates import Coordinates
+from bayesmig.kernels.machine import kernel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,17 +24,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
     Codes = NDArray[np.int64]
 
-NORMAL, HALF_NORMAL, HALF_STUDENT, EXPONENTIAL, INVERSE_GAMMA, ABOVE_ZERO, PARTIAL, INCREMENT = range(8)
 COMPLETE, INCOMPLETE, LOGIT, PROBIT = range(4)
-ROOT_TWO_PI = math.sqrt(2 * math.pi)
-
-
-class Coordinates(NamedTuple):
-    """What each coordinate of a point is: ``kind``, and two numbers of its prior; (d,) each."""
-
-    kind: Codes
-    first: Array
-    second: Array
 
 
 class Places(NamedTuple):
@@ -154,84 +144,7 @@ class Model(NamedTuple):
     guess: Guess
 
 
-def elementwise(point: Array, what: Coordinates) -> tuple[Array, Array, float, Array]:
-    """Values of the coordinates and their derivatives; log prior, Jacobians included, and its derivatives."""
-    value, slope, gradient = np.empty_like(point), np.empty_like(point), np.empty_like(point)
-    total = 0.0
-    for k in range(len(point)):
-        kind, a, b, t = what.kind[k], what.first[k], what.second[k], point[k]
-        if kind == NORMAL:  # an infinite sd is a flat prior
-            z = (t - a) / b
-            value[k], slope[k], gradient[k] = t, 1.0, -z / b
-            total -= 0.5 * z * z
-            continue
-        if kind == PARTIAL:
-            share = 1 / (1 + math.exp(-t))
-            value[k], slope[k] = 2 * share - 1, 2 * share * (1 - share)
-            total += a * (log_logistic(t) + log_logistic(-t))
-            gradient[k] = a * (1 - 2 * share)
-            continue
-        s = math.exp(min(t, 300.0))
-        value[k] = slope[k] = s
-        total += t
-        if kind == HALF_NORMAL:
-            total -= 0.5 * (s / b) ** 2
-            gradient[k] = 1 - (s / b) ** 2
-        elif kind == HALF_STUDENT:
-            square = (s / b) ** 2
-            total -= (a + 1) / 2 * math.log1p(square / a)
-            gradient[k] = 1 - (a + 1) * square / (a + square)
-        elif kind == EXPONENTIAL:
-            total -= s / b
-            gradient[k] = 1 - s / b
-        elif kind == INVERSE_GAMMA:  # of the square
-            total -= (2 * a + 1) * t + b / s**2
-            gradient[k] = 2 * b / s**2 - 2 * a
-        elif kind == ABOVE_ZERO:
-            z = (s - a) / b
-            total -= 0.5 * z * z
-            gradient[k] = 1 - z * s / b
-        else:
-            gradient[k] = 1.0
-    return value, slope, total, gradient
-
-
-def log_logistic(t: float) -> float:
-    """Log of the logistic distribution function."""
-    return -math.log1p(math.exp(-t)) if t > 0 else t - math.log1p(math.exp(t))
-
-
-def log_normal(t: float) -> float:
-    """Log of the normal distribution function."""
-    if t > -30:
-        return math.log(0.5 * math.erfc(-t / math.sqrt(2)))
-    inverse = 1 / (t * t)
-    series = 1 - inverse * (1 - inverse * (3 - inverse * (15 - inverse * 105)))
-    return -0.5 * t * t - math.log(-t * ROOT_TWO_PI) + math.log(series)
-
-
-def correlation_root(partial: Array, row: Codes, column: Codes, size: int) -> tuple[Array, Array]:
-    """Cholesky factor of correlations from partial ones, and what each pair had left to share out."""
-    root, left, before = np.zeros((size, size)), np.ones(size), np.empty(len(partial))
-    for k in range(len(partial)):
-        before[k] = left[row[k]]
-        root[row[k], column[k]] = partial[k] * math.sqrt(before[k])
-        left[row[k]] *= 1 - partial[k] ** 2
-    for i in range(size):
-        root[i, i] = math.sqrt(left[i])
-    return root, before
-
-
-def correlation_root_back(partial: Array, row: Codes, column: Codes, before: Array, root: Array, back: Array) -> Array:
-    """Derivatives by the partial correlations, given those by their root."""
-    gradient, left = np.empty(len(partial)), np.diag(back) * 0.5 / np.diag(root)
-    for k in range(len(partial) - 1, -1, -1):
-        i, r, half = row[k], partial[k], math.sqrt(before[k])
-        gradient[k] = back[i, column[k]] * half - 2 * left[i] * before[k] * r
-        left[i] = left[i] * (1 - r * r) + back[i, column[k]] * r * 0.5 / half
-    return gradient
-
-
+@kernel
 def of_levels(groups: Groups, g: int, values: Array, back: bool) -> Array:
     """Coordinates of one factor's directions as effects of its levels, (levels, q); derivatives go ``back``."""
     levels, start, first = groups.table[g, 0], groups.table[g, 8], groups.table[g, 9]
@@ -242,6 +155,7 @@ def of_levels(groups: Groups, g: int, values: Array, back: bool) -> Array:
     return turn.T @ (values * spread) if back else (turn @ values) * spread
 
 
+@kernel
 def in_directions(own: Array, centred: NDArray[np.bool_], tau: Array, root: Array, z: Array, u: Array) -> float:
     """Standardised and raw effects in one direction from its coordinates; log density of those that are centred."""
     total = 0.0
@@ -259,6 +173,7 @@ def in_directions(own: Array, centred: NDArray[np.bool_], tau: Array, root: Arra
     return total
 
 
+@kernel
 def group_effects(value: Array, groups: Groups, g: int, coefficients: Array) -> float:
     """Write one factor's effects into the coefficients; what its density adds beyond that of each coordinate.
 
@@ -268,7 +183,8 @@ def group_effects(value: Array, groups: Groups, g: int, coefficients: Array) -> 
     levels, q, scale, partial, effect, start = table[0], table[1], table[2], table[3], table[4], table[5]
     pair, pairs, first = table[6], table[7], table[8]
     rows, columns = groups.row[pair : pair + pairs], groups.column[pair : pair + pairs]
-    root, _ = correlation_root(value[partial : partial + pairs], rows, columns, q)
+    root, before = np.empty((q, q)), np.empty(pairs)
+    coordinates.correlation_root(value[partial : partial + pairs], rows, columns, root, before)
     tau = value[scale : scale + q]
     centred = groups.centred[first : first + levels, :q]
     base, total = q // coefficients.shape[1], 0.0
@@ -284,6 +200,7 @@ def group_effects(value: Array, groups: Groups, g: int, coefficients: Array) -> 
     return total
 
 
+@kernel
 def group_effects_back(value: Array, groups: Groups, g: int, back: Array, gradient: Array) -> None:
     """Derivatives by one factor's sds, partial correlations and coordinates, given those by the coefficients."""
     table = groups.table[g]
@@ -293,7 +210,8 @@ def group_effects_back(value: Array, groups: Groups, g: int, back: Array, gradie
     rows, columns = groups.row[pair : pair + pairs], groups.column[pair : pair + pairs]
     shares, tau = value[partial : partial + pairs], value[scale : scale + q]
     centred = groups.centred[first : first + levels, :q]
-    root, before = correlation_root(shares, rows, columns, q)
+    root, before = np.empty((q, q)), np.empty(pairs)
+    coordinates.correlation_root(shares, rows, columns, root, before)
     by_effects, by_root = np.empty((levels, q)), np.zeros((q, q))
     for i in range(q):
         spread = groups.unpaired[g] - centred[:, i].sum()
@@ -322,9 +240,12 @@ def group_effects_back(value: Array, groups: Groups, g: int, back: Array, gradie
             for k in range(i):
                 by_root[i, k] += inner * z[k]
                 by_z[k] += inner * root[i, k]
-    gradient[partial : partial + pairs] += correlation_root_back(shares, rows, columns, before, root, by_root)
+    gradient[partial : partial + pairs] += coordinates.correlation_root_back(
+        shares, rows, columns, before, root, by_root
+    )
 
 
+@kernel
 def complete(
     sums: Sums, coefficients: Array, loading: Array, owner: Codes, error: Array, residual: Array, level: Array
 ) -> tuple[float, Array, Array, Array, Array, Array]:
@@ -370,6 +291,7 @@ def complete(
     )
 
 
+@kernel
 def expectations(answers: Answers, coefficients: Array) -> Array:
     """The factors' expectations of every row about the sample's average, (n, F)."""
     n, p = answers.x.shape
@@ -385,6 +307,7 @@ def expectations(answers: Answers, coefficients: Array) -> Array:
     return out
 
 
+@kernel
 def expectations_back(answers: Answers, back: Array, size: int) -> Array:
     """Derivatives by the coefficients, given those by the expectations."""
     n, p = answers.x.shape
@@ -401,6 +324,7 @@ def expectations_back(answers: Answers, back: Array, size: int) -> Array:
     return out
 
 
+@kernel
 def incomplete(
     answers: Answers, expected: Array, loading: Array, owner: Codes, error: Array, residual: Array, level: Array
 ) -> tuple[float, Array, Array, Array, Array, Array]:
@@ -444,6 +368,7 @@ def incomplete(
     return density, by_expected, by_loading, by_error, by_residual, by_level
 
 
+@kernel
 def guesses(answers: Answers, guess: Guess, level: Array) -> Array:
     """The number of every answer on the scale of the thresholds, (n, k); 0 where there is none."""
     out = np.zeros_like(answers.answer)
@@ -462,6 +387,7 @@ def guesses(answers: Answers, guess: Guess, level: Array) -> Array:
     return out
 
 
+@kernel
 def guesses_back(answers: Answers, guess: Guess, back: Array, size: int) -> Array:
     """Derivatives by the thresholds, given those by the guesses."""
     out = np.zeros(size)
@@ -485,6 +411,7 @@ def guesses_back(answers: Answers, guess: Guess, back: Array, size: int) -> Arra
     return out
 
 
+@kernel
 def noise(answers: Answers, guess: Guess, level: Array) -> Array:
     """Variances of the guesses about their expectations, (k,)."""
     out = np.empty(len(guess.width))
@@ -494,6 +421,7 @@ def noise(answers: Answers, guess: Guess, level: Array) -> Array:
     return out
 
 
+@kernel
 def leftovers(answers: Answers, guess: Array, expected: Array, loading: Array, owner: Codes) -> Array:
     """Guesses less what is expected of them, (n, k); 0 where there is no answer."""
     out = np.zeros_like(guess)
@@ -504,6 +432,7 @@ def leftovers(answers: Answers, guess: Array, expected: Array, loading: Array, o
     return out
 
 
+@kernel
 def people(
     coordinates: Array,
     answers: Answers,
@@ -536,6 +465,7 @@ def people(
     return expected + residual @ root.T, residual, centre, half, turned, left, precision
 
 
+@kernel
 def whitened(
     coordinates: Array,
     answers: Answers,
@@ -588,6 +518,7 @@ def whitened(
     return density, by_centre, by_expected, by_loading, by_root, by_level
 
 
+@kernel
 def cholesky_back(half: Array, inverse: Array, back: Array) -> Array:
     """Twice the symmetric derivatives by a matrix, given those by its Cholesky factor (Murray 2016)."""
     lower = half.T @ back
@@ -598,6 +529,7 @@ def cholesky_back(half: Array, inverse: Array, back: Array) -> Array:
     return square + square.T
 
 
+@kernel
 def swelling(loading: Array, owner: Codes, psi: Array, error: float) -> Array:
     """Sds of the responses behind ordered answers, in sds of their errors, (k,).
 
@@ -606,6 +538,7 @@ def swelling(loading: Array, owner: Codes, psi: Array, error: float) -> Array:
     return np.sqrt(1 + (loading * psi[owner]) ** 2 / error)
 
 
+@kernel
 def ordinal(
     answers: Answers, scores: Array, loading: Array, owner: Codes, cut: Array, probit: bool
 ) -> tuple[float, Array, Array, Array]:
@@ -620,37 +553,23 @@ def ordinal(
             code = int(answers.answer[i, j])
             if code < 0:
                 continue
-            upper = answers.first_cut[j] + code
+            first, stop = answers.first_cut[j], answers.first_cut[j + 1]
             predictor = loading[j] * scores[i, owner[j]]
-            above, below = upper < answers.first_cut[j + 1], code > 0
-            down = 0.0  # derivative by the predictor
-            if probit and above and below:
-                low, high = cut[upper - 1] - predictor, cut[upper] - predictor
-                sign = -1.0 if low > 0 else 1.0  # the upper tail is the more precise one there
-                least, most = (low, high) if sign > 0 else (-high, -low)
-                top = log_normal(most)
-                inside = top + math.log1p(-math.exp(log_normal(least) - top))
-                density += inside
-                of_high = math.exp(-0.5 * high * high - inside) / ROOT_TWO_PI
-                of_low = math.exp(-0.5 * low * low - inside) / ROOT_TWO_PI
-                by_cut[upper] += of_high
-                by_cut[upper - 1] -= of_low
-                down = of_low - of_high
+            if probit:
+                inside, of_upper, of_lower = outcomes.category(code, predictor, cut[first:stop], True)
             else:
-                if above:
-                    t = cut[upper] - predictor
-                    tail = log_normal(t) if probit else log_logistic(t)
-                    density += tail
-                    d = math.exp(-0.5 * t * t - tail) / ROOT_TWO_PI if probit else 1 / (1 + math.exp(t))
-                    by_cut[upper] += d
-                    down -= d
-                if below:
-                    t = predictor - cut[upper - 1]
-                    tail = log_normal(t) if probit else log_logistic(t)
-                    density += tail
-                    d = math.exp(-0.5 * t * t - tail) / ROOT_TWO_PI if probit else 1 / (1 + math.exp(t))
-                    by_cut[upper - 1] -= d
-                    down += d
+                inside, of_upper, of_lower = 0.0, 0.0, 0.0
+                if first + code < stop:
+                    inside, of_upper = outcomes.tail(cut[first + code] - predictor, False)
+                if code > 0:
+                    above, of_above = outcomes.tail(predictor - cut[first + code - 1], False)
+                    inside, of_lower = inside + above, -of_above
+            density += inside
+            if first + code < stop:
+                by_cut[first + code] += of_upper
+            if code > 0:
+                by_cut[first + code - 1] += of_lower
+            down = -(of_upper + of_lower)  # derivative by the predictor
             by_scores[i, owner[j]] += down * loading[j]
             by_loading[j] += down * scores[i, owner[j]]
     if not probit:
@@ -658,16 +577,17 @@ def ordinal(
             if answers.between[upper] > 0:
                 step = cut[upper] - cut[upper - 1]
                 density += answers.between[upper] * math.log(-math.expm1(-step))
-                d = answers.between[upper] / math.expm1(min(step, 300.0))
+                d = answers.between[upper] / math.expm1(min(step, coordinates.FARTHEST))
                 by_cut[upper] += d
                 by_cut[upper - 1] -= d
     return density, by_scores, by_loading, by_cut
 
 
+@kernel
 def log_density(point: Array, model: Model) -> tuple[float, Array]:
     """Log density of a point and its gradient."""
     items, places, groups, answers = model.items, model.places, model.groups, model.answers
-    value, slope, total, gradient = elementwise(point, model.coordinates)
+    value, slope, total, gradient = coordinates.elementwise(point, model.coordinates)
     back = np.zeros_like(point)  # by the values
     k, count, levels = len(items.owner), len(items.direction), len(items.item_of_level)
     ordered = model.kind >= LOGIT
@@ -686,7 +606,8 @@ def log_density(point: Array, model: Model) -> tuple[float, Array]:
             row[pair], column[pair] = j, i
             pair += 1
     shares = value[places.partial : places.partial + pairs]
-    correlation, before = correlation_root(shares, row, column, count)
+    correlation, before = np.empty((count, count)), np.empty(pairs)
+    coordinates.correlation_root(shares, row, column, correlation, before)
     root = correlation * psi.reshape((-1, 1))
 
     p = (places.loading - places.slopes) // count
@@ -777,7 +698,7 @@ def log_density(point: Array, model: Model) -> tuple[float, Array]:
     else:
         back[places.direction : places.direction + count] += by_loading[items.direction]
     of_correlation = by_root * psi.reshape((-1, 1))
-    back[places.partial : places.partial + pairs] += correlation_root_back(
+    back[places.partial : places.partial + pairs] += coordinates.correlation_root_back(
         shares, row, column, before, correlation, of_correlation
     )
     for f in range(count):
@@ -785,23 +706,3 @@ def log_density(point: Array, model: Model) -> tuple[float, Array]:
     for g in range(len(groups.table)):
         group_effects_back(value, groups, g, by_coefficients, back)
     return total, gradient + slope * back
-
-
-PIECES = (
-    *("log_logistic", "log_normal", "elementwise", "correlation_root", "correlation_root_back", "of_levels"),
-    *("in_directions", "group_effects", "group_effects_back", "complete", "expectations", "expectations_back"),
-    *("incomplete", "swelling", "ordinal", "guesses", "guesses_back", "noise", "leftovers", "people"),
-    *("cholesky_back", "whitened"),
-)
-
-
-@cache
-def compiled() -> Callable[[Array, Model], tuple[float, Array]]:
-    """:func:`log_density` as machine code, from disk if this version has been compiled before."""
-    import numba
-
-    compile_one: Any = numba.njit(cache=True, nogil=True, error_model="numpy")
-    for name in PIECES:  # where they call each other they must find the compiled ones
-        globals()[name] = compile_one(globals()[name])
-    fast: Callable[[Array, Model], tuple[float, Array]] = compile_one(log_density)
-    return fast
