@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from bayesmig.checking.validation import compare_models, leave_one_group_out, log_likelihood, loo
     from bayesmig.comparison import compare
     from bayesmig.data.encoding import prior_table
-    from bayesmig.data.surveys import Match, codebook, match, missing_answers, read_survey, translated, write_codebook
+    from bayesmig.data.matching import Match, match, translated, write_codebook
+    from bayesmig.data.surveys import codebook, missing_answers, read_survey
     from bayesmig.engines.bambi_adapter import Bambi
     from bayesmig.engines.exact import Exact
     from bayesmig.engines.nuts import NUTS
@@ -136,7 +137,7 @@ _HOMES = {
     "Components": "measurement",
     "Exact": "engines.exact",
     "Factor": "spec",
-    "Match": "data.surveys",
+    "Match": "data.matching",
     "ModelSpec": "spec",
     "NUTS": "engines.nuts",
     "Poststratification": "prediction.poststratification",
@@ -171,7 +172,7 @@ _HOMES = {
     "log_likelihood": "checking.validation",
     "loo": "checking.validation",
     "margins": "prediction.marginal",
-    "match": "data.surveys",
+    "match": "data.matching",
     "missing_answers": "data.surveys",
     "plausible_values": "latent.scores",
     "posterior_predictive": "checking.predictive",
@@ -197,10 +198,10 @@ _HOMES = {
     "studies": "catalogue",
     "study": "catalogue",
     "table": "reporting.tables",
-    "translated": "data.surveys",
+    "translated": "data.matching",
     "variance_components": "summaries",
     "varying_effects": "summaries",
-    "write_codebook": "data.surveys",
+    "write_codebook": "data.matching",
     "write_template": "auditing",
 }
 

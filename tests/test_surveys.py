@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 
 import bayesmig as bm
-from bayesmig.data import surveys
-from bayesmig.data.surveys import codebook, match, missing_answers, read_survey, translated, write_codebook
+from bayesmig.data import files
+from bayesmig.data.matching import match, translated, write_codebook
+from bayesmig.data.surveys import codebook, missing_answers, read_survey
 from bayesmig.errors import DataError, NotFound, SpecificationError, UnknownColumn, UnknownLevel
 
 GBK = "编号,户口,收入\n1,本地城镇,3500\n2,外来农村,-8\n3,None,NA\n"
@@ -423,5 +424,5 @@ def test_a_codebook_that_leaves_a_value_open_is_refused(tmp_path):
 
 
 def test_every_encoding_that_messages_name_exists():
-    for name in surveys.ENCODINGS:
+    for name in files.ENCODINGS:
         "a".encode(name)
