@@ -181,6 +181,8 @@ def _in_layout(path: Path, table: pd.DataFrame, layout: Layout, complete: bool) 
         table[column] = _numbers_as_text(path, table[column])
     if "stars" in table:
         _check_stars(path, table["stars"])
+    if {"std_error", "p_lower", "p_upper"} <= set(table):
+        _check_errors_and_legends(path, table)
     _check_duplicates(path, table, list(layout.key))
     return table
 
@@ -203,6 +205,19 @@ def _check_stars(path: Path, stars: pd.Series) -> None:
     if len(bad):
         shown = listing(f"line {line} has {text!r}" for line, text in bad.items())
         raise DataError(f"{path}, column stars: {shown}; allowed are {listing(repr(stars) for stars in STARS)}.")
+
+
+def _check_errors_and_legends(path: Path, table: pd.DataFrame) -> None:
+    """Refuse numbers that no table prints: errors below zero, and bounds of p that are none or stand alone."""
+    for line, error, low, high in table[["std_error", "p_lower", "p_upper"]].itertuples():
+        if error.startswith("-"):
+            raise DataError(f"{path}, line {line} has std_error {error}; a standard error is no negative number.")
+        if (low or high) and not (low and high and 0 <= float(low) <= float(high) <= 1):
+            raise DataError(
+                f"{path}, line {line} has p_lower {low or 'empty'} and p_upper {high or 'empty'}; the bounds of p that"
+                " the stars stand for come together, between 0 and 1, the lower first: 0 and 0.001 for p below 0.001,"
+                " 0.05 and 1 for no star, both empty where there is no legend."
+            )
 
 
 def _check_duplicates(path: Path, table: pd.DataFrame, key: list[str]) -> None:

@@ -279,21 +279,4 @@ def _empty(name: str) -> pd.DataFrame:
 def _read_folder(folder: Path, name: str) -> PublishedTables:
     found = read_folder(folder, complete=True)
     require_coefficients(found, folder)
-    _check_errors_and_legends(folder, found["coefficients"])
     return PublishedTables(name, **found)
-
-
-def _check_errors_and_legends(folder: Path, rows: pd.DataFrame) -> None:
-    """Refuse numbers that no table prints: errors below zero, and bounds of p that are none or stand alone."""
-    for row in rows.to_dict("records"):
-        keys = row["table"], row["model"], row["outcome"], named(row["term"], row["level"])
-        where = f"{folder / 'coefficients.csv'}: {listing(filter(None, keys))} has"
-        if row["std_error"].startswith("-"):
-            raise DataError(f"{where} std_error {row['std_error']}; a standard error is no negative number.")
-        bounds = row["p_lower"], row["p_upper"]
-        if any(bounds) and not (all(bounds) and 0 <= float(bounds[0]) <= float(bounds[1]) <= 1):
-            raise DataError(
-                f"{where} p_lower {bounds[0] or 'empty'} and p_upper {bounds[1] or 'empty'}; the bounds of p that the"
-                " stars stand for come together, between 0 and 1, the lower first: 0 and 0.001 for p below 0.001, 0.05"
-                " and 1 for no star, both empty where there is no legend."
-            )

@@ -72,9 +72,9 @@ def test_bad_rows_name_file_line_and_what_is_allowed(tmp_path, rows, message):
 @pytest.mark.parametrize(
     ("cells", "message"),
     [
-        ({"std_error": "-0.1"}, "T, M, y, x has std_error -0.1; a standard error is no negative number"),
-        ({"p_lower": "0.1", "p_upper": "0.05"}, "x has p_lower 0.1 and p_upper 0.05; .*the lower first"),
-        ({"p_upper": "0.05"}, "x has p_lower empty and p_upper 0.05; .*come together"),
+        ({"std_error": "-0.1"}, r"coefficients.csv, line 2 has std_error -0.1; a standard error is no negative number"),
+        ({"p_lower": "0.1", "p_upper": "0.05"}, "line 2 has p_lower 0.1 and p_upper 0.05; .*the lower first"),
+        ({"p_upper": "0.05"}, "line 2 has p_lower empty and p_upper 0.05; .*come together"),
         ({"p_lower": "1", "p_upper": "5"}, "p_lower 1 and p_upper 5; .*between 0 and 1"),
     ],
 )
