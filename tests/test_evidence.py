@@ -712,7 +712,7 @@ def test_unknown_models_list_the_printed_ones():
         ({"p_value": ["ns", ""], "std_error": ["", ""]}, "column p_value: line 2 has 'ns'; .*, <0.001, or nothing"),
         ({"p_lower": ["0.1", ""], "p_upper": ["0.05", ""], "std_error": ["", ""]}, "between 0 and 1, the lower first"),
         ({"p_value": ["1.2", ""], "std_error": ["", ""]}, "p of 'a' from 1.15 to 1: p lies between 0 and 1"),
-        ({"std_error": ["-0.1", "0.1"]}, "std_error of 'a' is -0.1; a standard error is no negative number"),
+        ({"std_error": ["-0.1", "0.1"]}, "line 2 has std_error -0.1; a standard error is no negative number"),
         ({"std_error": ["(0.1)", "0.1"]}, r"column std_error: line 2 has '\(0.1\)'; allowed are numbers"),
         ({"stars": ["", "x"]}, r"column stars: line 3 has 'x'; allowed are '', '\+'"),
         ({"term": ["a", "a"]}, "M, a is there more than once, in lines 2, 3"),

@@ -77,8 +77,6 @@ class Evidence:
 
 def evidence_of(row: pd.Series, df: float | None, design: tuple[float, float] | None) -> Evidence | None:
     """What a cell says, from the SE if it is printed, else from p, else from stars; None if from nothing."""
-    if row["std_error"] < 0:
-        raise DataError(f"std_error of {row.name!r} is {row['std_error']:g}; a standard error is no negative number.")
     if np.isfinite(row["std_error"]):
         errors = _rounding_nodes(row["std_error"], row["se_half_unit"])
         ones = np.ones(SE_NODES)
