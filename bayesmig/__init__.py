@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from bayesmig.checking.robustness import power_scaling, sensitivity
     from bayesmig.checking.validation import compare_models, leave_one_group_out, log_likelihood, loo
     from bayesmig.comparison import compare
+    from bayesmig.data.chunks import chunks
     from bayesmig.data.encoding import prior_table
     from bayesmig.data.matching import Match, match, translated, write_codebook
     from bayesmig.data.surveys import codebook, missing_answers, read_survey
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from bayesmig.prediction.people import predict
     from bayesmig.prediction.poststratification import Poststratification, composition, poststratify, rake
     from bayesmig.reconstruction import reconstruct
+    from bayesmig.replication.overview import Overview, replicate_all
     from bayesmig.replication.results import Replication, replicate, replicate_study
     from bayesmig.reporting.checklists import guideline
     from bayesmig.reporting.page import report
@@ -63,6 +65,7 @@ __all__ = [
     "Match",
     "ModelSpec",
     "NUTS",
+    "Overview",
     "Poststratification",
     "Reliability",
     "Replication",
@@ -75,6 +78,7 @@ __all__ = [
     "blocks",
     "calibration",
     "check",
+    "chunks",
     "codebook",
     "coefficients",
     "combine_printed",
@@ -116,6 +120,7 @@ __all__ = [
     "reconstruct",
     "reliability",
     "replicate",
+    "replicate_all",
     "replicate_study",
     "report",
     "scores",
@@ -140,6 +145,7 @@ _HOMES = {
     "Match": "data.matching",
     "ModelSpec": "spec",
     "NUTS": "engines.nuts",
+    "Overview": "replication.overview",
     "Poststratification": "prediction.poststratification",
     "Reliability": "measurement",
     "Replication": "replication.results",
@@ -151,6 +157,7 @@ _HOMES = {
     "audit": "auditing",
     "calibration": "checking.predictive",
     "check": "checking.checks",
+    "chunks": "data.chunks",
     "codebook": "data.surveys",
     "coefficients": "summaries",
     "combine_printed": "evidence.sums",
@@ -190,6 +197,7 @@ _HOMES = {
     "reconstruct": "reconstruction",
     "reliability": "measurement",
     "replicate": "replication.results",
+    "replicate_all": "replication.overview",
     "replicate_study": "replication.results",
     "report": "reporting.page",
     "scores": "latent.scores",

@@ -16,7 +16,6 @@ products is what guards against cancellation.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -26,7 +25,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import linalg, sparse, special
 
-from bayesmig.data.design import Design, GroupTerm
+from bayesmig.data.design import Design, Grouped, Outline
+from bayesmig.data.totals import CrossProducts, Membership, Totals
 from bayesmig.errors import EngineRefusal
 from bayesmig.priors import Flat, Normal
 
@@ -62,17 +62,16 @@ class WorkingScale:
     has_intercept: bool
 
     @classmethod
-    def of(cls, design: Design) -> WorkingScale:
+    def of(cls, design: Outline) -> WorkingScale:
         """The scale that a design's own moments suggest."""
         x_mean, x_sd, y_mean, y_sd = (np.copy(part) for part in design.moments)
+        x_square, y_square, z_square = design.mean_squares
         if design.has_intercept:
             x_mean[0], x_sd[0] = 0.0, 1.0
         else:
             x_mean, y_mean = np.zeros_like(x_mean), np.array(0.0)
-            x_sd = np.sqrt((design.x**2).mean(axis=0))
-            y_sd = np.sqrt((design.y**2).mean())
-        z_sd = tuple(np.sqrt((group.z**2).mean(axis=0)) for group in design.groups)
-        z_sd = tuple(np.where(sd > 0, sd, 1.0) for sd in z_sd)
+            x_sd, y_sd = np.sqrt(x_square), np.sqrt(y_square)
+        z_sd = tuple(np.where(square > 0, np.sqrt(square), 1.0) for square in z_square)
         return cls(x_mean, x_sd, float(y_mean), float(y_sd), z_sd, design.has_intercept)
 
     def coefficients(self, working: Array) -> Array:
@@ -82,7 +81,7 @@ class WorkingScale:
             beta[..., 0] += self.y_mean - beta[..., 1:] @ self.x_mean[1:]
         return beta
 
-    def prior_moments(self, design: Design) -> tuple[Array, Array]:
+    def prior_moments(self, design: Outline) -> tuple[Array, Array]:
         """Prior means and precisions of the working coefficients (precision zero where flat)."""
         priors = design.priors
         chosen = ((priors.intercept,) if self.has_intercept else ()) + priors.slopes
@@ -133,63 +132,69 @@ class SufficientStatistics:
     rest: tuple[int, ...]
 
     @classmethod
-    def of(cls, design: Design, scale: WorkingScale) -> SufficientStatistics:
-        """One pass over the rows of a design."""
-        weights = np.ones(design.n) if design.weights is None else design.weights
+    def of(cls, design: Outline, scale: WorkingScale) -> SufficientStatistics:
+        """From the sums of a design whose rows have been added up, or one pass over the rows of another."""
         sizes = [len(group.levels) * len(group.effects) for group in design.groups]
         eliminated = int(np.argmax(sizes)) if sizes else None
         rest = tuple(k for k in range(len(sizes)) if k != eliminated)
-        width = sum(sizes[k] for k in rest) + design.x.shape[1]
+        width = sum(sizes[k] for k in rest) + len(design.terms)
         if width > MOST_DENSE_COLUMNS:
             raise EngineRefusal(
                 f"the second-largest grouping factors and the coefficients make {width:,} columns; Exact takes at most"
                 f" {MOST_DENSE_COLUMNS:,} beside its largest factor. Drop a grouping factor, or merge small groups."
             )
-        root = np.sqrt(weights)[:, None]
-        x = root * ((design.x - scale.x_mean) / scale.x_sd)
-        y = root[:, 0] * ((design.y - scale.y_mean) / scale.y_sd)
-        factors = [_equalised(group) for group in design.groups]
-        varying = [_columns(group, root / sd) for group, sd in zip(factors, scale.z_sd, strict=True)]
-        dense = np.column_stack([x, y])
-        gram = _gram([varying[k] for k in rest], dense)
+        sums = _products_of(design, scale)
+        units = np.append(scale.x_sd, scale.y_sd)
+        z_units = [np.tile(sd, len(group.levels)) for sd, group in zip(scale.z_sd, design.groups, strict=True)]
+        sides = [side / np.outer(unit, units) for side, unit in zip(sums.sides, z_units, strict=True)]
+        blocks = [block / np.outer(sd, sd) for block, sd in zip(sums.blocks, scale.z_sd, strict=True)]
+
+        def between(k: int, other: int) -> Any:
+            product = sums.pairs[k, other] if k < other else sums.pairs[other, k].T
+            return sparse.diags_array(1 / z_units[k]) @ product @ sparse.diags_array(1 / z_units[other])
+
+        gram = np.empty((width + 1, width + 1))
+        starts = dict(zip(rest, np.cumsum([0, *(sizes[k] for k in rest)]), strict=False))
+        for k, start in starts.items():
+            rows = slice(start, start + sizes[k])
+            gram[rows, rows] = linalg.block_diag(*blocks[k])
+            gram[rows, -len(units) :] = sides[k]
+            gram[-len(units) :, rows] = sides[k].T
+            for other in rest[rest.index(k) + 1 :]:
+                columns = slice(starts[other], starts[other] + sizes[other])
+                gram[rows, columns] = between(k, other).toarray()
+                gram[columns, rows] = gram[rows, columns].T
+        gram[-len(units) :, -len(units) :] = sums.common / np.outer(units, units)
         if eliminated is None:
-            cross, blocks = sparse.csr_array((0, width + 1)), np.zeros((0, 1, 1))
+            cross, own = sparse.csr_array((0, width + 1)), np.zeros((0, 1, 1))
         else:
-            z = varying[eliminated]
-            parts = [z.T @ varying[k] for k in rest] + [sparse.csr_array(z.T @ dense)]
-            cross = sparse.csr_array(sparse.hstack(parts))
-            group = factors[eliminated]
-            scaled = group.z * (root / scale.z_sd[eliminated])
-            q = scaled.shape[1]
-            blocks = np.empty((len(group.levels), q, q))
-            for i in range(q):
-                for j in range(i + 1):
-                    products = np.bincount(group.codes, scaled[:, i] * scaled[:, j], len(group.levels))
-                    blocks[:, i, j] = blocks[:, j, i] = products
-        log_weight = 0.5 * float(np.log(weights).sum()) if design.weight_kind == "precision" else 0.0
-        return cls(gram, cross, blocks, design.n_effective, log_weight, eliminated, rest)
+            parts = [between(eliminated, k) for k in rest] + [sparse.csr_array(sides[eliminated])]
+            cross, own = sparse.csr_array(sparse.hstack(parts)), blocks[eliminated]
+        return cls(gram, cross, own, design.n_effective, 0.5 * _log_weights(design), eliminated, rest)
 
 
-def _equalised(group: GroupTerm) -> GroupTerm:
-    """The factor with columns such that effects of groups with different weights have one covariance."""
-    return dataclasses.replace(group, z=group.z * group.spread[group.codes])
+def _products_of(design: Outline, scale: WorkingScale) -> CrossProducts:
+    """Cross products around the means, the columns of groups such that effects have one covariance in all groups."""
+    centre = np.append(scale.x_mean, scale.y_mean)
+    if isinstance(design, Totals):
+        assert design.products is not None
+        return design.products.around(centre)
+    assert isinstance(design, Design)
+    factors = [
+        Membership(group.codes, len(group.levels), list((group.z * group.spread[group.codes]).T))
+        for group in design.groups
+    ]
+    return CrossProducts.of([*design.x.T, design.y], centre, factors, design.weights)
 
 
-def _columns(group: GroupTerm, scale: Array) -> Any:
-    """The factor's columns as a sparse (n, J * q) matrix."""
-    n, q = group.z.shape
-    columns = group.codes[:, None] * q + np.arange(q)
-    index = np.arange(0, n * q + 1, q)
-    return sparse.csr_array(((group.z * scale).ravel(), columns.ravel(), index), (n, q * len(group.levels)))
-
-
-def _gram(varying: list[Any], dense: Array) -> Array:
-    if not varying:
-        return dense.T @ dense
-    z = sparse.csr_array(sparse.hstack(varying))
-    corner = (z.T @ z).toarray()
-    side = z.T @ dense
-    return np.block([[corner, side], [side.T, dense.T @ dense]])
+def _log_weights(design: Outline) -> float:
+    """Sum of the logs of precision weights."""
+    if isinstance(design, Totals):
+        return design.log_weight
+    assert isinstance(design, Design)
+    if design.weight_kind != "precision" or design.weights is None:
+        return 0.0
+    return float(np.log(design.weights).sum())
 
 
 @dataclass(frozen=True)
@@ -223,7 +228,7 @@ class MixedModelEquations:
 
     Parameters
     ----------
-    design : Design
+    design : Outline
     scale : WorkingScale
     stats : SufficientStatistics
     prior_mean, prior_precision : (p,) arrays
@@ -233,7 +238,7 @@ class MixedModelEquations:
         of the densities of outcomes and effects together (Savitsky & Williams 2022). One grouping factor only.
     """
 
-    design: Design
+    design: Outline
     scale: WorkingScale
     stats: SufficientStatistics
     prior_mean: Array
@@ -241,10 +246,10 @@ class MixedModelEquations:
     of_margins: bool = False
 
     @classmethod
-    def of(cls, design: Design, flat: bool = False) -> MixedModelEquations:
+    def of(cls, design: Outline, flat: bool = False) -> MixedModelEquations:
         """Equations with the design's priors, or with flat ones (likelihood only)."""
         scale = WorkingScale.of(design)
-        p = design.x.shape[1]
+        p = len(design.terms)
         moments = (np.zeros(p), np.zeros(p)) if flat else scale.prior_moments(design)
         return cls(design, scale, SufficientStatistics.of(design, scale), *moments, of_margins=flat)
 
@@ -529,7 +534,7 @@ class VarianceParameters:
     usual log and Fisher scales it would have exponential ones.
     """
 
-    groups: tuple[GroupTerm, ...]
+    groups: tuple[Grouped, ...]
 
     @property
     def dimension(self) -> int:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 import xarray as xr
-from scipy import stats
+from scipy import special
 
 from bayesmig import schema
 from bayesmig.data.design import Design
@@ -195,6 +195,9 @@ def pooled_posterior(trees: Sequence[xr.DataTree], designs: Sequence[Design], se
     chains, draws = next(iter(sizes))
     facts = {name: trees[0].attrs[name] for name in SHARED if name in trees[0].attrs}
     facts |= {"interrupted": "yes"} if any(tree.attrs.get("interrupted") == "yes" for tree in trees) else {}
+    apart = [schema.read(tree, "separated") for tree in trees if "separated" in tree.attrs]
+    separated = dict.fromkeys(term for terms in apart for term in terms)
+    facts |= {"separated": list(separated)} if separated else {}
     if "sd_ratios" in trees[0].attrs:
         ratios = pd.DataFrame([schema.read(tree, "sd_ratios") for tree in trees]).mean()
         facts["sd_ratios"] = ratios.round(4).to_dict()
@@ -309,7 +312,7 @@ def _pooled_parameter(name: str, points: Array, errors: Array, df: float) -> tup
     scale = _scale(name)
     with np.errstate(divide="ignore", invalid="ignore"):
         pooled = rubin(scale.there(points), (errors * scale.slope(points)) ** 2, df)
-        reach = stats.t.ppf(0.5 + LEVEL / 2, pooled.df) * pooled.error
+        reach = special.stdtrit(pooled.df, 0.5 + LEVEL / 2) * pooled.error
         centre = np.where(np.isfinite(pooled.error), scale.back(pooled.estimate), points.mean(axis=0))
         companions = {
             name: centre,

@@ -11,6 +11,9 @@ import numpy as np
 
 from bayesmig import cache as stored
 from bayesmig import sandwich, schema
+from bayesmig.data.accumulation import added_up
+from bayesmig.data.chunks import Chunks
+from bayesmig.data.design import Design, Outline
 from bayesmig.data.encoding import build_design
 from bayesmig.engines.base import Engine
 from bayesmig.engines.exact import Exact
@@ -21,6 +24,8 @@ from bayesmig.estimators.generalised import glm, glmm
 from bayesmig.estimators.linear import ols
 from bayesmig.estimators.mixed import mixed
 from bayesmig.estimators.scored import scored
+from bayesmig.estimators.separation import separating_terms
+from bayesmig.formula import parse
 from bayesmig.imputation import completed_designs, pooled_estimate, pooled_posterior
 from bayesmig.parallel import Failure, map_fits
 from bayesmig.spec import ModelSpec, as_spec
@@ -29,15 +34,13 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
-    from bayesmig.data.design import Design
-
 METHODS = {"gaussian": ("ml", "reml", "ols"), "student": (), "latent": ("components", "sumscore", "ml")}
 GENERALISED_METHODS = ("ml", "agq", "glm")
 
 
 def fit(
     spec: ModelSpec | str,
-    data: pd.DataFrame | Sequence[pd.DataFrame],
+    data: pd.DataFrame | Sequence[pd.DataFrame] | Chunks,
     *,
     engine: Engine | None = None,
     seed: int | None = None,
@@ -50,9 +53,10 @@ def fit(
     ----------
     spec : ModelSpec or str
         A specification, or a formula with the weakly informative default priors.
-    data : pandas.DataFrame, or list of them
+    data : pandas.DataFrame, list of them, or Chunks
         One row a person; it is not changed. Rows with a missing value are left out and counted. A list holds
         completed data sets of one survey (multiple imputation): each is fitted, and the draws are stacked.
+        :func:`bayesmig.chunks` reads data larger than memory a part at a time, for Gaussian outcomes.
     engine : Engine, optional
         By default :class:`~bayesmig.engines.exact.Exact` where it can, :class:`~bayesmig.engines.nuts.NUTS` elsewhere.
     seed : int, optional
@@ -70,7 +74,8 @@ def fit(
         Groups ``posterior``, ``sample_stats``, ``observed_data`` and ``constant_data`` in the contract of
         :mod:`bayesmig.schema`; ArviZ functions work on it. The attributes carry specification, seed,
         provenance, versions and the data flow. Completed data sets add a group ``imputation`` with the
-        fraction of missing information of every parameter, and a coordinate ``imputation`` of the chains.
+        fraction of missing information of every parameter, and a coordinate ``imputation`` of the chains. A result
+        from chunks keeps no rows.
 
     Raises
     ------
@@ -100,6 +105,8 @@ def fit(
         raise SpecificationError(f"adjust={adjust!r}: allowed are 'sandwich' and None.")
     if cache is not None and seed is None:
         raise SpecificationError("cache= needs a seed, as in seed=1: without one every fit is another.")
+    if isinstance(data, Chunks):
+        return _drawn_from_chunks(as_spec(spec), data, engine, seed, adjust, cache)
     folder = None if cache is None else stored.folder_of(cache)
     completed = isinstance(data, (list, tuple))
     designs = completed_designs(as_spec(spec), data) if completed else (build_design(as_spec(spec), data),)  # type: ignore[arg-type]
@@ -118,12 +125,38 @@ def fit(
     return _drawn_from(designs, completed, chosen, seed, adjust)
 
 
+def _drawn_from_chunks(
+    spec: ModelSpec,
+    data: Chunks,
+    engine: Engine | None,
+    seed: int | None,
+    adjust: str | None,
+    cache: str | Path | None,
+) -> xr.DataTree:
+    """The posterior given rows that are read a part at a time; refusals come before reading."""
+    chosen = engine or Exact()
+    if not isinstance(chosen, Exact):
+        raise EngineRefusal(f"{chosen!r} needs all rows at once; with chunks leave engine out, or say engine=Exact().")
+    if adjust is not None:
+        raise EngineRefusal(
+            "adjust='sandwich' needs the residual of every row, and chunks are read once. Fit a random sample of whole"
+            " clusters to see how much wider intervals are."
+        )
+    if cache is not None:
+        raise SpecificationError(
+            "cache= knows a result by its data, all of which would have to be read; with chunks keep the result"
+            " itself, as in tree.to_netcdf('result.nc')."
+        )
+    design, sequence = added_up(spec, data), np.random.SeedSequence(seed)
+    return _checked(chosen.sample(design, np.random.default_rng(sequence)), design, chosen, sequence)
+
+
 def _drawn_from(
     designs: Sequence[Design], completed: bool, engine: Engine, seed: int | None, adjust: str | None
 ) -> xr.DataTree:
     """The posterior of one design, or that of several completed data sets together."""
     sequence = np.random.SeedSequence(seed)
-    draw = partial(_drawn, engine, adjust)
+    draw = partial(posterior_of, engine, adjust)
     if not completed:
         return draw((designs[0], sequence))
     items = dict(zip(_labels(designs), zip(designs, sequence.spawn(len(designs)), strict=True), strict=True))
@@ -132,13 +165,27 @@ def _drawn_from(
     )
 
 
-def _drawn(engine: Engine, adjust: str | None, item: tuple[Design, np.random.SeedSequence]) -> xr.DataTree:
-    """A posterior, checked against the contract."""
+def posterior_of(engine: Engine, adjust: str | None, item: tuple[Design, np.random.SeedSequence]) -> xr.DataTree:
+    """A posterior of one design."""
     design, sequence = item
     groups, facts = engine.sample(design, np.random.default_rng(sequence))
+    separated = separating_terms(design)
+    facts |= {"separated": separated} if separated else {}
+    tree = _checked((groups, facts), design, engine, sequence)
+    return sandwich.adjust(tree) if adjust else tree
+
+
+def _checked(
+    sampled: tuple[dict[str, xr.Dataset], dict[str, object]],
+    design: Outline,
+    engine: Engine,
+    sequence: np.random.SeedSequence,
+) -> xr.DataTree:
+    """A tree in the contract, stamped."""
+    groups, facts = sampled
     tree = schema.stamp(groups, design, engine=repr(engine), seed=str(sequence.entropy), **facts)
     schema.validate(tree, design)
-    return sandwich.adjust(tree) if adjust else tree
+    return tree
 
 
 def _labels(designs: Sequence[Design]) -> list[str]:
@@ -155,7 +202,7 @@ def _all_done(results: Mapping[str, xr.DataTree | Failure]) -> list[xr.DataTree]
 
 def estimate(
     spec: ModelSpec | str,
-    data: pd.DataFrame | Sequence[pd.DataFrame],
+    data: pd.DataFrame | Sequence[pd.DataFrame] | Chunks,
     *,
     method: str | None = None,
     errors: str | None = None,
@@ -166,8 +213,10 @@ def estimate(
     ----------
     spec : ModelSpec or str
         Priors are ignored.
-    data : pandas.DataFrame, or list of them
+    data : pandas.DataFrame, list of them, or Chunks
         A list holds completed data sets (multiple imputation), whose estimates are put together by Rubin's rules.
+        :func:`bayesmig.chunks` reads data larger than memory a part at a time, for ``ml`` and ``reml`` with classical
+        errors.
     method : {"ml", "reml", "ols", "agq", "glm", "components", "sumscore"}, optional
         Gaussian outcomes: maximum likelihood (the default of Stata's ``mixed``), restricted maximum likelihood
         (the default of lme4), or least squares on the common terms. Binary, ordered and count outcomes: ``ml``
@@ -205,6 +254,8 @@ def estimate(
     >>> float(tree["estimate"]["beta"].sel(term="x").round(3))
     1.086
     """
+    if isinstance(data, Chunks):
+        return _estimated_from_chunks(as_spec(spec), data, method, errors)
     if isinstance(data, (list, tuple)):
         designs = completed_designs(as_spec(spec), data)
         each = map_fits(
@@ -212,6 +263,28 @@ def estimate(
         )
         return pooled_estimate(_all_done(each), designs)
     return _estimated(method, errors, build_design(as_spec(spec), data))  # type: ignore[arg-type]
+
+
+def _estimated_from_chunks(spec: ModelSpec, data: Chunks, method: str | None, errors: str | None) -> xr.DataTree:
+    """Maximum likelihood given rows that are read a part at a time; refusals come before reading."""
+    if method not in (None, "ml", "reml"):
+        raise EngineRefusal(f"method {method!r} needs all rows at once; with chunks use 'ml' or 'reml'.")
+    survey = spec.weights is not None and spec.weights.kind == "survey"
+    if errors not in (None, "classical") or (errors is None and survey):
+        raise EngineRefusal(
+            f"{errors or 'robust'} errors need the residual of every row, and chunks are read once; say"
+            " errors='classical', which know nothing of clusters and survey weights."
+        )
+    if not parse(spec.formula).varying:
+        raise EngineRefusal(
+            "without varying effects the estimate is least squares, which is not computed from chunks; draw the"
+            " posterior with fit, whose means are the same with flat priors."
+        )
+    design = added_up(spec, data)
+    dataset, facts = mixed(
+        design, method or (spec.estimator if spec.estimator in ("ml", "reml") else "ml"), "classical"
+    )
+    return schema.stamp({"estimate": dataset}, design, **facts)
 
 
 def _estimated(method: str | None, errors: str | None, design: Design) -> xr.DataTree:

@@ -50,10 +50,12 @@ import xarray as xr
 from bayesmig.errors import BayesmigError, listing
 
 if TYPE_CHECKING:
-    from bayesmig.data.design import Design, LatentOutcome
+    from bayesmig.data.design import Design, LatentOutcome, Outline
+    from bayesmig.data.totals import Totals
 
 KINDS = ("posterior", "estimate", "published")
 RECONSTRUCTED = "reconstructed"
+ADDED_UP = "rows_added_up"
 
 
 def effect_dim(group: str) -> str:
@@ -66,7 +68,7 @@ def pair_dim(group: str) -> str:
     return f"{group}_pair"
 
 
-def dims(design: Design) -> dict[str, tuple[str, ...]]:
+def dims(design: Outline) -> dict[str, tuple[str, ...]]:
     """The variables that a fit of this design must have, with their dims (chain and draw left out)."""
     names: dict[str, tuple[str, ...]] = {"beta": ("term",)}
     for name in design.spec.distribution.parameters:
@@ -90,7 +92,7 @@ def _latent_dims(latent: LatentOutcome) -> dict[str, tuple[str, ...]]:
     return names | ({"rho_factor": ("factor_pair",)} if latent.pairs else {})
 
 
-def coords(design: Design) -> dict[str, Any]:
+def coords(design: Outline) -> dict[str, Any]:
     """Coordinates of those dims."""
     values: dict[str, Any] = {"term": list(design.terms)}
     if "cut" in design.spec.distribution.parameters:
@@ -98,8 +100,11 @@ def coords(design: Design) -> dict[str, Any]:
     for group in design.groups:
         values |= {group.name: list(group.levels), effect_dim(group.name): list(group.effects)}
         values |= {pair_dim(group.name): list(group.pair_names)} if group.pairs else {}
-    values |= {f"{gap.name}_row": design.rows[gap.rows] for gap in design.gaps}
-    return values if design.latent is None else values | _latent_coords(design.latent, design.rows)
+    if not design.has_rows:
+        return values
+    rows: np.ndarray = design.rows  # type: ignore[attr-defined]
+    values |= {f"{gap.name}_row": rows[gap.rows] for gap in design.gaps}
+    return values if design.latent is None else values | _latent_coords(design.latent, rows)
 
 
 def _latent_coords(latent: LatentOutcome, rows: np.ndarray) -> dict[str, Any]:
@@ -112,14 +117,14 @@ def _latent_coords(latent: LatentOutcome, rows: np.ndarray) -> dict[str, Any]:
     return values | ({"factor_pair": list(latent.pair_names)} if latent.pairs else {})
 
 
-def posterior(design: Design, draws: Mapping[str, np.ndarray]) -> xr.Dataset:
+def posterior(design: Outline, draws: Mapping[str, np.ndarray]) -> xr.Dataset:
     """A dataset of draws in the contract; arrays have chain and draw as their first two axes."""
     variables = {name: (("chain", "draw", *where), draws[name]) for name, where in dims(design).items()}
     chains, length = draws["beta"].shape[:2]
     return xr.Dataset(variables, coords(design) | {"chain": np.arange(chains), "draw": np.arange(length)})
 
 
-def estimate(design: Design, values: Mapping[str, np.ndarray]) -> xr.Dataset:
+def estimate(design: Outline, values: Mapping[str, np.ndarray]) -> xr.Dataset:
     """A dataset of points in the contract; ``values`` may hold companions (``beta_se``, ``tau_g_lower`` ...)."""
     variables = {}
     for name, where in dims(design).items():
@@ -167,6 +172,41 @@ def _columns(frame: pd.DataFrame, rows: np.ndarray) -> xr.Dataset:
     return xr.Dataset({"cell": cells}, {"row": rows, "column": [str(name) for name in frame.columns]})
 
 
+def _totals_groups(design: Totals) -> dict[str, xr.Dataset]:
+    """``constant_data`` and ``specimen`` of a tree whose rows were added up: moments, sizes, and how rows are coded."""
+    x_mean, x_sd, y_mean, y_sd = design.moments
+    constant: dict[str, Any] = {"x_mean": ("term", x_mean), "x_sd": ("term", x_sd), "y_mean": y_mean, "y_sd": y_sd}
+    means, sds = design.by_group(design.varying.mean), design.spreads
+    where: dict[str, Any] = {"term": list(design.terms)}
+    for group, mean, sd in zip(design.groups, means, sds, strict=True):
+        effects = effect_dim(group.name)
+        constant |= {f"{group.name}_size": (group.name, group.sizes)}
+        constant |= {f"{group.name}_effect_mean": (effects, mean), f"{group.name}_effect_sd": (effects, sd)}
+        where |= {group.name: list(group.levels), effects: list(group.effects)}
+    if design.effective is not None:
+        constant["effective"] = design.effective
+    return {
+        "constant_data": xr.Dataset(constant, where),
+        "specimen": _columns(design.specimen, np.arange(len(design.specimen))),
+    }
+
+
+def check_rows(tree: xr.DataTree) -> None:
+    """Refuse what needs the rows of a result that was fitted to chunks.
+
+    Raises
+    ------
+    BayesmigError
+        If it keeps none.
+    """
+    if ADDED_UP in tree.attrs:
+        raise BayesmigError(
+            f"this needs rows, and the result was fitted to {int(tree.attrs['n_used'])} that were read in chunks and"
+            " not kept. Give the people that it is about, where it takes any, as predict(tree, people) does; or fit a"
+            " random sample of the rows as a data frame."
+        )
+
+
 def data_frame(tree: xr.DataTree) -> pd.DataFrame:
     """The used rows of the used columns, as a fit or an estimate was given them.
 
@@ -185,9 +225,23 @@ def data_frame(tree: xr.DataTree) -> pd.DataFrame:
     BayesmigError
         If the tree holds no data, as one from a printed table.
     """
+    check_rows(tree)
     if "data" not in tree.children:
         raise BayesmigError(f"the tree holds no data, only {listing(tree.children)}; fit or estimate the model again.")
-    cells = tree["data"]["cell"]
+    return frame_of(tree["data"].to_dataset())
+
+
+def group_sizes(tree: xr.DataTree, group: str) -> np.ndarray:
+    """Rows per group of a grouping factor, of a tree from ``fit`` or ``estimate``."""
+    constant = tree["constant_data"]
+    if f"{group}_size" in constant:
+        return constant[f"{group}_size"].to_numpy()
+    return np.bincount(constant[f"{group}_code"].to_numpy())
+
+
+def frame_of(columns: xr.Dataset) -> pd.DataFrame:
+    """The frame that a group ``data`` or ``specimen`` holds."""
+    cells = columns["cell"]
     levels = json.loads(cells.attrs["levels"])
     frame = pd.DataFrame(cells.to_numpy(), index=cells["row"].to_numpy(), columns=cells["column"].to_numpy())
     for name, labels in levels.items():
@@ -195,13 +249,13 @@ def data_frame(tree: xr.DataTree) -> pd.DataFrame:
     return frame
 
 
-def stamp(groups: Mapping[str, xr.Dataset], design: Design, **about: object) -> xr.DataTree:
+def stamp(groups: Mapping[str, xr.Dataset], design: Outline, **about: object) -> xr.DataTree:
     """A tree of these groups that says what made it.
 
     Parameters
     ----------
     groups : mapping of str to Dataset
-    design : Design
+    design : Outline
     **about
         ``engine`` or ``estimator``, ``seed`` and whatever else the maker states; values that are
         neither text nor number are written as JSON.
@@ -221,7 +275,9 @@ def stamp(groups: Mapping[str, xr.Dataset], design: Design, **about: object) -> 
         "versions": versions(),
         **about,
     }
-    return stamped({**groups, **data_groups(design)}, facts)
+    if not design.has_rows:
+        return stamped({**groups, **_totals_groups(design)}, {**facts, ADDED_UP: "yes"})  # type: ignore[arg-type]
+    return stamped({**groups, **data_groups(design)}, facts)  # type: ignore[arg-type]
 
 
 def stamped(groups: Mapping[str, xr.Dataset], facts: Mapping[str, object]) -> xr.DataTree:
@@ -270,7 +326,7 @@ def _is_companion(name: object) -> bool:
     return str(name).endswith(("_se", "_lower", "_upper"))
 
 
-def validate(tree: xr.DataTree, design: Design) -> None:
+def validate(tree: xr.DataTree, design: Outline) -> None:
     """Check a fitted tree against the contract.
 
     Raises

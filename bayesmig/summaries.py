@@ -321,6 +321,7 @@ def interaction_lines(tree: xr.DataTree, x: str, by: str, interval: float = 0.95
     if x not in terms or not levels:
         names = sorted({term.partition("[")[0] for term in terms if ":" not in term})
         raise BayesmigError(f"no line of {x!r} by {by!r}: both must be terms of the model; it has {listing(names)}.")
+    schema.check_rows(tree)
     design = tree["constant_data"]["x"].to_numpy()
     means = dict(zip(terms, design.mean(axis=0), strict=True))
     column = design[:, terms.index(x)]

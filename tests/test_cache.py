@@ -41,13 +41,13 @@ def people(seed: int = 1) -> pd.DataFrame:
 def fits(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The fits that were really made."""
     made: list[str] = []
-    draw = inference._drawn
+    draw = inference.posterior_of
 
     def counted(engine: object, adjust: object, item: object) -> xr.DataTree:
         made.append(repr(engine))
         return draw(engine, adjust, item)
 
-    monkeypatch.setattr(inference, "_drawn", counted)
+    monkeypatch.setattr(inference, "posterior_of", counted)
     return made
 
 

@@ -29,6 +29,7 @@ PAGES = {
     "effects.md": (),
     "surveys.md": (),
     "checking.md": ("predicted.png", "calibration.png"),
+    "large_data.md": (),
     "latent.md": (),
     "reports.md": (
         *(f"table.{ending}" for ending in ("docx", "tex", "html", "md", "typ", "csv")),

@@ -227,10 +227,10 @@ def test_moved_counts_in_sds_of_the_own_fit():
 def test_priors_that_cannot_be_fitted_cost_their_own_row_only(monkeypatch):
     summary = robustness._summary
 
-    def failing(spec, **settings):
-        if spec.priors.name == "MLwiN":
+    def failing(design, **settings):
+        if design.spec.priors.name == "MLwiN":
             raise InferenceFailure("it did not settle")
-        return summary(spec, **settings)
+        return summary(design, **settings)
 
     monkeypatch.setattr(robustness, "_summary", failing)
     with pytest.warns(UserWarning, match="1 of 3 fits under other priors failed; mlwin: it did not settle"):

@@ -174,7 +174,7 @@ def test_weighted_people_left_out_by_importance_sampling_and_by_refits_agree(wei
     assert refitted.pointwise["refitted"].all()
     good = sampled.pointwise["pareto_k"].to_numpy() < 0.5
     error = np.hypot(sampled.pointwise["mcse"], refitted.pointwise["mcse"])
-    assert good.sum() > 15
+    assert good.sum() >= 12  # half of them, so that something is compared
     # four Monte Carlo errors, and 0.01 for the bias of importance sampling
     assert (abs(sampled.pointwise["elpd"] - refitted.pointwise["elpd"])[good] < 4 * error[good] + 0.01).all()
 

@@ -9,6 +9,7 @@ import pandas as pd
 import xarray as xr
 
 from bayesmig import schema
+from bayesmig.errors import listing
 
 RHAT = 1.01
 LEAST_ESS = 400
@@ -32,7 +33,8 @@ def check(tree: xr.DataTree) -> pd.DataFrame:
         One row a check: ``check``, ``value``, ``threshold``, ``passed`` and ``message``, a sentence. Posteriors:
         Pareto k of the importance sampler against its sample-size threshold min(0.7, 1 - 1 / log10 S)
         (Vehtari et al. 2024), effective draws, rank-normalised split R-hat and bulk and tail effective sample
-        sizes over all parameters (Vehtari et al. 2021). Estimates: singularity, and the
+        sizes over all parameters (Vehtari et al. 2021), and whether terms separate a binary, ordered or count outcome,
+        so that only the priors keep coefficients finite. Estimates: singularity, and the
         likelihood-ratio test against no groups. Both: rows lost to missing
         values, survey weights, the clusters that adjusted intervals rest on (20 or more, a convention), whether data
         were imputed often enough (100 times the largest fraction of missing information; White, Royston & Wood 2011,
@@ -81,6 +83,11 @@ def _computation(tree: xr.DataTree) -> list[Row]:
     rows.append(
         ("effective draws", round(ess), LEAST_ESS, ess >= LEAST_ESS, "smallest bulk or tail size over all parameters")
     )
+    if "separated" in tree.attrs:
+        terms = listing(schema.read(tree, "separated"))
+        message = f"{terms} predict answers perfectly (separation), so that how large coefficients are rests on the"
+        message += " priors; show them under other priors, or merge levels"
+        rows.append(("separation", terms, "none", False, message))
     return rows
 
 
@@ -141,7 +148,7 @@ def _data(tree: xr.DataTree) -> list[Row]:
         ("complete rows", f"{100 * share:.1f} % dropped", f"at most {MOST_DROPPED:.0%}", share <= MOST_DROPPED, message)
     ]
     for group in schema.groups(tree[schema.kind(tree)].to_dataset()):
-        count = int(tree["constant_data"][f"{group}_code"].max()) + 1
+        count = len(schema.group_sizes(tree, group))
         message = f"{count} groups of {group}" + ("" if count >= FEW_GROUPS else ": their sd rests mainly on the prior")
         rows.append(("number of groups", count, FEW_GROUPS, count >= FEW_GROUPS, message))
     rows += _weights(tree)
@@ -155,11 +162,14 @@ def _weights(tree: xr.DataTree) -> list[Row]:
     weights = schema.read(tree, "spec")["weights"]
     if weights is None or weights["kind"] != "survey":
         return []
-    values = tree["constant_data"]["weight"]
-    effective = float(values.sum() ** 2 / (values**2).sum())
+    constant, used = tree["constant_data"], int(tree.attrs["n_used"])
+    if "effective" in constant:  # of rows that were added up
+        effective = float(constant["effective"])
+    else:
+        effective = float(constant["weight"].sum() ** 2 / (constant["weight"] ** 2).sum())
     adjusted = "adjusted" in tree.attrs
     robust = adjusted or tree.attrs.get("errors", "classical") != "classical"
-    message = f"the weights of {len(values)} rows are worth {effective:.0f} unweighted ones; "
+    message = f"the weights of {used} rows are worth {effective:.0f} unweighted ones; "
     message += "the errors allow for it" if robust else "the intervals do not know that and are too short"
     return [("survey weights", round(effective), "", robust, message)] + (_clusters(tree) if adjusted else [])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ from bayesmig.data.encoding import build_design
 from bayesmig.data.rows import Rows
 from bayesmig.engines.base import Engine
 from bayesmig.errors import BayesmigError, EngineRefusal, InferenceFailure, closest, listing
-from bayesmig.inference import automatic, fit
+from bayesmig.inference import automatic, posterior_of
 from bayesmig.parallel import Failure, map_fits
 from bayesmig.prediction.integration import covariances
 from bayesmig.prediction.people import Fitted
@@ -140,6 +141,7 @@ def power_scaling(tree: xr.DataTree, threshold: float = THRESHOLD) -> pd.DataFra
 
     Examples
     --------
+    >>> from bayesmig.inference import fit
     >>> rng = np.random.default_rng(1)
     >>> data = pd.DataFrame({"x": rng.normal(size=100)})
     >>> data["y"] = data["x"] + rng.normal(size=100)
@@ -262,10 +264,11 @@ def sensitivity(
     if reason:
         raise EngineRefusal(reason)
     specs = {OWN: spec} | {name: spec.with_priors(priors) for name, priors in _sets(spec, presets).items()}
-    for other in specs.values():
-        _ = build_design(other, data).priors
+    designs = {name: dataclasses.replace(design, spec=other) for name, other in specs.items()}
+    for other in designs.values():
+        _ = other.priors  # resolved, and refused, before any work
     entropy = int(np.random.SeedSequence(seed).entropy)  # type: ignore[arg-type]
-    tables = map_fits(partial(_summary, data=data, engine=chosen, seed=entropy), specs, "fits under other priors")
+    tables = map_fits(partial(_summary, engine=chosen, seed=entropy), designs, "fits under other priors")
     if isinstance(tables[OWN], Failure):
         raise InferenceFailure(f"the model cannot be fitted under its own priors: {tables[OWN].reason}")
     kept = {name: table for name, table in tables.items() if not isinstance(table, Failure)}
@@ -306,8 +309,8 @@ def _sets(spec: ModelSpec, presets: Sequence[str] | Mapping[str, PriorSet] | Non
     return {name: priors for name, priors in chosen.items() if priors != spec.priors}
 
 
-def _summary(spec: ModelSpec, data: pd.DataFrame, engine: Engine, seed: int) -> pd.DataFrame:
+def _summary(design: Design, engine: Engine, seed: int) -> pd.DataFrame:
     """Coefficients and variance components of one fit."""
-    tree = fit(spec, data, engine=engine, seed=seed)
+    tree = posterior_of(engine, None, (design, np.random.SeedSequence(seed)))
     table = pd.concat([coefficients(tree), variance_components(tree)])
     return table[["estimate", "sd", "eti95_lower", "eti95_upper"]].rename_axis("quantity")

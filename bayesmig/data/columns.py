@@ -38,23 +38,35 @@ def used_columns(spec: ModelSpec, formula: Formula, data: pd.DataFrame) -> tuple
             f"the data frame is empty: {data.shape[0]} rows, {data.shape[1]} columns."
             " Check the file that was read and any filter applied to it."
         )
+    return named_columns(spec, formula, data.columns, tuple(map(str, data.index.names)))
+
+
+def named_columns(
+    spec: ModelSpec, formula: Formula, columns: pd.Index, index_names: tuple[str, ...] = ()
+) -> tuple[str, ...]:
+    """The columns that a model uses, all of which must be among those of the data.
+
+    Raises
+    ------
+    UnknownColumn, DataError, SpecificationError
+        If one is not there or there twice, or the specification uses one in two ways.
+    """
     named = [name for name in formula.columns if name not in {factor.name for factor in spec.factors}]
     items = [item for factor in spec.factors for item in factor.items]
     used = [*items, *named] + ([*spec.weights.columns] if spec.weights else [])
     used += [name for name in (spec.trials, spec.offset) if name]
     for name in used:
-        if name not in data.columns:
+        if name not in columns:
             asked = {spec.trials: "trials names", spec.offset: "offset names"}.get(name, "weights name")
             asked = f"formula {spec.formula!r} names" if name in formula.columns else asked
             asked = next((f"factor {factor.name!r} names" for factor in spec.factors if name in factor.items), asked)
-            odd = [str(column) for column in data.columns if re.match(rf"{re.escape(name)}\W", str(column))]
+            odd = [str(column) for column in columns if re.match(rf"{re.escape(name)}\W", str(column))]
             raise UnknownColumn(
-                f"{asked} {name!r}, which is no column{closest(name, data.columns)};"
-                f" the data have {listing(data.columns)}."
-                + (" It is in the index: pass data.reset_index()." if name in data.index.names else "")
+                f"{asked} {name!r}, which is no column{closest(name, columns)}; the data have {listing(columns)}."
+                + (" It is in the index: pass data.reset_index()." if name in index_names else "")
                 + (f" A name with blanks or signs goes in backticks: `{odd[0]}`." if odd else "")
             )
-    repeated = sorted({str(name) for name in used if (data.columns == name).sum() > 1})
+    repeated = sorted({str(name) for name in used if (columns == name).sum() > 1})
     if repeated:
         raise DataError(f"the data have more than one column called {listing(repeated)}; rename or drop the others.")
     if spec.weights is not None and formula.outcome_column in spec.weights.columns:
@@ -95,14 +107,14 @@ def role_of(spec: ModelSpec, formula: Formula, name: str) -> Role:
     return "predictor" if name in formula.predictors or name not in formula.grouping else "grouping"
 
 
-def checked_column(spec: ModelSpec, name: str, column: pd.Series, role: Role) -> pd.Series:
-    """The column as float or ordered Categorical with its reference first, checked against the codebook."""
+def checked_column(spec: ModelSpec, name: str, column: pd.Series, role: Role, rows: Codes | None = None) -> pd.Series:
+    """The column as float or ordered Categorical with its reference first, checked against the codebook.
+
+    ``rows`` is how many rows of the data each value stands for, where those of a category are given once each.
+    """
     entry = spec.variable(name)
     if column.isna().all():
-        raise DataError(
-            f"column {name!r} has no value at all: every one of its {len(column)} rows is missing."
-            " Leave it out, or read the file again."
-        )
+        raise DataError(without_values(name, len(column)))
     if role == "item":
         return _item(spec, entry, name, column)
     kind = pd.api.types.infer_dtype(column, skipna=True)
@@ -119,17 +131,25 @@ def checked_column(spec: ModelSpec, name: str, column: pd.Series, role: Role) ->
     if role == "outcome" and kind == "string" and spec.distribution.outcome == "binary":
         return _categories(name, column, "predictor")
     if entry is not None and entry.is_categorical:
-        return _coded(entry, column)
+        return _coded(entry, column, rows)
     if kind in NUMBERS and not (role == "grouping" and kind == "integer"):  # long ids are no floats
         return numeric(entry, name, column, role)
     if role == "grouping" or (role == "predictor" and entry is None and kind in TEXTS):
-        return _categories(name, column, role)
+        return _categories(name, column, role, rows)
     if kind in (*TEXTS, *MIXED):
         return numeric(entry, name, column, role)
     raise DataError(
         f"column {name!r} holds {kind} values (first {column.dropna().iloc[0]!s}); a {role} must hold numbers"
         f"{', text or categories' if role == 'predictor' else ''}. Compute a number from it first,"
         " such as years since a date."
+    )
+
+
+def without_values(name: str, n: int) -> str:
+    """What is wrong with a column that has no value."""
+    return (
+        f"column {name!r} has no value at all: every one of its {n} rows is missing."
+        " Leave it out, or read the file again."
     )
 
 
@@ -230,11 +250,11 @@ def encoded_outcome(spec: ModelSpec, formula: Formula, frame: pd.DataFrame) -> t
     return frame.assign(**{name: column}), categories
 
 
-def _coded(entry: Variable, column: pd.Series) -> pd.Series:
+def _coded(entry: Variable, column: pd.Series, rows: Codes | None = None) -> pd.Series:
     values = column.astype("object").map(as_code, na_action="ignore")
     wrong = values[values.notna() & ~values.isin(list(entry.levels))]
     if len(wrong):
-        value, count = wrong.iloc[0], int((wrong == wrong.iloc[0]).sum())
+        value, count = wrong.iloc[0], int(_counts(values, rows)[wrong.iloc[0]])
         others = sorted(set(wrong) - {value})
         raise UnknownLevel(
             f"column {entry.name!r} has {value!r} in {count} rows"
@@ -254,11 +274,17 @@ def as_code(value: object) -> str:
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
-def _categories(name: str, column: pd.Series, role: Role) -> pd.Series:
+def _counts(values: pd.Series, rows: Codes | None) -> pd.Series:
+    """How many rows of the data have each level, in the order of the levels."""
+    weights = pd.Series(1 if rows is None else rows, values.index)
+    return weights.groupby(values).sum()
+
+
+def _categories(name: str, column: pd.Series, role: Role, rows: Codes | None = None) -> pd.Series:
     """A column without codebook as categories, unless its levels look like mistakes."""
     declared = is_categorical(column)
     values = column.astype("object").map(as_code, na_action="ignore")
-    counts = values.value_counts().sort_index()
+    counts = _counts(values, rows)
     blank = counts[[level.strip() in BLANK for level in counts.index]]
     if len(blank):
         raise DataError(
@@ -299,6 +325,13 @@ def _reads_as_number(text: str) -> bool:
 def numeric(entry: Variable | None, name: str, column: pd.Series, role: Role) -> pd.Series:
     if is_categorical(column):
         column = column.astype("object")
+    if isinstance(column.dtype, np.dtype) and column.dtype.kind in "fiub":
+        numbers: pd.Series = column if column.dtype == float else column.astype(float)
+        low, high = float(np.fmin.reduce(numbers.to_numpy())), float(np.fmax.reduce(numbers.to_numpy()))
+        least = -LARGEST if entry is None or entry.minimum is None else max(entry.minimum, -LARGEST)
+        most = LARGEST if entry is None or entry.maximum is None else min(entry.maximum, LARGEST)
+        if least <= low and high <= most:  # two quick looks instead of many; false where there is no value
+            return numbers
     numbers = pd.to_numeric(column, errors="coerce").astype(float)
     text = column[column.notna() & numbers.isna()]
     if len(text):
@@ -328,8 +361,16 @@ def numeric(entry: Variable | None, name: str, column: pd.Series, role: Role) ->
     return numbers
 
 
-def checked_weights(spec: ModelSpec, frame: pd.DataFrame, rows: Codes) -> Array | None:
-    """Weights of people, zero for rows that are to be left out; those of groups are looked at, too."""
+def without_weight(name: str) -> str:
+    """What is wrong with weights that leave every row out."""
+    return f"weights {name!r} are all zero; nothing would be counted."
+
+
+def checked_weights(spec: ModelSpec, frame: pd.DataFrame, rows: Codes, in_part: bool = False) -> Array | None:
+    """Weights of people, zero for rows that are to be left out; those of groups are looked at, too.
+
+    A part of the data may have weights of zero only.
+    """
     if spec.weights is None:
         return None
     counted = np.ones(len(rows))
@@ -340,8 +381,8 @@ def checked_weights(spec: ModelSpec, frame: pd.DataFrame, rows: Codes) -> Array 
                 f"weights {name!r} has {int((weights < 0).sum())} negative values; weights must be positive"
                 " (zero leaves a row out)."
             )
-        if len(weights) and not weights.any():
-            raise DataError(f"weights {name!r} are all zero; nothing would be counted.")
+        if len(weights) and not weights.any() and not in_part:
+            raise DataError(without_weight(name))
         if spec.weights.kind == "frequency" and (weights % 1 != 0).any():
             broken = int((weights % 1 != 0).sum())
             raise DataError(

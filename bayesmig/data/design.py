@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -76,8 +77,31 @@ class Correlated:
         return np.asarray(matrix[..., rows, columns])
 
 
+class Grouped(Correlated):
+    """A grouping factor without its rows."""
+
+    name: str
+    levels: tuple[str, ...]
+    weights: Array | None
+
+    @property
+    def spread(self) -> Array:
+        """``(J, 1)`` factors of the sds: a normal density to the power w is that of w times the precision."""
+        weights = np.ones(len(self.levels)) if self.weights is None else self.weights
+        return 1 / np.sqrt(weights)[:, None]
+
+    @property
+    def unpaired(self) -> float:
+        """How many densities fewer than groups there are, 0 where weights average one.
+
+        Densities to the powers w and the Jacobian of standardised effects leave ``(J - sum w) log |L|``.
+        """
+        excess = 0.0 if self.weights is None else len(self.levels) - float(self.weights.sum())
+        return excess if abs(excess) > 1e-9 * len(self.levels) else 0.0
+
+
 @dataclass(frozen=True)
-class GroupTerm(Correlated):
+class GroupTerm(Grouped):
     """The varying effects of one grouping factor.
 
     Attributes
@@ -104,21 +128,6 @@ class GroupTerm(Correlated):
     z: Array
     blocks: tuple[tuple[int, ...], ...]
     weights: Array | None = None
-
-    @property
-    def spread(self) -> Array:
-        """``(J, 1)`` factors of the sds: a normal density to the power w is that of w times the precision."""
-        weights = np.ones(len(self.levels)) if self.weights is None else self.weights
-        return 1 / np.sqrt(weights)[:, None]
-
-    @property
-    def unpaired(self) -> float:
-        """How many densities fewer than groups there are, 0 where weights average one.
-
-        Densities to the powers w and the Jacobian of standardised effects leave ``(J - sum w) log |L|``.
-        """
-        excess = 0.0 if self.weights is None else len(self.levels) - float(self.weights.sum())
-        return excess if abs(excess) > 1e-9 * len(self.levels) else 0.0
 
     @cached_property
     def sizes(self) -> Codes:
@@ -248,8 +257,84 @@ class ResolvedPriors:
         return self.auxiliary["sigma"]  # type: ignore[return-value]
 
 
+class Outline(ABC):
+    """What is known of a model and its data without the rows: what priors, the Gaussian algebra and results need.
+
+    A :class:`Design` has the rows besides, :class:`bayesmig.data.totals.Totals` their sums in the place of them.
+    """
+
+    spec: ModelSpec
+    terms: tuple[str, ...]
+    formula_terms: tuple[str, ...]
+    groups: tuple[Grouped, ...]
+    categories: tuple[str, ...]
+    levels: Mapping[str, tuple[str, ...]]
+    scaling: Mapping[str, Scaling]
+    n_given: int
+    missing: Mapping[str, int]
+    notes: tuple[str, ...]
+    provenance: str
+    digest: str
+    latent: LatentOutcome | None
+    gaps: tuple[Gaps, ...]
+
+    @property
+    @abstractmethod
+    def n(self) -> int:
+        """Rows used."""
+
+    @property
+    @abstractmethod
+    def has_rows(self) -> bool:
+        """Whether the rows themselves are at hand."""
+
+    @property
+    @abstractmethod
+    def pattern(self) -> pd.DataFrame:
+        """Rows with every level of every category, after which others are encoded."""
+
+    @property
+    @abstractmethod
+    def n_effective(self) -> float:
+        """Observations that the likelihood counts: people, not rows, under frequency weights."""
+
+    @property
+    @abstractmethod
+    def moments(self) -> tuple[Array, Array, float, float]:
+        """Means and sds of the columns of ``x``, mean and sd of ``y``; frequency and survey weights count."""
+
+    @property
+    @abstractmethod
+    def mean_squares(self) -> tuple[Array, float, tuple[Array, ...]]:
+        """Mean squares of the columns of ``x``, of ``y`` and of each grouping factor's columns; no weight counts."""
+
+    @property
+    @abstractmethod
+    def spreads(self) -> tuple[Array, ...]:
+        """Sds of the columns of each grouping factor; frequency and survey weights count."""
+
+    @abstractmethod
+    def without_groups(self) -> Outline:
+        """The same model without varying effects."""
+
+    @property
+    def has_intercept(self) -> bool:
+        """Whether the first term is the intercept."""
+        return self.terms[:1] == ("intercept",)
+
+    @property
+    def weight_kind(self) -> str | None:
+        """The declared kind of the weights."""
+        return self.spec.weights.kind if self.spec.weights is not None else None
+
+    @cached_property
+    def priors(self) -> ResolvedPriors:
+        """The specification's priors in raw units."""
+        return _resolve_priors(self)
+
+
 @dataclass(frozen=True)
-class Design:
+class Design(Outline):
     """Everything about a model and its data that a fit needs, all named.
 
     Stored
@@ -294,7 +379,7 @@ class Design:
 
     Derived
     -------
-    n_effective, moments, item_moments, factor_units, priors
+    n_effective, moments, mean_squares, spreads, item_moments, factor_units, priors
     """
 
     spec: ModelSpec
@@ -325,14 +410,14 @@ class Design:
         return len(self.y)
 
     @property
-    def has_intercept(self) -> bool:
-        """Whether the first term is the intercept."""
-        return self.terms[:1] == ("intercept",)
+    def has_rows(self) -> bool:
+        """Whether the rows themselves are at hand."""
+        return True
 
     @property
-    def weight_kind(self) -> str | None:
-        """The declared kind of the weights."""
-        return self.spec.weights.kind if self.spec.weights is not None else None
+    def pattern(self) -> pd.DataFrame:
+        """Rows with every level of every category, after which others are encoded."""
+        return self.frame
 
     @property
     def n_effective(self) -> float:
@@ -360,6 +445,20 @@ class Design:
         y_mean = float(np.average(self.y, weights=weights))
         y_sd = float(np.sqrt(np.average((self.y - y_mean) ** 2, weights=weights)))
         return x_mean, np.where(x_sd > 0, x_sd, 1.0), y_mean, y_sd
+
+    @property
+    def mean_squares(self) -> tuple[Array, float, tuple[Array, ...]]:
+        """Mean squares of the columns of ``x``, of ``y`` and of each grouping factor's columns; no weight counts."""
+        varying = tuple((group.z**2).mean(axis=0) for group in self.groups)
+        return (self.x**2).mean(axis=0), float((self.y**2).mean()), varying
+
+    @property
+    def spreads(self) -> tuple[Array, ...]:
+        """Sds of the columns of each grouping factor; frequency and survey weights count."""
+        return tuple(
+            np.array([math.sqrt(np.cov(column, ddof=0, aweights=self.counting)) for column in group.z.T])
+            for group in self.groups
+        )
 
     @property
     def items(self) -> LatentOutcome:
@@ -390,10 +489,9 @@ class Design:
         latent = self.items
         return self.item_moments[1][latent.first] if latent.has_markers else np.ones(len(latent.factors))
 
-    @cached_property
-    def priors(self) -> ResolvedPriors:
-        """The specification's priors in raw units."""
-        return _resolve_priors(self)
+    def without_groups(self) -> Design:
+        """The same design without varying effects."""
+        return dataclasses.replace(self, groups=())
 
     def with_outcome(self, y: Array) -> Design:
         """The same design with another outcome, priors kept as they were resolved for this one."""
@@ -410,7 +508,7 @@ class Design:
         return changed
 
 
-def _resolve_priors(design: Design) -> ResolvedPriors:
+def _resolve_priors(design: Outline) -> ResolvedPriors:
     given = design.spec.priors
     specific = dict(given.specific)
     used: set[str] = set()
@@ -431,26 +529,26 @@ def _resolve_priors(design: Design) -> ResolvedPriors:
             slopes.append(pick(keys, given.slopes).resolved(unit / float(sd)))
     tau: dict[str, tuple[ScalePrior, ...]] = {}
     rho: dict[str, LKJ] = {}
-    for group in design.groups:
+    for group, spreads in zip(design.groups, design.spreads, strict=True):
         scales = []
-        for effect, column, unit in zip(group.effects, group.z.T, _units(design, len(group.effects)), strict=True):
+        for effect, sd, unit in zip(group.effects, spreads, _units(design, len(group.effects)), strict=True):
             named = (f"tau_{group.name}[{name}]" for name in (effect, plain_term(effect)))
             prior = pick((*named, f"tau_{group.name}"), given.tau)
-            constant = plain_term(effect) == "intercept"
-            spread = 1.0 if constant else math.sqrt(np.cov(column, ddof=0, aweights=design.counting))
+            spread = 1.0 if plain_term(effect) == "intercept" else float(sd)
             scales.append(prior.resolved(unit / spread))
         tau[group.name] = tuple(scales)  # type: ignore[arg-type]
         if group.pairs:
             rho[group.name] = pick((f"rho_{group.name}",), given.rho)  # type: ignore[assignment]
     items: dict[str, tuple[Prior, ...]] = {}
-    if design.latent is not None:
-        items = _item_priors(design, pick)
-        if design.latent.pairs:
+    measured = _measured(design)
+    if measured is not None:
+        items = _item_priors(measured, pick)
+        if measured.items.pairs:
             rho["factor"] = pick(("rho_factor",), given.rho)  # type: ignore[assignment]
     unknown = [key for key in specific if key not in used]
     if unknown:
         names = [*design.terms[design.has_intercept :], *design.formula_terms[design.has_intercept :]]
-        names += [f"{role}[{item}]" for role in items for item in design.items.names]
+        names += [f"{role}[{item}]" for role in items for item in (measured.items.names if measured else ())]
         names += ["rho_factor"] if "factor" in rho else []
         for group in design.groups:
             names += [f"tau_{group.name}", *(f"tau_{group.name}[{effect}]" for effect in group.effects)]
@@ -466,7 +564,7 @@ def _resolve_priors(design: Design) -> ResolvedPriors:
         tau=tau,
         rho=rho,
         items=items,
-        psi=tuple(given.sigma.resolved(float(unit)) for unit in design.factor_units) if _marked(design) else (),  # type: ignore[misc]
+        psi=_unit_priors(measured) if measured is not None and measured.items.has_markers else (),
     )
 
 
@@ -475,15 +573,22 @@ def plain_term(term: str) -> str:
     return term.rpartition(FACTOR_MARK)[2]
 
 
-def _marked(design: Design) -> bool:
-    return design.latent is not None and design.latent.has_markers
+def _measured(design: Outline) -> Design | None:
+    """The design, if its outcome is latent factors."""
+    return design if isinstance(design, Design) and design.latent is not None else None
 
 
-def _units(design: Design, count: int) -> Array:
+def _unit_priors(design: Design) -> tuple[ScalePrior, ...]:
+    """Priors of the residual sds of factors that have a marker."""
+    return tuple(design.spec.priors.sigma.resolved(float(unit)) for unit in design.factor_units)  # type: ignore[misc]
+
+
+def _units(design: Outline, count: int) -> Array:
     """The unit of the outcome that each of ``count`` terms or effects concerns: of its factor, or one for all."""
-    if design.latent is None:
+    measured = _measured(design)
+    if measured is None:
         return np.full(count, design.moments[3])
-    return np.repeat(design.factor_units, count // len(design.latent.factors))
+    return np.repeat(measured.factor_units, count // len(measured.items.factors))
 
 
 def _item_priors(design: Design, pick: Callable[[tuple[str, ...], Prior], Prior]) -> dict[str, tuple[Prior, ...]]:

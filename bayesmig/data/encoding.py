@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import formulae
@@ -69,7 +69,7 @@ def build_design(spec: ModelSpec, data: pd.DataFrame) -> Design:
     formula = parse(spec.formula)
     used = used_columns(spec, formula, data)
     provenance = _provenance(data)
-    codebook = _without_outcome_bounds(spec, formula) if provenance.startswith(RECONSTRUCTED) else spec
+    codebook = without_outcome_bounds(spec, formula) if provenance.startswith(RECONSTRUCTED) else spec
     notes: list[str] = []
     frame = pd.DataFrame(
         {name: checked_column(codebook, name, data[name], role_of(spec, formula, name)) for name in used}
@@ -81,11 +81,7 @@ def build_design(spec: ModelSpec, data: pd.DataFrame) -> Design:
         notes.append(f"{int((weights == 0).sum())} rows have weight zero and are left out")
         rows, weights = rows[weights > 0], weights[weights > 0]
     if len(rows) == 0:
-        lacking = listing(f"{name} ({count})" for name, count in missing.items())
-        raise DataError(
-            f"no complete row is left of {len(data)}; missing values per variable: {lacking}."
-            " Leave out the variable with most gaps, or fill them."
-        )
+        raise DataError(no_row_left(len(data), missing))
     frame = frame.iloc[rows].reset_index(drop=True)
     for name in used:
         entry = spec.variable(name)
@@ -141,7 +137,16 @@ def build_design(spec: ModelSpec, data: pd.DataFrame) -> Design:
     )
 
 
-def _without_outcome_bounds(spec: ModelSpec, formula: Formula) -> ModelSpec:
+def no_row_left(n: int, missing: Mapping[str, int]) -> str:
+    """What is wrong with data that have no complete row."""
+    lacking = listing(f"{name} ({count})" for name, count in missing.items())
+    return (
+        f"no complete row is left of {n}; missing values per variable: {lacking}."
+        " Leave out the variable with most gaps, or fill them."
+    )
+
+
+def without_outcome_bounds(spec: ModelSpec, formula: Formula) -> ModelSpec:
     """The codebook for reconstructed data, whose outcome is continuous and may pass the ends of the answer scale."""
     outcomes = {formula.outcome_column, *(item for factor in spec.factors for item in factor.items)}
     entries = (
@@ -155,22 +160,33 @@ def _drop_empty_levels(formula: Formula, frame: pd.DataFrame, notes: list[str]) 
     for name in [str(name) for name, column in frame.items() if is_categorical(column)]:
         column = frame[name].cat
         present = set(frame[name])
-        empty = [level for level in column.categories if level not in present]
         if name in formula.predictors:
-            if len(present) == 1:
-                raise DataError(
-                    f"no variation in {name}: all {len(frame)} rows used have {next(iter(present))!r};"
-                    " leave it out of the formula."
-                )
-            if column.categories[0] in empty:
-                raise DataError(
-                    f"no row has {name!r} equal to its reference level {column.categories[0]!r}; give the variable"
-                    f" another reference in the codebook, one of {listing(sorted(present))}."
-                )
-            if empty:
-                notes.append(f"no row has {name} = {listing(empty)}; no coefficient for it")
+            check_levels(name, tuple(column.categories), present, len(frame), notes)
+        empty = [level for level in column.categories if level not in present]
         frame = frame.assign(**{name: column.remove_categories(empty)})
     return frame
+
+
+def check_levels(name: str, levels: tuple[str, ...], present: Collection[str], n: int, notes: list[str]) -> None:
+    """A categorical predictor has rows at its reference level and another; other levels without rows are noted.
+
+    Raises
+    ------
+    DataError
+        If it has not.
+    """
+    if len(present) == 1:
+        raise DataError(
+            f"no variation in {name}: all {n} rows used have {next(iter(present))!r}; leave it out of the formula."
+        )
+    if levels[0] not in present:
+        raise DataError(
+            f"no row has {name!r} equal to its reference level {levels[0]!r}; give the variable"
+            f" another reference in the codebook, one of {listing(sorted(present))}."
+        )
+    empty = [level for level in levels if level not in present]
+    if empty:
+        notes.append(f"no row has {name} = {listing(empty)}; no coefficient for it")
 
 
 def _standardise(spec: ModelSpec, formula: Formula, frame: pd.DataFrame, people: Codes) -> dict[str, Scaling]:
@@ -245,7 +261,7 @@ def _common_part(
         raise SpecificationError(
             f"formula {spec.formula!r} leaves the intercept out; {instead} replace it, so leave '0 +' or '- 1' away."
         )
-    owners = [owner for owner, part in matrices.common.slices.items() for _ in range(part.stop - part.start)]
+    owners = common_terms(matrices.common)
     check_finite(y[:, None], (formula.outcome,))
     check_finite(x, terms)
     if len(y) > 1 and np.ptp(y) == 0:
@@ -255,7 +271,12 @@ def _common_part(
         )
     if ordered:
         x, terms, owners = x[:, 1:], terms[1:], owners[1:]
-    return y, x, terms, tuple(str(owner) for owner in owners)
+    return y, x, terms, owners
+
+
+def common_terms(matrix: Any) -> tuple[str, ...]:
+    """The formula term that each column belongs to."""
+    return tuple(str(owner) for owner, part in matrix.slices.items() for _ in range(part.stop - part.start))
 
 
 def evaluated(spec: ModelSpec, part: str, frame: pd.DataFrame) -> Any:
@@ -287,20 +308,32 @@ def columns_of(matrix: Any) -> tuple[Array, tuple[str, ...]]:
 
 
 def _group_terms(spec: ModelSpec, formula: Formula, frame: pd.DataFrame, notes: list[str]) -> tuple[GroupTerm, ...]:
+    groups = []
+    for name, effects, blocks, matrices in varying_effects(spec, formula, frame):
+        codes, levels = group_codes(frame, next(term.columns for term in formula.varying if term.group == name))
+        z = np.column_stack([columns_of(matrix)[0] for matrix in matrices])
+        group = GroupTerm(name, levels, effects, codes, z, blocks)
+        check_group(group, notes)
+        groups.append(group)
+    return tuple(groups)
+
+
+def varying_effects(
+    spec: ModelSpec, formula: Formula, frame: pd.DataFrame
+) -> Iterator[tuple[str, tuple[str, ...], tuple[tuple[int, ...], ...], list[Any]]]:
+    """Per grouping factor its name, effects, which of them are correlated, and what ``formulae`` makes of its terms."""
     by_group: dict[str, list[VaryingTerm]] = {}
     for term in formula.varying:
         by_group.setdefault(term.group, []).append(term)
-    groups = []
     for name, parts in by_group.items():
-        codes, levels = group_codes(frame, parts[0].columns)
-        columns: list[Array] = []
+        matrices: list[Any] = []
         effects: list[str] = []
         blocks: list[tuple[int, ...]] = []
         for part in parts:
             matrix = evaluated(spec, part.effects, frame).common
             if matrix is None:
                 raise SpecificationError(f"nothing varies in ({part.effects} | {name}); write (1 | {name}).")
-            z, labels = columns_of(matrix)
+            labels = columns_of(matrix)[1]
             twice = [label for label in labels if label in effects]
             if twice:
                 raise SpecificationError(
@@ -310,11 +343,8 @@ def _group_terms(spec: ModelSpec, formula: Formula, frame: pd.DataFrame, notes: 
             places = tuple(range(len(effects), len(effects) + len(labels)))
             blocks += [places] if part.correlated else [(place,) for place in places]
             effects += labels
-            columns.append(z)
-        group = GroupTerm(name, levels, tuple(effects), codes, np.column_stack(columns), tuple(blocks))
-        check_group(group, notes)
-        groups.append(group)
-    return tuple(groups)
+            matrices.append(matrix)
+        yield name, tuple(effects), tuple(blocks), matrices
 
 
 def group_codes(frame: pd.DataFrame, columns: tuple[str, ...]) -> tuple[Codes, tuple[str, ...]]:

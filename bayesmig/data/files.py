@@ -185,7 +185,7 @@ def read_csv(file: Path, encoding: str | None) -> Raw:
             ).fillna("")
     except (pd.errors.EmptyDataError, pd.errors.ParserError, pd.errors.ParserWarning) as error:
         raise DataError(f"{str(file)!r} cannot be read as CSV: {str(error).strip()}.") from None
-    parsed = {str(name): _parsed(frame[name]) for name in frame}
+    parsed = {str(name): parsed_column(frame[name]) for name in frame}
     columns = {name: column for name, (column, _) in parsed.items()}
     gone = {name: mask for name, (_, mask) in parsed.items() if mask.any()}
     return Raw(pd.DataFrame(columns), no_answers=gone)
@@ -222,7 +222,7 @@ def _odd_cell(line: bytes) -> bytes:
     return next(cell for cell in line.replace(b";", b",").split(b",") if not cell.isascii())
 
 
-def _parsed(column: pd.Series) -> tuple[pd.Series, Mask]:
+def parsed_column(column: pd.Series) -> tuple[pd.Series, Mask]:
     """A column of text as numbers where all of it is numbers, and which cells say that there is none.
 
     Cells that are alike are looked at once.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from bayesmig.data.columns import is_categorical
-from bayesmig.data.design import GroupTerm
+from bayesmig.data.design import Grouped, GroupTerm
 from bayesmig.errors import DataError, SpecificationError, listing
 from bayesmig.formula import Formula
 
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[np.float64]
+    Codes = NDArray[np.int64]
 
+ALIASED = 1e-12  # of a column's squared length; rounding leaves about 1e-15 of one that others determine
 RESERVED = ("beta", "chain", "draw", "row", "sigma", "term")
 
 
@@ -30,7 +33,30 @@ def check_finite(columns: Array, names: tuple[str, ...]) -> None:
 
 
 def check_group(group: GroupTerm, notes: list[str]) -> None:
-    count, n = len(group.levels), len(group.codes)
+    check_finite(group.z, group.effects)
+    within = pd.DataFrame(group.z, columns=group.effects).groupby(group.codes)
+    check_sizes(group, group.sizes, (within.max() == within.min()).all().to_numpy(), notes)
+
+
+def check_sizes(group: Grouped, sizes: Codes, constant: NDArray[np.bool_], notes: list[str]) -> None:
+    """Whether a grouping factor can have varying effects.
+
+    Parameters
+    ----------
+    group : Grouped
+    sizes : (J,) int array
+        Rows per group.
+    constant : (q,) bool array
+        Which effects have a column with one value within each group.
+    notes : list of str
+        Gets what a reader must know.
+
+    Raises
+    ------
+    DataError, SpecificationError
+        If it cannot.
+    """
+    count, n = len(group.levels), int(sizes.sum())
     if group.name in RESERVED:
         raise SpecificationError(
             f"a grouping column cannot be called {group.name!r}: results use {listing(RESERVED)} themselves; rename it."
@@ -45,15 +71,13 @@ def check_group(group: GroupTerm, notes: list[str]) -> None:
             f"every row is its own {group.name} ({n} groups, {n} rows): its sd and the residual sd cannot be told"
             " apart. Is this the column of respondents' numbers?"
         )
-    check_finite(group.z, group.effects)
-    within = pd.DataFrame(group.z, columns=group.effects).groupby(group.codes)
-    constant = (within.max() == within.min()).all().drop("intercept", errors="ignore")
-    if constant.any():
+    unseen = [effect for effect, one in zip(group.effects, constant, strict=True) if one and effect != "intercept"]
+    if unseen:
         raise DataError(
-            f"{listing(constant.index[constant])} has one value within each {group.name}, so its effect cannot be"
+            f"{listing(unseen)} has one value within each {group.name}, so its effect cannot be"
             f" seen to vary by {group.name}; take it out of (... | {group.name})."
         )
-    singles = int((group.sizes == 1).sum())
+    singles = int((sizes == 1).sum())
     if singles:
         notes.append(f"{singles} of {count} groups of {group.name} have a single row; they borrow all they can")
     if count < 6:
@@ -64,18 +88,9 @@ def check_identified(
     x: Array, terms: tuple[str, ...], formula_terms: tuple[str, ...], frame: pd.DataFrame, people: float
 ) -> None:
     """Every coefficient can be told from the others; ``people`` is their number."""
-    n, p = x.shape
-    if p > n or p >= people:
-        widest = max(formula_terms, key=formula_terms.count)
-        most = formula_terms.count(widest)
-        raise DataError(
-            f"{p} coefficients from {n} rows"
-            + (f" ({widest} alone has {most})" if most > 1 else "")
-            + "; leave out terms or find more data."
-        )
-    constant = [terms[k] for k in np.flatnonzero(np.ptp(x, axis=0) == 0) if terms[k] != "intercept"]
-    if constant:
-        raise DataError(f"no variation in {listing(constant)} among the {n} rows used; leave it out of the formula.")
+    n = len(x)
+    check_count(n, formula_terms, people)
+    check_variation(terms, np.ptp(x, axis=0) == 0, n)
     scaled = _scaled(x, terms)
     if not scaled.size or np.linalg.eigvalsh(scaled.T @ scaled)[0] > 1e-8:
         return
@@ -88,10 +103,73 @@ def check_identified(
         advice = "Leave it out, or merge the levels that always occur together."
         if cells != "none":
             advice = f"No row has {cells}: merge levels, or leave the interaction out."
+        raise DataError(_aliased(terms, aliased, advice))
+
+
+def check_count(n: int, formula_terms: tuple[str, ...], people: float) -> None:
+    """There are more people than coefficients."""
+    p = len(formula_terms)
+    if p > n or p >= people:
+        widest = max(formula_terms, key=formula_terms.count)
+        most = formula_terms.count(widest)
         raise DataError(
-            f"the design matrix is rank deficient: {listing(terms[k] for k in aliased)} can be computed from the terms"
-            f" before it. {advice}"
+            f"{p} coefficients from {n} rows"
+            + (f" ({widest} alone has {most})" if most > 1 else "")
+            + "; leave out terms or find more data."
         )
+
+
+def check_variation(terms: tuple[str, ...], constant: NDArray[np.bool_], n: int) -> None:
+    """No column but the intercept's is constant."""
+    names = [term for term, one in zip(terms, constant, strict=True) if one and term != "intercept"]
+    if names:
+        raise DataError(f"no variation in {listing(names)} among the {n} rows used; leave it out of the formula.")
+
+
+def check_products(formula: Formula, products: Array, terms: tuple[str, ...]) -> None:
+    """Every coefficient can be told from the others, and something is left to estimate, by the rows' cross products.
+
+    Parameters
+    ----------
+    formula : Formula
+    products : (p + 1, p + 1) array
+        Of the common columns and the outcome, around their means where there is an intercept.
+    terms : tuple of str
+    """
+    first = int(terms[:1] == ("intercept",))
+    lengths = np.sqrt(np.diag(products)[first:])
+    scaled = products[first:, first:] / np.outer(lengths, lengths)
+    left = scaled.copy()
+    aliased = []
+    for k in range(len(scaled)):  # what the columns before it leave of each, a squared length of at most one
+        if left[k, k] < ALIASED:
+            aliased.append(first + k)
+            continue
+        left[k + 1 :, k + 1 :] -= np.outer(left[k + 1 :, k], left[k, k + 1 :]) / left[k, k]
+    if aliased and aliased[0] < len(terms):
+        raise DataError(
+            _aliased(
+                terms,
+                [k for k in aliased if k < len(terms)],
+                "Leave it out, or merge the levels that always occur together.",
+            )
+        )
+    if aliased:
+        raise DataError(_reproduced(formula))
+
+
+def _aliased(terms: tuple[str, ...], places: list[int], advice: str) -> str:
+    return (
+        f"the design matrix is rank deficient: {listing(terms[k] for k in places)} can be computed from the terms"
+        f" before it. {advice}"
+    )
+
+
+def _reproduced(formula: Formula) -> str:
+    return (
+        f"the predictors reproduce the outcome {formula.outcome!r} exactly; nothing is left to estimate."
+        " Is one of them computed from it, or a part of it?"
+    )
 
 
 def _scaled(x: Array, terms: tuple[str, ...]) -> Array:
@@ -115,25 +193,32 @@ def check_not_reproduced(formula: Formula, x: Array, y: Array, terms: tuple[str,
     centred = y - y.mean() if terms[:1] == ("intercept",) else y
     fitted = scaled @ np.linalg.lstsq(scaled.T @ scaled, scaled.T @ centred)[0]
     if np.linalg.norm(centred - fitted) < 1e-6 * np.linalg.norm(centred):
-        raise DataError(
-            f"the predictors reproduce the outcome {formula.outcome!r} exactly; nothing is left to estimate."
-            " Is one of them computed from it, or a part of it?"
-        )
+        raise DataError(_reproduced(formula))
 
 
 def check_told_apart(
     group: GroupTerm, x: Array, formula_terms: tuple[str, ...], frame: pd.DataFrame, notes: list[str]
 ) -> None:
     """Common terms that leave the intercepts of a grouping factor nothing to explain."""
-    columns = group.name.split(":")
-    if group.name in formula_terms and all(is_categorical(frame[name]) for name in columns):
-        raise SpecificationError(
-            f"{group.name!r} is both a categorical predictor and a grouping factor, and each explains what the other"
-            f" does; take out the predictor or (1 | {group.name})."
-        )
+    categorical = {name for name in group.name.split(":") if is_categorical(frame[name])}
+    check_not_predictor(group.name, formula_terms, categorical)
     if len(group.levels) > x.shape[1] or "intercept" not in group.effects:
         return
     basis, _ = np.linalg.qr(x)
     member = np.eye(len(group.levels))[group.codes]
     if abs(member - basis @ (basis.T @ member)).max() < 1e-8:
-        notes.append(f"the predictors tell all groups of {group.name} apart: its sd rests on the prior alone")
+        notes.append(told_apart(group.name))
+
+
+def check_not_predictor(name: str, formula_terms: tuple[str, ...], categorical: Collection[str]) -> None:
+    """A grouping factor is no categorical predictor as well."""
+    if name in formula_terms and categorical and set(name.split(":")) <= set(categorical):
+        raise SpecificationError(
+            f"{name!r} is both a categorical predictor and a grouping factor, and each explains what the other"
+            f" does; take out the predictor or (1 | {name})."
+        )
+
+
+def told_apart(name: str) -> str:
+    """What to say of a grouping factor whose groups the predictors distinguish."""
+    return f"the predictors tell all groups of {name} apart: its sd rests on the prior alone"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,8 +12,17 @@ import pandas as pd
 
 from bayesmig import schema
 from bayesmig.data.columns import as_code, numeric
-from bayesmig.data.design import Design
-from bayesmig.data.encoding import PROVENANCE_COLUMN, build_design, columns_of, evaluated, group_codes
+from bayesmig.data.design import Design, Outline, Scaling
+from bayesmig.data.encoding import (
+    PROVENANCE_COLUMN,
+    build_design,
+    columns_of,
+    common_terms,
+    evaluated,
+    group_codes,
+    varying_effects,
+)
+from bayesmig.data.totals import GroupTotals, Moments, Totals
 from bayesmig.errors import BayesmigError, DataError, UnknownColumn, UnknownLevel, closest, listing
 from bayesmig.formula import Formula, parse
 from bayesmig.spec import ModelSpec
@@ -107,12 +116,67 @@ def design_of(tree: xr.DataTree) -> Design:
     )
 
 
-def encode_rows(design: Design, data: pd.DataFrame) -> Rows:
+def outline_of(tree: xr.DataTree) -> Outline:
+    """What a result knows of its model without rows: its design, or what it keeps of one whose rows were added up.
+
+    Parameters
+    ----------
+    tree : xarray.DataTree
+        From ``fit`` or ``estimate``, also one read back from a file.
+
+    Raises
+    ------
+    BayesmigError
+        As :func:`design_of`.
+    """
+    if schema.ADDED_UP not in tree.attrs:
+        return design_of(tree)
+    spec, constant = ModelSpec.from_json(tree.attrs["spec"]), tree["constant_data"].to_dataset()
+    specimen, formula = schema.frame_of(tree["specimen"].to_dataset()), parse(spec.formula)
+    n = int(tree.attrs["n_used"])
+    common = _moments(constant, n, ("x_mean", "y_mean"), ("x_sd", "y_sd"))
+    groups, names = [], []
+    for name, effects, blocks, _ in varying_effects(spec, formula, specimen):
+        sizes = constant[f"{name}_size"]
+        groups.append(GroupTotals(name, tuple(map(str, sizes[name].to_numpy())), effects, blocks, sizes.to_numpy()))
+        names.append(name)
+    varying = _moments(constant, n, [f"{k}_effect_mean" for k in names], [f"{k}_effect_sd" for k in names])
+    return Totals(
+        spec=spec,
+        terms=tuple(map(str, constant["term"].to_numpy())),
+        formula_terms=common_terms(evaluated(spec, formula.common, specimen).common),
+        groups=tuple(groups),
+        levels={name: tuple(levels) for name, levels in schema.read(tree, "levels").items()},
+        scaling={name: Scaling(**facts) for name, facts in schema.read(tree, "scaling").items()},
+        n_given=int(tree.attrs["n_given"]),
+        missing=schema.read(tree, "missing"),
+        notes=tuple(schema.read(tree, "notes")),
+        provenance=str(tree.attrs["provenance"]),
+        digest=str(tree.attrs["data_digest"]),
+        specimen=specimen,
+        rows=n,
+        products=None,
+        common=common,
+        varying=varying,
+        uncentred=common.mean**2 + common.sd**2,
+        uncentred_varying=varying.mean**2 + varying.sd**2,
+        log_weight=0.0,
+        effective=float(constant["effective"]) if "effective" in constant else None,
+    )
+
+
+def _moments(constant: xr.Dataset, n: int, means: Sequence[str], sds: Sequence[str]) -> Moments:
+    empty = np.zeros(0)
+    mean, sd = (np.concatenate([empty, *(np.atleast_1d(constant[k]) for k in keys)]) for keys in (means, sds))
+    return Moments(float(n), mean, sd**2 * n)
+
+
+def encode_rows(design: Outline, data: pd.DataFrame) -> Rows:
     """Encode people as the model's own were: same levels, same standardisation, same splines.
 
     Parameters
     ----------
-    design : Design
+    design : Outline
     data : pandas.DataFrame
         Predictors, and the grouping columns if groups are to be known; the outcome is not needed.
 
@@ -143,7 +207,8 @@ def encode_rows(design: Design, data: pd.DataFrame) -> Rows:
     gaps = frame.columns[frame.isna().any()]
     if len(gaps):
         raise DataError(f"new rows have missing values in {listing(gaps)}; fill them or leave these rows out.")
-    own, frame = _encoded(design, design.frame), _encoded(design, frame.reset_index(drop=True))
+    own = _encoded(design, design.pattern) if design.has_rows else design.pattern
+    frame = _encoded(design, frame.reset_index(drop=True))
     x = _matrix(design, formula.common, own, frame)
     codes, new_groups, z = {}, {}, {}
     for group in design.groups:
@@ -161,7 +226,7 @@ def encode_rows(design: Design, data: pd.DataFrame) -> Rows:
     )
 
 
-def _column(design: Design, formula: Formula, name: str, column: pd.Series) -> pd.Series:
+def _column(design: Outline, formula: Formula, name: str, column: pd.Series) -> pd.Series:
     """A column checked like the model's own; categories that the model has no coefficient for are refused."""
     if name in design.levels:
         values = column.astype("object").map(as_code, na_action="ignore")
@@ -177,7 +242,7 @@ def _column(design: Design, formula: Formula, name: str, column: pd.Series) -> p
     return numeric(design.spec.variable(name), name, column, "predictor")
 
 
-def _encoded(design: Design, frame: pd.DataFrame) -> pd.DataFrame:
+def _encoded(design: Outline, frame: pd.DataFrame) -> pd.DataFrame:
     """A checked frame with the model's levels and standardised predictors."""
     changes = {}
     for name, levels in design.levels.items():
@@ -189,7 +254,7 @@ def _encoded(design: Design, frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(**changes)
 
 
-def _matrix(design: Design, part: str, own: pd.DataFrame, frame: pd.DataFrame, common: bool = True) -> Array:
+def _matrix(design: Outline, part: str, own: pd.DataFrame, frame: pd.DataFrame, common: bool = True) -> Array:
     """A part of the formula for other rows, coded as it is for the model's own."""
     matrix = evaluated(design.spec, part, own).common
     terms = columns_of(matrix)[1]

@@ -18,7 +18,7 @@ import xarray as xr
 from scipy import special
 
 from bayesmig import schema
-from bayesmig.data.design import Design
+from bayesmig.data.design import Outline
 from bayesmig.errors import InferenceFailure, SpecificationError
 from bayesmig.gaussian import Conditional, MixedModelEquations, VarianceParameters
 from bayesmig.numerics import derivatives, maximise
@@ -78,7 +78,7 @@ class Exact:
         if not 0 < self.efficiency < 1 or self.rounds < 1:
             raise SpecificationError(f"{self!r}: efficiency lies between 0 and 1, rounds is at least 1.")
 
-    def refuses(self, design: Design) -> str | None:
+    def refuses(self, design: Outline) -> str | None:
         """Why this engine cannot fit the design; None if it can."""
         if design.gaps:
             return "Exact needs complete predictors, and missing values are to be modelled; use engine=NUTS()."
@@ -86,7 +86,7 @@ class Exact:
             return f"Exact fits Gaussian outcomes only, not family {design.spec.family!r}; use engine=NUTS()."
         return None
 
-    def sample(self, design: Design, rng: np.random.Generator) -> tuple[dict[str, xr.Dataset], dict[str, object]]:
+    def sample(self, design: Outline, rng: np.random.Generator) -> tuple[dict[str, xr.Dataset], dict[str, object]]:
         """Draw from the posterior of a design."""
         target = VarianceDensity(MixedModelEquations.of(design))
         cheap = len(target.equations.stats.gram) <= EXPENSIVE_COLUMNS
@@ -220,9 +220,16 @@ def _pareto_smooth(log_ratio: Array) -> tuple[Array, float]:
 
 
 def _laplace(target: VarianceDensity) -> _Mixture:
-    """One component at the posterior mode, shaped by the curvature there."""
+    """One component at the posterior mode, shaped by the curvature there.
+
+    Both are rounded: a proposal need not be exact, and the draws then do not depend on the last digits of the cross
+    products, which differ with the order in which rows are added up.
+    """
     mode, _ = maximise(target, target.parameters.start)
-    return _defended(_Mixture(np.array([1.0]), mode[None], _root(-derivatives(target, mode)[1])[None]))
+    root = _root(-derivatives(target, mode)[1])
+    unit = 10 ** np.floor(np.log10(np.diag(root)))
+    root = np.round(root / unit[:, None], 4) * unit[:, None]
+    return _defended(_Mixture(np.array([1.0]), np.round(mode / unit, 3)[None] * unit, root[None]))
 
 
 def _defended(mixture: _Mixture) -> _Mixture:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
-from bayesmig.data.design import Design
+from bayesmig.data.design import Design, Outline
 from bayesmig.errors import EngineRefusal, closest, listing
 
 if TYPE_CHECKING:
@@ -25,13 +25,13 @@ OVERALL = (
 
 def wald(estimate: Array, error: Array, df: float = np.inf) -> dict[str, Array]:
     """Companions of a point: standard error and the bounds of its 95 % interval."""
-    reach = stats.t.ppf(0.5 + LEVEL / 2, df) * error
+    reach = special.stdtrit(df, 0.5 + LEVEL / 2) * error
     return {"_se": error, "_lower": estimate - reach, "_upper": estimate + reach}
 
 
 def on_log_scale(name: str, sd: Array, log_error: Array) -> dict[str, Array]:
     """A positive parameter with its companions; the interval is symmetric in the log."""
-    reach = stats.norm.ppf(0.5 + LEVEL / 2) * log_error
+    reach = special.ndtri(0.5 + LEVEL / 2) * log_error
     return {
         name: sd,
         f"{name}_se": sd * log_error,
@@ -47,7 +47,7 @@ def on_fisher_scale(name: str, rho: Array, error: Array) -> dict[str, Array]:
     """
     inside = np.where(abs(rho) < 1 - 1e-9, rho, np.nan)
     error = np.where(np.isnan(inside), np.nan, error)
-    spread = stats.norm.ppf(0.5 + LEVEL / 2) * error / (1 - inside**2)
+    spread = special.ndtri(0.5 + LEVEL / 2) * error / (1 - inside**2)
     return {
         name: rho,
         f"{name}_se": error,
@@ -71,16 +71,16 @@ def against_no_groups(statistic: float, extra: int) -> dict[str, float | str]:
     """
     statistic = max(0.0, statistic)
     if extra == 1:
-        p = 0.5 * float(stats.chi2.sf(statistic, 1)) if statistic > 0 else 1.0
+        p = 0.5 * float(special.chdtrc(1, statistic)) if statistic > 0 else 1.0
         return {"statistic": statistic, "p": p, "reference": "50:50 mixture of chi2(0) and chi2(1)"}
     return {
         "statistic": statistic,
-        "p": float(stats.chi2.sf(statistic, extra)),
+        "p": float(special.chdtrc(extra, statistic)),
         "reference": f"chi2({extra}), conservative",
     }
 
 
-def chosen_errors(design: Design, errors: str | None) -> str:
+def chosen_errors(design: Outline, errors: str | None) -> str:
     """The kind of standard error: robust by default under survey weights, classical otherwise.
 
     Raises
@@ -96,7 +96,7 @@ def chosen_errors(design: Design, errors: str | None) -> str:
     return kind
 
 
-def check_groups_unweighted(design: Design, why: str) -> None:
+def check_groups_unweighted(design: Outline, why: str) -> None:
     """Refuse survey weights of groups, saying why and what to do.
 
     Raises

@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import sparse, stats
+from scipy import sparse, special
 from scipy.sparse.linalg import splu
 
 from bayesmig.data.design import Design
@@ -301,8 +301,10 @@ def _by_mixedlm(model: Laplace, points: int, start: float) -> Any:
 def _saturated(design: Design) -> float:
     """Log-likelihood of a model with a parameter a row, which deviances are measured from."""
     if design.spec.family == "poisson":
-        log_density = stats.poisson.logpmf(design.y, design.y)
+        log_density = special.xlogy(design.y, design.y) - design.y - special.gammaln(design.y + 1)
     else:
         trials = row_trials(design)
-        log_density = stats.binom.logpmf(design.y, trials, design.y / trials)
+        share = design.y / trials
+        ways = special.gammaln(trials + 1) - special.gammaln(design.y + 1) - special.gammaln(trials - design.y + 1)
+        log_density = ways + special.xlogy(design.y, share) + special.xlog1py(trials - design.y, -share)
     return float(row_weights(design) @ log_density)

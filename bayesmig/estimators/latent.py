@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
-from scipy import linalg, optimize, stats
+from scipy import linalg, optimize, special
 
 from bayesmig import schema
 from bayesmig.data.design import Design
@@ -377,7 +377,7 @@ def model_fit(likelihood: FactorLikelihood, point: Array, value: float, freedom:
     baseline = 2 * (best + 0.5 * part.n * (np.log(alone).sum() + k))
     baseline_freedom = k * (k - 1) // 2 + k * p
     excess, most = max(chi2 - freedom, 0.0), max(baseline - baseline_freedom, chi2 - freedom, 1e-300)
-    fit = {"chi2": chi2, "df": float(freedom), "p": float(stats.chi2.sf(chi2, freedom)) if freedom else math.nan}
+    fit = {"chi2": chi2, "df": float(freedom), "p": float(special.chdtrc(freedom, chi2)) if freedom else math.nan}
     fit |= {"cfi": 1 - excess / most, "srmr": _srmr(likelihood, point)}
     if freedom:
         ratio = baseline / baseline_freedom
@@ -390,12 +390,14 @@ def model_fit(likelihood: FactorLikelihood, point: Array, value: float, freedom:
 
 def _noncentrality(chi2: float, freedom: int, tail: float) -> float:
     """The noncentrality under which so large a chi-square has the cumulative probability ``tail``."""
-    if stats.chi2.cdf(chi2, freedom) < tail:
+    from scipy.stats import ncx2  # slow to load
+
+    if special.chdtr(freedom, chi2) < tail:
         return 0.0
     high = max(chi2, 1.0)
-    while stats.ncx2.cdf(chi2, freedom, high) > tail:
+    while ncx2.cdf(chi2, freedom, high) > tail:
         high *= 2
-    return float(optimize.brentq(lambda nc: stats.ncx2.cdf(chi2, freedom, nc) - tail, 1e-10, high))
+    return float(optimize.brentq(lambda nc: ncx2.cdf(chi2, freedom, nc) - tail, 1e-10, high))
 
 
 def _srmr(likelihood: FactorLikelihood, point: Array) -> float:

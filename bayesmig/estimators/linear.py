@@ -15,7 +15,7 @@ from bayesmig.estimators.base import OVERALL, check_groups_unweighted, chosen_er
 
 def ols(design: Design, errors: str | None) -> tuple[xr.Dataset, dict[str, object]]:
     """Least squares on the common terms; varying effects serve as clusters only."""
-    import statsmodels.api as sm
+    from statsmodels.regression.linear_model import OLS, WLS  # statsmodels.api loads all else, for a second
 
     check_groups_unweighted(design, OVERALL)
     kind = chosen_errors(design, errors)
@@ -30,9 +30,9 @@ def ols(design: Design, errors: str | None) -> tuple[xr.Dataset, dict[str, objec
         repeats = np.repeat(np.arange(design.n), weights.astype(int))
         if "cov_kwds" in options:
             options["cov_kwds"] = {"groups": clusters(design)[repeats]}
-        fit = sm.OLS(design.y[repeats], design.x[repeats]).fit(use_t=True, **options)
+        fit = OLS(design.y[repeats], design.x[repeats]).fit(use_t=True, **options)
     else:
-        fit = sm.WLS(design.y, design.x, weights).fit(use_t=True, **options)
+        fit = WLS(design.y, design.x, weights).fit(use_t=True, **options)
     df = len(np.unique(clusters(design))) - 1 if kind == "cluster" else fit.df_resid
     beta, error = np.asarray(fit.params), np.asarray(fit.bse)
     values = {"beta": beta, "sigma": np.asarray(np.sqrt(fit.scale))}

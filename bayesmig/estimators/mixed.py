@@ -7,7 +7,6 @@ agree with lme4's to the digits that its optimiser reaches; that is why no other
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,7 @@ import numpy as np
 import xarray as xr
 
 from bayesmig import schema
-from bayesmig.data.design import Design
+from bayesmig.data.design import Design, Outline
 from bayesmig.errors import EngineRefusal
 from bayesmig.estimators.base import (
     against_no_groups,
@@ -42,8 +41,11 @@ NEARLY_ONE = 0.9999
 STARTS = (0.0, 1.0, -1.5)
 
 
-def mixed(design: Design, method: str, errors: str | None) -> tuple[xr.Dataset, dict[str, object]]:
-    """Fit by ``method`` "ml" or "reml"; the dataset of the group ``estimate``, and facts for the attributes."""
+def mixed(design: Outline, method: str, errors: str | None) -> tuple[xr.Dataset, dict[str, object]]:
+    """Fit by ``method`` "ml" or "reml"; the dataset of the group ``estimate``, and facts for the attributes.
+
+    Errors other than classical ones need a :class:`Design`, with its rows.
+    """
     if not design.groups:
         raise EngineRefusal(f"method {method!r} needs varying effects in the formula; use method='ols' without.")
     if len(design.groups) > 1:
@@ -69,6 +71,7 @@ def mixed(design: Design, method: str, errors: str | None) -> tuple[xr.Dataset, 
     beta, effects = equations.best(conditional)
     covariance = equations.covariance(conditional)
     if kind != "classical":
+        assert isinstance(design, Design)
         fitted = design.x @ beta[0]
         for group, effect in zip(design.groups, effects, strict=True):
             fitted += (group.z * effect[0][group.codes]).sum(axis=1)
@@ -79,7 +82,7 @@ def mixed(design: Design, method: str, errors: str | None) -> tuple[xr.Dataset, 
     values = {"beta": beta[0]} | {f"beta{k}": v for k, v in wald(beta[0], np.sqrt(np.diag(covariance))).items()}
     values |= {f"u_{group.name}": effect[0] for group, effect in zip(design.groups, effects, strict=True)}
     variance_values, singular = _variance_estimates(equations, parameters, likelihood, point)
-    p = design.x.shape[1]
+    p = len(design.terms)
     log_likelihood = value + equations.log_likelihood_constant
     if method == "reml":
         log_likelihood += p * (0.5 * math.log(2 * math.pi) + math.log(equations.scale.y_sd))
@@ -150,10 +153,9 @@ def _point_errors(likelihood, point: Array, free: NDArray[np.bool_]) -> Array:  
     return errors
 
 
-def _against_no_groups(design: Design, log_likelihood: float, extra: int) -> dict[str, float | str]:
+def _against_no_groups(design: Outline, log_likelihood: float, extra: int) -> dict[str, float | str]:
     """Likelihood-ratio test against the model without varying effects."""
-    alone = dataclasses.replace(design, groups=())
-    equations = MixedModelEquations.of(alone, flat=True)
+    equations = MixedModelEquations.of(design.without_groups(), flat=True)
     at = equations.at(np.ones(1), ())
     residual = float(at.factor[0, -1, -1]) ** 2
     n = design.n_effective

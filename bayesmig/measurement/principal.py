@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import special
 
 from bayesmig.errors import BayesmigError, UnknownColumn, closest, listing
 from bayesmig.measurement.items import THOUSANDTHS, principal_axes, read_items, read_numbers
@@ -357,7 +357,7 @@ def sphericity(correlation: pd.DataFrame, n: int) -> Sphericity:
     p = len(correlation)
     chi2 = -(n - 1 - (2 * p + 5) / 6) * float(np.linalg.slogdet(correlation.to_numpy())[1])
     df = p * (p - 1) // 2
-    return Sphericity(chi2, df, float(stats.chi2.sf(chi2, df)))
+    return Sphericity(chi2, df, float(special.chdtrc(df, max(chi2, 0.0))))
 
 
 def composite(

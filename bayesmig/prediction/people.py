@@ -6,14 +6,14 @@ import dataclasses
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 import xarray as xr
 
 from bayesmig import schema
-from bayesmig.data.design import Design, GroupTerm
-from bayesmig.data.rows import Rows, design_of, encode_rows
+from bayesmig.data.design import Design, GroupTerm, Outline
+from bayesmig.data.rows import Rows, design_of, encode_rows, outline_of
 from bayesmig.errors import BayesmigError, DataError, UnknownLevel, closest, listing
 from bayesmig.prediction.integration import added_variances, covariances, integrated
 from bayesmig.prediction.response import draw_outcomes, expected, linear_predictor, parameters
@@ -53,12 +53,15 @@ class Fitted:
     imputations: int = 1
 
     @classmethod
-    def of(cls, tree: xr.DataTree, draws: int | None = None) -> Fitted:
-        """Design and parameters of a tree; of ``draws`` evenly spaced draws at most, equally many of each chain."""
+    def of(cls, tree: xr.DataTree, draws: int | None = None, own: bool = True) -> Fitted:
+        """Design and parameters of a tree; of ``draws`` evenly spaced draws at most, equally many of each chain.
+
+        ``own``: the rows of the data are needed, which a result from chunks has not.
+        """
         if draws is not None and (not isinstance(draws, (int, np.integer)) or draws < 1):
             raise BayesmigError(f"draws={draws!r}: give a positive whole number, or None for all of them.")
         kind = schema.kind(tree)
-        design = design_of(tree)
+        design = design_of(tree) if own else cast(Design, outline_of(tree))
         if design.latent is not None:
             raise BayesmigError(
                 f"the outcome {outcome_of(design)!r} is a latent factor, which has no units to be predicted in; its"
@@ -110,7 +113,7 @@ class Fitted:
             yield run, {name: value[run] for name, value in self.values.items()}
 
 
-def encoded(design: Design, data: pd.DataFrame) -> Rows:
+def encoded(design: Outline, data: pd.DataFrame) -> Rows:
     """People as the model's own were encoded, if every term of the formula is defined for them.
 
     Raises
@@ -242,7 +245,7 @@ def predict(
             "kind='outcome' with random='integrate': a person has one group, whose effects an average over groups has"
             " not. For people of any group use random='sample' and leave the grouping columns out."
         )
-    fitted = Fitted.of(tree, draws)
+    fitted = Fitted.of(tree, draws, own=data is None)
     design = fitted.design
     rows = Rows.of(design) if data is None else encoded(design, data)
     if new_groups == "refuse":

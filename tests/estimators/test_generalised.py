@@ -6,12 +6,14 @@ import pytest
 from references import GLMMTMB_CASES, LME4_GENERALISED, expected_generalised, wine
 from scipy import integrate, stats
 
+from bayesmig.checking.checks import check
 from bayesmig.data.encoding import build_design
+from bayesmig.engines.nuts import NUTS
 from bayesmig.errors import DataError, EngineRefusal
 from bayesmig.estimators.base import clusters
 from bayesmig.estimators.laplace import Laplace
 from bayesmig.estimators.likelihoods import Likelihood
-from bayesmig.inference import estimate
+from bayesmig.inference import estimate, fit
 from bayesmig.schema import read
 from bayesmig.spec import ModelSpec, Weights
 from bayesmig.summaries import coefficients, variance_components
@@ -421,3 +423,16 @@ def test_refusals_name_what_can(spec, asked, message):
     data = survey().assign(w=1.0, half=lambda d: np.arange(len(d)) % 2)
     with pytest.raises((EngineRefusal, DataError), match=message):
         estimate(spec, data, **asked)
+
+
+def test_a_posterior_says_that_its_outcome_is_separated():
+    rng = np.random.default_rng(1)
+    data = pd.DataFrame({"x": rng.normal(size=80), "k": np.repeat(list("aabc"), 20)})
+    data["y"] = np.where(data["k"] == "c", 1.0, rng.integers(0, 2, 80))  # everybody of c says yes
+    spec = ModelSpec("y ~ x + k", family="bernoulli")
+    engine = NUTS(draws=200, tune=200, chains=2)
+    checks = check(fit(spec, data, engine=engine, seed=1)).set_index("check")
+    assert not checks.loc["separation", "passed"]
+    assert checks.loc["separation", "message"].startswith("k[c] predict")
+    both = data.assign(y=data["y"].where(data.index != 79, 0.0))  # one of them does not
+    assert "separation" not in check(fit(spec, both, engine=engine, seed=1))["check"].tolist()
