@@ -19,6 +19,7 @@ from bayesmig.data.rows import design_of
 from bayesmig.errors import BayesmigError, NotFound
 from bayesmig.inference import estimate, fit
 from bayesmig.literature import published
+from bayesmig.plots import style
 from bayesmig.spec import ModelSpec, Variable
 from bayesmig.summaries import coefficients, interaction_lines, variance_components, varying_effects
 
@@ -193,8 +194,9 @@ def test_interaction_labels_do_not_overlap(posterior):
         lambda tree, ax: plots.prior_posterior(tree, ax=ax),
         lambda tree, ax: plots.vpc(tree, ax=ax),
         lambda tree, ax: plots.shrinkage(tree, "area", draws=50, ax=ax),
+        lambda tree, ax: plots.group_dots(tree, "area", "poverty", draws=50, ax=ax),
     ],
-    ids=["forest", "caterpillar", "interaction", "slopes", "prior_posterior", "vpc", "shrinkage"],
+    ids=["forest", "caterpillar", "interaction", "slopes", "prior_posterior", "vpc", "shrinkage", "group_dots"],
 )
 def test_every_figure_draws_on_the_axes_given_and_states_what_it_shows(draw, posterior):
     from matplotlib.figure import Figure
@@ -222,7 +224,7 @@ def test_labels_are_never_read_as_mathematics():
 def test_chinese_labels_are_drawn_with_a_font_that_has_them():
     from matplotlib import font_manager
 
-    if not {font.name for font in font_manager.fontManager.ttflist} & set(plots.CJK_FONTS):
+    if not {font.name for font in font_manager.fontManager.ttflist} & set(style.CJK_FONTS):
         pytest.skip("no font with Chinese characters is installed")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -231,7 +233,7 @@ def test_chinese_labels_are_drawn_with_a_font_that_has_them():
 
 
 def test_without_a_chinese_font_one_warning_names_one(monkeypatch):
-    monkeypatch.setattr(plots, "CJK_FONTS", ("Noto Sans CJK SC of nowhere",))
+    monkeypatch.setattr(style, "CJK_FONTS", ("Noto Sans CJK SC of nowhere",))
     with pytest.warns(UserWarning, match="Install 'Noto Sans CJK SC of nowhere'") as caught:
         plots.forest(_renamed("户口类型"))
     assert len([warning for warning in caught if "Install" in str(warning.message)]) == 1
@@ -354,6 +356,28 @@ def test_shrinkage_sets_raw_means_beside_those_of_the_model(posterior):
     assert moved[-1] > 2 * moved[:-1].max()  # a group of one is mostly chance
     with pytest.raises(BayesmigError, match="closest: 'area'"):
         plots.shrinkage(tree, "areas")
+
+
+def test_group_dots_set_expected_outcomes_beside_the_groups_own_values():
+    data = survey(12).drop(index=range(15))  # area 0 has five people
+    tree = fit(SPEC, data, seed=1)
+    ax = plots.group_dots(tree, "area", "poverty", draws=4000)
+    dots, own = ax.collections[-1], data.groupby("area")["poverty"]
+    expected = bm.margins(tree, by="area", random="sample").set_index("area")["estimate"]
+    order = [str(name) for name in expected.index]
+    at = dots.get_offsets()
+    np.testing.assert_allclose(at[:, 0], [own.first()[int(name)] for name in order])
+    np.testing.assert_allclose(at[:, 1], expected)
+    sizes = dict(zip(order, dots.get_sizes(), strict=True))
+    assert sizes["0"] == pytest.approx(sizes["1"] / 4)  # areas of dots count people
+    names = [text.get_text() for text in ax.texts if text.get_text() in order]
+    assert 0 < len(names) <= 12
+    with pytest.raises(BayesmigError, match=r"along='povety'.*closest: 'poverty'"):
+        plots.group_dots(tree, "area", "povety")
+    people = data.assign(age=np.arange(len(data)) % 50)
+    ages = fit("trust ~ age + (1 | area)", people, seed=1)
+    with pytest.raises(BayesmigError, match=r"'age' is no characteristic of area: in '0' it goes from"):
+        plots.group_dots(ages, "area", "age")
 
 
 @pytest.mark.parametrize("family", ["bernoulli", "cumulative", "binomial", "poisson", "student"])

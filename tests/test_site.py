@@ -56,7 +56,11 @@ def test_every_public_name_has_its_place_in_the_reference(site):
 
 def explained(module):
     """What a module explains; of plots what draws, not what a drawing is laid out with."""
-    own = {name: value for name, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__}
+    own = {
+        name: value
+        for name, value in vars(module).items()
+        if getattr(value, "__module__", "").startswith(module.__name__)
+    }
     return {
         f"{module.__name__}.{name}"
         for name, value in own.items()

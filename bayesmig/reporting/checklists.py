@@ -22,6 +22,7 @@ from bayesmig.checking.predictive import predictive_check
 from bayesmig.checking.robustness import power_scaling
 from bayesmig.errors import BayesmigError, closest, listing
 from bayesmig.formula import parse
+from bayesmig.plots.expectations import prior_outcomes
 from bayesmig.replication.remarks import number
 from bayesmig.reporting.levels import PERSON, completed, level_of
 from bayesmig.reporting.mathematics import equations, in_words, latex
@@ -58,7 +59,8 @@ def guideline(tree: xr.DataTree, name: str, *, sensitivity: bool = True) -> pd.D
     pandas.DataFrame
         Indexed by item: ``section``, ``asks`` (in our words), ``status`` (stated, partly, not stated, not applicable),
         ``said``, what the result says, and ``todo``, what the author must still say. ``attrs`` has ``name``, ``title``,
-        ``source`` and ``count``, a line such as ``17 of 29 items stated, 2 in part, 9 for the author``.
+        ``source``, ``numbering``, which says whose numbers the items have, and ``count``, a line such as
+        ``17 of 29 items stated, 2 in part, 9 for the author``.
 
     Raises
     ------
@@ -87,8 +89,8 @@ def guideline(tree: xr.DataTree, name: str, *, sensitivity: bool = True) -> pd.D
     content = tomllib.loads((FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
     subject = _Subject(tree, sensitivity)
     frame = pd.DataFrame([_item(entry, subject) for entry in content["item"]]).set_index("item")
-    about = {"name": name, "title": content["title"], "source": content["source"], "count": _count(frame["status"])}
-    frame.attrs.update(about)
+    frame.attrs["name"] = name
+    frame.attrs.update({key: content[key] for key in ("title", "source", "numbering")}, count=_count(frame["status"]))
     return frame
 
 
@@ -203,6 +205,13 @@ def _priors(subject: _Subject) -> _Said:
     rows = prior_rows(subject.spec, subject.tree)
     said = "; ".join(f"{name}: {prior}" + (f" ({why.rstrip('.')})" if why else "") for name, prior, why in rows)
     return _Said(said + ".", STATED if all(why for _, _, why in rows) else PARTLY)
+
+
+def _prior_outcomes(subject: _Subject) -> str | None:
+    try:
+        return str(prior_outcomes(subject.tree))
+    except BayesmigError:  # such as flat priors; the report says which
+        return None
 
 
 def _software(subject: _Subject) -> str:
@@ -464,6 +473,7 @@ FACTS: dict[str, Callable[[_Subject], str | _Said | None]] = {
     "outcome_summary": _outcome_summary,
     "posterior": _posterior,
     "predictive_check": _predictive,
+    "prior_outcomes": _prior_outcomes,
     "prior_sensitivity": _prior_sensitivity,
     "priors": _priors,
     "quantitative": _quantitative,

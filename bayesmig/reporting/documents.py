@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bayesmig.plots import TermRow
-from bayesmig.reporting.grids import Grid, Head, Line
+from bayesmig.plots.labels import TermRow
+from bayesmig.reporting.figures import Figure
+from bayesmig.reporting.grids import MOST_UPRIGHT, Grid, Head, Line
+from bayesmig.reporting.sensitivity import MOVES, PriorWeight
 from bayesmig.reporting.word import SMALL, Document
 from bayesmig.reporting.words import Column, Provenance, check_line
-
-WIDE = 4  # columns, beyond which a table needs the page on its side
 
 
 def write_result(content: Mapping[str, Any], target: Path) -> Path:
@@ -37,8 +37,8 @@ def write_result(content: Mapping[str, Any], target: Path) -> Path:
     _tables(document, content["tables"], content["remarks"])
     for figure in content["figures"]:
         document.heading(figure.heading)
-        document.picture(figure.png, figure.described)
-        document.paragraph(figure.caption, size=SMALL)
+        _figure(document, figure)
+    _prior_weight(document, content["prior_weight"])
     if content["guideline"] is not None:
         _guideline(document, content["guideline"])
     _reproduction(document, content)
@@ -62,7 +62,7 @@ def write_study(content: Mapping[str, Any], target: Path) -> Path:
 
 def _begun(content: Mapping[str, Any], tables: Sequence[Any]) -> Document:
     """Title, source and provenance."""
-    document = Document(content["title"], landscape=any(len(table.columns) > WIDE for table in tables))
+    document = Document(content["title"], landscape=any(len(table.columns) > MOST_UPRIGHT for table in tables))
     document.heading(content["title"], 0)
     study = content["study"]
     if study is not None:
@@ -91,10 +91,23 @@ def _model(document: Document, content: Mapping[str, Any]) -> None:
     for equation in content["equations"]:
         document.equation(equation)
     document.facts(content["model"])
+    if content["scaling"]:
+        heads = ["Column", "Mean", "SD", "Counted"]
+        document.rows(heads, content["scaling"], "Means and SDs of what is standardised")
     priors = [(name, prior, why or "No reason is given.") for name, prior, why in content["priors"]]
     document.rows(["Parameter", "Prior", "Why"], priors, f"Priors ({content['spec'].priors.name})")
     if content["raw_priors"]:
         document.rows(["Parameter", "Prior"], content["raw_priors"], "Every prior as it was used")
+    said, figure = content["before"]
+    document.heading("What the priors expect", 2)
+    document.paragraph(said)
+    if figure is not None:
+        _figure(document, figure)
+
+
+def _figure(document: Document, figure: Figure) -> None:
+    document.picture(figure.png, figure.described)
+    document.paragraph(figure.caption, size=SMALL)
 
 
 def _data(document: Document, content: Mapping[str, Any]) -> None:
@@ -132,10 +145,17 @@ def _grid(caption: str, columns: Sequence[Column], rows: Sequence[TermRow]) -> G
     return Grid(caption, "Term", tuple(Head(column.head, (column.note,)) for column in columns), tuple(lines))
 
 
+def _prior_weight(document: Document, found: PriorWeight) -> None:
+    document.heading("How much the priors matter")
+    document.paragraph(found.sentence)
+    if found.rows:
+        document.rows(["Parameter", "Priors", "Data", "Which says"], found.rows, MOVES)
+
+
 def _guideline(document: Document, guideline: Mapping[str, Any]) -> None:
     document.heading("What a guideline asks")
     document.paragraph(f"{guideline['count']}. {guideline['title']}", bold=True)
-    document.paragraph(guideline["source"], size=SMALL)
+    document.paragraph(f"{guideline['source']} {guideline['numbering']}", size=SMALL)
     rows = []
     for item in guideline["items"]:
         todo = f"For the author: {item['todo']}" if item["todo"] else ""

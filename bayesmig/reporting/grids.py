@@ -27,7 +27,17 @@ table.grid { border-collapse: collapse; font: .9em/1.4 system-ui, sans-serif; }
 .grid .head th { font-weight: 600; }
 .grid .level { padding-left: 1.2em; }
 .grid tfoot td { font-size: .9em; white-space: normal; border-top: 1px solid; }
+@media print {
+  table.grid { font-size: 8.5pt; }
+  .grid small { font-size: 8pt; }
+  .grid th, .grid td { padding-right: .4em; overflow-wrap: anywhere; }
+  .grid tfoot { display: table-row-group; break-before: avoid; }
+  .grid tfoot tr { break-before: avoid; }
+  .grid tr { break-inside: avoid; }
+  .grid .part, .grid .head { break-after: avoid; }
+}
 """
+MOST_UPRIGHT = 4  # models that fit beside each other on an upright page
 TEX = {
     "\\": r"\textbackslash{}",
     "&": r"\&",
@@ -95,6 +105,12 @@ class Grid:
         return max((len(head.notes) for head in self.heads), default=0)
 
     @property
+    def shares(self) -> list[float]:
+        """Of the width of a page: labels, then each model."""
+        first = max(0.3, 0.6 - 0.1 * len(self.heads))
+        return [first, *[(1 - first) / len(self.heads)] * len(self.heads)]
+
+    @property
     def last_row(self) -> int:
         """Position of the line that a rule follows: the last before the foot."""
         return max((k for k, line in enumerate(self.lines) if line.kind != "foot"), default=-1)
@@ -158,35 +174,49 @@ def tex(text: str) -> str:
 
 
 def grid_latex(grid: Grid, label: str = "") -> str:
-    """A table as LaTeX, which may run over several pages; it needs the packages booktabs and longtable."""
+    """A table as LaTeX, which may run over several pages; it needs the packages array, booktabs and longtable.
+
+    Columns have shares of the line, so that labels wrap and four models fit on an upright page.
+    """
     span = len(grid.heads) + 1
     head = [_tex_line([grid.stub, *(head.title for head in grid.heads)])]
     for k in range(grid.depth):
         notes = [head.notes[k] if k < len(head.notes) else "" for head in grid.heads]
-        head.append(" & ".join(["", *(rf"\footnotesize {tex(note)}" if note else "" for note in notes)]) + r" \\")
+        head.append(" & ".join(["", *map(tex, notes)]) + r" \\")
     anchor = rf"\label{{{label}}}" if label else ""
     caption = [rf"\caption{{{tex(grid.caption)}}}{anchor} \\"] if grid.caption or label else []
     body = [text for k, line in enumerate(grid.lines) for text in _tex_lines(line, span, k == grid.last_row)]
-    notes = [rf"\multicolumn{{{span}}}{{p{{0.9\linewidth}}}}{{\footnotesize {tex(note)}}} \\" for note in grid.notes]
+    notes = [rf"\multicolumn{{{span}}}{{p{{0.9\linewidth}}}}{{{tex(note)}}} \\" for note in grid.notes]
+    sides = [r"\raggedright", *[r"\raggedleft"] * len(grid.heads)]
+    columns = [
+        rf">{{{side}\arraybackslash}}p{{\dimexpr{share:.3f}\linewidth-2\tabcolsep\relax}}"
+        for side, share in zip(sides, grid.shares, strict=True)
+    ]
     return "\n".join(
         [
-            r"% \usepackage{booktabs, longtable}; labels in Chinese need XeLaTeX or LuaLaTeX and a font that has them",
+            r"% \usepackage{array, booktabs, longtable}; labels in Chinese need XeLaTeX or LuaLaTeX and a font that has"
+            " them",
             *([rf"\noindent\textbf{{{tex(grid.warning)}}}", ""] if grid.warning else []),
-            rf"\begin{{longtable}}{{l{'r' * len(grid.heads)}}}",
+            r"\begingroup\footnotesize\setlength{\tabcolsep}{3pt}",
+            r"\begin{longtable}{" + "%",
+            *(f"  {column}%" for column in columns),
+            "}",
             *caption,
             *[r"\toprule", *head, r"\midrule", r"\endfirsthead"],
             *[r"\toprule", *head, r"\midrule", r"\endhead"],
-            *[rf"\midrule \multicolumn{{{span}}}{{r}}{{\footnotesize continued}} \\", r"\endfoot", r"\endlastfoot"],
+            *[rf"\midrule \multicolumn{{{span}}}{{r}}{{continued}} \\", r"\endfoot", r"\endlastfoot"],
             *body,
             r"\bottomrule",
             *notes,
             r"\end{longtable}",
+            r"\endgroup",
         ]
     )
 
 
-def _tex_line(texts: Iterable[str]) -> str:
-    return " & ".join(map(tex, texts)) + r" \\"
+def _tex_line(texts: Iterable[str], more: bool = False) -> str:
+    """A line; one that has ``more`` below it stays with that on its page."""
+    return " & ".join(map(tex, texts)) + (r" \\*" if more else r" \\")
 
 
 def _tex_lines(line: Line, span: int, last: bool) -> Iterator[str]:
@@ -194,13 +224,14 @@ def _tex_lines(line: Line, span: int, last: bool) -> Iterator[str]:
     if not line.cells:
         style = "textit" if line.kind == "part" else "textbf"
         space = r"\addlinespace " if line.kind == "part" else ""
-        yield rf"{space}\multicolumn{{{span}}}{{l}}{{\{style}{{{tex(line.label)}}}}} \\"
+        yield rf"{space}\multicolumn{{{span}}}{{l}}{{\{style}{{{tex(line.label)}}}}} \\*"
     else:
         # a bracket after a line break would be its optional argument
         indent = r"\quad " if line.kind == "level" else "{}" if line.label.startswith("[") else ""
-        yield indent + _tex_line([line.label, *(text for text, _ in line.cells)])
-        if any(below for _, below in line.cells):
-            yield _tex_line(["", *(below for _, below in line.cells)])
+        below = [text for _, text in line.cells]
+        yield indent + _tex_line([line.label, *(text for text, _ in line.cells)], any(below))
+        if any(below):
+            yield _tex_line(["", *below])
     if last:
         yield r"\midrule"
 
@@ -242,6 +273,7 @@ def grid_typst(grid: Grid, label: str = "") -> str:
         [
             *([f"#strong({_quoted(grid.warning)})", ""] if grid.warning else []),
             "#show figure: set block(breakable: true)",
+            "#show figure.where(kind: table): set figure.caption(position: top)",
             "#figure(",
             "  kind: table,",
             *([f"  caption: {_quoted(grid.caption)},"] if grid.caption else []),

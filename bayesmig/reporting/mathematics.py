@@ -317,19 +317,21 @@ def in_words(tree: xr.DataTree) -> list[str]:
     dataset = tree[schema.kind(tree)].to_dataset()
     outcome = _capital(" and ".join(map(spec.label, str(tree.attrs["outcome"]).split(" + "))))
     lines = [f"{outcome}: {_said_of_outcome(spec)}"]
-    terms = {str(term).rpartition(" ~ ")[2] for term in dataset["term"].to_numpy()} - {"intercept"}
-    names = dict.fromkeys(part.partition("[")[0] for term in sorted(terms) for part in term.split(":"))
+    terms = [term for term in dict.fromkeys(_own_terms(dataset)) if term != "intercept"]
+    names = dict.fromkeys(part.partition("[")[0] for part in _parts(terms))
     if names:
         products = ", with products where a predictor may work differently for some"
         differences = " A category's coefficient is its difference from the reference category."
         lines.append(
-            f"{_target(spec)} adds up what goes with {listing(map(spec.label, names), 30)}"
+            f"{_target(spec)} {'are' if spec.link == 'logit' else 'is'} a sum of what goes with"
+            f" {listing(map(spec.label, names), 30)}"
             + (products if any(":" in term for term in terms) else "")
             + "."
-            + (differences if any("[" in term for term in terms) else "")
+            + (differences if any("[" in part and not _is_scaled(spec, part) for part in _parts(terms)) else "")
         )
     if spec.standardise:
-        scaled = listing(map(spec.label, spec.standardise), 30)
+        everything = "all of these" if len(names) > 1 and set(names) <= set(spec.standardise) else ""
+        scaled = everything or listing(map(spec.label, spec.standardise), 30)
         lines.append(f"Counted in standard deviations from the mean: {scaled}.")
     for group in schema.groups(dataset):
         effects = [effect for effect in dict.fromkeys(_effects(dataset, group)) if effect != "intercept"]
@@ -339,6 +341,19 @@ def in_words(tree: xr.DataTree) -> list[str]:
             f" an amount of its own{slopes}; these are normal around zero, and how much they vary is estimated."
         )
     return lines
+
+
+def _own_terms(dataset: xr.Dataset) -> list[str]:
+    """Terms without the factor that each concerns."""
+    return [str(term).rpartition(" ~ ")[2] for term in dataset["term"].to_numpy()]
+
+
+def _parts(terms: Sequence[str]) -> list[str]:
+    return [part for term in terms for part in term.split(":")]
+
+
+def _is_scaled(spec: ModelSpec, part: str) -> bool:
+    return part.partition("[")[0] in spec.standardise
 
 
 def _target(spec: ModelSpec) -> str:

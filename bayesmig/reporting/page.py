@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import hashlib
-import html
-import io
-import re
-import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,17 +14,20 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayesmig import plots, schema
+from bayesmig import schema
 from bayesmig.checking.checks import check
 from bayesmig.data.encoding import prior_table
 from bayesmig.errors import BayesmigError, listing
-from bayesmig.plots import TermRow
+from bayesmig.plots.labels import TermRow, link_unit, unit_of
 from bayesmig.replication.results import Replication
 from bayesmig.reporting.checklists import GUIDELINES
 from bayesmig.reporting.checklists import guideline as filled
 from bayesmig.reporting.documents import write_result, write_study
+from bayesmig.reporting.figures import before_the_data, figures_of
 from bayesmig.reporting.files import writable, write_text
+from bayesmig.reporting.further import further_tables
 from bayesmig.reporting.mathematics import equations, in_words, mathml
+from bayesmig.reporting.sensitivity import MOVES, prior_weight
 from bayesmig.reporting.words import (
     RATIOS,
     Column,
@@ -48,11 +47,11 @@ from bayesmig.reporting.words import (
 from bayesmig.spec import ModelSpec
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+    pass
 
-TEMPLATE, STUDY = "page.html.j2", "study.html.j2"
-PRINT_DPI = 200
-NO_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
+TEMPLATE, STUDY, SORTING = "page.html.j2", "study.html.j2", "sorting.js.j2"
+ABOUT_ITEMS = {"name", "title", "source", "numbering", "count"}  # attributes of a filled guideline
+MOST_SCALED = 6  # standardised predictors that a line names; more have a table
 
 
 def report(
@@ -97,8 +96,9 @@ def report(
 
     Notes
     -----
-    The page loads nothing: figures are inline, and a content security policy forbids requests and scripts. It
-    reads on a telephone, on paper, and in dark mode. If the data are reconstructed the page begins by saying so.
+    The page loads nothing: figures are inline, and a content security policy forbids requests and every script but the
+    few lines that sort tables of groups; without them the tables stand still. It reads on a telephone, on paper, and in
+    dark mode. If the data are reconstructed the page begins by saying so.
 
     Examples
     --------
@@ -112,6 +112,8 @@ def report(
     trust.html
     """
     target = writable(path)
+    if isinstance(result, xr.DataTree):
+        schema.check_rows(result)
     is_word = target.suffix.lower() == ".docx"
     if isinstance(result, Sequence):
         if guideline is not None:
@@ -130,7 +132,7 @@ def _items(tree: xr.DataTree, guideline: str | pd.DataFrame | None) -> pd.DataFr
     """The items of a guideline, filled."""
     if guideline is None or isinstance(guideline, str):
         return None if guideline is None else filled(tree, guideline)
-    if not isinstance(guideline, pd.DataFrame) or not {"name", "title", "source", "count"} <= set(guideline.attrs):
+    if not isinstance(guideline, pd.DataFrame) or not set(guideline.attrs) >= ABOUT_ITEMS:
         raise BayesmigError(
             f"guideline must be {listing(GUIDELINES)} or what bayesmig.guideline returned, got"
             f" {type(guideline).__name__}."
@@ -214,8 +216,10 @@ def _study_content(results: Sequence[Replication], file: str, title: str | None)
 
 def _content(subject: _Subject, file: str, items: pd.DataFrame | None) -> dict[str, Any]:
     tree, spec, replication = subject.posterior, subject.spec, subject.replication
+    scaling = _scaling(spec, tree)
     return {
         "title": subject.title,
+        "subtitle": "" if spec.title in (subject.title, "model") else spec.title,
         "study": replication.study if replication else None,
         "spec": spec,
         "provenance": provenance(tree),
@@ -223,8 +227,10 @@ def _content(subject: _Subject, file: str, items: pd.DataFrame | None) -> dict[s
         "equations": equations(tree),
         "in_words": in_words(tree),
         "model": _model_facts(spec, tree),
+        "scaling": scaling if len(scaling) > MOST_SCALED else [],
         "priors": prior_rows(spec, tree),
         "raw_priors": _raw_priors(replication),
+        "before": before_the_data(tree),
         "flow": _flow(tree),
         "missing": [(quantity(spec, name), cell(count)) for name, count in schema.read(tree, "missing").items()],
         "completed": completed_data(tree),
@@ -235,7 +241,9 @@ def _content(subject: _Subject, file: str, items: pd.DataFrame | None) -> dict[s
         "failed": int((~subject.checks["passed"].astype(bool)).sum()),
         "tables": _tables(subject),
         "remarks": replication.remarks if replication else (),
-        "figures": _figures(subject),
+        "prior_weight": prior_weight(tree),
+        "moves": MOVES,
+        "figures": figures_of(tree, subject.results, subject.focus),
         "guideline": None if items is None else {**items.attrs, "items": items.reset_index().to_dict("records")},
         "code": _code(subject, file, "" if items is None else f", guideline={items.attrs['name']!r}"),
         "facts_of_run": _facts(tree),
@@ -249,17 +257,31 @@ def _reconstruction(replication: Replication | None) -> list[tuple[str, list[str
 
 
 def _model_facts(spec: ModelSpec, tree: xr.DataTree) -> list[tuple[str, str]]:
-    scaled = "; ".join(
-        f"{quantity(spec, name)} (mean {by['mean']:.4g}, SD {by['sd']:.4g}, "
-        f"each {by['by'].replace('_', ' ')} counted once)"
-        for name, by in schema.read(tree, "scaling").items()
-    )
-    weights = str(spec.weights) if spec.weights else "none"
+    scaling = schema.read(tree, "scaling")
+    if not scaling:
+        scaled = "nothing; coefficients are in the predictors' own units"
+    elif len(scaling) > MOST_SCALED:
+        scaled = f"{len(scaling)} columns, each in its own SDs from its mean"
+    else:
+        scaled = "; ".join(f"{name} (mean {mean}, SD {sd}; {by})" for name, mean, sd, by in _scaling(spec, tree))
+    unit = [("Unit of the factor", link_unit(spec))] if spec.factors else []
+    likelihood = f"{spec.family.replace('_', ' ').capitalize()}, {spec.link} link"
+    if spec.factors:
+        likelihood = f"{listing(dict.fromkeys(factor.scale for factor in spec.factors))} items of a latent factor"
     return [
         ("Outcome", quantity(spec, tree.attrs["outcome"])),
-        ("Likelihood", f"{spec.family.replace('_', ' ').capitalize()}, {spec.link} link"),
-        ("Standardised", scaled or "nothing; coefficients are in the predictors' own units"),
-        ("Weights", weights),
+        *unit,
+        ("Likelihood", likelihood),
+        ("Standardised", scaled),
+        ("Weights", str(spec.weights) if spec.weights else "none"),
+    ]
+
+
+def _scaling(spec: ModelSpec, tree: xr.DataTree) -> list[tuple[str, ...]]:
+    """Predictors that are standardised: label, mean, sd, and what was counted once."""
+    return [
+        (quantity(spec, name), f"{by['mean']:.4g}", f"{by['sd']:.4g}", f"each {by['by'].replace('_', ' ')} once")
+        for name, by in schema.read(tree, "scaling").items()
     ]
 
 
@@ -296,7 +318,9 @@ def _tables(subject: _Subject) -> list[_Table]:
     """Coefficients, then variance components, without columns that would be empty."""
     names = list(dict.fromkeys(str(name) for frame in subject.frames.values() for name in frame.index))
     components = [name for name in names if is_component(subject.spec, name)]
-    parts = {"Coefficients": [name for name in names if name not in components], "Variance components": components}
+    unit = unit_of(subject.spec, str(subject.posterior.attrs["outcome"]))
+    coefficients = f"Coefficients, {unit}" if unit else "Coefficients"
+    parts = {coefficients: [name for name in names if name not in components], "Variance components": components}
     columns = columns_of(subject.frames)
     tables = [
         _Table(caption, [column for column in columns if column.within(part)], table_rows(subject.spec, part))
@@ -305,120 +329,11 @@ def _tables(subject: _Subject) -> list[_Table]:
     ]
     ratios = ratio_columns(subject.spec, subject.results, subject.replication.table if subject.replication else None)
     if ratios:
-        rows = [name for name in parts["Coefficients"] if name in ratios[-1].cells]
+        rows = [name for name in parts[coefficients] if name in ratios[-1].cells]
         tables.insert(1, _Table(f"{RATIOS[subject.spec.link].capitalize()}s", ratios, table_rows(subject.spec, rows)))
+    tables += [_Table(*contents) for contents in further_tables(subject.posterior, subject.results)]
     average = effect_table(subject.replication) if subject.replication else None
     return [*tables, _Table(*average)] if average else tables
-
-
-@dataclass(frozen=True)
-class _Figure:
-    """A figure that is drawn when it is asked for, as SVG on a page and as PNG in Word."""
-
-    heading: str
-    caption: str
-    height: float
-    draw: Callable[..., Axes]
-
-    @property
-    def described(self) -> str:
-        return f"{self.heading}. {self.caption}"
-
-    @property
-    def svg(self) -> str:
-        key = "figure-" + hashlib.sha256(self.heading.encode()).hexdigest()[:8]
-        return figure_svg(self.draw, (plots.WIDTH, self.height), self.described, key)
-
-    @property
-    def png(self) -> bytes:
-        return _drawn(self.draw, (plots.WIDTH, self.height), "png", dpi=PRINT_DPI)
-
-
-def _figures(subject: _Subject) -> list[_Figure]:
-    """Forest, interaction, caterpillars, predictions by group and priors, those that this model has."""
-    tree, spec, results = subject.posterior, subject.spec, subject.results
-    draws = tree["posterior"].to_dataset()
-    rows = len(plots.term_rows(spec, [str(term) for term in draws["term"].to_numpy()]))
-    figures = [_forest(results, rows)]
-    focus = subject.focus
-    if focus and _interacts(tree, *focus):
-        head = f"{quantity(spec, focus[0])} by {quantity(spec, focus[1])}"
-        caption = "Parallel lines would say that the predictor works alike for everybody."
-        figures.append(_Figure(head, caption, plots.INTERACTION_HEIGHT, partial(plots.interaction, tree, *focus)))
-    for group in schema.groups(draws):
-        caption = "Each row is one group's deviation from a group at the mean, after the predictors."
-        height = plots.caterpillar_height(draws.sizes[group])
-        for effect in map(str, draws[f"{group}_effect"].to_numpy()):
-            what = "intercepts" if effect == "intercept" else f"effects of {quantity(spec, effect)}"
-            drawn = partial(plots.caterpillar, tree, group, effect)
-            figures.append(_Figure(f"Varying {what}: {quantity(spec, group)}", caption, height, drawn))
-    return figures + _figures_of_data(tree, spec) if _has_rows(tree) else figures
-
-
-def _figures_of_data(tree: xr.DataTree, spec: ModelSpec) -> list[_Figure]:
-    """What is drawn from the data that a tree holds."""
-    figures = []
-    kinds = max(len(schema.read(tree, "categories")), 1)
-    for group in schema.groups(tree["posterior"].to_dataset()):
-        head = f"Predicted and observed: {quantity(spec, group)}"
-        caption = "Groups outside their interval have something that the model does not know; a few are so by chance."
-        height = plots.predicted_height(tree["posterior"].sizes[group], kinds)
-        figures.append(_Figure(head, caption, height, partial(plots.predicted, tree, group)))
-    rows = len(plots.proper_priors(tree))
-    if rows:
-        caption = "A posterior as wide as its prior says that the data know nothing of the parameter."
-        drawn = partial(plots.prior_posterior, tree)
-        figures.append(_Figure("Prior and posterior", caption, plots.prior_posterior_height(rows), drawn))
-    return figures
-
-
-def _has_rows(tree: xr.DataTree) -> bool:
-    """Whether a tree holds one data set whose rows can be predicted."""
-    whole = "data" in tree.children and int(tree.attrs.get("imputations", 1)) == 1
-    spec = ModelSpec.from_json(tree.attrs["spec"])
-    return whole and not spec.factors and not spec.impute
-
-
-def _forest(results: Mapping[str, xr.DataTree], rows: int) -> _Figure:
-    agree = "Where the markers of a row lie on top of each other, the sources agree."
-    alone = "An interval that excludes zero leaves little doubt of the coefficient's sign."
-    height = plots.forest_height(rows, len(results))
-    return _Figure("Coefficients", agree if len(results) > 1 else alone, height, partial(plots.forest, results))
-
-
-def _interacts(tree: xr.DataTree, x: str, by: str) -> bool:
-    columns = [
-        {part.partition("[")[0] for part in str(term).split(":")} for term in tree["posterior"]["term"].to_numpy()
-    ]
-    return {x, by} in columns
-
-
-def figure_svg(draw: Callable[..., Axes], size: tuple[float, float], alt: str, key: str) -> str:
-    """A figure as inline SVG, described for those who cannot see it.
-
-    Letters are drawn as paths, so that Chinese looks the same on a machine without the font. Identifiers get
-    the figure's key in front, because several figures share one page.
-    """
-    drawn = _drawn(draw, size, "svg", metadata=NO_METADATA, transparent=True, salt=key).decode("utf-8")
-    svg = re.sub(r"<!--.*?-->", "", drawn, flags=re.DOTALL)
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{key}-", svg)
-    opening, rest = svg.split(">", 1)
-    opening = re.sub(r' (width|height)="[^"]*"', "", opening)
-    return f'{opening} role="img" aria-label="{html.escape(alt)}">{rest}'
-
-
-def _drawn(draw: Callable[..., Axes], size: tuple[float, float], form: str, salt: str = "", **options: Any) -> bytes:
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
-    with mpl.rc_context({"svg.fonttype": "path", "svg.hashsalt": salt}), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing")  # the figure itself says which font to install
-        figure = Figure(figsize=size, layout="constrained")
-        draw(ax=figure.add_subplot())
-        stream = io.BytesIO()
-        figure.savefig(stream, format=form, **options)
-    return stream.getvalue()
 
 
 def _code(subject: _Subject, file: str, more: str) -> str:
@@ -461,7 +376,12 @@ def _rendered(template: str, content: dict[str, Any]) -> str:
         lstrip_blocks=True,
     )
     environment.filters["mathml"] = lambda equation: Markup(mathml(equation))
-    return environment.get_template(template).render(content)
+    environment.filters["sha256"] = _sha256
+    has_rankings = any(figure.ranking for figure in content.get("figures", ()))
+    script = environment.get_template(SORTING).render() if has_rankings else ""
+    return environment.get_template(template).render(content, script=script)
 
 
-__all__: Sequence[str] = ("figure_svg", "report")
+def _sha256(text: str) -> str:
+    """The digest by which a content security policy lets one script run and no other."""
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

@@ -20,13 +20,23 @@ from bayesmig import schema
 from bayesmig.checking.checks import check
 from bayesmig.checking.validation import loo
 from bayesmig.errors import BayesmigError, closest, listing
-from bayesmig.plots import TermRow, term_rows
+from bayesmig.plots.labels import TermRow, term_rows
 from bayesmig.replication.remarks import number
 from bayesmig.reporting.files import writable, write_text
-from bayesmig.reporting.grids import Cell, Grid, Head, Line, grid_html, grid_latex, grid_markdown, grid_typst
+from bayesmig.reporting.grids import (
+    MOST_UPRIGHT,
+    Cell,
+    Grid,
+    Head,
+    Line,
+    grid_html,
+    grid_latex,
+    grid_markdown,
+    grid_typst,
+)
 from bayesmig.reporting.levels import PERSON, completed, level_of
 from bayesmig.reporting.word import Document
-from bayesmig.reporting.words import RATIOS, cell, check_line, provenance, quantity
+from bayesmig.reporting.words import RATIOS, cell, check_line, provenance, quantity, settled
 from bayesmig.spec import ModelSpec
 from bayesmig.summaries import coefficients, interval_heads, r2, summarise_draws, variance_components
 
@@ -36,6 +46,7 @@ FURTHER = ("cut", "nu", "dispersion", "loading")
 CROSS = "Cross-level interactions"
 THRESHOLDS, MEASUREMENT, COMPONENTS, FOOT = "Thresholds", "Measurement", "Variance components", "foot"
 SAMPLE_DIFFERS = 1.01
+NO_SHARE = 1e-12  # of variance explained: rounding, of a model without predictors
 
 
 def table(
@@ -179,7 +190,7 @@ class Table:
         """
         target = writable(path)
         if target.suffix == ".docx":
-            document = Document(self.grid.caption or "Table", landscape=len(self.grid.heads) > 4)
+            document = Document(self.grid.caption or "Table", landscape=len(self.grid.heads) > MOST_UPRIGHT)
             document.grid(self.grid)
             return document.save(target)
         forms: dict[str, Callable[[], str]] = {
@@ -544,7 +555,7 @@ def _cell(column: _Column, asked: _Asked, values: pd.Series[Any]) -> Cell:
         below = f"({asked.number(error)})" if pd.notna(error) else ""
     else:
         below = f"[{asked.number(low)}, {asked.number(high)}]" if pd.notna(low) else ""
-    return asked.number(values["estimate"]) + values["mark"], below
+    return asked.number(settled(values["estimate"], error)) + values["mark"], below
 
 
 def _tidy_foot(column: _Column, asked: _Asked) -> pd.DataFrame:
@@ -604,7 +615,11 @@ def _explained(column: _Column, asked: _Asked) -> Iterator[Entry]:
     except BayesmigError:  # R2 is not defined for every model; its own error says why
         return
     for name in shares.index:
-        yield _share(column, asked, str(name), words[str(name)], shares.loc[name])
+        found = shares.loc[name]
+        nothing = found["estimate"] < NO_SHARE  # a model without predictors
+        yield _share(
+            column, asked, str(name), words[str(name)], found.where(found.index == "mark", 0.0) if nothing else found
+        )
 
 
 def _grid(columns: Sequence[_Column], asked: _Asked, frame: pd.DataFrame, rows: Sequence[Row], title: str) -> Grid:

@@ -20,6 +20,7 @@ LATIN, CHINESE, CODE = "Times New Roman", "SimSun", "Consolas"
 BODY, SMALL, TINY = 11, 9, 8
 THICK, THIN = "8", "4"  # eighths of a point
 WARNING = "9C2A00"
+MARGIN = 2.5  # cm
 TALLEST = 20  # cm of a picture, so that it shares the page with its heading
 FORBIDDEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")  # in XML
 
@@ -48,7 +49,7 @@ class Document:
         if landscape:
             section.orientation = WD_ORIENT.LANDSCAPE
             section.page_width, section.page_height = Cm(29.7), Cm(21)
-        section.left_margin = section.right_margin = section.top_margin = section.bottom_margin = Cm(2.2)
+        section.left_margin = section.right_margin = section.top_margin = section.bottom_margin = Cm(MARGIN)
         for name in ("Normal", "Heading 1", "Heading 2", "Title", "List Bullet"):
             _set_font(self._document.styles[name])
         self._document.styles["Normal"].font.size = Pt(BODY)
@@ -114,9 +115,7 @@ class Document:
             self.warning(grid.warning)
         heads = [grid.stub, *(head.title for head in grid.heads)]
         notes = [(), *(head.notes for head in grid.heads)]
-        first = max(0.3, 0.6 - 0.1 * len(grid.heads))
-        shares = [first, *[(1 - first) / len(grid.heads)] * len(grid.heads)]
-        self._table(grid.caption, heads, notes, grid.lines, shares, numbers=True)
+        self._table(grid.caption, heads, notes, grid.lines, grid.shares, numbers=True)
         for note in grid.notes:
             self.paragraph(note, size=TINY)
 
@@ -137,6 +136,7 @@ class Document:
             self.paragraph(caption, bold=True)
             self._document.paragraphs[-1].paragraph_format.keep_with_next = True
         table = self._document.add_table(rows=len(lines) + bool(heads), cols=len(shares))
+        table.autofit = False
         for column, share in zip(table.columns, shares, strict=True):
             column.width = int(share * self._width)
         rows = list(table.rows)

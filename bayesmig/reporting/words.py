@@ -12,13 +12,14 @@ import pandas as pd
 import xarray as xr
 
 from bayesmig import schema
-from bayesmig.plots import TermRow, term_rows
+from bayesmig.plots.labels import TermRow, term_rows
 from bayesmig.priors import Prior
 from bayesmig.replication.remarks import MINUS, number
 from bayesmig.replication.results import Replication
 from bayesmig.spec import ModelSpec
 from bayesmig.summaries import coefficients, variance_components
 
+NOISE = 1e-9  # of an error: smaller estimates are rounding, as the intercept of standardised columns
 RATIOS = {"logit": "odds ratio", "log": "rate ratio"}
 
 ROLES = {
@@ -290,6 +291,17 @@ def _ratio_column(name: str, frame: pd.DataFrame, word: str) -> Column:
     return Column(name, f"{word} (p)", dict(zip(map(str, frame.index), cells, strict=True)))
 
 
+def settled(value: float, error: float) -> float:
+    """A value, or zero where it is no more than rounding beside its error.
+
+    Examples
+    --------
+    >>> settled(-5.8e-16, 0.04), settled(1.7e-31, float("nan"))
+    (0.0, 1.7e-31)
+    """
+    return 0.0 if abs(value) < NOISE * error else value
+
+
 def _cells(frame: pd.DataFrame, behind: str) -> dict[str, tuple[str, str]]:
     """Numbers, and their standard error or interval, by row."""
     stars = frame["stars"].fillna("") if "stars" in frame else pd.Series("", frame.index)
@@ -298,5 +310,7 @@ def _cells(frame: pd.DataFrame, behind: str) -> dict[str, tuple[str, str]]:
     else:
         bounds = zip(frame[f"{behind}_lower"], frame[f"{behind}_upper"], strict=True)
         brackets = [f"[{number(low)}, {number(high)}]" if pd.notna(low) else "" for low, high in bounds]
-    numbers_shown = [number(value) + str(mark) for value, mark in zip(frame["estimate"], stars, strict=True)]
+    errors = next((frame[name] for name in ("sd", "std_error") if name in frame), stars.map(lambda _: np.nan))
+    points = map(settled, frame["estimate"], errors)
+    numbers_shown = [number(value) + str(mark) for value, mark in zip(points, stars, strict=True)]
     return dict(zip(map(str, frame.index), zip(numbers_shown, brackets, strict=True), strict=True))

@@ -53,6 +53,7 @@ def test_sections_come_in_the_order_of_the_page(document):
     assert heads == [
         f"Trust {ATTACK}",
         "The model",
+        "What the priors expect",
         "The data",
         "Checks",
         "The numbers side by side",
@@ -60,6 +61,7 @@ def test_sections_come_in_the_order_of_the_page(document):
         "Varying intercepts: Area",
         "Predicted and observed: Area",
         "Prior and posterior",
+        "How much the priors matter",
         "What a guideline asks",
         "How to reproduce this report",
         "The specification as JSON",
@@ -91,7 +93,7 @@ def test_every_equation_can_be_edited_in_word(written):
 
 
 def test_pictures_are_described(document):
-    assert len(document.inline_shapes) == 4
+    assert len(document.inline_shapes) == 5
     for shape in document.inline_shapes:
         assert len(shape._inline.docPr.get("descr")) > 20
 
@@ -118,7 +120,7 @@ def test_the_page_follows_a_guideline_too(tmp_path):
     assert "What a guideline asks" in shown
     assert guideline(posterior(), "level").attrs["count"] in shown
     assert "guideline='level'" in shown
-    assert "<script" not in text.lower()
+    assert ATTACK not in text
     with pytest.raises(BayesmigError, match="no guideline 'consort'"):
         report(posterior(), tmp_path / "page.html", guideline="consort")
     with pytest.raises(BayesmigError, match="or what bayesmig.guideline returned, got int"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 
 import numpy as np
@@ -35,6 +36,7 @@ def entries(name):
 def test_guidelines_are_complete_data(name):
     content = entries(name)
     assert "doi:" in content["source"]
+    assert content["numbering"].endswith(".")
     numbers = [entry["number"] for entry in content["item"]]
     assert len(numbers) == len(set(numbers)) >= LEAST[name]
     for entry in content["item"]:
@@ -43,6 +45,33 @@ def test_guidelines_are_complete_data(name):
         assert entry["asks"].endswith((".", "?"))
         assert entry.get("fact", "variables") in FACTS
         assert entry.get("fills", "stated") in STATUSES
+
+
+OWN = "by bayesmig"
+NUMBERED = {
+    "barg": OWN,
+    "wambs": "those of the checklist",
+    "jars": OWN,
+    "level": OWN,
+    "strobe": "those of the checklist",
+}
+
+
+@pytest.mark.parametrize("name", GUIDELINES)
+def test_numbers_that_are_not_the_originals_are_called_our_own(name, tmp_path):
+    assert NUMBERED[name] in entries(name)["numbering"]
+    text = report(posterior(), tmp_path / "page.html", guideline=name).read_text(encoding="utf-8")
+    assert NUMBERED[name] in text
+
+
+def test_the_originals_have_so_many_numbers():
+    numbers = {name: [entry["number"] for entry in entries(name)["item"]] for name in GUIDELINES}
+    assert numbers["wambs"] == [str(k) for k in range(1, 11)]
+    assert {int(re.match(r"\d+", number)[0]) for number in numbers["strobe"]} == set(range(1, 23))
+    steps = [number for number in numbers["barg"] if number[0] in "012"]
+    assert steps == ["0.A", "0.B", *(f"1.{letter}" for letter in "ABCDE"), *(f"2.{letter}" for letter in "ABCD")]
+    level = ["1a", "1b", "2", "3", "4a", "4b", "5a", "5b", "5c", "6a", "6b", "7a", "7b", "8"]
+    assert numbers["level"][: len(level)] == level
 
 
 def test_every_fact_serves_an_item():
@@ -65,7 +94,7 @@ def test_every_item_is_said_or_left_to_the_author(name):
 def test_what_is_said_are_the_results_own_numbers():
     barg = guideline(posterior(), "barg")["said"]
     checks = check(posterior()).set_index("check")
-    assert number(checks.loc["R-hat", "value"])[:5] in barg["2.B"]
+    assert f"R-hat {checks.loc['R-hat', 'value']}" in barg["2.B"]
     assert f"effective draws {checks.loc['effective draws', 'value']:,}".replace(",", "") in barg["2.C"].replace(
         ",", ""
     )

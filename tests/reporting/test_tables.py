@@ -89,7 +89,7 @@ def from_latex(shown, folder):
     for line in body.splitlines():
         if " & " not in line:
             continue
-        cells = [_untex(part) for part in re.split(r"(?<!\\)&", line.removesuffix(r"\\").strip().removesuffix(r"\\"))]
+        cells = [_untex(part) for part in re.split(r"(?<!\\)&", line.removesuffix("*").removesuffix(r"\\"))]
         if cells[0]:
             rows.append((cells[0], [(text, "") for text in cells[1:]]))
         else:
