@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -20,16 +21,33 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import bayesmig as bm
-from bayesmig import reporting
-from bayesmig.errors import BayesmigError, DataError, InferenceFailure
+from bayesmig import replication, reporting
+from bayesmig.errors import BayesmigError, DataError, InferenceFailure, SpecificationError, listing
 from bayesmig.reporting.files import writable, write
 
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
+    from bayesmig.replication.overview import Overview
+
 USER_ERROR, NOT_TRUSTED = 2, 3
 SHOWN = ("estimate", "sd", "eti95_lower", "eti95_upper", "pd")
+OVERVIEW_HEADS = (
+    "people",
+    "printed numbers the refit returns",
+    "refit, farthest (SE)",
+    "posterior mean, farthest (SE)",
+    "starred: same sign",
+    "stars and 95 % interval agree",
+    "checks passed",
+    "seconds",
+)
+OVERVIEW_NOTE = (
+    "The data are made so that the refit returns the printed table; yes-or-no answers can only come near it. Stars and"
+    " interval agree where p is printed below 0.05 and the 95 % interval leaves zero out, or neither."
+)
+ERROR_MARKS = {"printed": "", "from p": "*", "refit": "†"}
 
 app = typer.Typer(
     help="Bayesian multilevel models for research on migration and social integration.",
@@ -175,7 +193,12 @@ def match(
 
 @app.command()
 def replicate(
-    name: StudyName,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[STUDY]", help="A name from 'bayesmig studies', or a study file.")
+    ] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Every printed model of every study, a line of agreement with print for each.")
+    ] = False,
     model: Annotated[str | None, typer.Option(help="Key of the model; all printed models unless given.")] = None,
     data: Annotated[Path | None, typer.Option(help="Your own survey, in the study's codebook.")] = None,
     codebook: Annotated[Path | None, typer.Option(help="A filled codebook from 'bayesmig template STUDY'.")] = None,
@@ -183,6 +206,15 @@ def replicate(
     encoding: Encoding = None,
     codes: Codes = False,
     weights: Annotated[str | None, typer.Option(help="Column of --data with survey weights.")] = None,
+    counterparts: Annotated[
+        bool | None,
+        typer.Option(
+            "--counterparts/--no-counterparts",
+            help="Fit the models' counterparts too: groups vary, a latent factor for an index. Without --all they are,"
+            " with --all they are not, unless told.",
+            show_default=False,
+        ),
+    ] = None,
     seed: Seed = 1,
     report: Annotated[Path | None, typer.Option(help="Where the page goes; ./STUDY.html unless given.")] = None,
     no_report: Annotated[bool, typer.Option("--no-report", help="Write no page.")] = False,
@@ -193,6 +225,21 @@ def replicate(
     Without --data the data are reconstructed from the printed table: good for learning, never evidence.
     """
     with _user_errors():
+        if every:
+            of_one: dict[str, object] = {
+                "STUDY": name,
+                "--model": model,
+                "--data": data,
+                "--codebook": codebook,
+                "--missing": missing,
+            }
+            of_one |= {"--encoding": encoding, "--codes": codes, "--weights": weights, "--report": report}
+            _replicate_all(
+                [option for option, value in of_one.items() if value], bool(counterparts), seed, no_report, as_json
+            )
+            return
+        if name is None:
+            raise SpecificationError(f"replicate needs a study, one of {listing(bm.studies())}, or --all.")
         study = bm.study(name)
         target = None if no_report else writable(report or Path(f"{study.name}.html"))
         own = None if data is None else _own(study, data, missing, encoding, codes, codebook)
@@ -205,13 +252,47 @@ def replicate(
         results = []
         for place, key in enumerate(keys or [None], 1):
             _say(f"Model {place} of {len(keys) or 1}: {key or 'the first'}")
-            results.append(bm.replicate(study, key, data=own, weights=kind, seed=seed))
+            results.append(
+                bm.replicate(study, key, data=own, weights=kind, seed=seed, counterparts=counterparts is not False)
+            )
         written = None if target is None else bm.report(results if len(results) > 1 else results[0], target)
         if as_json:
             facts = [reporting.terminal.facts(result, written) for result in results]
             _print_json({"study": study.name, "models": facts} if len(facts) > 1 else facts[0])
         else:
             reporting.terminal.show(results, written)
+
+
+def _replicate_all(of_one: list[str], counterparts: bool, seed: int, no_report: bool, as_json: bool) -> None:
+    """Every printed model of every study; ``of_one`` are the options given that concern a single study."""
+    if of_one:
+        raise SpecificationError(
+            f"--all replicates every study, and {listing(of_one)} {'concern' if len(of_one) > 1 else 'concerns'} one;"
+            " leave out either."
+        )
+    names = bm.studies()
+    targets = {} if no_report else {name: writable(Path(f"{name}.html")) for name in names}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # failures are told below, each with its reason
+        found = replication.overview.replicate_all(names, counterparts=counterparts, seed=seed)
+    pages = {}
+    for name, target in targets.items():
+        results = found.of(name)
+        if results:
+            _say(f"Writing the page of {name}")
+            pages[name] = str(bm.report(results if len(results) > 1 else results[0], target))
+    if as_json:
+        models = json.loads(found.table.reset_index().to_json(orient="records", double_precision=15))
+        failed = [{"study": study, "model": key, "reason": reason} for (study, key), reason in found.failed.items()]
+        _print_json({"reconstructed": True, "seed": seed, "models": models, "failed": failed, "reports": pages})
+    else:
+        _show_overview(found)
+        for page in pages.values():
+            typer.echo(f"Page written to {page}")
+    for (study, key), reason in found.failed.items():
+        typer.echo(f"Error: {study} {key}: {reason}", err=True)
+    if found.failed:
+        raise typer.Exit(NOT_TRUSTED)
 
 
 @app.command()
@@ -353,6 +434,40 @@ def _show_fit(tree: xr.DataTree) -> None:
     for check in bm.check(tree).to_dict("records"):
         word, style = ("✓ passed", "green") if check["passed"] else ("✗ FAILED", "bold red")
         console.print(Text(f"{word}  {check['check']}: {check['message']}", style))
+
+
+def _show_overview(found: Overview) -> None:
+    """A line a model: how the refit, the posterior, signs, stars and checks agree with print."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else 200)
+    console.print(Text("RECONSTRUCTED DATA: NOT EVIDENCE\n", "bold yellow"))
+    table = Table("", box=None, pad_edge=False, header_style="bold")
+    for head in OVERVIEW_HEADS:
+        table.add_column(head, justify="right", overflow="fold")
+    for name, rows in found.table.groupby(level="study", sort=False):
+        table.add_row(Text(str(name), "bold"))
+        for key, row in rows.droplevel("study").iterrows():
+            table.add_row(Text(f"  {key}"), *_overview_cells(row))
+    console.print(table)
+    errors = ", ".join(f"{mark or 'no mark'} {whose}" for whose, mark in ERROR_MARKS.items())
+    console.print(Text(f"\n{OVERVIEW_NOTE} Standard errors ({errors}).", "dim"), width=min(console.width, 110))
+
+
+def _overview_cells(row: pd.Series) -> list[str]:
+    mark = ERROR_MARKS[row["errors"]]
+    return [
+        str(row["n"]),
+        f"{row['returned']} of {row['cells']}",
+        f"{row['refit_distance']:.2f}{mark}",
+        f"{row['posterior_distance']:.2f}{mark}",
+        f"{row['starred'] - row['signs']} of {row['starred']}",
+        f"{row['claims'] - row['disagree']} of {row['claims']}",
+        f"{row['checks'] - row['failed_checks']} of {row['checks']}",
+        f"{row['seconds']:.1f}",
+    ]
 
 
 if __name__ == "__main__":

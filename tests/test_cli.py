@@ -22,6 +22,8 @@ import bayesmig.inference
 import bayesmig.replication.results
 from bayesmig.cli import app
 from bayesmig.errors import EngineRefusal, InferenceFailure
+from bayesmig.replication import overview
+from bayesmig.replication.overview import Overview
 from bayesmig.replication.results import Replication
 
 runner = CliRunner()
@@ -427,3 +429,93 @@ def test_a_study_of_several_models_is_replicated_whole(calls, monkeypatch):
     facts = json.loads(shown.stdout)
     assert len(facts["models"]) == 2
     assert "Page written" in run("replicate", "social_trust").stdout
+
+
+# ---- every study at once ----------------------------------------------------------------------------------------
+
+ROW: dict[str, object] = {
+    **{"n": 287, "cells": 9, "returned": 8, "refit_distance": 0.01, "posterior_distance": 0.17, "errors": "refit"},
+    **{"starred": 3, "signs": 1, "claims": 7, "disagree": 2, "checks": 8, "failed_checks": 1, "seconds": 0.4},
+}
+
+
+@pytest.fixture
+def everything(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, result: Replication) -> list[dict[str, object]]:
+    """What all studies at once were asked for; each of two is finished at once but for a model that fails."""
+    asked: list[dict[str, object]] = []
+    places = [("social_trust", "table_6"), ("homeownership", "table_3_2")]
+    index = pd.MultiIndex.from_tuples(places, names=["study", "model"])
+    found = Overview(dict.fromkeys(places, result), pd.DataFrame([ROW] * 2, index), {})
+
+    def replicate_all(studies: object, **rest: object) -> Overview:
+        asked.append({"studies": studies, **rest})
+        return found
+
+    monkeypatch.setattr(overview, "replicate_all", replicate_all)
+    monkeypatch.chdir(tmp_path)
+    return asked
+
+
+def test_all_studies_get_a_line_a_model(everything, tmp_path):
+    shown = run("replicate", "--all", "--no-report", "--seed", "7")
+    assert shown.exit_code == 0, shown.output
+    assert everything == [{"studies": bm.studies(), "counterparts": False, "seed": 7}]
+    (line,) = (line for line in shown.stdout.splitlines() if "table_6" in line)
+    assert re.split(r"\s{2,}", line.strip()) == [
+        *("table_6", "287", "8 of 9", "0.01†", "0.17†", "2 of 3", "5 of 7", "7 of 8", "0.4")
+    ]
+    assert shown.stdout.startswith("RECONSTRUCTED DATA: NOT EVIDENCE")
+    assert not list(tmp_path.iterdir())
+
+
+def test_all_studies_write_a_page_each(everything, tmp_path):
+    shown = run("replicate", "--all", "--counterparts")
+    assert shown.exit_code == 0, shown.output
+    assert everything[0]["counterparts"] is True
+    assert {path.name for path in tmp_path.iterdir()} == {"social_trust.html", "homeownership.html"}
+    assert "Page written to homeownership.html" in shown.stdout
+
+
+def test_all_studies_as_json(everything):
+    facts = json.loads(run("replicate", "--all", "--no-report", "--json").stdout)
+    assert facts["models"][0] == {"study": "social_trust", "model": "table_6", **ROW}
+    assert (facts["failed"], facts["reports"], facts["reconstructed"]) == ([], {}, True)
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_a_model_that_fails_is_told_beside_the_others(everything, monkeypatch, form):
+    found = dataclasses.replace(
+        overview.replicate_all(None), failed={("homeownership", "table_3_2"): "it did not settle"}
+    )
+    monkeypatch.setattr(overview, "replicate_all", lambda *_, **__: found)
+    shown = run("replicate", "--all", "--no-report", *form)
+    assert shown.exit_code == 3
+    assert shown.stderr == "Error: homeownership table_3_2: it did not settle\n"
+    assert "table_6" in shown.stdout
+    if form:
+        assert json.loads(shown.stdout)["failed"][0]["reason"] == "it did not settle"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["social_trust"], "STUDY concerns one"),
+        (["--model", "table_6", "--data", "own.csv"], "--model, --data concern one"),
+        (["--report", "page.html"], "--report concerns one"),
+    ],
+)
+def test_all_studies_and_one_exclude_each_other(everything, arguments, message):
+    shown = run("replicate", "--all", *arguments)
+    assert (shown.exit_code, message in shown.stderr, everything) == (2, True, []), shown.stderr
+
+
+def test_a_study_or_all_has_to_be_named():
+    shown = run("replicate")
+    assert shown.exit_code == 2
+    assert "one of cbo_spillover" in shown.stderr and "or --all" in shown.stderr
+
+
+def test_counterparts_of_a_study_can_be_left_out(calls):
+    for option, expected in ((None, True), ("--counterparts", True), ("--no-counterparts", False)):
+        assert run("replicate", "social_trust", "--no-report", *[option] * bool(option)).exit_code == 0
+        assert calls[-1]["counterparts"] is expected

@@ -1,6 +1,7 @@
 """Many fits: failures, interruptions, processes and a cluster."""
 
 import math
+import sys
 import time
 
 import joblib
@@ -11,8 +12,11 @@ import pytest
 import bayesmig as bm
 from bayesmig import priors as pr
 from bayesmig.checking.validation import leave_one_group_out
+from bayesmig.data.encoding import build_design
 from bayesmig.engines.exact import Exact
+from bayesmig.engines.nuts import NUTS
 from bayesmig.errors import InferenceFailure
+from bayesmig.kernels import hierarchical, machine
 from bayesmig.parallel import Failure, map_fits
 
 NUMBERS = {"four": 4.0, "minus one": -1.0, "nine": 9.0}
@@ -40,6 +44,13 @@ def tree():
     data["y"] = data["x"] + rng.normal(size=6)[data["area"]] + rng.normal(size=60)
     priors = pr.PriorSet(slopes=pr.Normal(0, 1), sigma=pr.HalfNormal(1), tau=pr.HalfNormal(1))
     return bm.fit(bm.ModelSpec("y ~ x + (1 | area)", priors=priors), data, engine=Exact(draws=400), seed=1)
+
+
+def drawn(design):
+    """Mean of the draws, and how often this process compiled the density instead of reading it from disk."""
+    groups, _ = NUTS(draws=50, tune=50, chains=2, progress=False).sample(design, np.random.default_rng(1))
+    compiled = sum(hierarchical.log_density.stats.cache_misses.values())
+    return float(groups["posterior"]["beta"].mean()), compiled
 
 
 def test_a_failure_is_kept_beside_the_results():
@@ -89,3 +100,22 @@ def test_a_dask_cluster_gives_the_same_numbers(tree, processes):
     with cluster, joblib.parallel_config(backend="dask"):
         together = leave_one_group_out(tree, "area", k=6)
     pd.testing.assert_frame_equal(alone.pointwise, together.pointwise)
+
+
+def test_processes_read_machine_code_from_disk():
+    rng = np.random.default_rng(1)
+    data = pd.DataFrame({"x": rng.normal(size=80), "area": np.arange(80) % 8, "y": np.arange(80) % 2})
+    design = build_design(bm.ModelSpec("y ~ x + (1 | area)", family="bernoulli"), data)
+    machine.compile_all()
+    here, _ = drawn(design)  # writes what is not on disk yet
+    cloudpickle = pytest.importorskip(
+        "cloudpickle", reason="cloudpickle, which joblib sends functions with, is missing"
+    )
+    own = sys.modules[drawn.__module__]
+    cloudpickle.register_pickle_by_value(own)  # the processes need not find the tests
+    try:
+        with joblib.parallel_config(n_jobs=2):
+            found = map_fits(drawn, {"one": design, "two": design})
+    finally:
+        cloudpickle.unregister_pickle_by_value(own)
+    assert found == {"one": (here, 0), "two": (here, 0)}

@@ -8,8 +8,10 @@ import pandas as pd
 import pytest
 
 import bayesmig as bm
+from bayesmig.errors import InferenceFailure
 from bayesmig.literature import printed_cells
 from bayesmig.reconstruction.account import printed_errors
+from bayesmig.replication import overview
 from bayesmig.replication.counterparts import FACTORS, composite_weights, counterparts_of, in_units_of_the_outcome
 
 STUDIES = bm.studies()
@@ -249,3 +251,75 @@ def test_weights_count_in_the_counterparts_too():
     plain = in_units_of_the_outcome(bm.fit(study.model("model_4_latent"), data, engine=FACTORS, seed=1), 1.0, {})
     apart = found.table["latent factor"].dropna() - bm.coefficients(plain)["estimate"]
     assert apart.abs().max() > 0.01
+
+
+# ---- every study at once ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def resettlement():
+    return overview.replicate_all(["cbo_spillover", "community_support"])
+
+
+def test_every_printed_model_has_a_row(resettlement):
+    printed = {
+        (name, key)
+        for name in ("cbo_spillover", "community_support")
+        for key, spec in bm.study(name).models.items()
+        if spec.printed
+    }
+    assert set(resettlement.table.index) == set(resettlement.results) == printed
+    assert len(resettlement.of("cbo_spillover")) == 8
+    assert not resettlement.failed
+    assert all("latent factor" not in result.results for result in resettlement.results.values())
+
+
+def test_reconstructions_of_least_squares_return_every_printed_number(resettlement):
+    table = resettlement.table
+    assert (table["returned"] == table["cells"]).all()
+    assert (table["signs"] == 0).all()
+    assert (table["failed_checks"] == 0).all()
+    assert table["refit_distance"].max() < 1e-6  # projected until the score is zero, in double precision
+    assert set(table.loc["cbo_spillover", "errors"]) == {"printed"}
+    assert set(table.loc["community_support", "errors"]) == {"refit"}  # the paper prints neither errors nor p
+
+
+def test_a_row_says_what_the_table_of_its_model_shows(resettlement):
+    result, row = resettlement.results["cbo_spillover", "model_4"], resettlement.table.loc[("cbo_spillover", "model_4")]
+    table, cells = result.table, printed_cells(result.study, "model_4")
+    distance = (table.loc[cells.index, "posterior"] - cells["estimate"]).abs() / cells["std_error"]
+    assert row["posterior_distance"] == pytest.approx(distance.max())
+    assert row["starred"] == (cells["stars"].str.len() >= 2).sum()  # of this paper two stars are p < 0.05
+    assert row["cells"] == len(cells)
+
+
+def test_an_interval_that_tells_another_story_is_counted(resettlement):
+    result = resettlement.results["cbo_spillover", "model_1"]
+    term = next(iter(printed_cells(result.study, "model_1").query("p_upper <= 0.05").index))
+    table = result.table.copy()
+    sign = np.sign(table.loc[term, "printed"])
+    heads = ["posterior", "posterior eti95_lower", "posterior eti95_upper"]
+    table.loc[term, heads] = [-sign * 0.1, -0.2 - sign * 0.1, 0.2 - sign * 0.1]
+    changed = overview.agreement_with_print(dataclasses.replace(result, table=table))
+    assert (changed["signs"], changed["disagree"]) == (1, 1)
+
+
+def test_a_model_that_fails_does_not_lose_the_others(monkeypatch):
+    finished = replicated("social_trust")
+
+    def replicate(study, model, **_):
+        if model == "model_2":
+            raise InferenceFailure("it did not settle")
+        return dataclasses.replace(finished, model="table_6")
+
+    monkeypatch.setattr(overview, "replicate", replicate)
+    with pytest.warns(UserWarning, match="1 of 8 replications failed; cbo_spillover model_2: it did not settle"):
+        found = overview.replicate_all(["cbo_spillover"])
+    assert found.failed == {("cbo_spillover", "model_2"): "it did not settle"}
+    assert len(found.table) == 7
+
+
+def test_an_unknown_study_is_refused_before_any_work(monkeypatch):
+    monkeypatch.setattr(overview, "replicate", None)
+    with pytest.raises(bm.BayesmigError, match="closest: 'social_trust'"):
+        overview.replicate_all(["cbo_spillover", "social_trusst"])

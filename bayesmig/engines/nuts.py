@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import logging
 import os
 import sys
+import types
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -142,19 +144,20 @@ class NUTS:
 
     def _compiled(self, design: Design, seed: int) -> tuple[xr.Dataset, xr.Dataset, dict[str, np.ndarray]]:
         """The same from the density in machine code."""
+        load_nutpie()
         layout = hierarchical.Layout(design)
-        tree = self._nutpie(hierarchical.nutpie_model(layout), seed, INDEPENDENT)
-        posterior, stats = finished(tree["posterior"].to_dataset(), tree["sample_stats"].to_dataset())
+        posterior, stats = finished(*recorded(self._nutpie(hierarchical.nutpie_model(layout), seed, INDEPENDENT, True)))
         return posterior, stats, hierarchical.draws(layout, posterior)
 
     def _latent(self, design: Design, seed: int) -> tuple[xr.Dataset, xr.Dataset, dict[str, np.ndarray]]:
         """The same for latent factors."""
+        load_nutpie()
         layout = latent.Layout(design, graphs.parameterisations(design, self.centred))
-        tree = self._nutpie(latent.nutpie_model(layout), seed)
-        posterior, stats = finished(tree["posterior"].to_dataset(), tree["sample_stats"].to_dataset())
+        posterior, stats = finished(*recorded(self._nutpie(latent.nutpie_model(layout), seed, raw=True)))
         return posterior, stats, latent.draws(layout, posterior)
 
-    def _nutpie(self, compiled: Any, seed: int, target_accept: float = DEPENDENT) -> Any:
+    def _nutpie(self, compiled: Any, seed: int, target_accept: float = DEPENDENT, raw: bool = False) -> Any:
+        """A tree, or nutpie's own record for :func:`recorded`."""
         import nutpie
 
         return nutpie.sample(
@@ -167,6 +170,7 @@ class NUTS:
             target_accept=self.target_accept or target_accept,
             progress_bar=self._shown,
             save_warmup=False,
+            return_raw_trace=raw,
         )
 
     def _pymc(self, model: pm.Model, seed: int) -> Any:
@@ -192,6 +196,71 @@ class NUTS:
             compute_convergence_checks=False,
             model=model,
         )
+
+
+class _Postponed(types.ModuleType):
+    """Stands for a package that is loaded when something of it is first used."""
+
+    def __getattr__(self, name: str) -> Any:
+        if sys.modules.get(self.__name__) is self:
+            del sys.modules[self.__name__]
+        return getattr(importlib.import_module(self.__name__), name)
+
+
+def load_nutpie() -> None:
+    """Import nutpie without ArviZ, which it needs for trees of draws only; :func:`recorded` makes them here.
+
+    With ArviZ come all of its plots and matplotlib, a quarter of the time that a fresh process needs to its first draw.
+    Nobody but nutpie sees the stand-in.
+    """
+    if "arviz" in sys.modules or "nutpie" in sys.modules:
+        return
+    stand_in = sys.modules["arviz"] = _Postponed("arviz")
+    try:
+        importlib.import_module("nutpie")
+    finally:
+        if sys.modules.get("arviz") is stand_in:
+            del sys.modules["arviz"]
+
+
+def recorded(trace: Any) -> tuple[xr.Dataset, xr.Dataset]:
+    """Points and statistics of nutpie's own record, without the warm-up.
+
+    Parameters
+    ----------
+    trace : object
+        What ``nutpie.sample(..., return_raw_trace=True)`` gives of a compiled density.
+
+    Returns
+    -------
+    posterior, stats : xarray.Dataset
+        ``point`` and the statistics by chain and draw; chains that an interruption cut short are padded with NaN.
+    """
+    import pyarrow as pa  # type: ignore[import-untyped]
+
+    chains = [[pa.record_batch(batch) for batch in pair] for pair in zip(*trace.get_arrow_trace(), strict=True)]
+    kept = [~numbers.column("tuning").to_numpy(zero_copy_only=False).astype(bool) for _, numbers in chains]
+    length = max((int(rows.sum()) for rows in kept), default=0)
+
+    def padded(columns: Sequence[np.ndarray]) -> np.ndarray:
+        whole = np.full((len(columns), length, *columns[0].shape[1:]), np.nan if columns[0].dtype.kind == "f" else 0)
+        whole = whole.astype(columns[0].dtype)
+        for own, column in zip(whole, columns, strict=True):
+            own[: len(column)] = column
+        return whole
+
+    points: list[np.ndarray] = []
+    stats: dict[str, list[np.ndarray]] = {n: [] for n in KEPT_STATS if n in chains[0][1].schema.names}
+    for (draws, numbers), rows in zip(chains, kept, strict=True):
+        shape = (len(rows), int(draws.schema.field("point").metadata[b"shape"]))
+        points.append(draws.column("point").flatten().to_numpy().reshape(shape)[rows])
+        for name, columns in stats.items():
+            columns.append(numbers.column(name).to_numpy(zero_copy_only=False)[rows])
+    place = {"chain": np.arange(len(chains)), "draw": np.arange(length)}
+    return (
+        xr.Dataset({"point": (("chain", "draw", "coordinate"), padded(points))}, place),
+        xr.Dataset({name: (("chain", "draw"), padded(columns)) for name, columns in stats.items()}, place),
+    )
 
 
 def finished(posterior: xr.Dataset, stats: xr.Dataset) -> tuple[xr.Dataset, xr.Dataset]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -101,6 +102,7 @@ def replicate(
     weights: Weights | None = None,
     engine: Engine | None = None,
     seed: int = 1,
+    counterparts: bool = True,
 ) -> Replication:
     """Fit a study's model in every way and hold the results against print.
 
@@ -119,6 +121,8 @@ def replicate(
         As in :func:`bayesmig.fit`.
     seed : int
         For the reconstruction and the draws.
+    counterparts : bool
+        Fit the model's counterparts too (groups vary, a latent factor for an index), where the study has any.
 
     Returns
     -------
@@ -151,7 +155,7 @@ def replicate(
     if counterpart is None:
         results[spec.estimator.upper()] = estimate(spec, data)
     results[POSTERIOR] = fit(spec, data, engine=engine, seed=seed)
-    fits, absent = _counterparts(chosen, key, data, weights, seed)
+    fits, absent = _counterparts(chosen, key, data, weights, seed) if counterparts else ({}, [])
     for name, tree in fits.items():
         results[name] = _comparable(chosen, key, tree, results[POSTERIOR])
     if spec.printed and _says_how_sure(results[PRINTED]):
@@ -251,13 +255,14 @@ def replicate_study(
     weights: Weights | None = None,
     engine: Engine | None = None,
     seed: int = 1,
+    counterparts: bool = True,
 ) -> tuple[Replication, ...]:
     """Every printed model of a study, each as :func:`replicate` does it.
 
     Parameters
     ----------
     study : Study or str
-    data, weights, engine, seed
+    data, weights, engine, seed, counterparts
         As in :func:`replicate`. Without data, each model has a reconstruction of its own, which gives its table back
         exactly.
 
@@ -278,9 +283,8 @@ def replicate_study(
     """
     chosen = catalogue.study(study) if isinstance(study, str) else study
     printed: list[str | None] = [key for key, spec in chosen.models.items() if spec.printed]
-    return tuple(
-        replicate(chosen, key, data=data, weights=weights, engine=engine, seed=seed) for key in printed or [None]
-    )
+    fitted = partial(replicate, chosen, data=data, weights=weights, engine=engine, seed=seed, counterparts=counterparts)
+    return tuple(fitted(key) for key in printed or [None])
 
 
 def _says_how_sure(printed: xr.DataTree) -> bool:
@@ -378,8 +382,9 @@ def _closeness(cells: pd.DataFrame, name: str, refit: xr.DataTree) -> dict[str, 
     largest = float((distance if gaussian else distance / errors).max())
     limit = (ROUNDING if gaussian else 1.0) if refit.attrs["provenance"].startswith(schema.RECONSTRUCTED) else np.inf
     unit = "" if gaussian else ", in its standard errors"
-    ratio = float((table["std_error"] / errors).median())
-    message = f"largest difference to a printed coefficient{unit}; median ratio of standard errors {ratio:.2f}"
+    ratio = (table["std_error"] / errors).dropna()
+    message = f"largest difference to a printed coefficient{unit}"
+    message += f"; median ratio of standard errors {ratio.median():.2f}" if len(ratio) else ""
     return _row(name, "agrees with print", f"{largest:.2g}", f"{limit:g}", largest <= limit, message)
 
 

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 from functools import cache
 from pathlib import Path
@@ -19,8 +21,8 @@ from statsmodels.miscmodels.ordinal_model import OrderedModel
 import bayesmig as bm
 from bayesmig import priors as pr
 from bayesmig.data.encoding import build_design
-from bayesmig.engines import graphs
-from bayesmig.engines.nuts import NUTS, SAMPLERS, finished
+from bayesmig.engines import graphs, hierarchical
+from bayesmig.engines.nuts import KEPT_STATS, NUTS, SAMPLERS, finished, recorded
 from bayesmig.errors import EngineRefusal, InferenceFailure, SpecificationError
 from bayesmig.spec import ModelSpec, Weights
 
@@ -267,3 +269,28 @@ def test_chains_of_unequal_length_keep_most_draws():
     assert stats["lp"].shape == (2, 6)
     with pytest.raises(InferenceFailure, match="nothing is kept"):
         finished(posterior * np.nan, posterior)
+
+
+def test_the_record_of_a_compiled_density_holds_what_nutpie_s_own_tree_holds():
+    layout = hierarchical.Layout(build_design(ModelSpec("y ~ x + (1 | g)"), grouped()))
+    settings = {"draws": 30, "tune": 40, "chains": 3, "seed": 1, "progress_bar": False, "save_warmup": False}
+    tree, trace = (
+        nutpie.sample(hierarchical.nutpie_model(layout), return_raw_trace=raw, **settings) for raw in (False, True)
+    )
+    points, stats = recorded(trace)
+    np.testing.assert_array_equal(points["point"], tree["posterior"]["point"])
+    assert set(stats) == set(KEPT_STATS) & set(tree["sample_stats"].data_vars) >= {"diverging", "energy", "depth"}
+    for name in stats:
+        np.testing.assert_array_equal(stats[name], tree["sample_stats"][name])
+
+
+def test_compiled_densities_need_no_plots_and_arviz_stays_whole():
+    code = (
+        "import sys; from bayesmig.engines.nuts import load_nutpie; load_nutpie()\n"
+        "print(sorted({'arviz', 'arviz_plots', 'matplotlib'} & set(sys.modules)))\n"
+        "own = sys.modules['nutpie.sample'].arviz\n"
+        "print(callable(own.from_dict), 'arviz_plots' in sys.modules)\n"
+        "import arviz; print(arviz is not own, arviz.from_dict is own.from_dict, callable(arviz.plot_trace))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n")[:3] == ["[]", "True True", "True True True"]
