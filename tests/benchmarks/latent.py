@@ -1,11 +1,11 @@
 """A factor of four numeric items in 12 places: 10,000 people against 500, and ordered answers of a survey of 323."""
 
-import os
-import statistics
-import time
+from functools import partial
 
 import numpy as np
 import pandas as pd
+from measurement import Design, compare
+from peers import nuts
 
 import bayesmig as bm
 
@@ -21,34 +21,18 @@ def survey(n, items):
     return data.join(steps).assign(x=x, place=place)
 
 
-def timed(label, formula, factor, data, repeats):
-    """Median wall time of a fit with the default four chains of 1,000 draws."""
-    spec = bm.ModelSpec(formula, factors=(factor,))
-    seconds = []
-    for seed in range(1, repeats + 1):
-        start = time.perf_counter()
-        tree = bm.fit(spec, data, seed=seed)
-        seconds.append(time.perf_counter() - start)
-    found = bm.check(tree).set_index("check")["value"]
-    median = statistics.median(seconds)
-    print(
-        f"{label:<34} {median:7.1f} s   R-hat {found['R-hat']:.4f}   ESS {found['effective draws']}"
-        f"   load {os.getloadavg()[0]:.1f}",
-        flush=True,
-    )
-    return median
+def case(n, factor):
+    """Explained by x and place."""
+    return bm.ModelSpec("attitude ~ x + (1 | place)", factors=(factor,)), survey(n, len(factor.items))
 
 
-def main():
-    formula = "attitude ~ x + (1 | place)"
-    numeric = bm.Factor("attitude", tuple(f"i{k}" for k in range(4)))
-    timed("warm-up", formula, numeric, survey(500, 4), 1)
-    few = timed("500 people, numeric items", formula, numeric, survey(500, 4), 5)
-    many = timed("10,000 people, numeric items", formula, numeric, survey(10_000, 4), 5)
-    print(f"10,000 people take {many / few:.2f} times as long as 500")
-    ordinal = bm.Factor("attitude", tuple(f"i{k}_step" for k in range(11)), scale="ordinal")
-    timed("323 people, 11 ordered items", formula, ordinal, survey(323, 11), 1)
-
+NUMERIC = bm.Factor("attitude", tuple(f"i{k}" for k in range(4)))
+ORDERED = bm.Factor("attitude", tuple(f"i{k}_step" for k in range(11)), scale="ordinal")
+DESIGNS = (
+    Design("500 people, numeric items", partial(case, 500, NUMERIC), {"NUTS": nuts()}),
+    Design("10,000 people, numeric items", partial(case, 10_000, NUMERIC), {"NUTS": nuts()}),
+    Design("323 people, ordered items", partial(case, 323, ORDERED), {"NUTS": nuts()}),
+)
 
 if __name__ == "__main__":
-    main()
+    compare(__doc__, *DESIGNS)
