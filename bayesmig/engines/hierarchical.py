@@ -53,6 +53,10 @@ LEAST_WEIGHT = 0.02  # of the average working weight: answers that were sure to 
 LEAST_TAU = 0.02
 USUAL_NU, USUAL_DISPERSION = 8.0, 2.0
 JITTER = 0.3
+MANY_GROUPS = 20  # from which the sd between them is known well enough to be left out of the coefficients' scale
+MOST_AS_ONE = 20  # effects of a factor whose levels are known together only
+CLEAR = 10.0  # variance between groups, in sampling variances
+LEAST_OWN = 0.02  # of a coefficient's variance, without the groups
 
 
 def refusal(design: Design, centred: Mapping[str, bool]) -> str | None:
@@ -80,6 +84,8 @@ class Standin:
         Coefficients that fit it best, and a root of their covariance.
     tau : tuple of (q,) arrays
         Sds between groups.
+    growth : tuple of (q, p, p) arrays
+        How the covariance of the coefficients grows with the squares of these.
     spread : float
         Residual sd, of outcomes that have one.
     """
@@ -89,6 +95,7 @@ class Standin:
     centre: Array
     turn: Array
     tau: tuple[Array, ...]
+    growth: tuple[Array, ...]
     spread: float
 
 
@@ -231,6 +238,7 @@ class Layout:
                     *(np.tile(own**-2.0, len(group.levels)) for own, group in zip(tau, self.groups, strict=True)),
                 ]
             )
+            used = [own.copy() for own in tau]
             information = sparse.csc_array(whole.T @ (whole * weight[:, None])) + sparse.diags_array(penalty)
             solver = splu(sparse.csc_matrix(information))
             pull = whole.T @ (weight * response)
@@ -251,9 +259,13 @@ class Layout:
                 break
         identity = np.zeros((whole.shape[1], p))
         identity[:p] = np.eye(p)
-        covariance = solver.solve(identity)[:p] if p else np.zeros((0, 0))
+        solved = solver.solve(identity) if p else identity
+        covariance, growth = solved[:p], []
+        for k, group in enumerate(self.groups):
+            shared = solved[places[k] : places[k + 1]].reshape(len(group.levels), len(group.effects), p)
+            growth.append(np.einsum("jqa,jqb->qab", shared, shared) / used[k][:, None, None] ** 4)
         turn = linalg.cholesky((covariance + covariance.T) / 2, lower=True) if p else covariance
-        return Standin(response, weight, found[:p], turn, tuple(tau), spread)
+        return Standin(response, weight, found[:p], turn, tuple(tau), tuple(growth), spread)
 
     @property
     def _shape(self) -> float:
@@ -273,10 +285,11 @@ class Layout:
                 yield Part(name, [scale_kind(prior)], [prior], np.log(value), JITTER)
         steps = np.diff(self.cut)
         yield Part("cut", [kinds.INCREMENT] * len(steps), [Flat()] * len(steps), np.log(steps), JITTER)
-        for group, tau in zip(self.groups, standin.tau, strict=True):
+        for group, tau, is_one in zip(self.groups, standin.tau, self._standing_as_one, strict=True):
             priors = design.priors.tau[group.name]
             of = [scale_kind(prior) for prior in priors]
             signed = not group.pairs and all(kind in SIGNABLE for kind in of)
+            signed &= not (is_one and self._plainly_differing(group, tau))
             own = [kind + kinds.SIGNED * signed for kind in of]
             yield Part(f"tau_{group.name}", own, list(priors), tau if signed else np.log(tau), JITTER)
             shapes = group.partial_shapes(design.priors.rho[group.name].eta) if group.pairs else ()
@@ -302,7 +315,8 @@ class Layout:
         cut = np.full(len(self.cut), place), np.full(len(self.cut), spread)
         if standin is None:
             empty = Coordinates(np.zeros(0, np.int64), np.zeros(0), np.zeros(0))
-            none = Coefficients(np.zeros(p), np.zeros((p, p)), mean, sd)
+            still = np.ones(p), np.zeros((p, 0)), np.zeros(0, np.int64)
+            none = Coefficients(np.zeros(p), np.zeros((p, p)), mean, sd, *still)
             factors = _no_factors(p)
             return Model(self.kind, empty, none, self.cells, factors, _path(factors), -1, -1, 0, self.fixed, *cut)
         blocks = self.blocks
@@ -311,7 +325,7 @@ class Layout:
         return Model(
             self.kind,
             blocks.coordinates,
-            Coefficients(standin.centre, np.ascontiguousarray(standin.turn), mean, sd),
+            self._coefficients(standin),
             self.cells,
             factors,
             _path(factors),
@@ -321,6 +335,46 @@ class Layout:
             self.fixed,
             *cut,
         )
+
+    def _coefficients(self, standin: Standin) -> Coefficients:
+        """Coordinates of the coefficients, in directions that differ in how much sds between few groups matter."""
+        mean, sd = self.prior_of_coefficients
+        p, growth = len(standin.centre), []
+        squares, scales = [], []
+        for group, tau, own in zip(self.groups, standin.tau, standin.growth, strict=True):
+            for effect in range(len(group.effects) if p and len(group.levels) < MANY_GROUPS else 0):
+                half = linalg.solve_triangular(standin.turn, own[effect], lower=True)
+                growth.append(linalg.solve_triangular(standin.turn, half.T, lower=True))
+                squares.append(tau[effect] ** 2)
+                scales.append(self.blocks.start(f"tau_{group.name}") + effect)
+        turned = np.linalg.eigh(np.tensordot(squares, growth, 1))[1] if growth else np.eye(p)
+        share = np.array([np.einsum("ij,ik,kj->j", turned, one, turned) for one in growth]).reshape(-1, p).T
+        return Coefficients(
+            standin.centre,
+            np.ascontiguousarray(standin.turn @ turned),
+            mean,
+            sd,
+            np.maximum(1 - share @ np.array(squares), LEAST_OWN),
+            np.ascontiguousarray(share),
+            np.array(scales, dtype=np.int64),
+        )
+
+    def _plainly_differing(self, group: GroupTerm, tau: Array) -> bool:
+        """Whether sds between few groups are so far from zero that the logs of them are the better coordinates."""
+        told = (group.z**2).sum(axis=0) * self.standin.weight.mean() * len(self.cells.y) / self.design.n
+        return bool((tau**2 * told / len(group.levels) > CLEAR).all())
+
+    @property
+    def _standing_as_one(self) -> list[bool]:
+        """Which factors have few levels, without correlations, that a finer factor does not lie in."""
+        codes = [group.codes for group in self.groups]
+        found = []
+        for g, group in enumerate(self.groups):
+            small = len(group.levels) * len(group.effects) <= MOST_AS_ONE and not group.pairs
+            crossed = [len(np.unique(np.column_stack([fine, codes[g]]), axis=0)) for fine in codes[g + 1 :]]
+            own = [len(np.unique(fine)) for fine in codes[g + 1 :]]
+            found.append(small and any(pairs > levels for pairs, levels in zip(crossed, own, strict=True)))
+        return found
 
     def _factors(self, standin: Standin) -> Factors:
         cells, weight = self.cells, standin.weight
@@ -334,18 +388,23 @@ class Layout:
             np.add.at(tilt, cells.column[:, k], cells.x * (weight * cells.amount[:, k])[:, None])
         first = start = corner = column = 0
         spans = []
-        for group in self.groups:
+        for group, is_one in zip(self.groups, self._standing_as_one, strict=True):
             levels, q = len(group.levels), len(group.effects)
             z = cells.amount[:, column : column + q]
             code = (cells.column[:, column] - first) // q if q else np.zeros(len(z), np.int64)
+            places = [self.blocks.start(f"{what}_{group.name}") for what in ("tau", "partial", "u")]
+            column += q
+            own_sds = q
+            if is_one:
+                z = np.einsum("nj,nq->njq", code[:, None] == np.arange(levels), z).reshape(len(z), levels * q)
+                code, levels, q = np.zeros_like(code), 1, levels * q
             own = np.zeros((levels, q, q))
             np.add.at(own, code, z[:, :, None] * z[:, None, :] * weight[:, None, None])
-            places = [self.blocks.start(f"{what}_{group.name}") for what in ("tau", "partial", "u")]
-            table.append([levels, q, *places, first, start, len(pairs), len(group.pairs), corner])
+            table.append([levels, q, *places, first, start, len(pairs), len(group.pairs), corner, own_sds])
             pairs += [(j, i) for i, j in group.pairs]
             information.append(own.ravel())
             spans.append((code, z))
-            first, start, corner, column = first + levels * q, start + levels * q * q, corner + q * q, column + q
+            first, start, corner = first + levels * q, start + levels * q * q, corner + q * q
         count = 0
         for f, (fine, z_fine) in enumerate(spans):
             for g, (coarse, z_coarse) in enumerate(spans[:f]):
@@ -358,7 +417,7 @@ class Layout:
                 count += product.size
         row, other = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
         return Factors(
-            np.array(table, dtype=np.int64).reshape(-1, 10),
+            np.array(table, dtype=np.int64).reshape(-1, 11),
             np.ascontiguousarray(row),
             np.ascontiguousarray(other),
             np.concatenate([np.zeros(0), *information]),
@@ -372,7 +431,7 @@ class Layout:
 
 def _no_factors(p: int) -> Factors:
     none, whole = np.zeros(0), np.zeros(0, np.int64)
-    table, shared, links = (np.zeros((0, columns), np.int64) for columns in (10, 5, 2))
+    table, shared, links = (np.zeros((0, columns), np.int64) for columns in (11, 5, 2))
     return Factors(table, whole, whole, none, none, np.zeros((0, p)), shared, links, none)
 
 

@@ -38,12 +38,19 @@ class Cells(NamedTuple):
 
 
 class Coefficients(NamedTuple):
-    """Coefficients are ``centre + turn coordinates``; their priors are normal, or flat where the sd is infinite."""
+    """Coefficients are ``centre + turn (s coordinates)``; their priors are normal, or flat where the sd is infinite.
+
+    ``s^2 = own + share sd^2`` follows the sds between few groups, which stand in a point at ``scales``: the average of
+    three groups is known the worse the more they differ.
+    """
 
     centre: Array
     turn: Array
     mean: Array
     sd: Array
+    own: Array
+    share: Array
+    scales: Codes
 
 
 class Model(NamedTuple):
@@ -92,6 +99,18 @@ def thresholds_back(by_cut: Array, model: Model, back: Array) -> None:
 
 
 @kernel
+def stretch(value: Array, coefficients: Coefficients) -> Array:
+    """By what the coordinates of the coefficients are multiplied."""
+    out = np.empty(len(coefficients.own))
+    for k in range(len(out)):
+        square = coefficients.own[k]
+        for t in range(len(coefficients.scales)):
+            square += coefficients.share[k, t] * value[coefficients.scales[t]] ** 2
+        out[k] = math.sqrt(square)
+    return out
+
+
+@kernel
 def log_density(point: Array, model: Model) -> tuple[float, Array]:
     """Log density of a point and its gradient."""
     cells, coefficients = model.cells, model.coefficients
@@ -99,10 +118,12 @@ def log_density(point: Array, model: Model) -> tuple[float, Array]:
     back = np.zeros_like(point)
     p, size = len(coefficients.centre), len(model.factors.target)
     beta, by_beta = np.empty(p), np.zeros(p)
+    stretched = stretch(value, coefficients)
     for k in range(p):
+        total += math.log(stretched[k])
         beta[k] = coefficients.centre[k]
         for m in range(p):
-            beta[k] += coefficients.turn[k, m] * point[m]
+            beta[k] += coefficients.turn[k, m] * stretched[m] * point[m]
         z = (beta[k] - coefficients.mean[k]) / coefficients.sd[k]
         total -= 0.5 * z * z
         by_beta[k] -= z / coefficients.sd[k]
@@ -155,11 +176,17 @@ def log_density(point: Array, model: Model) -> tuple[float, Array]:
         by_beta[0] += z / model.cut_sd[k]
     thresholds_back(by_cut, model, back)
     varying.backward(value, model.factors, model.path, by_effects, back, by_beta)
+    for m in range(p):
+        turned = 0.0
+        for k in range(p):
+            turned += coefficients.turn[k, m] * by_beta[k]
+        gradient[m] += stretched[m] * turned
+        by_square = 0.5 * (point[m] * turned + 1 / stretched[m]) / stretched[m]
+        for t in range(len(coefficients.scales)):
+            place = coefficients.scales[t]
+            back[place] += 2 * by_square * coefficients.share[m, t] * value[place]
     for k in range(len(point)):
         gradient[k] += slope[k] * back[k]
-    for m in range(p):
-        for k in range(p):
-            gradient[m] += coefficients.turn[k, m] * by_beta[k]
     return (total, gradient) if math.isfinite(total) else (-np.inf, np.zeros_like(point))
 
 
@@ -195,10 +222,11 @@ def expanded(points: Array, model: Model) -> tuple[Array, Array, Array, Array]:
         point = points[draw]
         value, _, _, _ = coordinates.elementwise(point, model.coordinates)
         values[draw] = value
+        stretched = stretch(value, model.coefficients)
         for k in range(p):
             beta[draw, k] = model.coefficients.centre[k]
             for m in range(p):
-                beta[draw, k] += model.coefficients.turn[k, m] * point[m]
+                beta[draw, k] += model.coefficients.turn[k, m] * stretched[m] * point[m]
         varying.forward(value, beta[draw], model.factors, model.path, effects[draw])
         cut[draw] = thresholds(value, model)
     return beta, cut, effects, values

@@ -7,7 +7,8 @@ Roberts & Skold 2007, who choose a degree once; here it follows the sd). The sta
 sampling, and the change of variables is exact whatever it is worth.
 
 Grouping factors stand from coarse to fine. Each is conditioned on those before it; of those after it the next
-is integrated out, which is exact for two nested factors.
+is integrated out, which is exact for two nested factors. Few levels that cross a finer factor stand as effects of a
+single level, because they are known together only.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ class Factors(NamedTuple):
     Stored
     ------
     table : one row for each factor: levels, effects q, places in a point of sds, partial correlations and effects,
-        first effect, first entry of ``information``, first pair of correlated effects, pairs, first entry of scales
+        first effect, first entry of ``information``, first pair of correlated effects, pairs, first entry of scales,
+        effects that have sds of their own (fewer than q where levels stand as effects)
     row, column : pairs of correlated effects
     information : flat (levels, q, q) arrays, weighted products of the effects' columns
     target : (effects,) weighted products of those and the stand-in
@@ -144,7 +146,7 @@ def prepare(value: Array, factors: Factors, path: Path) -> None:
     """Write scales and correlation roots of all factors."""
     for g in range(len(factors.table)):
         q, scale, partial = factors.table[g, 1], factors.table[g, 2], factors.table[g, 3]
-        pair, pairs, corner = factors.table[g, 7], factors.table[g, 8], factors.table[g, 9]
+        pair, pairs, corner, own = factors.table[g, 7], factors.table[g, 8], factors.table[g, 9], factors.table[g, 10]
         coordinates.correlation_root(
             value[partial : partial + pairs],
             factors.row[pair : pair + pairs],
@@ -154,7 +156,7 @@ def prepare(value: Array, factors: Factors, path: Path) -> None:
         )
         for i in range(q):
             for k in range(q):
-                path.scale[corner + i * q + k] = value[scale + i] * path.root[corner + i * q + k]
+                path.scale[corner + i * q + k] = value[scale + i % own] * path.root[corner + i * q + k]
 
 
 @kernel
@@ -419,15 +421,15 @@ def integrate_out_back(factors: Factors, path: Path, s: int) -> None:
 def scales_back(value: Array, factors: Factors, path: Path, g: int, back: Array) -> None:
     """Derivatives by sds and partial correlations, given those by their product."""
     q, scale, partial = factors.table[g, 1], factors.table[g, 2], factors.table[g, 3]
-    pair, pairs, corner = factors.table[g, 7], factors.table[g, 8], factors.table[g, 9]
+    pair, pairs, corner, own = factors.table[g, 7], factors.table[g, 8], factors.table[g, 9], factors.table[g, 10]
     by_root = np.zeros((q, q))
     for i in range(q):
         for k in range(i + 1):
             by_scale = path.by_scale[corner + i * q + k]
-            back[scale + i] += by_scale * path.root[corner + i * q + k]
-            by_root[i, k] = by_scale * value[scale + i]
+            back[scale + i % own] += by_scale * path.root[corner + i * q + k]
+            by_root[i, k] = by_scale * value[scale + i % own]
     if pairs:
-        own = coordinates.correlation_root_back(
+        by_partial = coordinates.correlation_root_back(
             value[partial : partial + pairs],
             factors.row[pair : pair + pairs],
             factors.column[pair : pair + pairs],
@@ -436,4 +438,4 @@ def scales_back(value: Array, factors: Factors, path: Path, g: int, back: Array)
             by_root,
         )
         for k in range(pairs):
-            back[partial + k] += own[k]
+            back[partial + k] += by_partial[k]

@@ -143,3 +143,17 @@ def test_machine_code_of_other_versions_is_thrown_away(tmp_path):
     new.write_bytes(b"")
     machine.forget_others(tmp_path)
     assert new.exists()
+
+
+def test_few_groups_that_cross_many_mix():
+    """Three waves of a survey in 30 countries: the level, the waves and the sd between three of them move together."""
+    rng = np.random.default_rng(3)
+    data = pd.DataFrame({"c": np.repeat(np.arange(30), 3), "w": np.tile(np.arange(3), 30), "t": 300})
+    eta = rng.normal(0, 0.7, 30)[data["c"]] + np.array([-0.4, 0.1, 0.5])[data["w"]]
+    data["y"] = rng.binomial(300, 1 / (1 + np.exp(-eta)))
+    spec = ModelSpec("y ~ 1 + (1 | c) + (1 | w)", family="binomial", trials="t")
+    tree = bm.fit(spec, data, engine=bm.NUTS(draws=500, tune=500), seed=1)
+    assert int(tree["sample_stats"]["diverging"].sum()) <= 2
+    draws = tree["posterior"].to_dataset()[["tau_w", "u_w", "beta"]]
+    # it was 20 when each wave had coordinates of its own, and is 3,000 of 2,000
+    assert min(float(found.min()) for found in arviz_stats.ess(draws).values()) > 1000
