@@ -9,6 +9,7 @@ fit that was tried and cannot be trusted.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 import warnings
@@ -89,6 +90,13 @@ def fit(
             help="The level that a category is compared with, as in hukou=local; of a yes-or-no outcome the no."
         ),
     ] = None,
+    standardise: Annotated[
+        list[str] | None,
+        typer.Option(help="A number to count in sds, over people or groups, as in age=person or poverty=area."),
+    ] = None,
+    priors: Annotated[
+        str | None, typer.Option(help="Priors of other software, such as stata or brms; else weak.")
+    ] = None,
     engine: Annotated[EngineName, typer.Option(help="What draws; auto takes exact where it can.")] = EngineName.auto,
     seed: Seed = 1,
     missing: MissingCodes = None,
@@ -107,8 +115,10 @@ def fit(
         page = None if report is None else writable(report)
         kept = None if save is None else writable(save)
         frame = _read(data, missing, encoding, codes)
-        spec = bm.ModelSpec(formula, family=family, variables=bm.codebook(frame, _pairs(reference or [])))
+        spec = bm.ModelSpec(formula, family=family, variables=bm.codebook(frame, _pairs("--reference", reference)))
+        spec = dataclasses.replace(spec, standardise=_pairs("--standardise", standardise))
         spec = spec.with_weights(weights) if weights else spec
+        spec = dataclasses.replace(spec, priors=bm.priors.preset(priors)) if priors else spec
         chosen = {EngineName.auto: None, EngineName.exact: bm.Exact(), EngineName.nuts: bm.NUTS()}[engine]
         _say(f"Fitting {formula} to {len(frame)} rows")
         tree = bm.fit(spec, frame, engine=chosen, seed=seed, cache=cache)
@@ -347,12 +357,15 @@ def _read(path: Path, missing: list[str] | None, encoding: str | None, codes: bo
     return bm.read_survey(path, missing=missing or (), values="codes" if codes else "labels", encoding=encoding)
 
 
-def _pairs(given: list[str]) -> dict[str, str]:
-    """Options such as ``hukou=local``."""
-    for text in given:
+EXAMPLES = {"--reference": "a column and its level, as in hukou=local", "--standardise": "as in age=person"}
+
+
+def _pairs(option: str, given: list[str] | None) -> dict[str, str]:
+    """What an option such as ``--reference hukou=local`` says, by column."""
+    for text in given or ():
         if not all(text.partition("=")):
-            raise DataError(f"--reference {text!r}: write a column and its level, as in hukou=local.")
-    return {name: level for name, _, level in (text.partition("=") for text in given)}
+            raise DataError(f"{option} {text!r}: write {EXAMPLES[option]}.")
+    return {name: value for name, _, value in (text.partition("=") for text in given or ())}
 
 
 def _own(

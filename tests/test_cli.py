@@ -215,6 +215,17 @@ def test_the_level_that_others_are_compared_with_can_be_named(tmp_path):
         assert (refused.exit_code, message in refused.stderr) == (2, True), refused.stderr
 
 
+def test_fit_standardises_and_takes_the_priors_of_other_programs(tmp_path):
+    path = survey_file(tmp_path)
+    options = ("--missing", "-8", "--seed", "7", "--standardise", "age=person", "--priors", "stata", "--json")
+    facts = json.loads(run("fit", FORMULA, str(path), *options).stdout)
+    data = pd.read_csv(path)
+    spec = bm.ModelSpec(FORMULA, standardise={"age": "person"}, priors=bm.priors.preset("stata"))
+    tree = bm.fit(spec, data.assign(age=data["age"].mask(data["age"] == -8)), seed=7)
+    shown = {row["term"]: row["estimate"] for row in facts["coefficients"]}
+    assert shown["age"] == pytest.approx(bm.coefficients(tree).loc["age", "estimate"])
+
+
 def test_fit_as_json_has_the_numbers_of_the_library(tmp_path):
     path = survey_file(tmp_path)
     shown = run("fit", FORMULA, str(path), "--missing", "-8", "--seed", "7", "--weights", "w", "--json")
@@ -272,6 +283,9 @@ def test_labels_of_a_stata_file_are_the_words_of_the_tables(tmp_path):
         (["fit", "trust age", "survey.csv"], "exactly one '~'"),
         (["fit", "trust ~ age", "survey.csv", "--family", "gausian"], "closest: 'gaussian'"),
         (["fit", "trust ~ age", "survey.csv", "--weights", "v"], "weights name 'v'"),
+        (["fit", "trust ~ age", "survey.csv", "--standardise", "age"], "--standardise 'age': write as in age=person"),
+        (["fit", "trust ~ age", "survey.csv", "--standardise", "agee=person"], "closest: 'age'"),
+        (["fit", "trust ~ age", "survey.csv", "--priors", "stat"], "closest: 'stata'"),
         (["fit", "trust ~ age", "survey.csv", "--report", "nowhere/page.html"], "'nowhere' does not exist"),
         (["fit", "trust ~ age", "survey.csv", "--save", "nowhere/fit.nc"], "'nowhere' does not exist"),
         (["report", "nothing.nc"], "no file 'nothing.nc'"),
