@@ -47,6 +47,13 @@ def read(path):
         [column.to_numpy() for column in batch.columns]
 
 
+def forget(path):
+    """Put a file out of the page cache, so that it comes from disk again."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
 def timed(function):
     """Wall time, and processor time of all threads."""
     wall, work = time.perf_counter(), time.process_time()
@@ -58,6 +65,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=10_000_000)
     parser.add_argument("--calls", type=int, default=7)
+    parser.add_argument("--cold", action="store_true", help="put the file out of the page cache before every call")
     parser.add_argument("--memory-of", help="only fit this file, and say what memory that took")
     given = parser.parse_args()
     if given.memory_of:
@@ -77,6 +85,8 @@ def main():
         found = {name: [] for name in what}
         for _ in range(given.calls):
             for name, function in what.items():
+                if given.cold:
+                    forget(path)
                 found[name].append(timed(function))
         print(f"{given.rows:,} rows, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
         for name, calls in found.items():
