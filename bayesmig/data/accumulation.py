@@ -23,9 +23,13 @@ from bayesmig.data.columns import (
 )
 from bayesmig.data.encoding import (
     check_levels,
+    check_single,
     common_terms,
+    constant_outcome,
     evaluated,
     no_row_left,
+    two_values,
+    weightless,
 )
 from bayesmig.data.identification import (
     check_count,
@@ -286,11 +290,7 @@ def _outcome(plan: Plan, frame: pd.DataFrame) -> Array:
     if plan.formula.outcome_column is not None:
         return frame[plan.formula.outcome_column].to_numpy()
     y = evaluated(plan.spec, f"{plan.formula.outcome} ~ 1", frame).response.design_matrix.astype(float)
-    if y.ndim != 1:
-        raise DataError(
-            f"outcome {plan.formula.outcome!r} must be one number a row, but it has {y.shape[-1]} columns;"
-            " compute a single number from it."
-        )
+    check_single(plan.formula, y)
     return np.asarray(y)
 
 
@@ -371,7 +371,7 @@ def _finished(plan: Plan, part: _Part) -> Totals:
         if count == part.n_given:
             raise DataError(without_values(name, part.n_given))
     if part.unweighted:
-        notes.append(f"{part.unweighted} rows have weight zero and are left out")
+        notes.append(weightless(part.unweighted))
     if part.sums is None:
         raise DataError(
             without_weight(spec.weights.column)
@@ -391,13 +391,9 @@ def _finished(plan: Plan, part: _Part) -> Totals:
         check_levels(name, coding.allowed, set(coding.levels), sums.n, notes)
         levels[name] = coding.levels
     if sums.range[0, -1] == sums.range[1, -1]:
-        raise DataError(
-            f"outcome {formula.outcome!r} is constant ({sums.range[0, -1]:g}) in all {sums.n} rows used; nothing to"
-            " explain. Check the column and any filter applied to the data."
-        )
+        raise DataError(constant_outcome(formula, float(sums.range[0, -1]), sums.n))
     if sums.outcomes is not None:
-        low, high = sorted(sums.outcomes)
-        notes.append(f"the outcome has only two values, {low:g} and {high:g}: a linear probability model")
+        notes.append(two_values(*sorted(sums.outcomes)))
     groups, kept = _groups(plan, sums, notes)
     products = sums.products.of_groups(kept)
     _check(plan, sums, products, groups, notes)

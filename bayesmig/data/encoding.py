@@ -78,7 +78,7 @@ def build_design(spec: ModelSpec, data: pd.DataFrame) -> Design:
     rows = np.flatnonzero(usable(spec, without_gaps(spec, formula, frame)))
     weights = checked_weights(spec, frame, rows)
     if weights is not None and not weights.all():
-        notes.append(f"{int((weights == 0).sum())} rows have weight zero and are left out")
+        notes.append(weightless(int((weights == 0).sum())))
         rows, weights = rows[weights > 0], weights[weights > 0]
     if len(rows) == 0:
         raise DataError(no_row_left(len(data), missing))
@@ -100,7 +100,7 @@ def build_design(spec: ModelSpec, data: pd.DataFrame) -> Design:
     gaps = traced(gaps, frame, x, terms, lambda changed: _common_part(spec, formula, changed)[1]) if gaps else ()
     x = _standardise_categories(spec, formula, frame, x, terms, formula_terms, people, scaling)
     if spec.distribution.outcome == "number" and len(np.unique(y)) == 2:
-        notes.append(f"the outcome has only two values, {y.min():g} and {y.max():g}: a linear probability model")
+        notes.append(two_values(float(y.min()), float(y.max())))
     groups = _group_terms(spec, formula, frame, notes)
     check_identified(x, terms, formula_terms, frame, people=float(people.sum()))
     if spec.distribution.outcome == "number":
@@ -144,6 +144,39 @@ def no_row_left(n: int, missing: Mapping[str, int]) -> str:
         f"no complete row is left of {n}; missing values per variable: {lacking}."
         " Leave out the variable with most gaps, or fill them."
     )
+
+
+def weightless(count: int) -> str:
+    """What is noted of rows with weight zero."""
+    return f"{count} rows have weight zero and are left out"
+
+
+def two_values(low: float, high: float) -> str:
+    """What is noted of a numeric outcome that is really a yes or no."""
+    return f"the outcome has only two values, {low:g} and {high:g}: a linear probability model"
+
+
+def constant_outcome(formula: Formula, value: float, n: int) -> str:
+    """What is wrong with an outcome that does not vary."""
+    return (
+        f"outcome {formula.outcome!r} is constant ({value:g}) in all {n} rows used; nothing to explain."
+        " Check the column and any filter applied to the data."
+    )
+
+
+def check_single(formula: Formula, y: Array) -> None:
+    """The outcome is one number a row.
+
+    Raises
+    ------
+    DataError
+        If its part of the formula gives more.
+    """
+    if y.ndim != 1:
+        raise DataError(
+            f"outcome {formula.outcome!r} must be one number a row, but it has {y.shape[-1]} columns;"
+            " compute a single number from it."
+        )
 
 
 def without_outcome_bounds(spec: ModelSpec, formula: Formula) -> ModelSpec:
@@ -200,16 +233,25 @@ def _standardise(spec: ModelSpec, formula: Formula, frame: pd.DataFrame, people:
             check_constant_within(name, by, frame)
             values = frame.groupby(by, observed=True)[name].first()
         else:
-            raise SpecificationError(
-                f"standardise[{name!r}] = {by!r}{closest(by, formula.grouping)}: write 'person' or a grouping"
-                f" variable of the formula ({listing(formula.grouping)})."
-            )
-        mean, sd = float(values.mean()), float(values.std())
-        if not sd > 0:
-            raise DataError(f"column {name!r} is constant ({mean:g}) and cannot be standardised; leave it out.")
-        scaling[name] = Scaling(mean, sd, by)
-        frame[name] = (frame[name] - mean) / sd
+            raise unknown_scaling(formula, name, by)
+        scaling[name] = checked_scaling(name, float(values.mean()), float(values.std()), by)
+        frame[name] = (frame[name] - scaling[name].mean) / scaling[name].sd
     return scaling
+
+
+def unknown_scaling(formula: Formula, name: str, by: str) -> SpecificationError:
+    """What is wrong with a column that is to be standardised over what is no group."""
+    return SpecificationError(
+        f"standardise[{name!r}] = {by!r}{closest(by, formula.grouping)}: write 'person' or a grouping"
+        f" variable of the formula ({listing(formula.grouping)})."
+    )
+
+
+def checked_scaling(name: str, mean: float, sd: float, by: str) -> Scaling:
+    """How a column is standardised; a constant one cannot be."""
+    if not sd > 0:
+        raise DataError(f"column {name!r} is constant ({mean:g}) and cannot be standardised; leave it out.")
+    return Scaling(mean, sd, by)
 
 
 def _standardise_categories(
@@ -247,11 +289,7 @@ def _common_part(
     latent = bool(spec.factors)
     matrices = evaluated(spec, formula.common if latent else f"{formula.outcome} ~ {formula.common}", frame)
     y: Array = np.arange(float(len(frame))) if latent else matrices.response.design_matrix.astype(float)
-    if y.ndim != 1:
-        raise DataError(
-            f"outcome {formula.outcome!r} must be one number a row, but it has {y.shape[-1]} columns;"
-            " compute a single number from it."
-        )
+    check_single(formula, y)
     if matrices.common is None:
         raise SpecificationError(f"formula {spec.formula!r} has no common term left; keep at least the intercept.")
     x, terms = columns_of(matrices.common)
@@ -265,10 +303,7 @@ def _common_part(
     check_finite(y[:, None], (formula.outcome,))
     check_finite(x, terms)
     if len(y) > 1 and np.ptp(y) == 0:
-        raise DataError(
-            f"outcome {formula.outcome!r} is constant ({y[0]:g}) in all {len(y)} rows used; nothing to explain."
-            " Check the column and any filter applied to the data."
-        )
+        raise DataError(constant_outcome(formula, float(y[0]), len(y)))
     if ordered:
         x, terms, owners = x[:, 1:], terms[1:], owners[1:]
     return y, x, terms, owners

@@ -27,8 +27,10 @@ from bayesmig.data.design import Scaling
 from bayesmig.data.encoding import (
     FUNCTIONS,
     PROVENANCE_COLUMN,
+    checked_scaling,
     columns_of,
     evaluated,
+    unknown_scaling,
     varying_effects,
     without_outcome_bounds,
 )
@@ -458,13 +460,8 @@ def _scaling(spec: ModelSpec, formula: Formula, survey: _Survey, codings: Mappin
             values = np.array([low for low, _ in ranges.values()])
             mean, sd = float(values.mean()), float(values.std(ddof=1))
         else:
-            raise SpecificationError(
-                f"standardise[{name!r}] = {by!r}: write 'person' or a grouping variable of the formula"
-                f" ({listing(formula.grouping)})."
-            )
-        if not sd > 0:
-            raise DataError(f"column {name!r} is constant ({mean:g}) and cannot be standardised; leave it out.")
-        scaling[name] = Scaling(mean, sd, by)
+            raise unknown_scaling(formula, name, by)
+        scaling[name] = checked_scaling(name, mean, sd, by)
     return scaling
 
 
