@@ -304,7 +304,11 @@ class Layout:
         return np.where(signed, start * np.exp(moved), start + moved)
 
     def model(self) -> Model:
-        """What the density needs; every thread needs its own."""
+        """What the density needs; every thread needs its own, for the room to work in."""
+        return self._whole._replace(path=_path(self._whole.factors))
+
+    @cached_property
+    def _whole(self) -> Model:
         return self._model(self.standin)
 
     def _model(self, standin: Standin | None) -> Model:
@@ -364,7 +368,7 @@ class Layout:
         told = (group.z**2).sum(axis=0) * self.standin.weight.mean() * len(self.cells.y) / self.design.n
         return bool((tau**2 * told / len(group.levels) > CLEAR).all())
 
-    @property
+    @cached_property
     def _standing_as_one(self) -> list[bool]:
         """Which factors have few levels, without correlations, that a finer factor does not lie in."""
         codes = [group.codes for group in self.groups]

@@ -15,8 +15,8 @@ from bayesmig.plots.style import (
     INK,
     LINES,
     MARKERS,
-    MOST_NAMED_GROUPS,
     WIDTH,
+    name_groups,
     new_axes,
     rule,
     set_title,
@@ -73,14 +73,7 @@ def caterpillar(tree: xr.DataTree, group: str, effect: str = "intercept", ax: Ax
     faces = np.where(clear, COLOURS[1], "#ffffff")
     ax.scatter(centre, places, s=20, marker="o", c=faces, edgecolors=COLOURS[1], linewidths=1.1, zorder=3)
     rule(ax, "x")
-    ax.set_ylim(len(effects) - 0.4, -0.6)
-    if len(effects) <= MOST_NAMED_GROUPS:
-        names = [level_in_words(spec, group, str(level)) for level in effects.index]
-        ax.set_yticks(places, names, fontsize=8, color=INK)
-    else:
-        ax.set_yticks([])
-        ax.set_ylabel(f"{len(effects)} groups, sorted")
-    ax.tick_params(axis="y", length=0)
+    name_groups(ax, [level_in_words(spec, group, str(level)) for level in effects.index], "sorted")
     ax.set_xlabel(on_predictor("Deviation from the mean", spec, outcome_of(tree)))
     what = "varying intercepts" if effect == "intercept" else f"varying slopes of {spec.label(effect)}"
     note = "Posterior mean and 95 % interval; filled where the interval excludes zero"

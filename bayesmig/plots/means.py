@@ -17,10 +17,10 @@ from bayesmig.plots.labels import label_of, level_in_words, outcome_of, plain, s
 from bayesmig.plots.style import (
     COLOURS,
     INK,
-    MOST_NAMED_GROUPS,
     PLANE_HEIGHT,
     WIDTH,
     legend_below,
+    name_groups,
     new_axes,
     rule,
     set_title,
@@ -81,7 +81,8 @@ def shrinkage(tree: xr.DataTree, group: str, draws: int = 1000, ax: Axes | None 
     >>> [label.get_text() for label in shrinkage(fit("trust ~ 1 + (1 | area)", data, seed=1), "area").get_yticklabels()]
     ['d (40)', 'c (20)', 'b (5)', 'a (2)']
     """
-    spec, design, term = spec_of(tree), design_of(tree), _term(tree, group, "shrinkage")
+    spec, design = spec_of(tree), design_of(tree)
+    term = _term(tree, design, group, "shrinkage")
     raw, mean = _raw_means(design, term)
     order = np.argsort(-term.sizes, kind="stable")
     fitted = _pooled_means(tree, term, draws).iloc[order]
@@ -105,14 +106,8 @@ def shrinkage(tree: xr.DataTree, group: str, draws: int = 1000, ax: Axes | None 
         fitted["estimate"], places, s=20, marker="o", color=COLOURS[1], zorder=5, label="by the model, 95 % interval"
     )
     rule(ax, "x")
-    ax.set_ylim(len(order) - 0.4, -0.6)
-    if len(order) <= MOST_NAMED_GROUPS:
-        names = [f"{level_in_words(spec, group, term.levels[k])} ({term.sizes[k]})" for k in order]
-        ax.set_yticks(places, names, fontsize=8, color=INK)
-    else:
-        ax.set_yticks([])
-        ax.set_ylabel(f"{len(order)} groups, the largest first")
-    ax.tick_params(axis="y", length=0)
+    names = [f"{level_in_words(spec, group, term.levels[k])} ({term.sizes[k]})" for k in order]
+    name_groups(ax, names, "the largest first")
     ax.set_xlabel(_expected_outcome(tree, design))
     legend_below(ax)
     set_title(
@@ -167,7 +162,8 @@ def group_dots(tree: xr.DataTree, group: str, along: str, draws: int = 1000, ax:
     >>> group_dots(fit("trust ~ poverty + (1 | area)", data, seed=1), "area", "poverty").get_xlabel()
     'Poverty'
     """
-    spec, design, term = spec_of(tree), design_of(tree), _term(tree, group, "group_dots")
+    spec, design = spec_of(tree), design_of(tree)
+    term = _term(tree, design, group, "group_dots")
     x = _values_of_groups(tree, term, along)
     fitted = _pooled_means(tree, term, draws)
     y = fitted["estimate"].to_numpy(dtype=float)
@@ -235,8 +231,8 @@ def _values_of_groups(tree: xr.DataTree, term: GroupTerm, along: str) -> np.ndar
     return ranges["min"].to_numpy(dtype=float)
 
 
-def _term(tree: xr.DataTree, group: str, what: str) -> GroupTerm:
-    terms = {term.name: term for term in design_of(tree).groups}
+def _term(tree: xr.DataTree, design: Design, group: str, what: str) -> GroupTerm:
+    terms = {term.name: term for term in design.groups}
     if group not in terms or schema.kind(tree) != "posterior":
         raise BayesmigError(
             f"{what} needs a posterior and one of its grouping factors; {group!r}{closest(group, terms)} is none of"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -57,6 +57,17 @@ def left_by(ax: Axes, points: float) -> Transform:
     figure = ax.get_figure(root=True)
     assert figure is not None
     return ScaledTranslation(-points / 72, 0, figure.dpi_scale_trans)
+
+
+def name_groups(ax: Axes, names: Sequence[str], order: str) -> None:
+    """Groups from top to bottom, a row each; beyond a number that can be read only how many, and in which order."""
+    ax.set_ylim(len(names) - 0.4, -0.6)
+    if len(names) <= MOST_NAMED_GROUPS:
+        ax.set_yticks(range(len(names)), names, fontsize=8, color=INK)
+    else:
+        ax.set_yticks([])
+        ax.set_ylabel(f"{len(names)} groups, {order}")
+    ax.tick_params(axis="y", length=0)
 
 
 def new_axes(width: float, height: float) -> Axes:
