@@ -80,7 +80,7 @@ LAYERS = (
     {f"plots.{name}" for name in ("checks", "coefficients", "expectations", "groups", "predictions", "priors")},
     {"plots.means"},
     {f"reporting.{name}" for name in ("words", "files", "grids", "levels", "mathematics", "word")},
-    {"reporting.further", "reporting.rankings", "reporting.sensitivity"},
+    {"reporting.cuts_and_loadings", "reporting.rankings", "reporting.sensitivity"},
     {"reporting.figures"},
     {"reporting.checklists", "reporting.documents", "reporting.plugin", "reporting.tables"},
     {"reporting.page", "reporting.terminal"},

@@ -22,10 +22,10 @@ from bayesmig.plots.labels import TermRow, link_unit, unit_of
 from bayesmig.replication.results import Replication
 from bayesmig.reporting.checklists import GUIDELINES
 from bayesmig.reporting.checklists import guideline as filled
+from bayesmig.reporting.cuts_and_loadings import cut_and_loading_tables
 from bayesmig.reporting.documents import write_result, write_study
 from bayesmig.reporting.figures import before_the_data, figures_of
 from bayesmig.reporting.files import writable, write_text
-from bayesmig.reporting.further import further_tables
 from bayesmig.reporting.mathematics import equations, in_words, mathml
 from bayesmig.reporting.sensitivity import MOVES, prior_weight
 from bayesmig.reporting.words import (
@@ -331,7 +331,7 @@ def _tables(subject: _Subject) -> list[_Table]:
     if ratios:
         rows = [name for name in parts[coefficients] if name in ratios[-1].cells]
         tables.insert(1, _Table(f"{RATIOS[subject.spec.link].capitalize()}s", ratios, table_rows(subject.spec, rows)))
-    tables += [_Table(*contents) for contents in further_tables(subject.posterior, subject.results)]
+    tables += [_Table(*contents) for contents in cut_and_loading_tables(subject.posterior, subject.results)]
     average = effect_table(subject.replication) if subject.replication else None
     return [*tables, _Table(*average)] if average else tables
 

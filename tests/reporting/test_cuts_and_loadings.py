@@ -15,8 +15,8 @@ from bayesmig.inference import estimate, fit
 from bayesmig.latent.scores import loadings
 from bayesmig.plots.labels import link_unit, term_rows, unit_of
 from bayesmig.replication.remarks import number
+from bayesmig.reporting.cuts_and_loadings import cut_and_loading_tables
 from bayesmig.reporting.figures import LINES_OF_ONE_STYLE, _slimmed
-from bayesmig.reporting.further import further_tables
 from bayesmig.reporting.page import report
 from bayesmig.reporting.words import columns_of, settled
 from bayesmig.spec import Factor, ModelSpec, Variable
@@ -49,7 +49,7 @@ def factor():
 
 def test_thresholds_of_ordered_answers_are_on_the_page():
     tree = made_up(specification("cumulative", "x"), invented())
-    ((caption, columns, rows),) = further_tables(tree, {"posterior": tree})
+    ((caption, columns, rows),) = cut_and_loading_tables(tree, {"posterior": tree})
     assert caption == "Thresholds between neighbouring answers"
     assert [row.label for row in rows] == ["never | often", "often | always"]
     draws = tree["posterior"]["cut"].to_numpy().reshape(-1, 2)
@@ -61,13 +61,13 @@ def test_thresholds_of_ordered_answers_are_on_the_page():
 def test_estimated_thresholds_have_standard_errors():
     spec = specification("cumulative", "x")
     tree, ml = made_up(spec, invented()), estimate(spec, invented())
-    ((_, columns, _),) = further_tables(tree, {"posterior": tree, "ML": ml})
+    ((_, columns, _),) = cut_and_loading_tables(tree, {"posterior": tree, "ML": ml})
     point, error = (float(ml["estimate"][name][0]) for name in ("cut", "cut_se"))
     assert columns[1]["never|often"] == (number(point), f"({number(error)})")
 
 
 def test_loadings_are_on_the_page(factor, tmp_path):
-    ((caption, columns, rows),) = further_tables(factor, {"posterior": factor})
+    ((caption, columns, rows),) = cut_and_loading_tables(factor, {"posterior": factor})
     table = loadings(factor)
     assert caption == "How well each item measures"
     assert [row.term for row in rows] == ["t0", "t1", "t2"]

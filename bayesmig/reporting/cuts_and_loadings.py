@@ -20,7 +20,7 @@ from bayesmig.summaries import summarise_draws
 Contents = tuple[str, list[Column], list[TermRow]]  # caption, columns and rows
 
 
-def further_tables(tree: xr.DataTree, results: Mapping[str, xr.DataTree]) -> Iterator[Contents]:
+def cut_and_loading_tables(tree: xr.DataTree, results: Mapping[str, xr.DataTree]) -> Iterator[Contents]:
     """Tables of what a model has besides coefficients and components.
 
     Parameters
@@ -35,7 +35,7 @@ def further_tables(tree: xr.DataTree, results: Mapping[str, xr.DataTree]) -> Ite
     >>> from bayesmig.inference import fit
     >>> data = pd.DataFrame({"age": [20.0, 30, 40, 50, 60], "trust": [1.0, 3, 2, 4, 3]})
     >>> tree = fit("trust ~ age", data, seed=1)
-    >>> list(further_tables(tree, {"posterior": tree}))
+    >>> list(cut_and_loading_tables(tree, {"posterior": tree}))
     []
     """
     spec = ModelSpec.from_json(tree.attrs["spec"])
