@@ -45,5 +45,17 @@ FAMILIES = {
     )
 }
 
+# what people of other programs type, and what they mean here
+CALLED_ELSEWHERE = {
+    **dict.fromkeys(("normal", "linear", "ols", "lm"), "'gaussian'"),
+    **dict.fromkeys(("t", "student_t", "robust"), "'student'"),
+    **dict.fromkeys(("logit", "logistic", "binary", "dichotomous"), "'bernoulli'"),
+    "probit": "'bernoulli' with link='probit'",
+    **dict.fromkeys(("ordinal", "ordered", "ologit", "clm", "polr", "ordered_logistic"), "'cumulative'"),
+    **dict.fromkeys(("oprobit", "ordered_probit"), "'cumulative' with link='probit'"),
+    "count": "'poisson' or, where counts scatter more, 'negative_binomial'",
+    **dict.fromkeys(("nb", "nb2", "nbreg", "negbin", "negbinomial", "negativebinomial"), "'negative_binomial'"),
+}
+
 # of a specification whose outcome is a factor: no choice of the user's, so it is not in the list
 LATENT = Family("latent", ("identity",), "latent")

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Unpack
 
 import numpy as np
+import pandas as pd
 
 from bayesmig import cache as stored
 from bayesmig import sandwich, schema
 from bayesmig.data.accumulation import added_up
 from bayesmig.data.chunks import Chunks
+from bayesmig.data.columns import no_frame
 from bayesmig.data.design import Design, Outline
 from bayesmig.data.encoding import build_design
+from bayesmig.data.surveys import codebook
 from bayesmig.engines.base import Engine
 from bayesmig.engines.exact import Exact
 from bayesmig.engines.nuts import NUTS
@@ -28,10 +31,9 @@ from bayesmig.estimators.separation import separating_terms
 from bayesmig.formula import parse
 from bayesmig.imputation import completed_designs, pooled_estimate, pooled_posterior
 from bayesmig.parallel import Failure, map_fits
-from bayesmig.spec import ModelSpec, as_spec
+from bayesmig.spec import Choices, ModelSpec, as_spec
 
 if TYPE_CHECKING:
-    import pandas as pd
     import xarray as xr
 
 METHODS = {"gaussian": ("ml", "reml", "ols"), "student": (), "latent": ("components", "sumscore", "ml")}
@@ -46,6 +48,8 @@ def fit(
     seed: int | None = None,
     adjust: Literal["sandwich"] | None = None,
     cache: str | Path | None = None,
+    reference: Mapping[str, str] | None = None,
+    **model: Unpack[Choices],
 ) -> xr.DataTree:
     """Draw from the posterior of a model.
 
@@ -67,6 +71,13 @@ def fit(
     cache : str or Path, optional
         A folder: a result that was fitted before from the same specification, data, engine and versions, with the same
         seed (which must be given), is read from there; a new one is written to it. See ``bayesmig.cache``.
+    reference : mapping of str to str, optional
+        With a formula: the level that each of these categorical columns is compared with, as in
+        ``{"hukou": "local"}``; of a yes-or-no outcome the no.
+    **model
+        With a formula, what :class:`ModelSpec` takes: ``family``, ``link``, ``weights`` (the name of a column of survey
+        weights, or :class:`Weights`), ``priors`` (a preset's name, or a PriorSet), ``standardise``, ``trials``,
+        ``offset``, ``variables``, ``factors``, ``impute``.
 
     Returns
     -------
@@ -96,6 +107,8 @@ def fit(
     >>> tree = fit("trust ~ 1 + (1 | area)", pd.DataFrame({"trust": trust, "area": area}), seed=1)
     >>> 0.8 < float(tree["posterior"]["sigma"].mean()) < 1.2
     True
+    >>> data = pd.DataFrame({"trust": trust, "age": rng.normal(40, 9, 300), "w": rng.uniform(1, 2, 300)})
+    >>> tree = fit("trust ~ age", data, weights="w", standardise={"age": "person"}, priors="stata", seed=1)
     """
     if engine is not None and (isinstance(engine, type) or not isinstance(engine, Engine)):
         raise SpecificationError(f"engine={engine!r}: give an engine with its settings, such as Exact() or NUTS().")
@@ -105,24 +118,46 @@ def fit(
         raise SpecificationError(f"adjust={adjust!r}: allowed are 'sandwich' and None.")
     if cache is not None and seed is None:
         raise SpecificationError("cache= needs a seed, as in seed=1: without one every fit is another.")
+    spec = _specified(spec, data, reference, model)
     if isinstance(data, Chunks):
-        return _drawn_from_chunks(as_spec(spec), data, engine, seed, adjust, cache)
+        return _drawn_from_chunks(spec, data, engine, seed, adjust, cache)
     folder = None if cache is None else stored.folder_of(cache)
     completed = isinstance(data, (list, tuple))
-    designs = completed_designs(as_spec(spec), data) if completed else (build_design(as_spec(spec), data),)  # type: ignore[arg-type]
+    designs = completed_designs(spec, data) if completed else (build_design(spec, data),)  # type: ignore[arg-type]
     chosen = engine or automatic(designs[0])
     for design in designs:
         reason = chosen.refuses(design)
         if reason:
             raise EngineRefusal(reason)
     if folder is not None and seed is not None:
-        key = stored.fingerprint(as_spec(spec), data, chosen, seed, adjust)
+        key = stored.fingerprint(spec, data, chosen, seed, adjust)
         found = stored.load(folder, key)
         if found is None:
             found = _drawn_from(designs, completed, chosen, seed, adjust)
             stored.store(folder, key, found)
         return found
     return _drawn_from(designs, completed, chosen, seed, adjust)
+
+
+def _specified(
+    spec: ModelSpec | str,
+    data: pd.DataFrame | Sequence[pd.DataFrame] | Chunks,
+    reference: Mapping[str, str] | None,
+    model: Choices,
+) -> ModelSpec:
+    """The specification of a formula and choices; levels are those of the data, of completed ones the first."""
+    frames = data if isinstance(data, (list, tuple)) else [data]
+    if not all(isinstance(frame, (pd.DataFrame, Chunks)) for frame in frames):
+        raise no_frame(data)
+    if not reference:
+        return as_spec(spec, **model)
+    if isinstance(data, Chunks) or "variables" in model:
+        raise SpecificationError(
+            f"reference={dict(reference)!r}: with chunks, and where variables are given, a Variable says its reference"
+            " itself, as in Variable('hukou', levels={...}, reference='local')."
+        )
+    found = codebook(frames[0], reference)  # type: ignore[arg-type]
+    return as_spec(spec, **{**model, "variables": tuple(entry for entry in found if entry.name in reference)})
 
 
 def _drawn_from_chunks(
@@ -206,6 +241,8 @@ def estimate(
     *,
     method: str | None = None,
     errors: str | None = None,
+    reference: Mapping[str, str] | None = None,
+    **model: Unpack[Choices],
 ) -> xr.DataTree:
     """The frequentist counterpart of :func:`fit`: a point and its standard error.
 
@@ -230,6 +267,8 @@ def estimate(
         Classical by default, robust under survey weights. ``cluster`` sums scores within the grouping factor
         with the fewest groups; in mixed models ``robust`` means the same, as in Stata. Outcomes that are no
         numbers use the observed information and the factor G / (G - 1) of Stata's robust errors.
+    reference, **model
+        With a formula: family, weights and other parts of a model, as in :func:`fit`.
 
     Returns
     -------
@@ -254,15 +293,16 @@ def estimate(
     >>> float(tree["estimate"]["beta"].sel(term="x").round(3))
     1.086
     """
+    spec = _specified(spec, data, reference, model)
     if isinstance(data, Chunks):
-        return _estimated_from_chunks(as_spec(spec), data, method, errors)
+        return _estimated_from_chunks(spec, data, method, errors)
     if isinstance(data, (list, tuple)):
-        designs = completed_designs(as_spec(spec), data)
+        designs = completed_designs(spec, data)
         each = map_fits(
             partial(_estimated, method, errors), dict(zip(_labels(designs), designs, strict=True)), "estimates"
         )
         return pooled_estimate(_all_done(each), designs)
-    return _estimated(method, errors, build_design(as_spec(spec), data))  # type: ignore[arg-type]
+    return _estimated(method, errors, build_design(spec, data))  # type: ignore[arg-type]
 
 
 def _estimated_from_chunks(spec: ModelSpec, data: Chunks, method: str | None, errors: str | None) -> xr.DataTree:

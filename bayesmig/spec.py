@@ -10,14 +10,15 @@ from __future__ import annotations
 import dataclasses
 import html
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, TypedDict, Unpack
 
 from bayesmig.errors import NotFound, SpecificationError, closest, listing
-from bayesmig.families import FAMILIES, LATENT, Family
-from bayesmig.priors import WEAK, Prior, PriorSet
+from bayesmig.families import CALLED_ELSEWHERE, FAMILIES, LATENT, Family
+from bayesmig.priors import WEAK, Prior, PriorSet, preset
 
 WeightKind = Literal["survey", "frequency", "precision"]
 WEIGHT_KINDS = ("survey", "frequency", "precision")
@@ -372,16 +373,17 @@ class ModelSpec:
             )
         self._check_factors()
         if self.family not in FAMILIES and not self.factors:
-            raise SpecificationError(
-                f"family {self.family!r}{closest(self.family, FAMILIES)}; available: {listing(FAMILIES)}."
-            )
+            meant = CALLED_ELSEWHERE.get(re.sub(r"[\W_]+", "_", str(self.family).strip().casefold()))
+            here = f" is family {meant} here" if meant else closest(self.family, FAMILIES)
+            raise SpecificationError(f"family {self.family!r}{here}; available: {listing(FAMILIES)}.")
         links = self.distribution.links
         if self.link and self.link not in links:
             raise SpecificationError(f"link {self.link!r} of family {self.family!r}; allowed are {listing(links)}.")
         object.__setattr__(self, "link", self.link or links[0])
         if (self.family == "binomial") != bool(self.trials):
             raise SpecificationError(
-                f"family {self.family!r} with trials={self.trials!r}: binomial needs the column of trials, others none."
+                f"family {self.family!r} with trials={self.trials!r}: binomial needs the column of trials, others none;"
+                " outcomes of 0 and 1 have the family 'bernoulli'."
             )
         if not isinstance(self.priors, PriorSet):
             raise SpecificationError(f"priors must be a PriorSet, got {self.priors!r}; see bayesmig.priors.preset.")
@@ -561,13 +563,62 @@ class ModelSpec:
         return f"<table><caption>{html.escape(self.title)}</caption>{rows}</table>"
 
 
-def as_spec(spec: ModelSpec | str) -> ModelSpec:
-    """A formula is a specification with default priors."""
-    if isinstance(spec, str):
-        return ModelSpec(spec)
+class Choices(TypedDict, total=False):
+    """What may be said of a model beside its formula, as :class:`ModelSpec` takes it."""
+
+    family: str
+    link: str
+    weights: Weights | str
+    priors: PriorSet | str
+    standardise: Mapping[str, str]
+    trials: str
+    offset: str
+    variables: tuple[Variable, ...]
+    factors: tuple[Factor, ...]
+    impute: tuple[str, ...]
+
+
+def as_spec(spec: ModelSpec | str, **choices: Unpack[Choices]) -> ModelSpec:
+    """A formula is a specification with default priors, unless something else is chosen.
+
+    Parameters
+    ----------
+    spec : ModelSpec or str
+    **choices
+        With a formula only: parameters of :class:`ModelSpec`. ``weights`` may be the name of a column of survey
+        weights, ``priors`` that of a preset.
+
+    Raises
+    ------
+    SpecificationError
+        If there is no such parameter, or a specification has its own.
+
+    Examples
+    --------
+    >>> as_spec("vote ~ age", family="bernoulli", weights="w").weights.kind
+    'survey'
+    """
+    unknown = next((name for name in choices if name not in Choices.__annotations__), None)
+    if unknown:
+        raise SpecificationError(
+            f"{unknown}={closest(unknown, Choices.__annotations__)}: no such choice; beside a formula there are"
+            f" {listing(Choices.__annotations__)}."
+        )
     if isinstance(spec, ModelSpec):
+        if choices:
+            raise SpecificationError(
+                f"{listing(choices)} given beside a ModelSpec, which says this itself; change it by its own with_..."
+                " methods or dataclasses.replace, or give a formula."
+            )
         return spec
-    raise SpecificationError(f"expected a ModelSpec or a formula, got {type(spec).__name__}.")
+    if not isinstance(spec, str):
+        raise SpecificationError(f"expected a ModelSpec or a formula, got {type(spec).__name__}.")
+    chosen: dict[str, Any] = {**choices}
+    if isinstance(chosen.get("weights"), str):
+        chosen["weights"] = Weights(chosen["weights"])
+    if isinstance(chosen.get("priors"), str):
+        chosen["priors"] = preset(chosen["priors"])
+    return ModelSpec(spec, **chosen)
 
 
 @dataclass(frozen=True)

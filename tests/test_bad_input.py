@@ -18,6 +18,7 @@ import pytest
 from bayesmig import priors
 from bayesmig.engines.exact import Exact
 from bayesmig.errors import BayesmigError, DataError, NotFound, SpecificationError, UnknownColumn, UnknownLevel
+from bayesmig.families import CALLED_ELSEWHERE
 from bayesmig.inference import fit
 from bayesmig.priors import LKJ, HalfNormal, InverseGamma, Normal, PriorSet
 from bayesmig.spec import ModelSpec, Study, Variable, Weights
@@ -203,7 +204,16 @@ COLUMNS = [
     Case("a dictionary", DataError, ("must be a pandas DataFrame", "got dict", "pandas.DataFrame(data)"), data=dict),
     Case("an array", DataError, ("must be a pandas DataFrame", "got ndarray"), data=lambda frame: frame.to_numpy()),
     Case("a series", DataError, ("must be a pandas DataFrame", "got Series"), data=lambda frame: frame["trust"]),
-    Case("a file name", DataError, ("must be a pandas DataFrame", "got str"), data=lambda _: "survey.csv"),
+    Case("a file name", DataError, ("got str", "read_survey('survey.csv')"), data=lambda _: "survey.csv"),
+    Case("nothing", DataError, ("got None",), data=lambda _: None),
+    Case(
+        "records", DataError, ("got list whose item 1 is a dict", "pandas.DataFrame(data)", "completed data sets"),
+        data=lambda frame: frame.to_dict("records"),
+    ),
+    Case(
+        "a frame and a record", DataError, ("got tuple whose item 2 is a dict",),
+        data=lambda frame: (frame, {"trust": 1.0}),
+    ),
     Case(
         "another library's table", DataError, ("got Table", "data.to_pandas()"),
         data=lambda _: type("Table", (), {"to_pandas": None})(),
@@ -480,6 +490,17 @@ PRIORS = [
 SPECIFICATIONS = [
     Case(
         "unknown family", SpecificationError, ("'gausian'", "closest: 'gaussian'"), spec=lambda: {"family": "gausian"},
+    ),
+    *(
+        Case(
+            f"family {name}", SpecificationError, (f"{name!r} is family {meant} here",),
+            spec=lambda name=name: {"family": name},
+        )
+        for name, meant in {**CALLED_ELSEWHERE, "Ordered-Probit": "'cumulative' with link='probit'"}.items()
+    ),
+    Case(
+        "binomial answers", SpecificationError, ("needs the column of trials", "'bernoulli'"),
+        spec=lambda: {"family": "binomial"},
     ),
     Case("unknown estimator", SpecificationError, ("'rmel'", "closest: 'reml'"), spec=lambda: {"estimator": "rmel"}),
     Case("variable twice", SpecificationError, ("codebook names a variable twice: age",), spec=book(AGE, AGE)),

@@ -208,7 +208,7 @@ def test_nuts_stacks_too(frames):
 
 BROKEN = {
     "one": (lambda f: f[:1], "two or more, it has 1"),
-    "no frame": (lambda f: [f[0], "income"], "completed data set 2: data must be a pandas DataFrame"),
+    "no frame": (lambda f: [f[0], "income"], "list whose item 2 is a str"),
     "other columns": (lambda f: [f[0], f[1].drop(columns="age")], "completed data set 2: formula"),
     "fewer rows": (lambda f: [f[0], f[1].iloc[:-1]], "1 and 2 have 400 and 399 rows"),
     "other labels": (lambda f: [f[0], f[1].sample(frac=1, random_state=1)], "different row labels"),
