@@ -2,20 +2,92 @@
 
 ``formulae`` parses the common part; varying effects are split off here first, because it knows no
 ``||`` and stores every group as a dense column.
+
+A formula is text that may come from anybody, as it travels in every result. ``formulae`` looks up names by Python's
+own attribute access, so nothing reaches its evaluator but a :func:`description`, whose calls have been held against
+the functions listed here.
 """
 
 from __future__ import annotations
 
+import copy
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from types import SimpleNamespace
+from typing import Any
 
-from formulae import model_description
+import numpy as np
+from formulae import expr
+from formulae.environment import Environment
 from formulae.parser import ParseError, Parser
-from formulae.resolver import ResolverError
+from formulae.resolver import Resolver, ResolverError
 from formulae.scanner import ScanError, Scanner
+from formulae.terms import Call, Model, Response, Term
+from formulae.terms.call_resolver import CallResolver, LazyVariable
 
-from bayesmig.errors import SpecificationError
+from bayesmig.errors import SpecificationError, closest, listing
+
+# what gives a value for a row from the values of this row alone, with the number of arguments, which leaves out=  out
+_NUMPY: Mapping[str, tuple[Callable[..., Any], int]] = {
+    **{
+        name: (found, found.nin)
+        for name, found in vars(np).items()
+        if isinstance(found, np.ufunc) and found.signature is None and found.nout == 1
+    },
+    "where": (np.where, 3),
+    "clip": (np.clip, 3),
+    "round": (np.round, 1),
+}
+_SHORT = ("abs", "exp", "log", "log2", "log10", "log1p", "sqrt")
+ELEMENTWISE: Mapping[str, int] = {
+    **{f"np.{name}": count for name, (_, count) in _NUMPY.items()},
+    **{name: _NUMPY[name][1] for name in _SHORT},
+    "I": 1,
+}
+CODINGS = ("C", "S", "T")
+CONTRASTS = ("Treatment", "Sum")
+OF_THE_COLUMN = ("center", "scale", "standardize", "poly", "bs")
+FUNCTIONS = (*ELEMENTWISE, *CODINGS, *CONTRASTS, *OF_THE_COLUMN)
+ENVIRONMENT = Environment(
+    [
+        {"np": SimpleNamespace(**{name: found for name, (found, _) in _NUMPY.items()})},
+        {name: _NUMPY[name][0] for name in _SHORT},
+    ]
+)
+COMPARISONS = ("EQUAL_EQUAL", "BANG_EQUAL", "LESS_EQUAL", "LESS", "GREATER_EQUAL", "GREATER")
+IN_THE_SPECIFICATION = (
+    "trials and weights are said beside the formula, ModelSpec('successes ~ age', family='binomial', trials='n')"
+    " or ModelSpec('trust ~ age', weights=Weights('w'))"
+)
+INSTEAD: Mapping[tuple[str, ...], str] = {
+    ("factor", "as.factor", "ordered", "as.ordered", "relevel", "as.character", "i"): (
+        "text is a category already, and C(x) makes one of a number; C(x, Treatment('b')), or the codebook's"
+        " Variable(reference='b'), says what it is compared with"
+    ),
+    ("offset", "exposure"): (
+        "an offset is a column that the specification names, ModelSpec(..., offset='log_exposure'), with its logarithm"
+        " computed before, as in data['log_exposure'] = numpy.log(data['exposure'])"
+    ),
+    ("weights", "trials", "cbind", "prop", "proportion", "p"): IN_THE_SPECIFICATION,
+    ("s", "ns", "te", "ti", "t2", "cr", "cc", "rcs", "ps", "pspline", "gp", "lo"): (
+        "the smooth curves that there are are bs(x, df=4) and poly(x, 2)"
+    ),
+    ("binary", "B", "ifelse"): "a yes-or-no of a column is I(x == 'level') or I(x > 3), and np.where(x > 3, 1, 0)",
+    ("mean", "std", "var", "median", "min", "max", "sum", "cumsum", "ptp", "average", "sd"): (
+        "what it gives for a row depends on all others, so that other people would be encoded otherwise; center(x) and"
+        " scale(x) remember the rows of the fit, and anything else is computed as a column before"
+    ),
+    ("ln",): "the natural logarithm is log(x)",
+}
+FOREIGN: Mapping[str, str] = {
+    r"\^": "a power of a variable is I(x**2), and (a + b)**2 its interactions",
+    "#": "Stata's a#b is a:b, and a##b is a * b",
+    r"%in%": "R's a %in% b is a:b",
+    r"(?<![\w.])\.(?![\w.])": "'.' is no column; name every predictor",
+    r"[&!]": "inside I() 'and' is a product, (a > 1) * (b > 1)",
+}
 
 
 @dataclass(frozen=True)
@@ -60,6 +132,20 @@ class Formula:
         return frozenset().union(*(_names(part) for part in (self.common, *(term.effects for term in self.varying))))
 
     @property
+    def functions(self) -> frozenset[str]:
+        """Functions that it calls; those that make a column a category count in ``coded``."""
+        return frozenset().union(*(_called(part)[0] for part in self._parts))
+
+    @property
+    def coded(self) -> frozenset[str]:
+        """Columns that stand in ``C()``, ``S()`` or ``T()``."""
+        return frozenset().union(*(_called(part)[1] for part in self._parts))
+
+    @property
+    def _parts(self) -> tuple[str, ...]:
+        return (self.outcome, self.common, *(term.effects for term in self.varying))
+
+    @property
     def grouping(self) -> tuple[str, ...]:
         """Grouping columns."""
         return tuple(dict.fromkeys(column for term in self.varying for column in term.columns))
@@ -87,9 +173,9 @@ def parse(text: str) -> Formula:
     if text.count("`") % 2:
         raise SpecificationError(f"formula {text!r}: a backtick is not closed.")
     varying: list[VaryingTerm] = []
-    common = right
-    for sign, inside in _bracketed(right, text):
-        common = common.replace(f"({inside})", "", 1)
+    common, end = "", 0
+    for sign, inside, start, stop in _bracketed(right, text):
+        common, end = common + right[end:start], stop
         for term in _varying_terms(inside, text):
             if sign == "-":
                 if term not in varying:
@@ -99,9 +185,11 @@ def parse(text: str) -> Formula:
                 raise SpecificationError(f"formula {text!r} has the varying term ({inside}) twice.")
             else:
                 varying.append(term)
+    common = (common + right[end:]).strip().removeprefix("+").strip() or "1"
     if "|" in common:
         raise SpecificationError(f"formula {text!r}: put varying effects in brackets, as in (1 | group).")
-    common = _tidy(common)
+    if "|" in outcome:
+        raise SpecificationError(f"formula {text!r}: {IN_THE_SPECIFICATION}.")
     for part in (outcome, common):
         _names(part, text)
     formula = Formula(outcome, common, tuple(varying))
@@ -114,15 +202,8 @@ def parse(text: str) -> Formula:
     return formula
 
 
-def _tidy(common: str) -> str:
-    """Drop the operators that removed varying terms leave behind."""
-    common = re.sub(r"[+-]\s*(?=[+-]|$)", "", common).strip()
-    common = re.sub(r"^\+\s*", "", common)
-    return common or "1"
-
-
-def _bracketed(right: str, text: str) -> list[tuple[str, str]]:
-    """Sign and inside of each top-level ``(... | ...)``."""
+def _bracketed(right: str, text: str) -> list[tuple[str, str, int, int]]:
+    """Sign and inside of each top-level ``(... | ...)``, and from where to where it stands, its sign included."""
     found, depth, start = [], 0, 0
     for position, character in enumerate(right):
         if character == "(":
@@ -135,7 +216,8 @@ def _bracketed(right: str, text: str) -> list[tuple[str, str]]:
                 before, after = right[:start].rstrip(), right[position + 1 :].lstrip()
                 if before[-1:] not in ("", "+", "-") or after[:1] not in ("", "+", "-"):
                     raise SpecificationError(f"formula {text!r}: join ({inside}) to the other terms with '+'.")
-                found.append(("-" if before.endswith("-") else "+", inside))
+                sign = before[-1:]
+                found.append((sign or "+", inside, len(before) - len(sign), position + 1))
         if depth < 0:
             break
     if depth:
@@ -161,20 +243,284 @@ def _varying_terms(inside: str, text: str) -> list[VaryingTerm]:
     return [VaryingTerm(effects, tuple(columns), correlated)]
 
 
+def description(common: str, outcome: str = "") -> Model:
+    """What ``formulae`` evaluates: the terms of a part of a formula, each apart from the others.
+
+    Parameters
+    ----------
+    common : str
+        Terms, with an intercept unless they take it away.
+    outcome : str
+        Left side, if it is wanted.
+
+    Returns
+    -------
+    formulae.terms.Model
+        A new one each time, because evaluation changes it.
+
+    Raises
+    ------
+    SpecificationError
+        As :func:`parse`.
+    """
+    found = _tree(common, common).accept(_Resolver(None))
+    model = found if isinstance(found, Model) else Model(found)
+    model.common_terms = [copy.deepcopy(term) for term in model.common_terms]  # those of h/x would share h's columns
+    if outcome:
+        model.response = Response(_tree(outcome, outcome, intercept=False).accept(_Resolver(None)))
+    return model
+
+
 @cache
 def _names(part: str, text: str = "") -> frozenset[str]:
+    """Columns of a part of the formula ``text``."""
+    _tree(part, text or part)
     try:
-        parser = Parser(Scanner(part).scan())
-        parser.parse()
+        terms = [term for term in description(part).terms if isinstance(term, Term)]
+    except (ResolverError, TypeError, ValueError, AttributeError) as error:  # formulae has no words for most of these
+        raise _unreadable(part, text or part, error if isinstance(error, ResolverError) else None) from None
+    names = [str(term.name) for term in terms]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise SpecificationError(f"formula {text or part!r} has two terms {twice!r}; write one of them otherwise.")
+    return frozenset(name for term in terms for name in term.var_names if name)
+
+
+@cache
+def _called(part: str) -> tuple[frozenset[str], frozenset[str]]:
+    """Functions that a part of a formula calls, and columns that it makes categories."""
+    functions, coded = set(), set()
+    for node in _nodes(_tree(part, part)):
+        if isinstance(node, expr.Call):
+            name = node.callee.name.lexeme
+            if name in CODINGS and isinstance(node.args[0], (expr.Variable, expr.QuotedName)):
+                coded.add(_column(node.args[0]))
+            else:
+                functions.add(name)
+    return frozenset(functions), frozenset(coded)
+
+
+@cache
+def _tree(part: str, text: str, intercept: bool = True) -> Any:
+    """The expression that a part of a formula is, with an intercept before it; all its calls are of allowed functions.
+
+    Raises
+    ------
+    SpecificationError
+        If it cannot be read, or calls or writes what is not allowed.
+    """
+    try:
+        parser = Parser(Scanner(part).scan(add_intercept=intercept))
+        tree = parser.parse()
         if not parser.at_end():  # formulae itself would drop the rest without a word
             raise ParseError(f"nothing can be made of {parser.peek().lexeme!r} there")
-        names = {name for name in model_description(part).var_names if name}
-        for number in names - {name for name in names if isinstance(name, str)}:
+        _check_terms(tree, text)
+    except SpecificationError:
+        raise
+    except Exception as error:  # of reading text: formulae raises whatever Python does, an IndexError for "`"
+        raise _unreadable(part, text, error if isinstance(error, (ParseError, ScanError)) else None) from None
+    return tree
+
+
+def _unreadable(part: str, text: str, error: Exception | None) -> SpecificationError:
+    plain = re.sub(r"`[^`]*`|'[^']*'|\"[^\"]*\"", "", part)
+    hints = [hint for pattern, hint in FOREIGN.items() if re.search(pattern, plain)]
+    reason = f" ({'; '.join([*([str(error)] if error else []), *hints])})" if error or hints else ""
+    return SpecificationError(
+        f"formula {text!r} cannot be read near {part!r}{reason}. Terms are joined by + - * : /; arithmetic goes inside"
+        " I(...), as in I(age**2); a name with blanks or signs goes in backticks."
+    )
+
+
+def _nodes(node: Any) -> list[Any]:
+    """A node and all below it."""
+    below = [getattr(node, name) for name in ("expression", "left", "right", "value") if hasattr(node, name)]
+    below = [child for child in (*below, *getattr(node, "args", ())) if hasattr(child, "accept")]
+    return [node, *(found for child in below for found in _nodes(child))]
+
+
+def _check_terms(node: Any, text: str) -> None:
+    """Only signs that join terms, names, 0 and 1 stand outside of calls."""
+    match node:
+        case expr.Binary():
+            kind = node.operator.kind
+            if kind == "STAR_STAR":
+                _check_power_of_terms(node)
+            elif kind not in ("PLUS", "MINUS", "STAR", "SLASH", "COLON"):
+                raise ParseError(f"{node.operator.lexeme!r} stands between numbers only, as in I(age > 30)")
+            _check_terms(node.left, text)
+            if kind != "STAR_STAR":
+                _check_terms(node.right, text)
+        case expr.Grouping():
+            _check_terms(node.expression, text)
+        case expr.Unary():
+            _check_terms(node.right, text)
+        case expr.Call():
+            _check_call(node, text)
+        case expr.Variable() | expr.QuotedName():
+            _check_name(node, text)
+        case expr.Literal(value=bool() | str() | None):
+            raise ParseError(f"{node.lexeme or node.value} is no term; a column's name goes without quotes")
+        case expr.Literal(value=number) if number not in (0, 1):
             raise ParseError(f"{number!r} is no term, only 0 and 1 are: without and with intercept")
-        return frozenset(names)
-    except Exception as error:
-        reason = f" ({error})" if isinstance(error, (ParseError, ScanError, ResolverError)) else ""
+        case expr.Literal():
+            pass
+        case _:
+            raise ParseError("'=' names the setting of a function, as in bs(age, df=4)")
+
+
+def _check_power_of_terms(node: Any) -> None:
+    several = isinstance(node.left, expr.Grouping) and isinstance(node.left.expression, expr.Binary)
+    exponent = node.right.value if isinstance(node.right, expr.Literal) else None
+    if not several or exponent not in range(1, 10):
+        raise ParseError(
+            "** outside of I() makes interactions, as (a + b)**2 is a + b + a:b, and needs several terms in brackets"
+            " and a small whole number; the square of a variable is I(x**2)"
+        )
+
+
+def _check_value(node: Any, text: str) -> None:
+    """Arithmetic, as it stands inside of calls."""
+    match node:
+        case expr.Binary():
+            kind = node.operator.kind
+            if kind not in CallResolver.BINARY_OPERATORS:
+                raise ParseError(f"{node.operator.lexeme!r} is no arithmetic")
+            if kind not in ("EQUAL_EQUAL", "BANG_EQUAL") and (_is_text(node.left) or _is_text(node.right)):
+                raise ParseError(f"{node.operator.lexeme!r} stands between numbers only")
+            if kind == "STAR_STAR":
+                _check_power_of_numbers(node)
+            if kind in COMPARISONS and any(
+                isinstance(side, expr.Binary) and side.operator.kind in COMPARISONS for side in (node.left, node.right)
+            ):
+                raise ParseError("one comparison at a time: write a < x < b as (a < x) * (x < b)")
+            _check_value(node.left, text)
+            _check_value(node.right, text)
+        case expr.Grouping():
+            _check_value(node.expression, text)
+        case expr.Unary():
+            _check_value(node.right, text)
+        case expr.Call():
+            _check_call(node, text)
+        case expr.Variable() | expr.QuotedName():
+            _check_name(node, text)
+        case expr.Literal():
+            pass
+        case _:
+            raise ParseError("'=' names the setting of a function, as in bs(age, df=4)")
+
+
+def _check_power_of_numbers(node: Any) -> None:
+    """A power that Python and ``formulae`` read alike, and that is no huge number."""
+    base, exponent = node.left, node.right
+    if isinstance(base, expr.Unary):
+        raise ParseError("brackets say whether the sign or the power comes first: -(x**2) or (-x)**2")
+    if isinstance(base, expr.Binary) and base.operator.kind == "STAR_STAR":
+        raise ParseError("brackets say which power comes first: (x**2)**3 or x**(2**3)")
+    if not any(isinstance(found, (expr.Variable, expr.QuotedName)) for found in _nodes(base)):
+        raise ParseError("write a power of numbers as the number that it is")
+    if any(isinstance(found, expr.Binary) and found.operator.kind == "STAR_STAR" for found in _nodes(exponent)):
+        raise ParseError("write the exponent as the number that it is")
+
+
+def _is_text(node: Any) -> bool:
+    while isinstance(node, expr.Grouping):
+        node = node.expression
+    return isinstance(node, expr.Literal) and isinstance(node.value, str)
+
+
+def _check_name(node: Any, text: str) -> None:
+    if isinstance(node, expr.QuotedName):
+        return
+    name = node.name.lexeme
+    if node.level is not None:
+        raise ParseError(
+            f"{name}[...] is no column; one level of a category is I({name} == 'level'), and the codebook says which"
+            " level of an outcome is the no"
+        )
+    if stata := re.fullmatch(r"(i|c|ib\w+)\.(.+)", name):
+        instead = stata[2] if stata[1] == "c" else f"{stata[2]}, or C({stata[2]}) if its categories are numbers"
         raise SpecificationError(
-            f"formula {text or part!r} cannot be read near {part!r}{reason}."
-            " Terms are joined by + - * : /; arithmetic goes inside I(...), as in I(age**2)."
-        ) from None
+            f"formula {text!r}: for Stata's {name} write {instead}; a column of this name goes in backticks, `{name}`."
+        )
+
+
+def _check_call(node: Any, text: str) -> None:
+    """The function is an allowed one, by its whole name, and so is what it is given."""
+    if not isinstance(node.callee, expr.Variable) or node.callee.level is not None:
+        raise ParseError("only a function can be called, as in log(income)")
+    name = node.callee.name.lexeme
+    if name not in FUNCTIONS:
+        instead = next((words for names, words in INSTEAD.items() if name.removeprefix("np.") in names), None)
+        asked = f"formula {text!r} uses {name!r}"
+        if instead:
+            raise SpecificationError(f"{asked}: {instead}.")
+        raise SpecificationError(
+            f"{asked}{closest(name, FUNCTIONS)}, which is no known function; there are"
+            f" {listing(('I', *_SHORT, *CODINGS, *OF_THE_COLUMN), 20)}, and functions of numpy that give a value for"
+            " each row from this row alone, as np.where(x > 3, 1, 0). Compute anything else as a column before."
+        )
+    given = [argument for argument in node.args if not isinstance(argument, expr.Assign)]
+    if name in ELEMENTWISE and (len(node.args) != ELEMENTWISE[name] or len(given) != len(node.args)):
+        raise SpecificationError(
+            f"formula {text!r}: {name}() takes {ELEMENTWISE[name]} argument{'s' * (ELEMENTWISE[name] > 1)} and no"
+            f" settings, and is given {len(node.args)}."
+        )
+    if name not in (*ELEMENTWISE, *CONTRASTS) and not given:
+        raise SpecificationError(f"formula {text!r}: {name}() is given no column.")
+    for argument in node.args:
+        value = argument.value if isinstance(argument, expr.Assign) else argument
+        if name == "C" and isinstance(value, expr.Variable) and value.name.lexeme in CONTRASTS:
+            raise ParseError(f"{value.name.lexeme} is called, as in C(x, {value.name.lexeme}())")
+        _check_value(value, text)
+
+
+def _column(node: Any) -> str:
+    return str(node.expression.lexeme[1:-1] if isinstance(node, expr.QuotedName) else node.name.lexeme)
+
+
+class _Resolver(Resolver):  # type: ignore[misc]
+    """As that of ``formulae``, with calls that keep their brackets."""
+
+    def visitCallExpr(self, node: Any) -> Term:  # noqa: N802
+        return Term(Call(node.accept(_CallResolver(node))))
+
+
+class _CallResolver(CallResolver):  # type: ignore[misc]
+    def visitGroupingExpr(self, node: Any) -> _Grouped:  # noqa: N802
+        return _Grouped(node.expression.accept(self))
+
+    def visitCallExpr(self, node: Any) -> Any:  # noqa: N802
+        call = super().visitCallExpr(node)
+        if call.callee in CODINGS and call.args and isinstance(call.args[0], LazyVariable):
+            call.args[0] = _Category(call.args[0].name)
+        return call
+
+
+class _Grouped:
+    """Brackets, which ``formulae`` computes with but leaves out of names: I((a + b) * c) is no I(a + b * c)."""
+
+    def __init__(self, inside: Any) -> None:
+        self.inside = inside
+
+    def __str__(self) -> str:
+        return f"({self.inside})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Grouped) and bool(self.inside == other.inside)
+
+    def __hash__(self) -> int:
+        return hash(self.inside)
+
+    def accept(self, visitor: Any) -> Any:
+        return self.inside.accept(visitor)
+
+    def eval(self, data: Any, env: Any) -> Any:
+        return self.inside.eval(data, env)
+
+
+class _Category(LazyVariable):  # type: ignore[misc]
+    """A column inside ``C()``, of which not all rows need show all levels."""
+
+    def eval(self, data: Any, env: Any) -> Any:
+        column = super().eval(data, env)
+        return column.cat.remove_unused_categories() if hasattr(column, "cat") else column

@@ -289,7 +289,7 @@ def _values(matrix: Any, frame: pd.DataFrame, brief: bool = False) -> list[Any]:
 def _outcome(plan: Plan, frame: pd.DataFrame) -> Array:
     if plan.formula.outcome_column is not None:
         return frame[plan.formula.outcome_column].to_numpy()
-    y = evaluated(plan.spec, f"{plan.formula.outcome} ~ 1", frame).response.design_matrix.astype(float)
+    y = evaluated(plan.spec, "1", frame, plan.formula.outcome).response.design_matrix.astype(float)
     check_single(plan.formula, y)
     return np.asarray(y)
 

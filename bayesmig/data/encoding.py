@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-import formulae
 import numpy as np
 import pandas as pd
-from formulae.environment import Environment
+from formulae.matrices import DesignMatrices
 
 from bayesmig.data.columns import (
     as_code,
@@ -34,7 +34,7 @@ from bayesmig.data.identification import (
 )
 from bayesmig.data.weighting import weighted
 from bayesmig.errors import DataError, SpecificationError, closest, listing
-from bayesmig.formula import Formula, VaryingTerm, parse
+from bayesmig.formula import ENVIRONMENT, Formula, VaryingTerm, description, parse
 from bayesmig.latent.items import display_outcome, for_each_factor, latent_outcome, usable
 from bayesmig.priors import Prior
 from bayesmig.schema import RECONSTRUCTED
@@ -47,9 +47,6 @@ if TYPE_CHECKING:
     Codes = NDArray[np.int64]
 
 PROVENANCE_COLUMN = "provenance"
-FUNCTIONS: Mapping[str, Any] = {"np": np} | {
-    name: getattr(np, name) for name in ("abs", "exp", "log", "log2", "log10", "log1p", "sqrt")
-}
 
 
 def build_design(spec: ModelSpec, data: pd.DataFrame) -> Design:
@@ -287,7 +284,7 @@ def _common_part(
     spec: ModelSpec, formula: Formula, frame: pd.DataFrame
 ) -> tuple[Array, Array, tuple[str, ...], tuple[str, ...]]:
     latent = bool(spec.factors)
-    matrices = evaluated(spec, formula.common if latent else f"{formula.outcome} ~ {formula.common}", frame)
+    matrices = evaluated(spec, formula.common, frame, "" if latent else formula.outcome)
     y: Array = np.arange(float(len(frame))) if latent else matrices.response.design_matrix.astype(float)
     check_single(formula, y)
     if matrices.common is None:
@@ -314,25 +311,14 @@ def common_terms(matrix: Any) -> tuple[str, ...]:
     return tuple(str(owner) for owner, part in matrix.slices.items() for _ in range(part.stop - part.start))
 
 
-def evaluated(spec: ModelSpec, part: str, frame: pd.DataFrame) -> Any:
-    """What ``formulae`` makes of a part of the formula."""
+def evaluated(spec: ModelSpec, part: str, frame: pd.DataFrame, outcome: str = "") -> Any:
+    """What ``formulae`` makes of a part of the formula, and of its outcome."""
+    model = description(part, outcome)
     try:
-        with np.errstate(all="ignore"):
-            matrices = formulae.design_matrices(part, frame, env=Environment([FUNCTIONS]))
-    except KeyError as error:
-        raise SpecificationError(
-            f"formula {spec.formula!r} uses {error.args[0]!r}{closest(error.args[0], FUNCTIONS)}, which is no known"
-            f" function; there are {listing(FUNCTIONS)}, C, I, center, scale, poly and bs."
-        ) from None
+        with np.errstate(all="ignore"), contextlib.redirect_stdout(None):  # formulae prints before it raises
+            return DesignMatrices(model, frame, ENVIRONMENT)
     except Exception as error:
         raise SpecificationError(f"formula {spec.formula!r} cannot be evaluated: {error}.") from error
-    if matrices.common is not None:
-        for name, term in matrices.common.terms.items():
-            if term.kind in ("offset", "proportion"):
-                raise SpecificationError(
-                    f"formula {spec.formula!r}: {name} is not supported; subtract it from the outcome."
-                )
-    return matrices
 
 
 def columns_of(matrix: Any) -> tuple[Array, tuple[str, ...]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -10,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from formulae.transforms import TRANSFORMS
 
 from bayesmig.data.chunks import Chunks, Piece
 from bayesmig.data.columns import (
@@ -25,7 +23,6 @@ from bayesmig.data.columns import (
 )
 from bayesmig.data.design import Scaling
 from bayesmig.data.encoding import (
-    FUNCTIONS,
     PROVENANCE_COLUMN,
     checked_scaling,
     columns_of,
@@ -36,7 +33,7 @@ from bayesmig.data.encoding import (
 )
 from bayesmig.data.totals import Moments
 from bayesmig.errors import DataError, EngineRefusal, SpecificationError, listing
-from bayesmig.formula import Formula
+from bayesmig.formula import CONTRASTS, ELEMENTWISE, Formula
 from bayesmig.schema import RECONSTRUCTED
 from bayesmig.spec import ModelSpec
 
@@ -48,8 +45,6 @@ if TYPE_CHECKING:
 
 MOST_LEVELS = 2_000_000
 SAMPLE = "To use it all the same, fit a random sample of the rows that fits in memory."
-CODED = re.compile(r"\b[CST]\(\s*(\w+|`[^`]+`)\s*[,)]")
-CALLED = re.compile(r"([\w.]+)\s*\(")
 
 
 def check_addable(spec: ModelSpec, formula: Formula) -> None:
@@ -70,11 +65,7 @@ def check_addable(spec: ModelSpec, formula: Formula) -> None:
             "survey weights that are scaled within groups need all rows at once. Scale them before, and say"
             " scaling='none' without weights of groups, if that is what you mean."
         )
-    coded = {name.strip("`") for name in CODED.findall(spec.formula)}
-    text = re.sub(r"`[^`]*`", "", spec.formula)
-    for name in CALLED.findall(text):
-        if name == "I" or (name in "CST" and coded) or _is_elementwise(name):
-            continue
+    for name in sorted(formula.functions - {*ELEMENTWISE, *CONTRASTS}):
         remedy = (
             "compute the column before, or name it in standardise"
             if name in ("center", "scale", "standardize")
@@ -84,14 +75,6 @@ def check_addable(spec: ModelSpec, formula: Formula) -> None:
             f"formula {spec.formula!r} with chunks: what {name}() gives for a row may depend on all the others, of"
             f" which only a part is at hand; {remedy}."
         )
-
-
-def _is_elementwise(name: str) -> bool:
-    """Whether what a function gives for a row depends on this row alone."""
-    if name in TRANSFORMS:
-        return False
-    found = getattr(np, name.removeprefix("np."), None) if name.count(".") < 2 else None
-    return isinstance(found, np.ufunc) and (name.startswith("np.") or name in FUNCTIONS)
 
 
 @dataclass(frozen=True)
@@ -297,7 +280,7 @@ def _merged(one: Mapping[Any, Any], other: Mapping[Any, Any], both: Any) -> dict
 
 def planned(spec: ModelSpec, formula: Formula, used: tuple[str, ...], data: Chunks) -> Plan:
     """A first look at the columns that need one, and what follows from it."""
-    coded = frozenset(name.strip("`") for name in CODED.findall(spec.formula))
+    coded = formula.coded
     around = {entry.group for entry in spec.variables if entry.name in used and entry.group in used}
     forced = frozenset({*formula.grouping, *coded, *around})
     forced |= {entry.name for entry in spec.variables if entry.is_categorical and entry.name in formula.predictors}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -399,7 +398,7 @@ def levels_of(design: Design, name: str) -> tuple[object, ...]:
     """Levels of a category, the reference first; of numbers inside ``C()`` their values; empty for other numbers."""
     if name in design.levels:
         return design.levels[name]
-    if re.search(rf"\bC\(\s*`?{re.escape(name)}`?\s*[,)]", design.spec.formula):
+    if name in parse(design.spec.formula).coded:
         return tuple(sorted(design.frame[name].unique()))
     return ()
 
