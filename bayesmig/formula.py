@@ -235,6 +235,8 @@ def _varying_terms(inside: str, text: str) -> list[VaryingTerm]:
         raise SpecificationError(
             f"formula {text!r}: the group in ({inside}) must be a column, a:b (combinations) or a/b (b nested in a)."
         )
+    if "/" in grouping and ":" in re.sub("`[^`]*`", "", grouping):
+        raise SpecificationError(f"formula {text!r}: the group in ({inside}) has either / or :; write two terms.")
     columns = [column.strip("`") for column in quoted]
     _names(effects, text)
     correlated = "||" not in inside
