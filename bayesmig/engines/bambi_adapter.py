@@ -25,7 +25,7 @@ from bayesmig.data.design import Design, GroupTerm
 from bayesmig.data.encoding import build_design
 from bayesmig.engines import graphs
 from bayesmig.engines.exact import Exact
-from bayesmig.engines.nuts import NUTS, finished, kept_stats, quiet
+from bayesmig.engines.nuts import NUTS, finished, kept_stats, sampling
 from bayesmig.errors import EngineRefusal, SpecificationError, closest, listing
 from bayesmig.priors import Exponential, Flat, HalfNormal, HalfStudentT, InverseGamma, Normal, Prior
 from bayesmig.spec import ModelSpec
@@ -185,7 +185,7 @@ def _silent() -> Iterator[None]:
     level = logger.level
     logger.setLevel(logging.WARNING)
     try:
-        with quiet():
+        with sampling():
             yield
     finally:
         logger.setLevel(level)

@@ -1,14 +1,25 @@
-"""What an engine is."""
+"""What an engine is, and when what it drew is no posterior."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+import numpy as np
+
+from bayesmig.errors import InferenceFailure, listing
+
 if TYPE_CHECKING:
-    import numpy as np
     import xarray as xr
 
     from bayesmig.data.design import Design
+
+MOST_DIVERGING = 0.5
+LEAST_MOVES = 10  # draws of a chain, of which some differ in any sampler that works
+ADVICE = (
+    "Nothing is kept. Bring outcome and predictors to sds near 1 (standardise=...), give narrower priors"
+    " (bm.prior_table shows them), leave out varying effects that few rows inform, or draw more carefully:"
+    " engine=NUTS(tune=3000, target_accept=0.99)."
+)
 
 
 @runtime_checkable
@@ -26,3 +37,35 @@ class Engine(Protocol):
     def sample(self, design: Design, rng: np.random.Generator) -> tuple[dict[str, xr.Dataset], dict[str, object]]:
         """Groups of the tree (at least ``posterior`` and ``sample_stats``), and facts for its attributes."""
         ...
+
+
+def drawn(
+    engine: Engine, design: Design, rng: np.random.Generator
+) -> tuple[dict[str, xr.Dataset], dict[str, object]]:
+    """What an engine draws, unless it failed.
+
+    Raises
+    ------
+    InferenceFailure
+        If draws are not finite, chains never moved, or most transitions diverged.
+    """
+    groups, facts = engine.sample(design, rng)
+    posterior, stats = groups["posterior"], groups["sample_stats"]
+    filled = {str(name): array for name, array in posterior.data_vars.items() if array.size}
+    broken = [name for name, array in filled.items() if not np.isfinite(array.to_numpy()).all()]
+    if broken:
+        raise InferenceFailure(f"draws of {listing(broken)} are not finite numbers. {ADVICE}")
+    if "diverging" in stats and (share := float(stats["diverging"].mean())) > MOST_DIVERGING:
+        raise InferenceFailure(
+            f"{share:.0%} of the transitions diverged: the sampler never found where the posterior lies. {ADVICE}"
+        )
+    if posterior.sizes["draw"] >= LEAST_MOVES:
+        for name, array in filled.items():
+            first = array.isel(draw=0)
+            still = (array == first).all([dim for dim in array.dims if dim != "chain"])
+            if still.any():
+                raise InferenceFailure(
+                    f"{int(still.sum())} of {still.size} chains never moved: all {array.sizes['draw']:,} draws of"
+                    f" {name} are the same. {ADVICE}"
+                )
+    return groups, facts

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from scipy import linalg, sparse, special
+from scipy import linalg, optimize, sparse, special
 from scipy.sparse.linalg import splu
 
 from bayesmig.data.design import Design, GroupTerm
@@ -51,7 +51,8 @@ SIGNABLE = (kinds.HALF_NORMAL, kinds.HALF_STUDENT, kinds.EXPONENTIAL)
 MOST_STEPS, CLOSE = 60, 1e-3
 LEAST_WEIGHT = 0.02  # of the average working weight: answers that were sure to come say nothing
 LEAST_TAU = 0.02
-USUAL_NU, USUAL_DISPERSION = 8.0, 2.0
+USUAL_NU = 8.0
+LOG_DISPERSIONS = (np.log(1e-3), np.log(1e3))
 JITTER = 0.3
 MANY_GROUPS = 20  # from which the sd between them is known well enough to be left out of the coefficients' scale
 MOST_AS_ONE = 20  # effects of a factor whose levels are known together only
@@ -86,8 +87,8 @@ class Standin:
         Sds between groups.
     growth : tuple of (q, p, p) arrays
         How the covariance of the coefficients grows with the squares of these.
-    spread : float
-        Residual sd, of outcomes that have one.
+    spread, shape : float
+        Residual sd, and nu or dispersion, of outcomes that have one.
     """
 
     response: Array
@@ -97,6 +98,7 @@ class Standin:
     tau: tuple[Array, ...]
     growth: tuple[Array, ...]
     spread: float
+    shape: float
 
 
 @dataclass(frozen=True)
@@ -229,8 +231,9 @@ class Layout:
         places = np.cumsum([p, *(len(group.levels) * len(group.effects) for group in self.groups)])
         eta, spread = self._first_predictor(), max(self.design.moments[3], 1e-12)
         for _ in range(MOST_STEPS):
-            first, weight = hierarchical.working(eta, bare, self.cut, spread, self._shape)
-            weight = np.maximum(weight, LEAST_WEIGHT * float(np.mean(np.abs(weight))))
+            shape = self._shape(eta)
+            first, told = hierarchical.working(eta, bare, self.cut, spread, shape)
+            weight = np.maximum(told, LEAST_WEIGHT * float(np.mean(np.abs(told))))
             response = eta - cells.offset + first / weight
             penalty = np.concatenate(
                 [
@@ -253,8 +256,8 @@ class Layout:
                 least = LEAST_TAU * np.array(_unit(self.design, group))
                 tau[k] = np.maximum(np.sqrt((effects**2).sum(axis=0) / np.maximum(free, 0.5)), least)
             if "sigma" in self.design.spec.distribution.parameters:
-                residual = (cells.y - eta) * cells.root
-                spread = max(float(np.sqrt(np.average(residual**2, weights=cells.weight))), 1e-3 * spread)
+                shrunk = float(np.sqrt(told @ (cells.y - eta) ** 2 / cells.weight.sum()))
+                spread *= max(shrunk, 1e-3)
             if moved < CLOSE * max(spread, 1e-12):
                 break
         identity = np.zeros((whole.shape[1], p))
@@ -265,11 +268,20 @@ class Layout:
             shared = solved[places[k] : places[k + 1]].reshape(len(group.levels), len(group.effects), p)
             growth.append(np.einsum("jqa,jqb->qab", shared, shared) / used[k][:, None, None] ** 4)
         turn = linalg.cholesky((covariance + covariance.T) / 2, lower=True) if p else covariance
-        return Standin(response, weight, found[:p], turn, tuple(tau), tuple(growth), spread)
+        return Standin(response, weight, found[:p], turn, tuple(tau), tuple(growth), spread, shape)
 
-    @property
-    def _shape(self) -> float:
-        return USUAL_NU if self.kind == outcomes.STUDENT else USUAL_DISPERSION
+    def _shape(self, eta: Array) -> float:
+        """A usual nu; of counts the dispersion that is most likely at a linear predictor."""
+        if self.kind != outcomes.NEGATIVE_BINOMIAL:
+            return USUAL_NU
+        y, weight, rate = self.cells.y, self.cells.weight, np.exp(eta)
+
+        def loss(log_shape: float) -> float:
+            r = np.exp(log_shape)
+            ways = special.gammaln(y + r) - special.gammaln(r)
+            return -float(weight @ (ways - (y + r) * np.log1p(rate / r) - y * log_shape))
+
+        return float(np.exp(optimize.minimize_scalar(loss, bounds=LOG_DISPERSIONS, options={"xatol": 0.05}).x))
 
     @cached_property
     def blocks(self) -> Blocks:
@@ -279,7 +291,7 @@ class Layout:
     def _parts(self) -> Iterator[Part]:
         design, standin = self.design, self.standin
         yield Part.free("coefficients", len(standin.centre), JITTER)
-        for name, value in (("sigma", standin.spread), ("nu", USUAL_NU), ("dispersion", USUAL_DISPERSION)):
+        for name, value in (("sigma", standin.spread), ("nu", standin.shape), ("dispersion", standin.shape)):
             if name in design.priors.auxiliary:
                 prior = design.priors.auxiliary[name]
                 yield Part(name, [scale_kind(prior)], [prior], np.log(value), JITTER)

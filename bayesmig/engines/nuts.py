@@ -19,6 +19,7 @@ import xarray as xr
 from bayesmig import schema
 from bayesmig.data.design import Design
 from bayesmig.engines import graphs, hierarchical, latent
+from bayesmig.engines.base import ADVICE
 from bayesmig.errors import EngineRefusal, InferenceFailure, SpecificationError, closest, listing
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ class NUTS:
     def sample(self, design: Design, rng: np.random.Generator) -> tuple[dict[str, xr.Dataset], dict[str, object]]:
         """Draw from the posterior of a design."""
         seed = int(rng.integers(2**31 - 1))
-        with quiet():
+        with sampling():
             if design.latent is not None:
                 posterior, stats, values = self._latent(design, seed)
             elif self._not_compiled(design) is None:
@@ -273,13 +274,14 @@ def finished(posterior: xr.Dataset, stats: xr.Dataset) -> tuple[xr.Dataset, xr.D
     InferenceFailure
         If there are none.
     """
-    drawn = xr.concat([array.isnull().any(set(array.dims) - {"chain", "draw"}) for array in posterior.values()], "name")
-    lengths = (~drawn.any("name")).cumprod("draw").sum("draw").to_numpy()
+    written = [array.notnull().any(set(array.dims) - {"chain", "draw"}) for array in posterior.values()]
+    last = xr.concat(written, "name").any("name") * np.arange(1, posterior.sizes["draw"] + 1)
+    lengths = last.max("draw").to_numpy()
     order = np.argsort(-lengths, kind="stable")
     chains = 1 + int(np.argmax(lengths[order] * np.arange(1, len(order) + 1))) if len(order) else 0
     length = int(lengths[order][chains - 1]) if chains else 0
     if length < 1:
-        raise InferenceFailure("the sampler was interrupted before it drew anything; nothing is kept.")
+        raise InferenceFailure("the sampler was interrupted before it drew anything that is a number; nothing is kept.")
     place = {"chain": np.sort(order[:chains]), "draw": slice(length)}
     return posterior.isel(place), stats.isel(place)
 
@@ -291,8 +293,8 @@ def kept_stats(stats: xr.Dataset) -> xr.Dataset:
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Keep samplers from writing logs and harmless warnings over the caller's output."""
+def sampling() -> Iterator[None]:
+    """Keep samplers from writing logs and harmless warnings over the caller's output, and say when they give up."""
     logger = logging.getLogger("pymc.sampling")  # importing pymc sets the level of its own
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -300,5 +302,7 @@ def quiet() -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
+    except (RuntimeError, np.linalg.LinAlgError) as reason:
+        raise InferenceFailure(f"the sampler gave up: {str(reason).strip().splitlines()[0]}. {ADVICE}") from reason
     finally:
         logger.setLevel(level)

@@ -1,0 +1,125 @@
+"""Outcomes far from the usual: residuals of a thousandth, huge counts and trials; and runs that are no posterior."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from arviz_stats import rhat
+from scipy import special
+
+import bayesmig as bm
+from bayesmig.data.encoding import build_design
+from bayesmig.engines.base import drawn
+from bayesmig.engines.nuts import sampling
+from bayesmig.errors import InferenceFailure
+from bayesmig.priors import Exponential, HalfNormal, HalfStudentT
+
+SHORT = bm.NUTS(draws=200, tune=400, chains=2)
+
+
+def people(n=240, groups=12):
+    rng = np.random.default_rng(0)
+    g = rng.integers(0, groups, n)
+    return rng, pd.DataFrame({"x": rng.normal(size=n), "g": g, "level": rng.normal(size=groups)[g]})
+
+
+def settled(tree):
+    """Whether the chains agree; 1.1 is what 200 draws of two chains that explore one density stay below."""
+    worst = max(float(array.max()) for array in rhat(tree["posterior"].to_dataset()).data_vars.values())
+    return worst < 1.1 and float(tree["sample_stats"]["diverging"].mean()) < 0.01
+
+
+@pytest.mark.parametrize("prior", [None, HalfStudentT(3, 1), Exponential(1), HalfNormal(5)])
+def test_small_residuals_of_a_student_outcome(prior):
+    """Beside groups and slope that differ by 1 the data know sigma relative to its size, whatever that is."""
+    rng, data = people()
+    noise = rng.standard_t(6, len(data))
+    ratios = []
+    for size in (0.05, 1e-3) if prior is None else (1e-3,):
+        data["y"] = 2 + data.x + data.level + size * noise
+        spec = bm.ModelSpec("y ~ x + (1 | g)", family="student")
+        tree = bm.fit(spec if prior is None else spec.with_priors(sigma=prior), data, engine=SHORT, seed=1)
+        assert settled(tree)
+        assert float(tree["posterior"]["tau_g"].mean()) == pytest.approx(1, abs=0.5)  # sd of 12 levels, posterior sd 0.2
+        ratios.append(float(tree["posterior"]["sigma"].mean()) / size)
+    # posterior sd of sigma about 0.07 of it with 240 people
+    assert ratios == pytest.approx([0.98] * len(ratios), abs=0.2)
+    assert np.ptp(ratios) < 0.03  # Monte Carlo error of two means, with at least 100 effective draws each
+
+
+@pytest.mark.parametrize("dispersion", [0.02, 300.0])
+def test_counts_of_thousands_with_any_dispersion(dispersion):
+    rng, data = people()
+    rate = np.exp(8 + 0.5 * data.x + 0.5 * data.level) * rng.gamma(dispersion, 1 / dispersion, len(data))
+    tree = bm.fit(
+        bm.ModelSpec("y ~ x + (1 | g)", family="negative_binomial"),
+        data.assign(y=rng.poisson(rate)),
+        engine=SHORT,
+        seed=1,
+    )
+    assert settled(tree)
+    # of 240 counts the dispersion is known to 10 %, and its prior pulls large ones down
+    assert 0.6 < float(tree["posterior"]["dispersion"].mean()) / dispersion < 1.4
+
+
+@pytest.mark.parametrize("family", ["poisson", "binomial"])
+def test_counts_of_millions(family):
+    rng, data = people()
+    eta = (14 if family == "poisson" else -1) + 0.5 * data.x + 0.5 * data.level
+    data["n"] = 10**7
+    data["y"] = rng.poisson(np.exp(eta)) if family == "poisson" else rng.binomial(data.n, special.expit(eta))
+    spec = bm.ModelSpec("y ~ x + (1 | g)", family=family, trials="n" if family == "binomial" else None)
+    tree = bm.fit(spec, data, engine=SHORT, seed=1)
+    assert settled(tree)
+    assert float(tree["posterior"]["beta"].sel(term="x").mean()) == pytest.approx(0.5, abs=5e-4)  # se 1e-4
+
+
+def broken(change):
+    """An engine whose draws have a fault."""
+
+    def sample(design, rng):
+        names = ("chain", "draw")
+        posterior = xr.Dataset({name: (names, rng.normal(size=(2, 50))) for name in ("sigma", "tau")})
+        stats = xr.Dataset({"diverging": (names, np.zeros((2, 50), dtype=bool))})
+        change(posterior, stats)
+        return {"posterior": posterior, "sample_stats": stats}, {}
+
+    return SimpleNamespace(sample=sample)
+
+
+def nan(posterior, stats):
+    posterior["sigma"][1, 7] = np.nan
+
+
+def infinite(posterior, stats):
+    posterior["tau"][0, 3] = np.inf
+
+
+def diverging(posterior, stats):
+    stats["diverging"][:, 2:] = True
+
+
+def stuck(posterior, stats):
+    posterior["tau"][1] = 0.5
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        (nan, "draws of sigma are not finite"),
+        (infinite, "draws of tau are not finite"),
+        (diverging, "96% of the transitions diverged"),
+        (stuck, "1 of 2 chains never moved: all 50 draws of tau"),
+    ],
+)
+def test_a_run_that_failed_is_no_result(fault, message):
+    design = build_design(bm.ModelSpec("y ~ 1"), pd.DataFrame({"y": np.arange(9.0)}))
+    with pytest.raises(InferenceFailure, match=rf"{message}.*Nothing is kept.*target_accept"):
+        drawn(broken(fault), design, np.random.default_rng(1))
+
+
+def test_a_sampler_that_gives_up_says_so():
+    with pytest.raises(InferenceFailure, match="gave up: no point to start from.*Nothing is kept"), sampling():
+        raise RuntimeError("no point to start from")
