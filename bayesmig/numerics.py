@@ -44,7 +44,7 @@ def maximise(
     Raises
     ------
     InferenceFailure
-        If the function is not finite at the start.
+        If the function is not finite at the start, or about a point on the way.
     """
     point = np.asarray(start, dtype=float)
     fractions = 0.5 ** np.arange(5.0)
@@ -53,6 +53,10 @@ def maximise(
         raise InferenceFailure("the density is not finite at its start; check the scales of priors and outcome.")
     for _ in range(most):
         gradient, curvature = derivatives(function, point)
+        if not np.isfinite(gradient).all() or not np.isfinite(curvature).all():
+            raise InferenceFailure(
+                "the density is not finite close to its maximum; check the scales of outcome and predictors."
+            )
         values, vectors = np.linalg.eigh(curvature)
         move = vectors @ ((vectors.T @ gradient) / np.maximum(abs(values), 1e-3))
         move *= min(1.0, LONGEST_MOVE / max(abs(move).max(), 1e-300))
@@ -76,6 +80,7 @@ def derivatives(function: BatchFunction, point: Array, step: float = STEP) -> tu
     first, second = np.triu_indices(d, 1)
     pairs = steps[first] + steps[second]
     values = function(np.concatenate([point[None], point + steps, point - steps, point + pairs, point - pairs]))
+    values = np.where(np.isfinite(values), values, np.nan)  # what is infinite has no derivative
     centre, up, down = values[0], values[1 : d + 1], values[d + 1 : 2 * d + 1]
     both = values[2 * d + 1 :].reshape(2, -1).sum(axis=0)
     matrix = np.diag(up + down - 2 * centre)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +18,7 @@ from scipy.sparse.linalg import splu
 from bayesmig.data.design import Design
 from bayesmig.errors import InferenceFailure
 from bayesmig.estimators.likelihoods import (
+    Likelihood,
     inverse_information,
     outcome_rows,
     row_trials,
@@ -34,6 +37,7 @@ MOST_STEPS = 200
 NEARLY_ZERO = 0.02
 BOUNDARY_COST = 5e-5
 FARTHEST = 1e3
+SIZES = (1.0, 0.2)  # of varying effects at the starts, in working units
 
 
 @dataclass(frozen=True)
@@ -132,7 +136,21 @@ class Laplace:
             )
         return sparse.csr_array(sparse.hstack(parts))
 
-    def mode(self, point: Array) -> tuple[Array, Array, Any]:
+    def parts(self, point: Array) -> tuple[Any, Callable[[Array], tuple[Array, Array, Array]]]:
+        """Columns of the standardised effects; and of such effects the rows' weighted log-densities, with slopes and
+        minus curvatures."""
+        p = self.design.x.shape[1]
+        columns, weights = self._columns(point[:-p]), row_weights(self.design)
+        common = self.x @ point[-p:] + (0.0 if self.design.offset is None else self.design.offset)
+
+        def parts(effects: Array) -> tuple[Array, Array, Array]:
+            with np.errstate(all="ignore"):  # far out rates overflow, and the step is shortened
+                value, slope, curvature = self.rows((common + columns @ effects)[:, None])
+                return weights * value, weights * slope[:, 0], -weights * curvature[:, 0, 0]
+
+        return columns, parts
+
+    def mode(self, point: Array, near: Array | None = None) -> tuple[Array, Array, Any]:
         """Standardised effects at their most likely values, the rows' log-densities there, and the curvature.
 
         Raises
@@ -140,18 +158,13 @@ class Laplace:
         InferenceFailure
             If Newton's method does not settle.
         """
-        p = self.design.x.shape[1]
-        columns, weights = self._columns(point[:-p]), row_weights(self.design)
-        common = self.x @ point[-p:] + (0.0 if self.design.offset is None else self.design.offset)
+        columns, parts = self.parts(point)
         identity = sparse.eye_array(columns.shape[1])
-
-        def parts(effects: Array) -> tuple[Array, Array, Array]:
-            value, slope, curvature = self.rows((common + columns @ effects)[:, None])
-            return weights * value, weights * slope[:, 0], -weights * curvature[:, 0, 0]
-
-        effects = np.zeros(columns.shape[1])
+        effects = np.zeros(columns.shape[1]) if near is None else near
         value, slope, information = parts(effects)
         for _ in range(MOST_STEPS):
+            if not np.isfinite(value.sum() + slope.sum() + information.sum()):
+                break
             gradient = columns.T @ slope - effects
             curvature = sparse.csc_array(columns.T @ (columns * information[:, None]) + identity)
             move = splu(curvature).solve(gradient)
@@ -165,6 +178,28 @@ class Laplace:
                     break
             effects, (value, slope, information) = candidate, trial
         raise InferenceFailure("the varying effects have no clear most likely values; check the scales of predictors.")
+
+    def log_likelihood(self, point: Array, points: int = 1, near: Array | None = None) -> float:
+        """Log-likelihood by Laplace's approximation, or with several quadrature ``points`` a group.
+
+        The search for the mode begins ``near`` standardised effects.
+
+        Nodes of the quadrature stand about the mode of each group's effect and are spread by its curvature (Pinheiro &
+        Bates 1995, Journal of Computational and Graphical Statistics 4).
+        """
+        effects, value, curvature = self.mode(point, near)
+        if points == 1:
+            triangle = splu(curvature).U.diagonal()
+            return float(value.sum() - 0.5 * effects @ effects - 0.5 * np.log(abs(triangle)).sum())
+        codes, size = self.design.groups[0].codes, 1 / np.sqrt(curvature.diagonal())
+        nodes, weights = np.polynomial.hermite_e.hermegauss(points)
+        parts = self.parts(point)[1]
+        logs = []
+        for node, weight in zip(nodes, weights, strict=True):
+            at = effects + node * size
+            density = np.bincount(codes, parts(at)[0], len(size)) - 0.5 * at**2
+            logs.append(density + 0.5 * node**2 + np.log(weight * size / math.sqrt(2 * math.pi)))
+        return float(special.logsumexp(logs, axis=0).sum())
 
     def effects(self, point: Array) -> list[Array]:
         """Conditional modes ``(J, q)`` of every grouping factor, in the design's units."""
@@ -207,25 +242,34 @@ def optimum(model: Laplace, points: int) -> tuple[Array, Array, float]:
     InferenceFailure
         If no start leads to a maximum.
     """
-    tries = [_by_mixedlm(model, points, start) for start in (1.0, 0.2)]
-    found = [result for result in tries if result is not None]
-    if not found:
+
+    def likelihood(point: Array, near: Array | None = None) -> float:
+        try:
+            return model.log_likelihood(point, points, near)
+        except InferenceFailure:
+            return -np.inf
+
+    starts = [start for size in SIZES if (start := _by_mixedlm(model, points, size)) is not None]
+    plain = np.linalg.solve(model.basis, Likelihood.of(dataclasses.replace(model.design, groups=())).maximum[0])
+    starts = starts or [np.r_[np.where(model.diagonal, size, 0.0), plain] for size in SIZES]
+    start = max(starts, key=likelihood)
+    if not np.isfinite(likelihood(start)):
         raise InferenceFailure(
-            "no maximum of the likelihood was found from two starts; simplify the varying effects, or use fit."
+            "no point was found at which the likelihood is finite; check the scales of predictors and offset, simplify"
+            " the varying effects, or use fit."
         )
-    best = min(found, key=lambda result: result.deviance)
-    deviance = best.as_function()
-    point, value = _sharpened(deviance, np.r_[best.theta, best.beta])
+    likelihood = partial(likelihood, near=model.mode(start)[0])
+    point, value = _sharpened(likelihood, start)
     free = np.ones(len(point), dtype=bool)
     for place in np.argsort(~model.diagonal, kind="stable"):  # the diagonal first
         boundary = model.diagonal[place] or point[model.pivot[place]] == 0
         at_zero = np.where(np.arange(len(point)) == place, 0.0, point)
-        if boundary and abs(point[place]) < NEARLY_ZERO and -0.5 * deviance(at_zero) >= value - BOUNDARY_COST:
+        if boundary and abs(point[place]) < NEARLY_ZERO and likelihood(at_zero) >= value - BOUNDARY_COST:
             point, free[place] = at_zero, False
     if not free.all():
-        point, value = _sharpened(deviance, point, free)
+        point, value = _sharpened(likelihood, point, free)
     covariance = np.zeros((len(point), len(point)))
-    information = -derivatives(_restricted(deviance, point, free), point[free])[1]
+    information = -derivatives(_restricted(likelihood, point, free), point[free])[1]
     # with a sd of zero the rest of its factor may not be unique; the pseudo-inverse leaves that direction out
     inverse = (
         inverse_information(information) if free.all() else np.linalg.pinv(information, rcond=1e-8, hermitian=True)
@@ -233,34 +277,34 @@ def optimum(model: Laplace, points: int) -> tuple[Array, Array, float]:
     covariance[np.ix_(free, free)] = inverse
     signs = np.ones(len(point))  # that make the diagonals positive and leave the covariances as they are
     signs[: len(model.pivot)] = np.where(point[model.pivot] < 0, -1.0, 1.0)
-    return signs * point, np.outer(signs, signs) * covariance, value + _saturated(model.design)
+    return signs * point, np.outer(signs, signs) * covariance, value
 
 
 def _sharpened(
-    deviance: Callable[[Array], float], point: Array, free: NDArray[np.bool_] | slice = slice(None)
+    likelihood: Callable[[Array], float], point: Array, free: NDArray[np.bool_] | slice = slice(None)
 ) -> tuple[Array, float]:
     """The maximum that Newton's method reaches from a point by its free parameters."""
-    reached, value = maximise(_restricted(deviance, point, free), point[free], bound=FARTHEST)
+    reached, value = maximise(_restricted(likelihood, point, free), point[free], bound=FARTHEST)
     sharpened = point.copy()
     sharpened[free] = reached
     return sharpened, value
 
 
 def _restricted(
-    deviance: Callable[[Array], float], point: Array, free: NDArray[np.bool_] | slice
+    likelihood: Callable[[Array], float], point: Array, free: NDArray[np.bool_] | slice
 ) -> Callable[[Array], Array]:
     """The log-likelihood of ``(B, d)`` values of the free parameters, the others held."""
 
-    def likelihood(moved: Array) -> Array:
+    def restricted(moved: Array) -> Array:
         full = np.repeat(point[None], len(moved), axis=0)
         full[:, free] = moved
-        return np.array([-0.5 * deviance(each) for each in full])
+        return np.array([likelihood(each) for each in full])
 
-    return likelihood
+    return restricted
 
 
-def _by_mixedlm(model: Laplace, points: int, start: float) -> Any:
-    """One fit by ``mixedlm`` under names of its own, or None if it does not converge."""
+def _by_mixedlm(model: Laplace, points: int, start: float) -> Array | None:
+    """Parameters at the maximum that ``mixedlm`` finds from a start, or None if it does not converge."""
     import pandas as pd
     from mixedlm import glmer, glmerControl
     from mixedlm.families import Binomial, Poisson
@@ -293,18 +337,8 @@ def _by_mixedlm(model: Laplace, points: int, start: float) -> Any:
                 start=np.where(model.diagonal, start, 0.0),
                 control=glmerControl(tolPwrss=1e-12, **silent),
             )
-        except (RuntimeError, ValueError, np.linalg.LinAlgError):
+        except (ArithmeticError, RuntimeError, ValueError, np.linalg.LinAlgError):
             return None
-    return result if result.pirls_converged and result.joint_fit and np.isfinite(result.deviance) else None
+    found = result.pirls_converged and result.joint_fit and np.isfinite(result.deviance)
+    return np.r_[result.theta, result.beta] if found else None
 
-
-def _saturated(design: Design) -> float:
-    """Log-likelihood of a model with a parameter a row, which deviances are measured from."""
-    if design.spec.family == "poisson":
-        log_density = special.xlogy(design.y, design.y) - design.y - special.gammaln(design.y + 1)
-    else:
-        trials = row_trials(design)
-        share = design.y / trials
-        ways = special.gammaln(trials + 1) - special.gammaln(design.y + 1) - special.gammaln(trials - design.y + 1)
-        log_density = ways + special.xlogy(design.y, share) + special.xlog1py(trials - design.y, -share)
-    return float(row_weights(design) @ log_density)

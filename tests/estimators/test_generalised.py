@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from references import GLMMTMB_CASES, LME4_GENERALISED, expected_generalised, wine
-from scipy import integrate, stats
+from scipy import integrate, special, stats
 
 from bayesmig.checking.checks import check
 from bayesmig.data.encoding import build_design
@@ -321,6 +321,26 @@ def test_quadrature_agrees_with_integration():
     integrals = [integrate.quad(density, -9 * tau, 9 * tau, args=(part,))[0] for _, part in data.groupby("g")]
     # 1e-5: what nine points leave out
     assert tree.attrs["log_likelihood"] == pytest.approx(np.log(integrals).sum(), abs=1e-5)
+
+
+@pytest.mark.parametrize("method", ["ml", "agq"])
+@pytest.mark.parametrize(("tau", "seed"), [(4, 400), (6, 601), (6, 602), (6, 603)])
+def test_large_sds_between_groups_have_a_maximum(tau, seed, method):
+    """Six waves of 150 people, most of whom always answer alike; glmer and glmmTMB find a maximum too."""
+    rng, people, waves = np.random.default_rng(seed), 150, 6
+    data = pd.DataFrame({"g": np.repeat(np.arange(people), waves), "x": np.tile(np.arange(waves), people)})
+    chance = special.expit(-1 - 0.3 * data["x"] + rng.normal(0, tau, people)[data["g"]])
+    data["b"] = (rng.random(len(data)) < chance).astype(int)
+    spec = ModelSpec("b ~ x + (1 | g)", family="bernoulli")
+    tree = estimate(spec, data, method=method)
+    model, points = Laplace.of(build_design(spec, data)), 1 if method == "ml" else 9
+    found = tree["estimate"]
+    point = np.r_[found["tau_g"] / model.z_bases[0][0, 0], np.linalg.solve(model.basis, found["beta"].to_numpy())]
+    value = tree.attrs["log_likelihood"]
+    assert model.log_likelihood(point, points) == pytest.approx(value, abs=1e-7)  # where inner loops stop
+    for step in 0.1 * np.vstack([np.eye(3), -np.eye(3)]):
+        assert model.log_likelihood(point + step, points) < value
+    assert (found["beta_se"] > 0).all() and float(found["tau_g_se"][0]) > 0
 
 
 def test_crossed_factors_and_slopes():
