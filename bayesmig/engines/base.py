@@ -39,9 +39,7 @@ class Engine(Protocol):
         ...
 
 
-def drawn(
-    engine: Engine, design: Design, rng: np.random.Generator
-) -> tuple[dict[str, xr.Dataset], dict[str, object]]:
+def drawn(engine: Engine, design: Design, rng: np.random.Generator) -> tuple[dict[str, xr.Dataset], dict[str, object]]:
     """What an engine draws, unless it failed.
 
     Raises

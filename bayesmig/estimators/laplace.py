@@ -341,4 +341,3 @@ def _by_mixedlm(model: Laplace, points: int, start: float) -> Array | None:
             return None
     found = result.pirls_converged and result.joint_fit and np.isfinite(result.deviance)
     return np.r_[result.theta, result.beta] if found else None
-

@@ -42,7 +42,9 @@ def test_small_residuals_of_a_student_outcome(prior):
         spec = bm.ModelSpec("y ~ x + (1 | g)", family="student")
         tree = bm.fit(spec if prior is None else spec.with_priors(sigma=prior), data, engine=SHORT, seed=1)
         assert settled(tree)
-        assert float(tree["posterior"]["tau_g"].mean()) == pytest.approx(1, abs=0.5)  # sd of 12 levels, posterior sd 0.2
+        assert float(tree["posterior"]["tau_g"].mean()) == pytest.approx(
+            1, abs=0.5
+        )  # sd of 12 levels, posterior sd 0.2
         ratios.append(float(tree["posterior"]["sigma"].mean()) / size)
     # posterior sd of sigma about 0.07 of it with 240 people
     assert ratios == pytest.approx([0.98] * len(ratios), abs=0.2)
