@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from bayesmig.evidence.refits import agreement
     from bayesmig.evidence.significance import design_errors
     from bayesmig.evidence.sums import combine_printed
+    from bayesmig.hypotheses import hypothesis, pairwise, ranks
     from bayesmig.inference import estimate, fit
     from bayesmig.latent.scores import factor_summary, loadings, plausible_values, scores
     from bayesmig.literature import published
@@ -94,6 +95,7 @@ __all__ = [
     "fit",
     "for_maketables",
     "guideline",
+    "hypothesis",
     "interaction_lines",
     "leave_one_group_out",
     "loadings",
@@ -102,6 +104,7 @@ __all__ = [
     "margins",
     "match",
     "missing_answers",
+    "pairwise",
     "plausible_values",
     "plots",
     "posterior_predictive",
@@ -116,6 +119,7 @@ __all__ = [
     "published_posterior",
     "r2",
     "rake",
+    "ranks",
     "read_survey",
     "reconstruct",
     "reliability",
@@ -173,6 +177,7 @@ _HOMES = {
     "fit": "inference",
     "for_maketables": "reporting.plugin",
     "guideline": "reporting.checklists",
+    "hypothesis": "hypotheses",
     "interaction_lines": "summaries",
     "leave_one_group_out": "checking.validation",
     "loadings": "latent.scores",
@@ -181,6 +186,7 @@ _HOMES = {
     "margins": "prediction.marginal",
     "match": "data.matching",
     "missing_answers": "data.surveys",
+    "pairwise": "hypotheses",
     "plausible_values": "latent.scores",
     "posterior_predictive": "checking.predictive",
     "poststratify": "prediction.poststratification",
@@ -193,6 +199,7 @@ _HOMES = {
     "published_posterior": "evidence.posterior",
     "r2": "summaries",
     "rake": "prediction.poststratification",
+    "ranks": "hypotheses",
     "read_survey": "data.surveys",
     "reconstruct": "reconstruction",
     "reliability": "measurement",

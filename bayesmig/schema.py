@@ -27,7 +27,8 @@ variable                dims                                meaning
 
 ``posterior`` (from ``fit`` and ``published_posterior``) has ``chain`` and ``draw`` in front. ``estimate``
 and ``published`` hold the same names without them, with companions ``<name>_se``, ``<name>_lower``,
-``<name>_upper``: a point with its error is not a posterior of one draw. Effects carry their group's name in
+``<name>_upper``: a point with its error is not a posterior of one draw. An ``estimate`` keeps the ``covariance`` of its
+coefficients and thresholds over (parameter, parameter_). Effects carry their group's name in
 their dim, because an intercept-only factor and one with slopes can stand side by side in one model. With several
 latent factors each term and effect names its factor, as in ``visual ~ age``.
 
@@ -126,12 +127,17 @@ def posterior(design: Outline, draws: Mapping[str, np.ndarray]) -> xr.Dataset:
 
 def estimate(design: Outline, values: Mapping[str, np.ndarray]) -> xr.Dataset:
     """A dataset of points in the contract; ``values`` may hold companions (``beta_se``, ``tau_g_lower`` ...)."""
-    variables = {}
+    variables: dict[str, Any] = {}
     for name, where in dims(design).items():
         for key in (name, f"{name}_se", f"{name}_lower", f"{name}_upper"):
             if key in values:
                 variables[key] = (where, values[key])
-    return xr.Dataset(variables, coords(design))
+    coordinates = coords(design)
+    if "covariance" in values:
+        variables["covariance"] = (("parameter", "parameter_"), values["covariance"])
+        names = [*design.terms, *(f"cut[{pair}]" for pair in coordinates.get("cutpoint", ()))]
+        coordinates |= {"parameter": names, "parameter_": names}
+    return xr.Dataset(variables, coordinates)
 
 
 def data_groups(design: Design) -> dict[str, xr.Dataset]:

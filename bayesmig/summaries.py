@@ -154,7 +154,7 @@ def variance_components(
     check_interval(interval)
     if scale not in ("latent", "response"):
         raise BayesmigError(f"scale={scale!r}{closest(scale, ('latent', 'response'))}; allowed are latent, response.")
-    quantities = _quantities(tree)
+    quantities = quantity_values(tree)
     if scale == "response":
         quantities |= {f"vpc_response_{group}": share for group, share in response_shares(tree).items()}
     return _quantity_table(tree, quantities, interval)
@@ -356,7 +356,7 @@ def _column(term: str, x: str, grid: Array, by: str, level: str, means: dict[str
     return value * means[":".join(rest)]
 
 
-def _quantities(tree: xr.DataTree) -> dict[str, Array]:
+def quantity_values(tree: xr.DataTree) -> dict[str, Array]:
     """Sds, variances, correlations and VPCs by name: draws, or single values."""
     dataset = _dataset(tree)
     take = _flat if schema.kind(tree) == "posterior" else lambda array: array.to_numpy()
@@ -406,7 +406,7 @@ def _degrees(tree: xr.DataTree, quantity: str) -> float:
 
 
 def _error(dataset: xr.Dataset, quantity: str, value: float) -> float:
-    """Standard error of a quantity of :func:`_quantities`, by the delta method from its sd's."""
+    """Standard error of a quantity of :func:`quantity_values`, by the delta method from its sd's."""
     name = quantity.removeprefix("variance_")
     stem, _, place = name.removesuffix("]").partition("[")
     if f"{stem}_se" not in dataset:

@@ -72,7 +72,9 @@ def glm(design: Design, errors: str | None) -> tuple[xr.Dataset, dict[str, objec
     p, count = design.x.shape[1], len(point)
     error = np.sqrt(np.diag(covariance))
     facts: dict[str, object] = {"estimator": "glm", "errors": kind} | _fit_facts(design, value, count)
-    return schema.estimate(design, _named("beta", point[:p], error[:p]) | _auxiliary(design, point, error)), facts
+    kept = count if design.spec.family == "cumulative" else p
+    values = _named("beta", point[:p], error[:p]) | _auxiliary(design, point, error)
+    return schema.estimate(design, values | {"covariance": covariance[:kept, :kept]}), facts
 
 
 def glmm(design: Design, method: str, errors: str | None) -> tuple[xr.Dataset, dict[str, object]]:
@@ -102,8 +104,8 @@ def glmm(design: Design, method: str, errors: str | None) -> tuple[xr.Dataset, d
     effects = model.effects(point)
     p = design.x.shape[1]
     beta = model.basis @ point[-p:]
-    error = np.sqrt(np.diag(model.basis @ covariance[-p:, -p:] @ model.basis.T))
-    values = _named("beta", beta, error)
+    of_beta = model.basis @ covariance[-p:, -p:] @ model.basis.T
+    values = _named("beta", beta, np.sqrt(np.diag(of_beta))) | {"covariance": of_beta}
     values |= {f"u_{group.name}": effect for group, effect in zip(design.groups, effects, strict=True)}
     values |= _variance_estimates(model, point[:-p], covariance[:-p, :-p])
     without = Likelihood.of(dataclasses.replace(design, groups=())).maximum[1]

@@ -35,7 +35,7 @@ def ols(design: Design, errors: str | None) -> tuple[xr.Dataset, dict[str, objec
         fit = WLS(design.y, design.x, weights).fit(use_t=True, **options)
     df = len(np.unique(clusters(design))) - 1 if kind == "cluster" else fit.df_resid
     beta, error = np.asarray(fit.params), np.asarray(fit.bse)
-    values = {"beta": beta, "sigma": np.asarray(np.sqrt(fit.scale))}
+    values = {"beta": beta, "sigma": np.asarray(np.sqrt(fit.scale)), "covariance": np.asarray(fit.cov_params())}
     values |= {f"beta{suffix}": bound for suffix, bound in wald(beta, error, df).items()}
     facts: dict[str, object] = {
         "estimator": "ols",

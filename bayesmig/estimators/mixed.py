@@ -80,6 +80,7 @@ def mixed(design: Outline, method: str, errors: str | None) -> tuple[xr.Dataset,
         rows = design.x * ((design.y - fitted) * weights / sigma**2)[:, None]
         covariance = sandwich(covariance, summed(rows, clusters(design)))
     values = {"beta": beta[0]} | {f"beta{k}": v for k, v in wald(beta[0], np.sqrt(np.diag(covariance))).items()}
+    values["covariance"] = covariance
     values |= {f"u_{group.name}": effect[0] for group, effect in zip(design.groups, effects, strict=True)}
     variance_values, singular = _variance_estimates(equations, parameters, likelihood, point)
     p = len(design.terms)

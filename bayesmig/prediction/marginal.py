@@ -278,6 +278,36 @@ def margins(
     return _table(tree, average, labels, np.concatenate(results, axis=1), interval, signed=differences)
 
 
+def margin_draws(tree: xr.DataTree, at: Mapping[str, str]) -> Array:
+    """Draws of one row of :func:`margins`, ``(draws,)``; values are text, as a hypothesis has them.
+
+    Raises
+    ------
+    BayesmigError
+        As :func:`margins`, and for ordered outcomes, which have a margin for each category.
+    """
+    average = _average(tree, None, False, "response", None, "integrate", 0.95, None)
+    design = average.fitted.design
+    if average.categories:
+        raise BayesmigError(
+            "an ordered outcome has a margin for each category; use bm.margins(..., category=...), or compare"
+            " coefficients."
+        )
+    (cell,) = _cells(average, {name: _value(design, name, text) for name, text in at.items()})
+    return average.compared(average.over(design, design.frame.assign(**cell), average.shares))[:, 0]
+
+
+def _value(design: Design, name: str, text: str) -> object:
+    """A predictor's value that was written as text."""
+    levels = {as_code(level): level for level in levels_of(design, name)}
+    if text in levels or levels or name not in design.frame:
+        return levels.get(text, text)
+    try:
+        return float(text)
+    except ValueError:
+        raise BayesmigError(f"margin({name}={text}): {name} is a number, and {text!r} is none.") from None
+
+
 def _average(
     tree: xr.DataTree,
     by: str | Sequence[str] | None,

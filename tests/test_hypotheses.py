@@ -1,0 +1,222 @@
+"""Hypotheses against closed forms: conjugate posteriors, Wald tests by hand, bounds over all correlations."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import statsmodels.formula.api as smf
+from scipy import stats
+
+import bayesmig as bm
+from bayesmig.claims import parse_claim
+
+KNOWN = ["age", "hukou[rural]", "hukou[rural]:age", "a b", "sigma"]
+
+
+@pytest.fixture(scope="module")
+def data():
+    rng = np.random.default_rng(4)
+    frame = pd.DataFrame({"x": rng.normal(size=240), "h": np.repeat(["a", "b", "c"], 80)})
+    frame["y"] = 0.15 * frame["x"] + 0.2 * (frame["h"] == "b") + 0.4 * (frame["h"] == "c") + rng.normal(size=240)
+    return frame.assign(z=(frame["y"] > 0).astype(int))
+
+
+@pytest.fixture(scope="module")
+def drawn(data):
+    priors = bm.priors.WEAK.changed(slopes=bm.priors.Normal(0, 0.5))
+    return bm.fit(bm.ModelSpec("y ~ x + h", priors=priors), data, seed=1)
+
+
+@pytest.fixture(scope="module")
+def estimated(data):
+    return bm.estimate("y ~ x + h", data)
+
+
+@pytest.mark.parametrize(
+    ("text", "quantities", "comparisons"),
+    [
+        ("age > 0", ("age",), 1),
+        ("hukou[rural]:age - age > .1 and age<0", ("hukou[rural]:age", "age"), 2),
+        ("-0.1 < age < 1e-1", ("age",), 2),
+        ("abs(age) < 0.1", ("age",), 2),
+        ("a b > sigma & `age` > 0", ("a b", "sigma", "age"), 2),
+        ("2 * (age + 1) / sigma >= max(age, hukou[rural])", ("age", "sigma", "hukou[rural]"), 1),
+    ],
+)
+def test_claims_are_taken_apart(text, quantities, comparisons):
+    claim = parse_claim(text, KNOWN)
+    assert claim.quantities == quantities or set(claim.quantities) == set(quantities)
+    assert len(claim.comparisons) == comparisons
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("ages > 0", "'ages' is no quantity.*closest: 'age'"),
+        ("hukou[urban] > 0", r"'hukou\[urban\]' is no quantity.*closest: 'hukou\[rural\]'"),
+        ("age", "nothing is compared"),
+        ("age >", "missing at its end"),
+        ("1 > 0", "comparison of numbers"),
+        ("age = 0 and sigma > 1", "'=' stands alone"),
+        ("(age > 0", "bracket is not closed"),
+        ("age > 0)", "not expected"),
+        ("__import__('os').system('true') > 0", "no quantity"),
+        ("abs(age, sigma) > 0", "takes one"),
+        ("max(age) > 0", "takes two or more"),
+        ("margin(hukou) > 0", "takes values"),
+        ("", "write a comparison"),
+    ],
+)
+def test_what_cannot_be_meant_is_said(text, why):
+    with pytest.raises(bm.BayesmigError, match=why):
+        parse_claim(text, KNOWN)
+
+
+def test_a_posterior_counts_draws(drawn):
+    draws = drawn["posterior"]["beta"].stack(s=("chain", "draw")).transpose("s", "term").to_pandas()
+    claims = {
+        "sign": ("x > 0", draws["x"] > 0),
+        "difference": ("h[c] - h[b] > 0.1", draws["h[c]"] - draws["h[b]"] > 0.1),
+        "order": ("h[c] > h[b] > 0", (draws["h[c]"] > draws["h[b]"]) & (draws["h[b]"] > 0)),
+        "region": ("abs(x) < 0.2", draws["x"].abs() < 0.2),
+        "largest": ("h[c] > max(x, h[b])", draws["h[c]"] > draws[["x", "h[b]"]].max(axis=1)),
+    }
+    table = bm.hypothesis(drawn, {name: text for name, (text, _) in claims.items()})
+    for name, (_, holds) in claims.items():
+        assert table.loc[name, "probability"] == holds.mean()
+    assert table.loc["region", "estimate"] == pytest.approx(draws["x"].mean())
+    assert np.isnan(table.loc["order", "estimate"])
+
+
+def test_bayes_factors_against_the_conjugate_closed_form():
+    """One mean with known prior: with n large sigma is as good as known, and both factors are ratios of normals."""
+    rng = np.random.default_rng(2)
+    x = np.tile([-1.0, 1.0], 2000)
+    data = pd.DataFrame({"x": x, "y": 0.02 * x + rng.normal(size=4000)})
+    priors = bm.priors.WEAK.changed(slopes=bm.priors.Normal(0.1, 0.3))
+    tree = bm.fit(bm.ModelSpec("y ~ x", priors=priors), data, engine=bm.Exact(draws=20_000), seed=1)
+    error = data["y"].std() / np.sqrt(4000)
+    precision = 1 / error**2 + 1 / 0.3**2
+    mean = ((x @ data["y"] / 4000) / error**2 + 0.1 / 0.3**2) / precision
+    table = bm.hypothesis(tree, ["x = 0", "x > 0"])
+    density = stats.norm.pdf(0, mean, precision**-0.5) / stats.norm.pdf(0, 0.1, 0.3)
+    # a kernel estimate flattens the density by a few percent
+    assert table.loc["x = 0", "bayes_factor"] == pytest.approx(density, rel=0.05)
+    after, before = stats.norm.sf(0, mean, precision**-0.5), stats.norm.sf(0, 0.1, 0.3)
+    odds = after / (1 - after) * (1 - before) / before
+    # 20,000 draws of both probabilities
+    assert table.loc["x > 0", "bayes_factor"] == pytest.approx(odds, rel=0.1)
+
+
+def test_an_estimate_has_the_wald_tests_of_statsmodels(data, estimated):
+    fit = smf.ols("y ~ x + h", data).fit()
+    wald = fit.t_test("h[T.c] - h[T.b] = 0")
+    table = bm.hypothesis(estimated, ["h[c] - h[b] > 0", "h[c] = h[b]", "abs(x) < 0.3"])
+    assert table["std_error"].iloc[0] == pytest.approx(float(wald.sd.item()), rel=1e-8)  # sums in another order
+    assert table["p"].iloc[0] == pytest.approx(float(wald.pvalue) / 2, rel=1e-8)
+    assert table["p"].iloc[1] == pytest.approx(float(wald.pvalue), rel=1e-8)
+    z = [(0.3 - fit.params["x"]) / fit.bse["x"], (0.3 + fit.params["x"]) / fit.bse["x"]]
+    assert table["p"].iloc[2] == pytest.approx(max(stats.t.sf(z, fit.df_resid)), rel=1e-8)  # two one-sided tests
+
+
+@pytest.mark.parametrize("errors", ["classical", "robust"])
+@pytest.mark.parametrize(
+    ("formula", "family", "method"),
+    [
+        ("y ~ x + h", "gaussian", "ols"),
+        ("y ~ x + h + (1 | g)", "gaussian", "ml"),
+        ("y ~ x + h + (1 | g)", "gaussian", "reml"),
+        ("z ~ x + h", "bernoulli", "glm"),
+        ("z ~ x + h + (1 | g)", "bernoulli", "ml"),
+        ("o ~ x + h", "cumulative", "glm"),
+    ],
+)
+def test_covariances_go_with_the_errors(data, formula, family, method, errors):
+    frame = data.assign(g=np.arange(240) % 24, o=pd.cut(data["y"], [-9, -0.5, 0.5, 9], labels=list("abc")))
+    tree = bm.estimate(bm.ModelSpec(formula, family=family), frame, method=method, errors=errors)["estimate"]
+    covariance = tree["covariance"].to_pandas()
+    errors_of_terms = covariance.to_numpy().diagonal() ** 0.5
+    kept = [*tree["beta_se"].to_numpy(), *(tree["cut_se"].to_numpy() if family == "cumulative" else [])]
+    np.testing.assert_allclose(errors_of_terms, kept, rtol=1e-10)
+    np.testing.assert_allclose(covariance, covariance.T, rtol=1e-6, atol=1e-12)
+
+
+def test_print_gives_bounds_over_all_correlations():
+    printed = bm.published(bm.study("social_trust"), "table_6")
+    claim = "area_poverty + hukou[rural_migrant]:area_poverty < 0"
+    row = bm.hypothesis(printed, claim).iloc[0]
+    terms = ["area_poverty", "hukou[rural_migrant]:area_poverty"]
+    table = bm.coefficients(printed).loc[terms]
+    one, two = table["std_error"]
+    sds = [(one**2 + two**2 + 2 * rho * one * two) ** 0.5 for rho in np.linspace(-1, 1, 201)]
+    inside = stats.norm.cdf(-table["estimate"].sum() / np.maximum(sds, 1e-12))
+    # both ends are correlations of -1 and 1
+    assert row["probability_lower"] == pytest.approx(inside.min(), abs=1e-12)
+    assert row["probability_upper"] == pytest.approx(inside.max(), abs=1e-12)
+    joint = bm.hypothesis(printed, "area_poverty < 0 and hukou[urban_migrant] > 0").iloc[0]
+    parts = stats.norm.cdf([0.403 / 0.094, 0.309 / 0.203])
+    assert joint["probability_lower"] == pytest.approx(parts.sum() - 1)
+    assert joint["probability_upper"] == pytest.approx(parts.min())
+    region = bm.hypothesis(printed, "abs(hukou[urban_migrant]) < 0.2").iloc[0]
+    exact = np.diff(stats.norm.cdf([-0.2, 0.2], 0.309, 0.203)).item()
+    assert region["probability_lower"] == pytest.approx(exact)
+    assert region["probability_upper"] == pytest.approx(exact)
+
+
+def test_print_knows_no_equality():
+    printed = bm.published(bm.study("social_trust"), "table_6")
+    with pytest.raises(bm.BayesmigError, match="region that counts as equal"):
+        bm.hypothesis(printed, "area_poverty = 0")
+
+
+def test_margins_and_components_are_quantities(data, drawn):
+    table = bm.hypothesis(drawn, ["margin(h=c) - margin(h=a) > 0", "h[c] > 0", "sigma > 0.9"])
+    # in a linear model the difference of margins is the coefficient
+    assert table["estimate"].iloc[0] == pytest.approx(table["estimate"].iloc[1], rel=1e-9)
+    assert table["probability"].iloc[2] == float((drawn["posterior"]["sigma"] > 0.9).mean())
+    with pytest.raises(bm.BayesmigError, match="no level"):
+        bm.hypothesis(drawn, "margin(h=d) > 0")
+    with pytest.raises(bm.BayesmigError, match="'d' is none"):
+        bm.hypothesis(drawn, "margin(x=d) > 0")
+
+
+def test_an_estimate_has_no_draws_of_margins(estimated):
+    with pytest.raises(bm.BayesmigError, match="needs draws"):
+        bm.hypothesis(estimated, "margin(h=c) > 0")
+    with pytest.raises(bm.BayesmigError, match="draws of all coefficients"):
+        bm.ranks(estimated, ["x", "h[b]"])
+
+
+def test_all_pairs_and_ranks(drawn):
+    pairs = bm.pairwise(drawn, "h")
+    assert pairs.index.tolist() == ["b - a", "c - a", "c - b"]
+    direct = bm.hypothesis(drawn, ["h[b] > 0", "h[c] > 0", "h[c] - h[b] > 0"])
+    pd.testing.assert_frame_equal(pairs.reset_index(drop=True), direct.reset_index(drop=True))
+    table = bm.ranks(drawn, ["x", "h[b]", "h[c]"])
+    np.testing.assert_allclose(table[["1", "2", "3"]].sum(axis=1), 1)
+    draws = drawn["posterior"]["beta"].sel(term=["x", "h[b]", "h[c]"]).stack(s=("chain", "draw"))
+    first = draws.argmax("term").to_numpy()
+    for place, term in enumerate(["x", "h[b]", "h[c]"]):
+        assert table.loc[term, "1"] == (first == place).mean()
+
+
+def test_bad_input_is_refused(drawn):
+    for call, why in (
+        (lambda: bm.pairwise(drawn, "x"), "no levels.*those that have are h"),
+        (lambda: bm.ranks(drawn, ["x"]), "two or more different"),
+        (lambda: bm.ranks(drawn, ["x", "z"]), "coefficients of the model"),
+        (lambda: bm.hypothesis(drawn, []), "no hypothesis was given"),
+        (lambda: bm.hypothesis(drawn, "x > 0", interval=95), "between 0 and 1"),
+    ):
+        with pytest.raises(bm.BayesmigError, match=why):
+            call()
+
+
+def test_any_tree_takes_any_claim_of_its_coefficients(drawn, estimated):
+    trust = bm.study("social_trust")
+    trees = [drawn, estimated, bm.published(trust, "table_6"), bm.published_posterior(trust, "table_6", seed=1)]
+    for tree in trees:
+        one, two = list(bm.coefficients(tree).dropna().index)[1:3]
+        for claim in (f"`{one}` > 0", f"`{one}` - `{two}` > 0.1", f"`{one}` > 0 and `{two}` > 0", f"abs(`{one}`) < 1"):
+            row = bm.hypothesis(tree, claim).iloc[0]
+            for head in ("probability", "p", "probability_lower", "probability_upper"):
+                assert head not in row or 0 <= row[head] <= 1
