@@ -27,6 +27,7 @@ PAGES = {
     "extending.md": ("village_trust.py", "published/village_trust/coefficients.csv"),
     "guide.md": ("trust.html", "trust.nc", "interaction.png"),
     "effects.md": (),
+    "hypotheses.md": (),
     "surveys.md": (),
     "checking.md": ("predicted.png", "calibration.png"),
     "large_data.md": (),
