@@ -385,7 +385,7 @@ def _open(path: Path) -> xr.DataTree:
     try:
         with xr.open_datatree(path, engine="h5netcdf") as tree:
             return tree.load()
-    except (OSError, ValueError, KeyError):
+    except Exception:  # a spoilt file makes its readers raise what they like
         raise DataError(f"{str(path)!r} is no result of bayesmig, or is damaged; save one by to_netcdf.") from None
 
 

@@ -33,6 +33,7 @@ from bayesmig.estimators.base import clusters, summed
 from bayesmig.numerics import derivatives
 from bayesmig.prediction.response import linear_predictor, log_density, parameters
 from bayesmig.priors import Flat, Normal, Prior, ScalePrior
+from bayesmig.seal import seal
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -154,7 +155,7 @@ def _retold(tree: xr.DataTree, values: Mapping[str, Array], units: _Units, ratio
         "strata": len(np.unique(units.strata)),
         "sd_ratios": json.dumps(ratios, ensure_ascii=False),
     }
-    return told
+    return seal(told)
 
 
 @dataclass(frozen=True)

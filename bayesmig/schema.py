@@ -49,6 +49,7 @@ import pandas as pd
 import xarray as xr
 
 from bayesmig.errors import BayesmigError, listing
+from bayesmig.seal import check_seal, seal
 
 if TYPE_CHECKING:
     from bayesmig.data.design import Design, LatentOutcome, Outline
@@ -205,6 +206,7 @@ def check_rows(tree: xr.DataTree) -> None:
     BayesmigError
         If it keeps none.
     """
+    check_seal(tree)
     if ADDED_UP in tree.attrs:
         raise BayesmigError(
             f"this needs rows, and the result was fitted to {int(tree.attrs['n_used'])} that were read in chunks and"
@@ -291,7 +293,7 @@ def stamped(groups: Mapping[str, xr.Dataset], facts: Mapping[str, object]) -> xr
     tree = xr.DataTree.from_dict({f"/{name}": dataset for name, dataset in groups.items()})
     for key, value in facts.items():
         tree.attrs[key] = value if isinstance(value, (str, int, float)) else json.dumps(value, ensure_ascii=False)
-    return tree
+    return seal(tree)
 
 
 @cache
@@ -301,8 +303,18 @@ def versions() -> dict[str, str]:
 
 
 def read(tree: xr.DataTree, key: str) -> Any:
-    """A root attribute, JSON decoded."""
-    return json.loads(tree.attrs[key])
+    """A root attribute, JSON decoded.
+
+    Raises
+    ------
+    BayesmigError
+        If the tree has none, or it is no JSON.
+    """
+    check_seal(tree)
+    try:
+        return json.loads(tree.attrs[key])
+    except (KeyError, TypeError, ValueError):
+        raise BayesmigError(f"the tree has no attribute {key!r} in JSON, as every result of bayesmig has.") from None
 
 
 def kind(tree: xr.DataTree) -> str:
@@ -314,6 +326,7 @@ def kind(tree: xr.DataTree) -> str:
         If it holds none of them.
     """
     if isinstance(tree, xr.DataTree):
+        check_seal(tree)
         for name in KINDS:
             if name in tree.children:
                 return name

@@ -520,15 +520,26 @@ class ModelSpec:
 
     @classmethod
     def from_json(cls, text: str) -> ModelSpec:
-        """The specification that :meth:`to_json` wrote."""
-        values = json.loads(text)
-        values["variables"] = tuple(Variable(**variable) for variable in values["variables"])
-        values["priors"] = PriorSet.from_dict(values["priors"])
-        values["weights"] = Weights(**values["weights"]) if values["weights"] else None
-        values["printed"] = tuple(values["printed"]) if values["printed"] else None
-        values["factors"] = tuple(Factor(**factor) for factor in values.get("factors", ()))
-        values["impute"] = tuple(values.get("impute", ()))
-        return cls(**values)
+        """The specification that :meth:`to_json` wrote.
+
+        Raises
+        ------
+        SpecificationError
+            If the text is none.
+        """
+        try:
+            values = json.loads(text)
+            values["variables"] = tuple(Variable(**variable) for variable in values["variables"])
+            values["priors"] = PriorSet.from_dict(values["priors"])
+            values["weights"] = Weights(**values["weights"]) if values["weights"] else None
+            values["printed"] = tuple(values["printed"]) if values["printed"] else None
+            values["factors"] = tuple(Factor(**factor) for factor in values.get("factors", ()))
+            values["impute"] = tuple(values.get("impute", ()))
+            return cls(**values)
+        except (AttributeError, KeyError, RecursionError, TypeError, json.JSONDecodeError) as error:
+            raise SpecificationError(
+                f"this is no specification that bayesmig wrote ({type(error).__name__}: {error}); take spec.to_json()."
+            ) from None
 
     def _facts(self) -> list[tuple[str, str]]:
         centre = "cut" if "cut" in self.distribution.parameters else "intercept"

@@ -20,7 +20,7 @@ LAYERS = (
     {"kernels.coordinates"},
     {"kernels.outcomes", "kernels.varying"},
     {"kernels.factors", "kernels.hierarchical"},
-    {"priors", "numerics", "families", "parallel"},
+    {"priors", "numerics", "families", "parallel", "seal"},
     {"spec"},
     {"blocks", "claims", "formula", "schema", "catalogue"},
     {"data.design"},

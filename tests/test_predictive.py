@@ -20,6 +20,7 @@ from bayesmig.checking.validation import log_likelihood
 from bayesmig.data.encoding import build_design
 from bayesmig.engines.exact import Exact
 from bayesmig.errors import BayesmigError, DataError, NotFound
+from bayesmig.seal import seal
 
 mpl.use("Agg")
 
@@ -144,6 +145,7 @@ def test_as_many_rows_lie_outside_as_chance_says():
         for name, group in schema.data_groups(design).items():
             other[name] = xr.DataTree(group)
         other.attrs["data_digest"] = design.digest
+        seal(other)
         table = predictive_check(other, by="area", statistic="mean", draws=500)
         outside.append(table["outside"].mean())
         chance.append(table["chance"].mean())

@@ -21,6 +21,7 @@ from bayesmig.checking.validation import compare_models, engine_of, leave_one_gr
 from bayesmig.engines.exact import Exact
 from bayesmig.engines.nuts import NUTS
 from bayesmig.errors import BayesmigError, DataError, EngineRefusal, InferenceFailure, NotFound
+from bayesmig.seal import seal
 from bayesmig.spec import Weights
 
 PRIORS = pr.PriorSet(slopes=pr.Normal(0, 2), sigma=pr.HalfNormal(2), tau=pr.HalfNormal(1))
@@ -393,6 +394,7 @@ def test_the_engine_of_a_fit_is_made_again(engine):
 def test_an_unknown_engine_has_to_be_given(text):
     tree = fitted().copy()
     tree.attrs["engine"] = text
+    seal(tree)
     with pytest.raises(EngineRefusal, match="say how, as in engine=NUTS"):
         loo(tree, refit=True)
     assert loo(tree).above == 0

@@ -360,7 +360,7 @@ def engine_of(tree: xr.DataTree) -> Engine:
         match ast.parse(text, mode="eval").body:
             case ast.Call(func=ast.Name(id=name), args=[], keywords=words) if name in ENGINES:
                 return ENGINES[name](**{str(word.arg): ast.literal_eval(word.value) for word in words})
-    except (SyntaxError, TypeError, ValueError):
+    except (MemoryError, RecursionError, SyntaxError, TypeError, ValueError):
         pass
     raise EngineRefusal(
         f"the model was fitted by {text}, which is not known here, and has to be fitted again; say how, as in"
