@@ -279,7 +279,7 @@ def _names(part: str, text: str = "") -> frozenset[str]:
     _tree(part, text or part)
     try:
         terms = [term for term in description(part).terms if isinstance(term, Term)]
-    except (ResolverError, TypeError, ValueError, AttributeError) as error:  # formulae has no words for most of these
+    except (ResolverError, TypeError, ValueError, AttributeError, RecursionError) as error:  # formulae's, most wordless
         raise _unreadable(part, text or part, error if isinstance(error, ResolverError) else None) from None
     names = [str(term.name) for term in terms]
     if twice := next((name for name in names if names.count(name) > 1), None):
@@ -335,9 +335,11 @@ def _unreadable(part: str, text: str, error: Exception | None) -> SpecificationE
 
 def _nodes(node: Any) -> list[Any]:
     """A node and all below it."""
-    below = [getattr(node, name) for name in ("expression", "left", "right", "value") if hasattr(node, name)]
-    below = [child for child in (*below, *getattr(node, "args", ())) if hasattr(child, "accept")]
-    return [node, *(found for child in below for found in _nodes(child))]
+    found = [node]
+    for each in found:  # which grows meanwhile
+        below = [getattr(each, name, None) for name in ("expression", "left", "right", "value")]
+        found += [child for child in (*below, *getattr(each, "args", ())) if hasattr(child, "accept")]
+    return found
 
 
 def _check_terms(node: Any, text: str) -> None:

@@ -76,6 +76,13 @@ def test_what_cannot_be_read_is_quoted(text: str) -> None:
     assert repr(text) in str(caught.value)
 
 
+def test_long_formulas_are_read_and_endless_ones_refused() -> None:
+    assert len(parse("y ~ " + " + ".join(f"x{k}" for k in range(300))).predictors) == 300
+    for text in ("y ~ " + "(" * 5000 + "x" + ")" * 5000, "y ~ " + " + ".join(f"x{k}" for k in range(9999))):
+        with pytest.raises(SpecificationError, match="cannot be read"):
+            parse(text)
+
+
 def survey() -> pd.DataFrame:
     rng = np.random.default_rng(1)
     n = 90
