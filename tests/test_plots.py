@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from fontTools.ttLib import TTFont
+from matplotlib import font_manager
 
 import bayesmig as bm
 from bayesmig import plots, schema
@@ -221,10 +223,52 @@ def test_labels_are_never_read_as_mathematics():
     assert not any(label.get_parse_math() for label in ax.get_yticklabels())
 
 
-def test_chinese_labels_are_drawn_with_a_font_that_has_them():
-    from matplotlib import font_manager
+@pytest.fixture(scope="module")
+def font_file(tmp_path_factory):
+    """A folder with a font of no machine: that of matplotlib, which says that one sign is every Chinese character."""
+    font = TTFont(font_manager.findfont("DejaVu Sans"))
+    for table in font["cmap"].tables:
+        table.cmap |= {
+            ord(character): table.cmap[ord("X")] for character in "户口类型城市本地" if ord("X") in table.cmap
+        }
+    for record in font["name"].names:
+        record.string = str(record).replace("DejaVu Sans", "Han of these tests")
+    path = tmp_path_factory.mktemp("fonts") / "han.ttf"
+    font.save(path)
+    return path
 
-    if not {font.name for font in font_manager.fontManager.ttflist} & set(style.CJK_FONTS):
+
+@pytest.fixture
+def fonts_of_the_system(font_file, monkeypatch):
+    """That font is installed since matplotlib looked, and no other one has Chinese characters."""
+    monkeypatch.setattr(style, "CJK_FONTS", ("Han of these tests",))
+    monkeypatch.setattr(font_manager.fontManager, "ttflist", list(font_manager.fontManager.ttflist))
+    looks = []
+
+    def find() -> list[str]:
+        looks.append(1)
+        return [str(font_file), __file__]
+
+    monkeypatch.setattr(font_manager, "findSystemFonts", find)
+    style._look_again.cache_clear()
+    yield looks
+    style._look_again.cache_clear()
+
+
+def test_a_font_installed_since_matplotlib_looked_is_found_once(fonts_of_the_system):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        plots.forest(_renamed("type of household"))
+        assert not fonts_of_the_system
+        for _ in range(2):
+            ax = plots.forest(_renamed("户口类型"))
+            ax.figure.canvas.draw()  # a character without a glyph would be warned of
+    assert fonts_of_the_system == [1]
+    assert "Han of these tests" in ax.get_yticklabels()[0].get_fontfamily()
+
+
+def test_chinese_labels_are_drawn_with_a_font_that_has_them():
+    if not style._installed_cjk():
         pytest.skip("no font with Chinese characters is installed")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -381,7 +425,7 @@ def test_group_dots_set_expected_outcomes_beside_the_groups_own_values():
 
 
 @pytest.mark.parametrize("family", ["bernoulli", "cumulative", "binomial", "poisson", "student"])
-def test_new_figures_draw_every_family_with_nested_groups_and_chinese_labels(family):
+def test_new_figures_draw_every_family_with_nested_groups_and_chinese_labels(family, fonts_of_the_system):
     from fabricated import posterior as made_up
     from fabricated import specification
     from fabricated import survey as people

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import textwrap
 import warnings
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ CJK_FONTS = (
     "WenQuanYi Zen Hei",
     "SimHei",
     "Noto Serif CJK SC",
+    "Noto Sans CJK JP",  # the first of the fonts in a file of several, and all that older matplotlib sees of it
 )
 MOST_NAMED_GROUPS = 80
 WIDTH, PLANE_HEIGHT = 6.4, 4.2  # inches; the height is that of figures with two axes of numbers
@@ -111,14 +114,14 @@ def typeset(ax: Axes) -> None:
     if not set_fonts(texts):
         warnings.warn(
             "labels have Chinese characters but no font with them is installed; they are drawn as boxes."
-            f" Install {CJK_FONTS[0]!r} (package fonts-noto-cjk) and delete matplotlib's font cache.",
+            f" Install {CJK_FONTS[0]!r} (package fonts-noto-cjk) and start Python again.",
             stacklevel=3,
         )
 
 
 def set_fonts(texts: Iterable[Text]) -> bool:
     """Whether every text has a font that can draw it."""
-    from matplotlib import font_manager, rcParams
+    from matplotlib import rcParams
 
     chinese = []
     for text in texts:
@@ -127,11 +130,33 @@ def set_fonts(texts: Iterable[Text]) -> bool:
             chinese.append(text)
     if not chinese:
         return True
-    installed = {font.name for font in font_manager.fontManager.ttflist}
-    found = next((name for name in CJK_FONTS if name in installed), None)
+    found = _installed_cjk()
+    if not found:
+        _look_again()
+        found = _installed_cjk()
     for text in chinese:
-        text.set_fontfamily([*rcParams["font.family"], *([found] if found else [])])
-    return found is not None
+        text.set_fontfamily([*rcParams["font.family"], *found])
+    return bool(found)
+
+
+def _installed_cjk() -> list[str]:
+    """The first installed font with Chinese characters, if any."""
+    from matplotlib.font_manager import fontManager
+
+    installed = {font.name for font in fontManager.ttflist}
+    return [name for name in CJK_FONTS if name in installed][:1]
+
+
+@cache
+def _look_again() -> None:
+    """Show matplotlib, once a process, the fonts installed since it wrote its list of them."""
+    from matplotlib.font_manager import findSystemFonts, fontManager
+
+    for path in sorted(set(findSystemFonts()) - {font.fname for font in fontManager.ttflist}):
+        with contextlib.suppress(
+            OSError, RuntimeError, ValueError
+        ):  # a file that is no font, as matplotlib passes it over
+            fontManager.addfont(path)
 
 
 def has_cjk(text: str) -> bool:
