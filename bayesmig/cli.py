@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from bayesmig.replication.overview import Overview
 
 USER_ERROR, NOT_TRUSTED = 2, 3
+NOTES_SHOWN = 12  # of those on a file
 SHOWN = ("estimate", "sd", "eti95_lower", "eti95_upper", "pd")
 OVERVIEW_HEADS = (
     "people",
@@ -354,7 +355,12 @@ def _user_errors() -> Iterator[None]:
 
 
 def _read(path: Path, missing: list[str] | None, encoding: str | None, codes: bool) -> pd.DataFrame:
-    return bm.read_survey(path, missing=missing or (), values="codes" if codes else "labels", encoding=encoding)
+    """A survey; what was decided while reading it is said where no output is in its way."""
+    frame = bm.read_survey(path, missing=missing or (), values="codes" if codes else "labels", encoding=encoding)
+    notes = frame.attrs["notes"]
+    for note in [*notes[:NOTES_SHOWN], *([f"and {len(notes) - NOTES_SHOWN} more"] if notes[NOTES_SHOWN:] else [])]:
+        typer.echo(f"Note: {note}", err=True)
+    return frame
 
 
 EXAMPLES = {"--reference": "a column and its level, as in hukou=local", "--standardise": "as in age=person"}

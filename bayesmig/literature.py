@@ -7,8 +7,7 @@ researcher's own folder is read by the same function, with the columns that were
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
@@ -20,6 +19,8 @@ import pandas as pd
 import xarray as xr
 
 from bayesmig import schema
+from bayesmig.data.numerals import DECIMAL_SIGNS, numeral, tidy
+from bayesmig.data.separated import decoded, table_of
 from bayesmig.errors import DataError, NotFound, UnknownColumn, closest, listing
 from bayesmig.spec import ModelSpec, Study
 
@@ -130,7 +131,7 @@ def read_folder(folder: Path, complete: bool = False) -> dict[str, pd.DataFrame]
     Returns
     -------
     dict of str to DataFrame
-        By the file's name; spaces around cells and typographic minus signs are taken out.
+        By the file's name; spaces around cells, typographic minus signs and decimal commas are taken out.
 
     Raises
     ------
@@ -158,27 +159,35 @@ def require_coefficients(tables: Mapping[str, pd.DataFrame], folder: Path) -> No
 
 
 def _read_file(path: Path, layout: Layout | None, complete: bool) -> pd.DataFrame:
-    with path.open(encoding="utf-8-sig", newline="") as handle:
-        rows = list(csv.reader(handle))
-    head = [name.strip() for name in rows[0]] if rows else []
-    ragged = [line for line, row in enumerate(rows, 1) if row and len(row) != len(head)]
+    read = table_of(decoded(path, pass_it=False), str(path), skip=0)
+    head = [name.strip() for name in read.rows[0]]
+    while head and not head[-1]:
+        head.pop()  # a separator at the end of each line
+    twice = [name for name in head if head.count(name) > 1]
+    if twice:
+        raise DataError(f"{path} has more than one column {twice[0]!r}; rename or delete the others.")
+    ragged = [line for line, row in zip(read.lines, read.rows, strict=True) if len(row) != len(read.rows[0])]
     if ragged:
-        raise DataError(f"{path}, line {listing(ragged)}: not {len(head)} cells; put cells with commas in quotes.")
-    filled = [(line, row) for line, row in enumerate(rows[1:], 2) if any(cell.strip() for cell in row)]
-    cells = [[cell.strip() for cell in row] for _, row in filled]
+        raise DataError(
+            f"{path}, line {listing(ragged)}: not {len(head)} cells; put cells with {read.separator_name} in quotes."
+        )
+    filled = [(line, row) for line, row in zip(read.lines, read.rows, strict=True) if any(map(str.strip, row))][1:]
+    cells = [[cell.strip() for cell in row[: len(head)]] for _, row in filled]
     table = pd.DataFrame(cells, columns=head, index=[line for line, _ in filled], dtype=str)
     if layout is not None:
-        table = _in_layout(path, table, layout, complete)
+        table = _in_layout(path, table, layout, complete, read.decimal)
     return table.reset_index(drop=True)
 
 
-def _in_layout(path: Path, table: pd.DataFrame, layout: Layout, complete: bool) -> pd.DataFrame:
+def _in_layout(path: Path, table: pd.DataFrame, layout: Layout, complete: bool, likely: str) -> pd.DataFrame:
     missing = [name for name in (layout.columns if complete else layout.required) if name not in table]
     if missing:
         raise UnknownColumn(f"{path}: column {listing(missing)} missing; the file has {listing(table)}.")
     table = table.assign(**{name: "" for name in layout.columns if name not in table})
-    for column in table.columns.intersection(list(layout.numbers)):
-        table[column] = _numbers_as_text(path, table[column])
+    columns = table.columns.intersection(list(layout.numbers))
+    decimal = _decimal([cell for name in columns for cell in table[name]], likely)
+    for column in columns:
+        table[column] = _numbers_as_text(path, table[column], decimal)
     if "stars" in table:
         _check_stars(path, table["stars"])
     if {"std_error", "p_lower", "p_upper"} <= set(table):
@@ -187,8 +196,25 @@ def _in_layout(path: Path, table: pd.DataFrame, layout: Layout, complete: bool) 
     return table
 
 
-def _numbers_as_text(path: Path, column: pd.Series) -> pd.Series:
-    texts = column.str.replace("[−–]", "-", regex=True)
+def _decimal(cells: Sequence[str], likely: str) -> str:
+    """What begins the decimals of printed numbers, by the layout of the file where both may; empty if it is silent."""
+    found = [number for number in (numeral(cell.lstrip("< ")) for cell in cells) if number is not None]
+    fitting = [sign for sign in DECIMAL_SIGNS if all(number.plain(sign) for number in found)]
+    if "".join(fitting) == "".join(DECIMAL_SIGNS):
+        return likely if likely == "," or not any("," in number.body for number in found) else ""
+    return fitting[0] if fitting else "."
+
+
+def _printed(cell: str, decimal: str) -> str:
+    """A printed number with all of its digits as Python writes it; anything else as it is."""
+    sign, number = ("<", numeral(cell[1:])) if cell.startswith("<") else ("", numeral(cell))
+    if number is None or number.unit or number.bracketed:
+        return cell
+    return sign + ((number.plain(decimal) if decimal else None) or cell)
+
+
+def _numbers_as_text(path: Path, column: pd.Series, decimal: str) -> pd.Series:
+    texts = column.map(lambda cell: _printed(tidy(cell), decimal))
     bad = column[(texts != "") & ~texts.str.fullmatch(P_VALUE if column.name == "p_value" else NUMBER)]
     if len(bad):
         shown = listing(f"line {line} has {text!r}" for line, text in bad.items())

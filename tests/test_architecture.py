@@ -24,6 +24,8 @@ LAYERS = (
     {"spec"},
     {"blocks", "claims", "formula", "schema", "catalogue"},
     {"data.design"},
+    {"data.numerals"},
+    {"data.separated"},
     {"data.columns", "data.totals", "latent.structure", "latent.units", "checking.elpd"},
     {"data.identification", "data.gaps", "data.weighting", "data.files", "latent.items"},
     {"data.chunks", "data.encoding"},

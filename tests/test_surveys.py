@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import bayesmig as bm
-from bayesmig.data import files
+from bayesmig.data import separated
 from bayesmig.data.matching import match, translated, write_codebook
 from bayesmig.data.surveys import codebook, missing_answers, read_survey
 from bayesmig.errors import DataError, NotFound, SpecificationError, UnknownColumn, UnknownLevel
@@ -260,7 +260,10 @@ def test_short_rows_of_a_csv_are_missing_at_their_end(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("survey.csv", b"a,b\n1,2,3\n4,5,6\n", "cannot be read as CSV"),
+        ("survey.csv", b"a,b\n1,2,3\n4,5,6\n", "cannot be read as CSV.*skip="),
+        ("survey.csv", b"a,b\n1,2\n3,4,5\n", "cannot be read as CSV: 2 columns have names, but line 3 has up to 3"),
+        ("survey.csv", b"a,b\nx,y,z\nu,v,w\n", "cannot be read as CSV.*skip="),
+        ("survey.csv", b'a,b\n1,"x\n2,y\n', "line 3: unexpected end of data"),
         ("absent.dta", None, "no data file"),
         ("survey.xlsx", b"x", "only .csv, .dta"),
         ("survey.dta", b"hello", "cannot be read as .dta"),
@@ -424,5 +427,5 @@ def test_a_codebook_that_leaves_a_value_open_is_refused(tmp_path):
 
 
 def test_every_encoding_that_messages_name_exists():
-    for name in files.ENCODINGS:
+    for name in separated.ENCODINGS:
         "a".encode(name)

@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pandas as pd
 
-from bayesmig.data.files import SEPARATORS, parsed_column
+from bayesmig.data.numerals import TextColumn
+from bayesmig.data.separated import mark, table_of
 from bayesmig.errors import BayesmigError, DataError, UnknownColumn, closest, listing
 
 if TYPE_CHECKING:
     from typing import Self
 
 ROWS = 500_000
+LOOKED_AT = 1 << 20  # bytes of a text file, to find its layout
 
 
 class Summable(Protocol):
@@ -292,19 +294,30 @@ class _Csv:
         options |= {"chunksize": self.rows, "usecols": None if columns is None else list(columns)}
         parts = iter(pd.read_csv(file, **options))
         while (frame := _next_part(parts)) is not None:
-            parsed = {str(name): parsed_column(frame[name].fillna("")) for name in frame}
-            answers = {name: column.mask(gone, None) for name, (column, gone) in parsed.items()}
+            texts = [TextColumn(str(name), column.fillna("")) for name, column in frame.items()]
+            answers = {text.name: _plain(text) for text in texts}
             frame = pd.DataFrame(answers, index=frame.index).infer_objects()
             yield Piece(frame, f"rows {frame.index[0]} to {frame.index[-1]} of {file.name}")
+
+
+def _plain(column: TextColumn) -> pd.Series:
+    """Numbers where all of a part is numbers as programs write them: no part can tell what a comma means in others."""
+    if not column.is_plain or not column.fitting:
+        return column.as_text
+    numbers, gone, _ = column.numbers(".")
+    return numbers.mask(gone, None)
 
 
 def _head(file: Path) -> tuple[pd.Index[Any], dict[str, Any]]:
     """Columns of a CSV file, and how it is to be read."""
     with _reading_csv(file):
-        with file.open(encoding="utf-8-sig") as text:
-            head = text.readline()
-        options: dict[str, Any] = {"sep": max(SEPARATORS, key=head.count), "dtype": str, "keep_default_na": False}
-        options |= {"index_col": False, "encoding": "utf-8-sig"}
+        with file.open("rb") as stream:
+            content = stream.read(LOOKED_AT)
+        encoding = mark(content)
+        whole = content if len(content) < LOOKED_AT else content[: content.rfind(b"\n") + 1]
+        table = table_of(whole.decode(encoding), repr(str(file)))
+        options: dict[str, Any] = {"sep": table.separator, "skiprows": table.lines[0] - 1, "dtype": str}
+        options |= {"index_col": False, "encoding": encoding, "keep_default_na": False}
         return pd.Index(pd.read_csv(file, nrows=0, **options).columns.tolist()), options
 
 

@@ -42,6 +42,11 @@ def no_frame(data: object) -> DataError:
     return DataError(f"data must be a pandas DataFrame with one row a person, got {what}; {remedy}.")
 
 
+def without_attributes(data: pd.DataFrame) -> pd.DataFrame:
+    """The same columns without ``attrs``, which pandas copies whenever a column is taken."""
+    return pd.DataFrame(data, copy=False)
+
+
 def used_columns(spec: ModelSpec, formula: Formula, data: pd.DataFrame) -> tuple[str, ...]:
     if not isinstance(data, pd.DataFrame):
         raise no_frame(data)

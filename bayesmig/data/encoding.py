@@ -22,6 +22,7 @@ from bayesmig.data.columns import (
     is_categorical,
     role_of,
     used_columns,
+    without_attributes,
 )
 from bayesmig.data.design import Design, GroupTerm, Scaling
 from bayesmig.data.gaps import COEFFICIENT, SPREAD, filled, traced, without_gaps
@@ -65,6 +66,7 @@ def build_design(spec: ModelSpec, data: pd.DataFrame) -> Design:
     """
     formula = parse(spec.formula)
     used = used_columns(spec, formula, data)
+    data = without_attributes(data)
     provenance = _provenance(data)
     codebook = without_outcome_bounds(spec, formula) if provenance.startswith(RECONSTRUCTED) else spec
     notes: list[str] = []

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
 
-from bayesmig.data.columns import as_code
+from bayesmig.data.columns import as_code, without_attributes
 from bayesmig.data.files import Raw, read_csv, read_dta, read_parquet, read_sav
+from bayesmig.data.numerals import DECIMAL_SIGNS, TextColumn, decimal_sign
 from bayesmig.errors import DataError, UnknownColumn, closest, listing
 from bayesmig.spec import Variable
 
@@ -20,6 +24,16 @@ if TYPE_CHECKING:
     Mask = NDArray[np.bool_]
 
 NO_VALUE = "no value"
+YEARS = ("0001-01-01", "9999-12-31")  # that a calendar writes with four digits
+NUMBERS = ("integer", "floating", "mixed-integer-float")
+EXACT = 2**53  # whole numbers up to here are kept by a float
+
+
+class Words(dict[str, Any]):
+    """What a file says of its columns, shared by copies: pandas copies ``attrs`` whenever a column is taken."""
+
+    def __deepcopy__(self, memo: object) -> Words:
+        return self
 
 
 def read_survey(
@@ -30,6 +44,10 @@ def read_survey(
     ordered: Sequence[str] = (),
     rename: Mapping[str, str] | None = None,
     encoding: str | None = None,
+    skip: int | None = None,
+    decimal: Literal[".", ","] | None = None,
+    numbers: Sequence[str] = (),
+    text: Sequence[str] = (),
 ) -> pd.DataFrame:
     """Read a survey with its labels, and turn its codes for missing answers into missing values.
 
@@ -51,13 +69,23 @@ def read_survey(
         Columns of the file, such as ``a2``, to what to call them. ``missing`` and ``ordered`` take the file's names.
     encoding : str, optional
         How text is stored, such as ``"gb18030"``. Needed only where the file does not say it.
+    skip : int, optional
+        Lines of a text file before the one with the names of the columns; found unless given.
+    decimal : {".", ","}, optional
+        What begins decimals in text where both readings are open, as in "1,234"; decided by the other columns and the
+        layout of the file unless given, with a note.
+    numbers : sequence of str
+        Columns of text to be read as numbers although not all of it is: leading zeros and units of any kind are left
+        out, and cells without a number are no answers.
+    text : sequence of str
+        Columns of text that stay as they are written, although they look like numbers.
 
     Returns
     -------
     pandas.DataFrame
         One row a person. ``attrs`` holds ``source`` (the file's name), ``labels`` (column to label), ``levels`` (column
-        to code to label), ``missing`` (column to reason to number of people) and ``notes``; see :func:`codebook` and
-        :func:`missing_answers`.
+        to code to label), ``missing`` (column to reason to number of people) and ``notes``, sentences on what was
+        decided while reading; see :func:`codebook` and :func:`missing_answers`.
 
     Raises
     ------
@@ -67,9 +95,17 @@ def read_survey(
 
     Notes
     -----
-    No text is taken for a missing value but the empty one: a level called "None" or "NA" stays. In a text file a column
-    of numbers may have ``NA`` or ``.`` for a missing number, which is counted. Numbers with leading zeros, and whole
-    numbers of more than 15 digits, stay text, because they are names.
+    No text is taken for a missing value but the empty one: a level called "None" or "NA" stays. In a column of numbers
+    ``NA`` or ``.`` stands for a missing number, which is counted.
+
+    Text is read as a number where nearly all answers (95 %) are numbers in one way of writing: decimal commas,
+    thousands, one unit ("45岁", "35%", "€ 1.200"), other digits. A note says so, and which words count as no answer.
+    What has another unit in some rows, or a range among numbers, stays text, and a note asks. Numbers with leading
+    zeros, and whole numbers of more than 15 digits, stay text, because they are names; so do digits that Stata or SPSS
+    declare as text.
+
+    Dates of Stata and SPSS are dates, unless one of them lies beyond the year 9999; times, and Stata's weeks, months,
+    quarters and half-years, are the numbers that the file holds, and a note says what they count.
 
     What it means: a refusal, "don't know" and "does not apply" are different answers, and an analysis that drops all of
     them should say how many there were of each.
@@ -85,7 +121,7 @@ def read_survey(
     """
     file = Path(path)
     readers: dict[str, Callable[[Path, str | None], Raw]] = {
-        ".csv": read_csv,
+        ".csv": partial(read_csv, skip=skip),
         ".dta": read_dta,
         ".sav": read_sav,
         ".zsav": read_sav,
@@ -101,13 +137,18 @@ def read_survey(
             f"{str(file)!r}: files ending in {file.suffix or 'nothing'} are not read here, only {listing(readers)}."
             " From Excel save as 'CSV UTF-8 (comma delimited)'."
         )
+    if decimal is not None and decimal not in DECIMAL_SIGNS:
+        raise DataError(f"decimal={decimal!r}: allowed are '.' and ','.")
+    if skip is not None and (file.suffix.lower() != ".csv" or skip < 0):
+        raise DataError(f"skip={skip!r} counts lines of a .csv file, 0 or more; {str(file)!r} was given.")
     raw = readers[file.suffix.lower()](file, encoding)
     if raw.frame.shape[1] == 0 or raw.frame.empty:
         raise DataError(f"{str(file)!r} holds no row; it has {raw.frame.shape[0]} rows, {raw.frame.shape[1]} columns.")
     names = _new_names(rename or {}, raw.frame)
+    raw = _with_numbers(raw, decimal, numbers, text)
     data = _survey(raw, file, _asked_codes(missing, raw.frame), values, (*raw.ordered, *ordered))
     for what in ("labels", "levels", "missing"):
-        data.attrs[what] = {names[name]: value for name, value in data.attrs[what].items()}
+        data.attrs[what] = Words({names[name]: value for name, value in data.attrs[what].items()})
     return data.rename(columns=names)
 
 
@@ -141,15 +182,21 @@ def codebook(data: pd.DataFrame, reference: Mapping[str, str] | None = None) -> 
     [('hukou', 'hukou', ['local', 'migrant']), ('age', 'Age in 2013', [])]
     """
     chosen = dict(reference or {})
+    labels, declared = data.attrs.get("labels", {}), data.attrs.get("levels", {})
+    data = without_attributes(data)
+    shared = Counter(labels.get(name) for name in data.columns)
     entries = []
-    for name in map(str, data.columns):
-        levels = _levels_of(data, name)
-        if name in chosen and not levels and not pd.api.types.is_numeric_dtype(data[name]):
-            levels = {str(text): str(text) for text in sorted(data[name].dropna().astype(str).unique())}
+    for name, column in data.items():
+        name, label = str(name), str(labels.get(name) or name)
+        label = label if shared[label] < 2 else f"{label} ({name})"  # two columns of one label are told apart
+        levels = _levels_of(column, declared.get(name, {}))
+        is_number = pd.api.types.is_numeric_dtype(column)
+        if name in chosen and not levels and not is_number:
+            levels = {str(text): str(text) for text in sorted(column.dropna().astype(str).unique())}
         if len(levels) >= 2:
-            entries.append(Variable(name, _label(data, name), levels, reference=chosen.pop(name, "")))
-        elif not levels and pd.api.types.is_numeric_dtype(data[name]):
-            entries.append(Variable(name, _label(data, name)))
+            entries.append(Variable(name, label, levels, reference=chosen.pop(name, "")))
+        elif not levels and is_number:
+            entries.append(Variable(name, label))
     if chosen:
         name = next(iter(chosen))
         numbers = {entry.name for entry in entries if not entry.is_categorical}
@@ -185,27 +232,22 @@ def missing_answers(data: pd.DataFrame) -> pd.DataFrame:
     """
     if "missing" not in data.attrs:
         raise DataError("the data do not say why answers are missing; read the file with read_survey.")
+    labels, n = data.attrs.get("labels", {}), len(data)
     rows = [
-        {"column": name, "label": _label(data, name), "reason": reason, "people": count, "share": count / len(data)}
+        {"column": name, "label": str(labels.get(name) or name), "reason": reason, "people": count, "share": count / n}
         for name, reasons in data.attrs["missing"].items()
         for reason, count in reasons.items()
     ]
     return pd.DataFrame(rows, columns=["column", "label", "reason", "people", "share"])
 
 
-def _levels_of(data: pd.DataFrame, name: str) -> dict[str, str]:
+def _levels_of(column: pd.Series, declared: Mapping[str, str]) -> dict[str, str]:
     """Levels of a column, code to label: of a category its own, else those that the file declares."""
-    column = data[name]
     if isinstance(column.dtype, pd.CategoricalDtype):
         levels = map(as_code, column.cat.categories)
         return {level: level for level in levels}
-    declared = dict(data.attrs.get("levels", {}).get(name, {}))
     present = set(map(as_code, column.dropna().unique())) if declared else set()
-    return declared if present and present <= set(declared) else {}
-
-
-def _label(data: pd.DataFrame, name: str) -> str:
-    return str(data.attrs.get("labels", {}).get(name) or name)
+    return dict(declared) if present and present <= set(declared) else {}
 
 
 def _asked_codes(missing: object, frame: pd.DataFrame) -> dict[str, set[str]]:
@@ -241,6 +283,48 @@ def _codes(codes: object) -> Iterable[object]:
     return codes
 
 
+def _with_numbers(raw: Raw, decimal: str | None, numbers: Sequence[str], text: Sequence[str]) -> Raw:
+    """Columns of text as numbers where they are, with what that leaves out and what there is to say."""
+    for argument, names in (("numbers", numbers), ("text", text)):
+        unknown = [name for name in names if name not in raw.frame]
+        if unknown:
+            raise UnknownColumn(
+                f"{argument}={unknown[0]!r}{closest(unknown[0], raw.frame.columns)}: the file has"
+                f" {listing(raw.frame.columns)}."
+            )
+    words = {str(name): column for name, column in raw.frame.items() if _is_text(column) and name not in text}
+    found = [
+        TextColumn(name, column.astype(object).where(column.notna(), ""), name in numbers)
+        for name, column in words.items()
+        if not raw.levels.get(name)
+    ]
+    sign = decimal or decimal_sign(found, raw.decimal)
+    columns, gone, notes = {}, dict(raw.no_answers), list(raw.notes)
+    for column in found:
+        own = sign if column.is_open else next(iter(column.fitting), "")
+        if column.forced and not column.fitting:
+            raise DataError(f"numbers={column.name!r}: no answer in this column is a number.")
+        if raw.declares and column.is_plain and not column.forced:
+            continue
+        if not own:
+            columns[column.name] = column.as_text
+            question = column.question()
+            notes += [question] if question else []
+            continue
+        values, none, said = column.numbers(own)
+        columns[column.name] = values
+        if none.any():
+            gone[column.name] = none | gone.get(column.name, np.zeros(len(none), bool))
+        notes += said
+    frame = raw.frame.assign(**columns) if columns else raw.frame
+    return replace(raw, frame=frame, no_answers=gone, notes=tuple(notes))
+
+
+def _is_text(column: pd.Series) -> bool:
+    is_typed = isinstance(column.dtype, pd.StringDtype)
+    return is_typed or (column.dtype == object and pd.api.types.infer_dtype(column, skipna=True) == "string")
+
+
 def _survey(raw: Raw, file: Path, asked: Mapping[str, set[str]], values: str, ordered: Sequence[str]) -> pd.DataFrame:
     """A frame without codes for missing answers, its categories labelled, with what the file says beside."""
     unknown = [name for name in ordered if name not in raw.frame]
@@ -249,16 +333,19 @@ def _survey(raw: Raw, file: Path, asked: Mapping[str, set[str]], values: str, or
     columns: dict[str, pd.Series] = {}
     reasons: dict[str, dict[str, int]] = {}
     levels: dict[str, dict[str, str]] = {}
-    notes: list[str] = []
+    notes = list(raw.notes)
     for name, column in raw.frame.items():
         key, words = str(name), raw.levels.get(str(name), {})
         column, counts = _without_codes(column, raw.no_answers.get(key), asked.get(key, set()))
+        if key in raw.dates:
+            column = _dates(key, column, *raw.dates[key], notes)
         found = {_reason(code, words, raw.sign): number for code, number in counts.items()}
         if NO_VALUE in found and sum(raw.reasons.get(key, {}).values()) == found[NO_VALUE]:
             del found[NO_VALUE]
             found |= raw.reasons[key]
         reasons |= {key: found} if found else {}
-        kept = {code: word for code, word in words.items() if code not in counts and code not in asked.get(key, set())}
+        none = {*counts, *asked.get(key, ()), *raw.never.get(key, ())}
+        kept = {code: word for code, word in words.items() if code not in none}
         if kept:
             levels[key] = kept
             column = _labelled(key, column, kept, values, key in ordered, notes)
@@ -288,8 +375,8 @@ def _without_codes(column: pd.Series, no_answers: Mask | None, codes: set[str]) 
         gone &= given.notna()
         if gone.any():
             counts = {str(code): int(number) for code, number in given[gone].value_counts(sort=False).items()}
-            column = _numbers(column.mask(gone))
-    return column, counts | ({NO_VALUE: empty} if empty else {})
+            column = column.mask(gone)
+    return _numbers(column), counts | ({NO_VALUE: empty} if empty else {})
 
 
 def _reason(code: str, words: Mapping[str, str], sign: str) -> str:
@@ -300,12 +387,29 @@ def _reason(code: str, words: Mapping[str, str], sign: str) -> str:
 
 
 def _numbers(column: pd.Series) -> pd.Series:
-    """Numbers again, where only codes of missing answers made a column text."""
-    if column.dtype != object:
+    """Numbers again, where only codes of missing answers, or gaps among whole numbers, made a column objects."""
+    if column.dtype != object or pd.api.types.infer_dtype(column, skipna=True) not in NUMBERS:
         return column
     numbers = pd.to_numeric(column, errors="coerce")
-    text = column.map(lambda value: isinstance(value, str))
-    return column if text.any() or numbers.isna().sum() > column.isna().sum() else numbers.astype(float)
+    return column if (numbers.abs() > EXACT).any() else numbers.astype(float)
+
+
+def _dates(name: str, column: pd.Series, unit: str, day: str, notes: list[str]) -> pd.Series:
+    """Numbers since a day as dates, if all of them are."""
+    first = np.array(day, f"datetime64[{unit}]")
+    low, high = ((np.array(end, first.dtype) - first).astype(float) for end in YEARS)
+    numbers = pd.to_numeric(column, errors="coerce")
+    odd = numbers[(numbers < low) | (numbers > high)]
+    if len(odd):
+        kind = {"D": "days", "s": "seconds", "ms": "milliseconds"}[unit]
+        notes.append(
+            f"{name} stays a number, {kind} since {day}: {len(odd)} of its dates lie beyond the years 1 to 9999, first"
+            f" {odd.iloc[0]:.12g} (row {odd.index[0]})"
+        )
+        return numbers
+    steps = np.where(numbers.notna(), numbers.fillna(0), 0).round().astype("int64").astype(f"timedelta64[{unit}]")
+    dates = pd.Series(first + steps, column.index).astype("datetime64[s]" if unit != "ms" else "datetime64[ms]")
+    return dates.where(numbers.notna())
 
 
 def _labelled(
@@ -318,7 +422,7 @@ def _labelled(
     if bare:
         notes.append(f"{name} has labels for {listing(levels.values())} only, and stays as it is")
         return column
-    if values == "codes" or not codes:
+    if values == "codes":
         return column
     order = {code: place for place, code in enumerate(levels)}
     level = np.array([*(order[code] for code in codes), -1])[places]
@@ -334,6 +438,9 @@ def _ordered(name: str, column: pd.Series) -> pd.Series:
 
 
 def _distinct(levels: Mapping[str, str]) -> list[str]:
-    """Labels in the order of the codes; where two codes share a label, each with its code."""
-    twice = {label for label in levels.values() if list(levels.values()).count(label) > 1}
-    return [f"{label} ({code})" if label in twice else label for code, label in levels.items()]
+    """Labels in the order of the codes; where codes share a label but for blanks and capitals, each with its code."""
+    alike = Counter(label.casefold() for label in levels.values())
+    named = [label if alike[label.casefold()] < 2 else f"{label} ({code})" for code, label in levels.items()]
+    if len({label.casefold() for label in named}) == len(named):
+        return named
+    return [f"{label} ({code})" for code, label in levels.items()]
