@@ -65,13 +65,14 @@ class WorkingScale:
     def of(cls, design: Outline) -> WorkingScale:
         """The scale that a design's own moments suggest."""
         x_mean, x_sd, y_mean, y_sd = (np.copy(part) for part in design.moments)
-        x_square, y_square, z_square = design.mean_squares
+        x_square, y_square = design.mean_squares
         if design.has_intercept:
             x_mean[0], x_sd[0] = 0.0, 1.0
         else:
             x_mean, y_mean = np.zeros_like(x_mean), np.array(0.0)
             x_sd, y_sd = np.sqrt(x_square), np.sqrt(y_square)
-        z_sd = tuple(np.where(square > 0, np.sqrt(square), 1.0) for square in z_square)
+        sizes = [np.sqrt(mean**2 + sd**2) for mean, sd in design.varying_moments]
+        z_sd = tuple(np.where(size > 0, size, 1.0) for size in sizes)
         return cls(x_mean, x_sd, float(y_mean), float(y_sd), z_sd, design.has_intercept)
 
     def coefficients(self, working: Array) -> Array:
@@ -176,15 +177,16 @@ class SufficientStatistics:
 def _products_of(design: Outline, scale: WorkingScale) -> CrossProducts:
     """Cross products around the means, the columns of groups such that effects have one covariance in all groups."""
     centre = np.append(scale.x_mean, scale.y_mean)
+    turns = [np.eye(len(group.effects)) if group.turn is None else group.turn for group in design.groups]
     if isinstance(design, Totals):
         assert design.products is not None
-        return design.products.around(centre)
+        return design.products.around(centre, turns)
     assert isinstance(design, Design)
     factors = [
         Membership(group.codes, len(group.levels), list((group.z * group.spread[group.codes]).T))
         for group in design.groups
     ]
-    return CrossProducts.of([*design.x.T, design.y], centre, factors, design.weights)
+    return CrossProducts.of([*design.x.T, design.y], centre, factors, design.weights, turns)
 
 
 def _log_weights(design: Outline) -> float:

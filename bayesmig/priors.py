@@ -4,8 +4,8 @@ A prior is *relative* when its scale counts in standard deviations of the data (
 intercepts and group sds, of the outcome per sd of the predictor for slopes); it is resolved against
 a design before anything is fitted, and the resolved values are stored with every result.
 
-The intercept prior always concerns the outcome at the predictors' means, so adding a constant to a
-predictor changes neither prior nor posterior.
+The intercept prior always concerns the outcome at the predictors' means, and that of correlated varying intercepts
+groups at these means, so adding a constant to a predictor changes neither prior nor posterior.
 """
 
 from __future__ import annotations
@@ -249,9 +249,9 @@ class PriorSet:
     slopes : Normal or Flat
         Every coefficient that ``specific`` does not name.
     sigma, tau : ScalePrior
-        Residual sd, and sds of the varying effects.
+        Residual sd, and sds of the varying effects, of intercepts at the means of the slopes they are correlated with.
     rho : LKJ
-        Correlations of the varying effects, and of latent factors.
+        Correlations of the varying effects there, and of latent factors.
     cut : Normal
         Thresholds of ordered outcomes and of ordinal items, at the predictors' means.
     nu : ScalePrior

@@ -108,7 +108,10 @@ def adjust(
     if design.latent is not None:
         raise BayesmigError("posteriors of latent factors cannot be adjusted; adjust a model of their scores.")
     units = _Units.of(design, tree, cluster, strata)
-    space = _Space.of(design, parameters(tree["posterior"].to_dataset()))
+    design, draws = design.centred, parameters(tree["posterior"].to_dataset())
+    for group in design.groups:
+        draws = group.turned(draws)
+    space = _Space.of(design, draws)
     if units.count <= space.dimension:
         raise EngineRefusal(
             f"{units.count} clusters of {units.name} cannot tell how {space.dimension} parameters vary together over"

@@ -120,7 +120,12 @@ def _latent_coords(latent: LatentOutcome, rows: np.ndarray) -> dict[str, Any]:
 
 
 def posterior(design: Outline, draws: Mapping[str, np.ndarray]) -> xr.Dataset:
-    """A dataset of draws in the contract; arrays have chain and draw as their first two axes."""
+    """A dataset of draws in the contract; arrays have chain and draw as their first two axes.
+
+    Varying effects of a design that is centred stand at zero of its columns again.
+    """
+    for group in design.groups:
+        draws = group.at_zero(draws)
     variables = {name: (("chain", "draw", *where), draws[name]) for name, where in dims(design).items()}
     chains, length = draws["beta"].shape[:2]
     return xr.Dataset(variables, coords(design) | {"chain": np.arange(chains), "draw": np.arange(length)})
@@ -183,9 +188,8 @@ def _totals_groups(design: Totals) -> dict[str, xr.Dataset]:
     """``constant_data`` and ``specimen`` of a tree whose rows were added up: moments, sizes, and how rows are coded."""
     x_mean, x_sd, y_mean, y_sd = design.moments
     constant: dict[str, Any] = {"x_mean": ("term", x_mean), "x_sd": ("term", x_sd), "y_mean": y_mean, "y_sd": y_sd}
-    means, sds = design.by_group(design.varying.mean), design.spreads
     where: dict[str, Any] = {"term": list(design.terms)}
-    for group, mean, sd in zip(design.groups, means, sds, strict=True):
+    for group, (mean, sd) in zip(design.groups, design.varying_moments, strict=True):
         effects = effect_dim(group.name)
         constant |= {f"{group.name}_size": (group.name, group.sizes)}
         constant |= {f"{group.name}_effect_mean": (effects, mean), f"{group.name}_effect_sd": (effects, sd)}

@@ -98,15 +98,14 @@ def prior_draws(design: Design, size: int, rng: np.random.Generator) -> tuple[di
             values[name] = auxiliary.draw(rng, size)
     if "cut" in priors.auxiliary:
         values["cut"] = _thresholds(design, beta, size, rng)
-    for group in design.groups:
+    for group in design.centred.groups:
         tau = np.stack([prior.draw(rng, size) for prior in priors.tau[group.name]], axis=1)
         root, correlation = _correlations(design, group, size, rng)
         noise = rng.standard_normal((size, len(group.levels), len(group.effects)))
         effects = tau[:, None, :] * np.einsum("bij,bgj->bgi", root, noise)
         mean += np.einsum("bni,ni->bn", effects[:, group.codes], group.z)
-        values |= {f"tau_{group.name}": tau, f"u_{group.name}": effects}
-        if group.pairs:
-            values[f"rho_{group.name}"] = correlation
+        own = {f"tau_{group.name}": tau, f"u_{group.name}": effects}
+        values |= group.at_zero(own | ({f"rho_{group.name}": correlation} if group.pairs else {}))
     return values, draw_outcomes(design, mean, values, rng)
 
 

@@ -17,7 +17,7 @@ from scipy import stats
 from bayesmig import schema
 from bayesmig.errors import BayesmigError, closest, listing
 from bayesmig.families import FAMILIES
-from bayesmig.prediction.variance import explained_shares, response_shares
+from bayesmig.prediction.variance import explained_shares, response_shares, variances_at_means
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -124,7 +124,7 @@ def variance_components(
     pandas.DataFrame
         Indexed by quantity: ``sigma`` and ``tau_<group>[<effect>]`` (sds), the same with ``variance_`` in front,
         ``rho_<group>[<pair>]``, and ``vpc_<group>``, the share of the unexplained variance that lies between
-        groups, for people at zero of any varying slope; for binary and ordered outcomes on the latent scale,
+        groups, for people at the means of what varies by group (of a printed table at zero); for binary and ordered outcomes on the latent scale,
         whose residual variance is pi^2 / 3 (logit) or 1 (probit). ``vpc_response_<group>`` is that share on the scale
         of the outcome: yes or no, the score of an ordered answer, a count. It depends on the predictors; its
         two variances are averaged over the sample, survey and frequency weights counted. ``mor_<group>``, for logit
@@ -362,21 +362,20 @@ def quantity_values(tree: xr.DataTree) -> dict[str, Array]:
     take = _flat if schema.kind(tree) == "posterior" else lambda array: array.to_numpy()
     sds: dict[str, Array] = {"sigma": take(dataset["sigma"])} if "sigma" in dataset else {}
     correlations: dict[str, Array] = {}
-    between: dict[str, Array] = {}
+    varying: dict[str, Array] = {}
     for name, dim, found in (("psi", "factor", sds), ("rho_factor", "factor_pair", correlations)):
         if name in dataset:  # of latent factors
             labels, values = dataset[dim].to_numpy(), take(dataset[name])
             found |= {f"{name}[{label}]": values[..., k] for k, label in enumerate(labels)}
     for group in schema.groups(dataset):
         effects = [str(name) for name in dataset[schema.effect_dim(group)].to_numpy()]
-        values = take(dataset[f"tau_{group}"])
+        varying[f"tau_{group}"] = values = take(dataset[f"tau_{group}"])
         sds |= {f"tau_{group}[{effect}]": values[..., k] for k, effect in enumerate(effects)}
-        if "intercept" in effects:
-            between[group] = values[..., effects.index("intercept")] ** 2
         if f"rho_{group}" in dataset:
             pairs = [str(name) for name in dataset[schema.pair_dim(group)].to_numpy()]
-            values = take(dataset[f"rho_{group}"])
+            varying[f"rho_{group}"] = values = take(dataset[f"rho_{group}"])
             correlations |= {f"rho_{group}[{pair}]": values[..., k] for k, pair in enumerate(pairs)}
+    between = variances_at_means(tree, varying)
     variances = {f"variance_{name}": value**2 for name, value in sds.items()}
     shares: dict[str, Array] = {}
     residual = sds["sigma"] ** 2 if "sigma" in sds else _latent_variance(tree)

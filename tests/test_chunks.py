@@ -219,7 +219,7 @@ def test_totals_have_the_moments_and_priors_of_the_design():
     design, totals = build_design(spec, data), added_up(spec, bm.chunks(data, rows=100))
     for one, two in zip(design.moments, totals.moments, strict=True):
         np.testing.assert_allclose(one, two, rtol=1e-12)
-    for one, two in zip(design.spreads, totals.spreads, strict=True):
+    for one, two in zip(design.varying_moments, totals.varying_moments, strict=True):
         np.testing.assert_allclose(one, two, rtol=1e-12, atol=1e-12)
     assert (totals.terms, totals.formula_terms, totals.levels) == (design.terms, design.formula_terms, design.levels)
     for one, two in zip(design.priors.slopes, totals.priors.slopes, strict=True):

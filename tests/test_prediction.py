@@ -13,7 +13,7 @@ from bayesmig.data.encoding import build_design
 from bayesmig.data.rows import Rows, encode_rows
 from bayesmig.errors import BayesmigError, DataError
 from bayesmig.families import FAMILIES
-from bayesmig.prediction.integration import added_variance, covariances, integrated, normal_mean
+from bayesmig.prediction.integration import added_variance, integrated, normal_mean
 from bayesmig.prediction.people import PART, Fitted, predict, quantity, scores
 from bayesmig.prediction.response import expected, linear_predictor, parameters
 from bayesmig.prediction.variance import SMOOTH
@@ -214,7 +214,7 @@ def test_sds_of_zero_and_correlations_of_one_still_draw():
     tree = posterior(spec, DATA)
     group = Fitted.of(tree).design.groups[0]
     values = {"tau_area": np.array([[0.0, 1.0], [1.0, 2.0]]), "rho_area": np.array([[np.nan], [1.0]])}
-    np.testing.assert_allclose(covariances(group, values), [[[0, 0], [0, 1]], [[1, 2], [2, 4]]])
+    np.testing.assert_allclose(group.covariance(values), [[[0, 0], [0, 1]], [[1, 2], [2, 4]]])
     np.testing.assert_allclose(added_variance(group, np.array([[1.0, -0.5], [1, 1]]), values), [[0.25, 1], [0, 9]])
     tree["posterior"]["tau_area"][:] = 0.0
     np.testing.assert_allclose(

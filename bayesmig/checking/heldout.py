@@ -22,7 +22,6 @@ from bayesmig.checking.parts import part
 from bayesmig.data.design import Design, GroupTerm
 from bayesmig.data.rows import Rows
 from bayesmig.errors import EngineRefusal, listing
-from bayesmig.prediction.integration import covariances
 from bayesmig.prediction.people import Fitted
 from bayesmig.prediction.response import linear_predictor, log_density
 
@@ -168,6 +167,9 @@ def log_joint_density(people: Design, values: Mapping[str, Array], new: Mapping[
         See :func:`refuse_unseen`.
     """
     refuse_unseen(people, new)
+    people = people.centred  # where covariances are told from rounding
+    for group in people.groups:
+        values = group.turned(values)
     hidden = {group.name: new[group.name][group.codes] for group in people.groups}
     rows = Rows.of(people)
     rows = dataclasses.replace(rows, z={name: z * ~hidden[name][:, None] for name, z in rows.z.items()})
@@ -220,7 +222,7 @@ def _separate(design: Design) -> list[NDArray[np.int64]]:
 def effect_root(group: GroupTerm, values: Mapping[str, Array]) -> Array:
     """Cholesky factor ``(draws, q, q)`` of the covariance of a grouping factor's effects."""
     nearly_one = 1e-12 * np.eye(len(group.effects))  # draws of correlations may be one to the last digit
-    return np.linalg.cholesky(covariances(group, values) * (1 + nearly_one))
+    return np.linalg.cholesky(group.covariance(values) * (1 + nearly_one))
 
 
 def _pieces(draws: int, width: int) -> Iterator[slice]:

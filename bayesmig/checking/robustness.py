@@ -22,7 +22,6 @@ from bayesmig.engines.base import Engine
 from bayesmig.errors import BayesmigError, EngineRefusal, InferenceFailure, closest, listing
 from bayesmig.inference import automatic, posterior_of
 from bayesmig.parallel import Failure, map_fits
-from bayesmig.prediction.integration import covariances
 from bayesmig.prediction.people import Fitted
 from bayesmig.prediction.response import linear_predictor, log_density
 from bayesmig.priors import PRESETS, Flat, Normal, Prior, PriorSet, ScalePrior
@@ -57,7 +56,7 @@ def log_prior(design: Design, values: Mapping[str, Array]) -> Array:
     Notes
     -----
     Over the quantities of the contract: coefficients with the intercept (or thresholds) at the predictors' means,
-    standard deviations, correlation matrices under LKJ (``(eta - 1) log |R|``), ``nu`` and ``dispersion``. Flat priors
+    standard deviations (of varying intercepts there, too), correlation matrices under LKJ (``(eta - 1) log |R|``), ``nu`` and ``dispersion``. Flat priors
     count as constant. The density of varying effects given their sds is part of the model, not of its priors.
 
     Examples
@@ -83,12 +82,12 @@ def log_prior(design: Design, values: Mapping[str, Array]) -> Array:
             total += _log_density(prior, values[name] - level[:, None]).sum(axis=1)
         else:
             total += _log_density(prior, values[name])
-    for group in design.groups:
-        for column, scale in zip(values[f"tau_{group.name}"].T, priors.tau[group.name], strict=True):
+    for group in design.centred.groups:
+        own = group.turned(values)
+        for column, scale in zip(own[f"tau_{group.name}"].T, priors.tau[group.name], strict=True):
             total += scale.log_density(column)
         if group.pairs:
-            scaled = {f"tau_{group.name}": np.ones_like(values[f"tau_{group.name}"])}
-            correlations = covariances(group, {**values, **scaled})
+            correlations = group.covariance({**own, f"tau_{group.name}": np.ones_like(own[f"tau_{group.name}"])})
             total += (priors.rho[group.name].eta - 1) * np.linalg.slogdet(correlations)[1]
     return total
 

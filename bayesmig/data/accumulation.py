@@ -32,12 +32,15 @@ from bayesmig.data.encoding import (
     weightless,
 )
 from bayesmig.data.identification import (
+    LARGEST,
+    SMALLEST,
     check_count,
     check_finite,
     check_not_predictor,
     check_products,
     check_sizes,
     check_variation,
+    check_zeros,
     told_apart,
 )
 from bayesmig.data.planning import Coding, Plan, category_column, check_addable, check_constant_by_group, planned
@@ -97,8 +100,8 @@ class _Sums:
     Attributes
     ----------
     n : int
-    products, common, varying, uncentred, uncentred_varying, log_weight
-        As of :class:`bayesmig.data.totals.Totals`, the second two as sums.
+    products, common, varying, uncentred, log_weight
+        As of :class:`bayesmig.data.totals.Totals`, ``uncentred`` as sums.
     weights : (2,) array
         Sum and sum of squares.
     range : (2, p + 1) array
@@ -119,7 +122,6 @@ class _Sums:
     common: Moments
     varying: Moments
     uncentred: Array
-    uncentred_varying: Array
     log_weight: float
     weights: Array
     range: Array
@@ -137,7 +139,6 @@ class _Sums:
             self.common + other.common,
             self.varying + other.varying,
             self.uncentred + other.uncentred,
-            self.uncentred_varying + other.uncentred_varying,
             self.log_weight + other.log_weight,
             self.weights + other.weights,
             _widest(self.range, other.range),
@@ -220,16 +221,24 @@ def _sums(plan: Plan, columns: Mapping[str, Array], codes: Mapping[str, Codes], 
     common = _values(plan.common, frame)
     y = _outcome(plan, frame)
     arrays = [*common, y]
-    factors = []
-    for name, _, _, parts in plan.varying:
-        effects = [column for part in parts for column in _values(part, frame, brief=True)]
-        factors.append(Membership(plan.codes(name, codes), len(plan.levels_of(name)), effects))
+    varying: list[Array | float] = []
+    factors, turns = [], []
+    for name, effects, blocks, parts in plan.varying:
+        given = [column for part in parts for column in _values(part, frame, brief=True)]
+        group = GroupTotals(name, plan.levels_of(name), effects, blocks, np.zeros(0, np.int64))
+        turn = group.centring(np.array([column if isinstance(column, float) else column.mean() for column in given]))
+        shifts = (turn - np.eye(len(turn))).sum(axis=0)
+        moved = [column + shift if shift else column for column, shift in zip(given, shifts, strict=True)]
+        factors.append(Membership(plan.codes(name, codes), len(group.levels), moved))
+        turns.append(turn)
+        varying += given
     has_intercept = plan.terms[:1] == ("intercept",)
     centre = np.zeros(len(arrays))
     if has_intercept:
         centre[1:] = [column[:ROWS_IN_CACHE].mean() for column in arrays[1:]]
-    products = CrossProducts.of(arrays, centre, factors, weights)
-    if not np.isfinite(products.common).all():
+    products = CrossProducts.of(arrays, centre, factors, weights, turns)
+    squares = np.diag(products.common) / n
+    if not (np.isfinite(squares) & (squares > SMALLEST) & (squares < LARGEST)).all():
         for column, term in zip(arrays, (*plan.terms, plan.formula.outcome), strict=True):
             check_finite(column[:, None], (term,))
     kind = plan.spec.weights.kind if plan.spec.weights is not None else None
@@ -240,7 +249,6 @@ def _sums(plan: Plan, columns: Mapping[str, Array], codes: Mapping[str, Codes], 
     uncentred = moments.squares + n * moments.mean**2
     if weights is not None:
         uncentred = np.array([column @ column for column in arrays])
-    varying = [column for factor in factors for column in factor.columns]
     for factor, (_, effects_of, _, _) in zip(factors, plan.varying, strict=True):
         for column, effect in zip(factor.columns, effects_of, strict=True):
             if not isinstance(column, float):
@@ -251,7 +259,6 @@ def _sums(plan: Plan, columns: Mapping[str, Array], codes: Mapping[str, Codes], 
         common=moments,
         varying=Moments.of(varying, counting, n),
         uncentred=uncentred,
-        uncentred_varying=np.array([n * c**2 if isinstance(c, float) else c @ c for c in varying]),
         log_weight=float(np.log(weights).sum()) if kind == "precision" and weights is not None else 0.0,
         weights=np.array([n, n]) if weights is None else np.array([weights.sum(), weights @ weights]),
         range=_ranges(arrays, moments),
@@ -395,6 +402,9 @@ def _finished(plan: Plan, part: _Part) -> Totals:
     if sums.outcomes is not None:
         notes.append(two_values(*sorted(sums.outcomes)))
     groups, kept = _groups(plan, sums, notes)
+    stops = np.cumsum([len(group.effects) for group in groups])[:-1]
+    for group, mean, sd in zip(groups, *(np.split(part, stops) for part in (sums.varying.mean, sums.varying.sd))):
+        check_zeros(group, mean, sd, notes)
     products = sums.products.of_groups(kept)
     _check(plan, sums, products, groups, notes)
     effective = None
@@ -419,7 +429,6 @@ def _finished(plan: Plan, part: _Part) -> Totals:
         common=sums.common,
         varying=sums.varying,
         uncentred=sums.uncentred / sums.n,
-        uncentred_varying=sums.uncentred_varying / sums.n,
         log_weight=sums.log_weight,
         effective=effective,
     )

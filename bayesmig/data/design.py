@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
@@ -78,11 +78,61 @@ class Correlated:
 
 
 class Grouped(Correlated):
-    """A grouping factor without its rows."""
+    """A grouping factor without its rows.
+
+    Its columns stand as the formula has them, or in a design that is :attr:`Outline.centred` or
+    :attr:`Design.whitened`, ``z @ turn``: an intercept at zero of a calendar year says nothing of any year that was
+    seen.
+    """
 
     name: str
     levels: tuple[str, ...]
     weights: Array | None
+    turn: Array | None
+
+    def centring(self, means: Array) -> Array:
+        """``(q, q)`` matrix that takes their means from columns whose effects are correlated with an intercept's."""
+        turn = np.eye(len(self.effects))
+        for block in self.blocks:
+            for place in block:
+                if plain_term(self.effects[place]) == "intercept":
+                    slopes = [other for other in block if other != place]
+                    turn[place, slopes] = -means[slopes]
+        return turn
+
+    def covariance(self, values: Mapping[str, Array]) -> Array:
+        """Covariance matrices ``(..., q, q)`` of the effects, from ``tau_<group>`` and ``rho_<group>``.
+
+        With an sd of zero an estimate may have no correlation.
+        """
+        tau = values[f"tau_{self.name}"]
+        matrices = tau[..., None] ** 2 * np.eye(len(self.effects))
+        for k, (i, j) in enumerate(self.pairs):
+            product = tau[..., i] * tau[..., j]
+            shared = np.where(product > 0, np.nan_to_num(values[f"rho_{self.name}"][..., k]) * product, 0.0)
+            matrices[..., i, j] = matrices[..., j, i] = shared
+        return matrices
+
+    def at_zero(self, values: Mapping[str, Array]) -> dict[str, Array]:
+        """The values with ``u_<group>``, ``tau_<group>`` and ``rho_<group>`` as the formula has the columns."""
+        return dict(values) if self.turn is None else self._turned(values, self.turn)
+
+    def turned(self, values: Mapping[str, Array]) -> dict[str, Array]:
+        """The values that :meth:`at_zero` was given."""
+        return dict(values) if self.turn is None else self._turned(values, np.linalg.inv(self.turn))
+
+    def _turned(self, values: Mapping[str, Array], matrix: Array) -> dict[str, Array]:
+        found = dict(values)
+        if f"u_{self.name}" in values:
+            found[f"u_{self.name}"] = values[f"u_{self.name}"] @ matrix.T
+        if f"tau_{self.name}" in values:
+            covariance = matrix @ self.covariance(values) @ matrix.T
+            tau = np.sqrt(np.maximum(np.diagonal(covariance, axis1=-2, axis2=-1), 0.0))
+            first, second = np.array(self.pairs, dtype=np.int64).reshape(-1, 2).T
+            with np.errstate(invalid="ignore", divide="ignore"):  # an sd of zero has no correlation
+                rho = covariance[..., first, second] / (tau[..., first] * tau[..., second])
+            found |= {f"tau_{self.name}": tau, f"rho_{self.name}": np.clip(rho, -1.0, 1.0)}
+        return found
 
     @property
     def spread(self) -> Array:
@@ -119,6 +169,8 @@ class GroupTerm(Grouped):
         Which effects are correlated with each other; ``((0, 1),)`` for ``(1 + x | g)``.
     weights : (J,) array or None
         Power of each group's density of effects, under survey weights for groups.
+    turn : (q, q) array or None
+        What the columns have been turned by.
     """
 
     name: str
@@ -128,6 +180,7 @@ class GroupTerm(Grouped):
     z: Array
     blocks: tuple[tuple[int, ...], ...]
     weights: Array | None = None
+    turn: Array | None = None
 
     @cached_property
     def sizes(self) -> Codes:
@@ -305,17 +358,34 @@ class Outline(ABC):
 
     @property
     @abstractmethod
-    def mean_squares(self) -> tuple[Array, float, tuple[Array, ...]]:
-        """Mean squares of the columns of ``x``, of ``y`` and of each grouping factor's columns; no weight counts."""
+    def mean_squares(self) -> tuple[Array, float]:
+        """Mean squares of the columns of ``x`` and of ``y``; no weight counts."""
 
     @property
     @abstractmethod
-    def spreads(self) -> tuple[Array, ...]:
-        """Sds of the columns of each grouping factor; frequency and survey weights count."""
+    def varying_moments(self) -> tuple[tuple[Array, Array], ...]:
+        """Means and sds of the columns of each grouping factor; frequency and survey weights count."""
 
     @abstractmethod
     def without_groups(self) -> Outline:
         """The same model without varying effects."""
+
+    @abstractmethod
+    def _turned(self, turns: Sequence[Array]) -> Outline:
+        """The same model with the columns of its grouping factors turned."""
+
+    @cached_property
+    def centred(self) -> Self:
+        """The same model with varying intercepts at the means of the varying predictors, where their priors hold."""
+        means = [mean for mean, _ in self.varying_moments]
+        turns = [group.centring(mean) for group, mean in zip(self.groups, means, strict=True)]
+        plain = all((turn == np.eye(len(turn))).all() for turn in turns)
+        if plain or any(group.turn is not None for group in self.groups):
+            return self
+        centred = self._turned(turns)
+        if "priors" in self.__dict__:  # which may have been resolved for another outcome
+            centred.__dict__["priors"] = self.priors
+        return centred  # type: ignore[return-value]
 
     @property
     def has_intercept(self) -> bool:
@@ -379,7 +449,7 @@ class Design(Outline):
 
     Derived
     -------
-    n_effective, moments, mean_squares, spreads, item_moments, factor_units, priors
+    n_effective, moments, mean_squares, varying_moments, centred, whitened, item_moments, factor_units, priors
     """
 
     spec: ModelSpec
@@ -447,18 +517,18 @@ class Design(Outline):
         return x_mean, np.where(x_sd > 0, x_sd, 1.0), y_mean, y_sd
 
     @property
-    def mean_squares(self) -> tuple[Array, float, tuple[Array, ...]]:
-        """Mean squares of the columns of ``x``, of ``y`` and of each grouping factor's columns; no weight counts."""
-        varying = tuple((group.z**2).mean(axis=0) for group in self.groups)
-        return (self.x**2).mean(axis=0), float((self.y**2).mean()), varying
+    def mean_squares(self) -> tuple[Array, float]:
+        """Mean squares of the columns of ``x`` and of ``y``; no weight counts."""
+        return (self.x**2).mean(axis=0), float((self.y**2).mean())
 
-    @property
-    def spreads(self) -> tuple[Array, ...]:
-        """Sds of the columns of each grouping factor; frequency and survey weights count."""
-        return tuple(
-            np.array([math.sqrt(np.cov(column, ddof=0, aweights=self.counting)) for column in group.z.T])
-            for group in self.groups
-        )
+    @cached_property
+    def varying_moments(self) -> tuple[tuple[Array, Array], ...]:
+        """Means and sds of the columns of each grouping factor; frequency and survey weights count."""
+        found = []
+        for group in self.groups:
+            mean = np.average(group.z, axis=0, weights=self.counting)
+            found.append((mean, np.sqrt(np.average((group.z - mean) ** 2, axis=0, weights=self.counting))))
+        return tuple(found)
 
     @property
     def items(self) -> LatentOutcome:
@@ -492,6 +562,29 @@ class Design(Outline):
     def without_groups(self) -> Design:
         """The same design without varying effects."""
         return dataclasses.replace(self, groups=())
+
+    def _turned(self, turns: Sequence[Array]) -> Design:
+        groups = [
+            dataclasses.replace(group, z=group.z @ turn, turn=turn)
+            for group, turn in zip(self.groups, turns, strict=True)
+        ]
+        return dataclasses.replace(self, groups=tuple(groups))
+
+    @property
+    def whitened(self) -> Design:
+        """The same model with the columns of correlated effects orthogonal and of size one, for maxima of likelihoods.
+
+        Its sds and correlations are those of no quantity of the model, so that priors do not apply.
+        """
+        turns = []
+        for group in self.groups:
+            turn = np.eye(len(group.effects))
+            for block in (list(block) for block in group.blocks if len(block) > 1):
+                size = np.sqrt((group.z[:, block] ** 2).mean(axis=0))
+                triangle = np.linalg.qr(group.z[:, block] / size, mode="r") / math.sqrt(self.n)
+                turn[np.ix_(block, block)] = np.linalg.inv(triangle) / size[:, None]
+            turns.append(turn)
+        return self._turned(turns)
 
     def with_outcome(self, y: Array) -> Design:
         """The same design with another outcome, priors kept as they were resolved for this one."""
@@ -529,7 +622,7 @@ def _resolve_priors(design: Outline) -> ResolvedPriors:
             slopes.append(pick(keys, given.slopes).resolved(unit / float(sd)))
     tau: dict[str, tuple[ScalePrior, ...]] = {}
     rho: dict[str, LKJ] = {}
-    for group, spreads in zip(design.groups, design.spreads, strict=True):
+    for group, (_, spreads) in zip(design.groups, design.varying_moments, strict=True):
         scales = []
         for effect, sd, unit in zip(group.effects, spreads, _units(design, len(group.effects)), strict=True):
             named = (f"tau_{group.name}[{name}]" for name in (effect, plain_term(effect)))

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
     Codes = NDArray[np.int64]
 
+SMALLEST, LARGEST = 1e-50, 1e50  # of columns: squares of ratios of two are within the range of floats
+FAR_ZERO = 2.0  # sds of the mean, from which it matters that uncorrelated effects stand at zero
+FARTHEST_ZERO = 1e6  # a correlation there keeps four digits of what is left of the variance at the mean
 ALIASED = 1e-12  # of a column's squared length; rounding leaves about 1e-15 of one that others determine
 RESERVED = ("beta", "chain", "draw", "row", "sigma", "term")
 
@@ -30,12 +33,52 @@ def check_finite(columns: Array, names: tuple[str, ...]) -> None:
                 f"{name!r} is not finite in {broken} of {len(columns)} rows (the log of zero or less, say);"
                 " mend these rows or set them to missing."
             )
+    for name, size in zip(names, abs(columns).max(axis=0, initial=0.0), strict=True):
+        if size and not SMALLEST < size < LARGEST:
+            raise DataError(
+                f"{name!r} is of the size of {size:.0e}, and coefficients and variances with it leave the range of"
+                f" numbers that a computer has; values between {SMALLEST:.0e} and {LARGEST:.0e} are allowed. Give it"
+                " in other units."
+            )
 
 
 def check_group(group: GroupTerm, notes: list[str]) -> None:
     check_finite(group.z, group.effects)
+    check_zeros(group, group.z.mean(axis=0), group.z.std(axis=0), notes)
     within = pd.DataFrame(group.z, columns=group.effects).groupby(group.codes)
     check_sizes(group, group.sizes, (within.max() == within.min()).all().to_numpy(), notes)
+
+
+def check_zeros(group: Grouped, mean: Array, sd: Array, notes: list[str]) -> None:
+    """Whether zero of the varying predictors lies where their effects can be told apart.
+
+    Parameters
+    ----------
+    group : Grouped
+    mean, sd : (q,) arrays
+        Of the effects' columns.
+    notes : list of str
+        Gets what a reader must know.
+
+    Raises
+    ------
+    DataError
+        If digits do not suffice.
+    """
+    for block in group.blocks:
+        for k in block:
+            effect = group.effects[k]
+            if abs(mean[k]) > FARTHEST_ZERO * sd[k] > 0:
+                raise DataError(
+                    f"zero of {effect} lies {abs(mean[k]) / sd[k]:.0e} of its sds from its mean, so far that the varying"
+                    f" effects by {group.name} at zero lose their digits; subtract a value near {mean[k]:.6g} from it."
+                )
+            if len(block) == 1 and "intercept" in group.effects and abs(mean[k]) > FAR_ZERO * sd[k] > 0:
+                notes.append(
+                    f"intercepts and slopes of {effect} by {group.name} are taken as uncorrelated at {effect} = 0, which"
+                    f" is {abs(mean[k]) / sd[k]:.0f} sds from its mean: (1 + {effect} | {group.name}) does not depend on"
+                    f" where zero is, nor does (1 + {effect} || {group.name}) after subtracting the mean"
+                )
 
 
 def check_sizes(group: Grouped, sizes: Codes, constant: NDArray[np.bool_], notes: list[str]) -> None:

@@ -159,7 +159,6 @@ def outline_of(tree: xr.DataTree) -> Outline:
         common=common,
         varying=varying,
         uncentred=common.mean**2 + common.sd**2,
-        uncentred_varying=varying.mean**2 + varying.sd**2,
         log_weight=0.0,
         effective=float(constant["effective"]) if "effective" in constant else None,
     )

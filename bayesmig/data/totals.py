@@ -58,12 +58,15 @@ class CrossProducts:
     """Weighted cross products of rows; those of several parts of a survey can be added.
 
     With ``C`` the common columns and, last, the outcome, each less its ``centre``, and ``Z_k`` the columns of a
-    grouping factor (a column for every group and effect, groups outermost):
+    grouping factor (a column for every group and effect, groups outermost), turned:
 
     Attributes
     ----------
     centre : (p + 1,) array
         Zero for the intercept, and for all columns where there is none.
+    turns : tuple of (q_k, q_k) arrays
+        A row ``z`` of a factor's columns was summed as ``z @ turn``, which takes a centre from them
+        (:meth:`bayesmig.data.design.Grouped.centring`).
     common : (p + 1, p + 1) array
         ``C'WC``.
     sides : tuple of (J_k * q_k, p + 1) arrays
@@ -82,6 +85,7 @@ class CrossProducts:
     """
 
     centre: Array
+    turns: tuple[Array, ...]
     common: Array
     sides: tuple[Array, ...]
     blocks: tuple[Array, ...]
@@ -89,7 +93,12 @@ class CrossProducts:
 
     @classmethod
     def of(
-        cls, columns: Sequence[Array], centre: Array, factors: Sequence[Membership], weights: Array | None
+        cls,
+        columns: Sequence[Array],
+        centre: Array,
+        factors: Sequence[Membership],
+        weights: Array | None,
+        turns: Sequence[Array] | None = None,
     ) -> CrossProducts:
         """One pass over rows, so many at a time that they stay in the memory of a processor core.
 
@@ -100,6 +109,8 @@ class CrossProducts:
         centre : (p + 1,) array
         factors : sequence of Membership
         weights : (n,) array or None
+        turns : sequence of (q, q) arrays, optional
+            What the columns of the factors were turned by before.
         """
         width, n = len(columns), len(columns[-1])
         root = None if weights is None else np.sqrt(weights)
@@ -123,25 +134,44 @@ class CrossProducts:
             for k, one in enumerate(varying):
                 pairs |= {(k, other): one.T @ varying[other] for other in range(k + 1, len(factors))}
         blocks = tuple(_blocks(factor, weights) for factor in factors)
-        return cls(centre, common, tuple(sides), blocks, pairs)
+        as_given = [np.eye(len(factor.columns)) for factor in factors]
+        return cls(centre, tuple(as_given if turns is None else turns), common, tuple(sides), blocks, pairs)
 
-    def around(self, centre: Array) -> CrossProducts:
-        """The same sums around another centre."""
-        change = centre - self.centre
+    def around(self, centre: Array, turns: Sequence[Array] | None = None) -> CrossProducts:
+        """The same sums around another centre, and with other ``turns`` if they are given."""
+        change, moved = centre - self.centre, self if turns is None else self._turned(turns)
         if not change.any():
+            return moved
+        half = moved.common - np.outer(moved.common[:, 0], change)
+        sides = tuple(side - np.outer(side[:, 0], change) for side in moved.sides)
+        return replace(moved, centre=centre, common=half - np.outer(change, half[0]), sides=sides)
+
+    def _turned(self, turns: Sequence[Array]) -> CrossProducts:
+        changes = [np.linalg.inv(old) @ new for old, new in zip(self.turns, turns, strict=True)]
+        if all((change == np.eye(len(change))).all() for change in changes):
             return self
-        half = self.common - np.outer(self.common[:, 0], change)
-        sides = tuple(side - np.outer(side[:, 0], change) for side in self.sides)
-        return replace(self, centre=centre, common=half - np.outer(change, half[0]), sides=sides)
+        wide = [
+            sparse.kron(sparse.eye_array(len(block)), change, format="csr")
+            for block, change in zip(self.blocks, changes, strict=True)
+        ]
+        return replace(
+            self,
+            turns=tuple(turns),
+            sides=tuple(turn.T @ side for turn, side in zip(wide, self.sides, strict=True)),
+            blocks=tuple(change.T @ block @ change for change, block in zip(changes, self.blocks, strict=True)),
+            pairs={(k, m): wide[k].T @ pair @ wide[m] for (k, m), pair in self.pairs.items()},
+        )
 
     def __add__(self, other: CrossProducts) -> CrossProducts:
-        share = 0.0
+        share = 0.5
         if self.centre.any() or other.centre.any():
             share = float(other.common[0, 0] / (self.common[0, 0] + other.common[0, 0]))
         centre = self.centre + share * (other.centre - self.centre)
-        one, two = self.around(centre), other.around(centre)
+        turns = [one + share * (two - one) for one, two in zip(self.turns, other.turns, strict=True)]
+        one, two = self.around(centre, turns), other.around(centre, turns)
         return CrossProducts(
             centre,
+            one.turns,
             one.common + two.common,
             tuple(a + b for a, b in zip(one.sides, two.sides, strict=True)),
             tuple(a + b for a, b in zip(one.blocks, two.blocks, strict=True)),
@@ -150,12 +180,12 @@ class CrossProducts:
 
     def times(self, factor: float) -> CrossProducts:
         """The sums with all weights multiplied by a number."""
-        return CrossProducts(
-            self.centre,
-            self.common * factor,
-            tuple(side * factor for side in self.sides),
-            tuple(block * factor for block in self.blocks),
-            {key: pair * factor for key, pair in self.pairs.items()},
+        return replace(
+            self,
+            common=self.common * factor,
+            sides=tuple(side * factor for side in self.sides),
+            blocks=tuple(block * factor for block in self.blocks),
+            pairs={key: pair * factor for key, pair in self.pairs.items()},
         )
 
     def of_groups(self, kept: Sequence[Codes]) -> CrossProducts:
@@ -227,7 +257,7 @@ class GroupTotals(Grouped):
 
     Attributes
     ----------
-    name, levels, effects, blocks, weights
+    name, levels, effects, blocks, weights, turn
         As of :class:`bayesmig.data.design.GroupTerm`.
     sizes : (J,) int array
         Rows per group.
@@ -239,6 +269,7 @@ class GroupTotals(Grouped):
     blocks: tuple[tuple[int, ...], ...]
     sizes: Codes
     weights: Array | None = None
+    turn: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -259,8 +290,6 @@ class Totals(Outline):
         Of the common columns and the outcome; of the columns of the grouping factors, one after the other.
     uncentred : (p + 1,) array
         Mean squares of the common columns and the outcome; no weight counts.
-    uncentred_varying : (sum of q,) array
-        Those of the columns of the grouping factors.
     log_weight : float
         Sum of the logs of precision weights.
     effective : float or None
@@ -284,7 +313,6 @@ class Totals(Outline):
     common: Moments
     varying: Moments
     uncentred: Array
-    uncentred_varying: Array
     log_weight: float
     effective: float | None
     categories: tuple[str, ...] = ()
@@ -318,22 +346,24 @@ class Totals(Outline):
         return mean[:-1], np.where(sd[:-1] > 0, sd[:-1], 1.0), float(mean[-1]), float(sd[-1])
 
     @property
-    def mean_squares(self) -> tuple[Array, float, tuple[Array, ...]]:
-        """Mean squares of the common columns, of the outcome, and of the columns of each grouping factor."""
-        return self.uncentred[:-1], float(self.uncentred[-1]), self.by_group(self.uncentred_varying)
+    def mean_squares(self) -> tuple[Array, float]:
+        """Mean squares of the common columns and of the outcome."""
+        return self.uncentred[:-1], float(self.uncentred[-1])
 
     @property
-    def spreads(self) -> tuple[Array, ...]:
-        """Sds of the columns of each grouping factor; frequency and survey weights count."""
-        return self.by_group(self.varying.sd)
+    def varying_moments(self) -> tuple[tuple[Array, Array], ...]:
+        """Means and sds of the columns of each grouping factor; frequency and survey weights count."""
+        stops = np.cumsum([len(group.effects) for group in self.groups])[:-1]
+        parts = (np.split(values, stops) for values in (self.varying.mean, self.varying.sd))
+        return tuple(zip(*parts, strict=True)) if self.groups else ()
 
     def without_groups(self) -> Totals:
         """The same model without varying effects."""
         assert self.products is not None
-        alone = replace(self.products, sides=(), blocks=(), pairs={})
+        alone = replace(self.products, turns=(), sides=(), blocks=(), pairs={})
         return replace(self, groups=(), products=alone)
 
-    def by_group(self, values: Array) -> tuple[Array, ...]:
-        """Values of the columns of all grouping factors, apart by factor."""
-        stops = np.cumsum([len(group.effects) for group in self.groups])
-        return tuple(np.split(values, stops[:-1])) if self.groups else ()
+    def _turned(self, turns: Sequence[Array]) -> Totals:
+        groups = [replace(group, turn=turn) for group, turn in zip(self.groups, turns, strict=True)]
+        means = [mean @ turn for (mean, _), turn in zip(self.varying_moments, turns, strict=True)]
+        return replace(self, groups=tuple(groups), varying=replace(self.varying, mean=np.concatenate(means)))

@@ -89,6 +89,7 @@ class Exact:
 
     def sample(self, design: Outline, rng: np.random.Generator) -> tuple[dict[str, xr.Dataset], dict[str, object]]:
         """Draw from the posterior of a design."""
+        design = design.centred
         target = VarianceDensity(MixedModelEquations.of(design))
         cheap = len(target.equations.stats.gram) <= EXPENSIVE_COLUMNS
         size = max(self.draws, LEAST_PROPOSALS) if cheap else EXPENSIVE_DRAWS

@@ -112,7 +112,7 @@ class NUTS:
 
     def sample(self, design: Design, rng: np.random.Generator) -> tuple[dict[str, xr.Dataset], dict[str, object]]:
         """Draw from the posterior of a design."""
-        seed = int(rng.integers(2**31 - 1))
+        design, seed = design.centred, int(rng.integers(2**31 - 1))
         with sampling():
             if design.latent is not None:
                 posterior, stats, values = self._latent(design, seed)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import special
 
-from bayesmig.data.design import Design, Outline
+from bayesmig.data.design import Design, Grouped, Outline
 from bayesmig.errors import EngineRefusal, closest, listing
+from bayesmig.numerics import STEP
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -54,6 +56,37 @@ def on_fisher_scale(name: str, rho: Array, error: Array) -> dict[str, Array]:
         f"{name}_lower": np.tanh(np.arctanh(inside) - spread),
         f"{name}_upper": np.tanh(np.arctanh(inside) + spread),
     }
+
+
+def variance_estimates(
+    groups: Sequence[Grouped], scales: Callable[[Array], Array], point: Array, covariance: Array
+) -> dict[str, Array]:
+    """Sds and correlations of varying effects, with errors by the delta method; NaN for sds of zero.
+
+    Parameters
+    ----------
+    groups : sequence of Grouped
+    scales : callable
+        From a point to the sds of all effects of all factors, then their correlations.
+    point : (d,) array
+    covariance : (d, d) array
+        Of the point; zero where it is at a boundary.
+    """
+    found, steps = scales(point), STEP * np.eye(len(point))
+    with np.errstate(invalid="ignore"):
+        jacobian = np.column_stack([(scales(point + step) - scales(point - step)) / (2 * STEP) for step in steps])
+        errors = np.sqrt(np.einsum("kp,pq,kq->k", jacobian, covariance, jacobian))
+    values: dict[str, Array] = {}
+    start, pair = 0, sum(len(group.effects) for group in groups)
+    for group in groups:
+        stop, last = start + len(group.effects), pair + len(group.pairs)
+        sd = found[start:stop]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            values |= on_log_scale(f"tau_{group.name}", sd, np.where(sd > 0, errors[start:stop], np.nan) / sd)
+        if group.pairs:
+            values |= on_fisher_scale(f"rho_{group.name}", found[pair:last], errors[pair:last])
+        start, pair = stop, last
+    return values
 
 
 def against_no_groups(statistic: float, extra: int) -> dict[str, float | str]:

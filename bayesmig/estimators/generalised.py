@@ -30,15 +30,14 @@ from bayesmig.estimators.base import (
     check_groups_unweighted,
     chosen_errors,
     clusters,
-    on_fisher_scale,
     on_log_scale,
     sandwich,
+    variance_estimates,
     wald,
 )
 from bayesmig.estimators.laplace import Laplace, optimum
 from bayesmig.estimators.likelihoods import Likelihood, unit_scores
 from bayesmig.estimators.separation import check_separation
-from bayesmig.numerics import STEP
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -107,7 +106,7 @@ def glmm(design: Design, method: str, errors: str | None) -> tuple[xr.Dataset, d
     of_beta = model.basis @ covariance[-p:, -p:] @ model.basis.T
     values = _named("beta", beta, np.sqrt(np.diag(of_beta))) | {"covariance": of_beta}
     values |= {f"u_{group.name}": effect for group, effect in zip(design.groups, effects, strict=True)}
-    values |= _variance_estimates(model, point[:-p], covariance[:-p, :-p])
+    values |= variance_estimates(design.groups, model.scales, point[:-p], covariance[:-p, :-p])
     without = Likelihood.of(dataclasses.replace(design, groups=())).maximum[1]
     facts: dict[str, object] = {"estimator": method, "errors": kind if kind == "classical" else "cluster"}
     facts |= _fit_facts(design, value, len(point)) | {"singular": "yes" if model.is_singular(point[:-p]) else "no"}
@@ -171,25 +170,3 @@ def _auxiliary(design: Design, point: Array, error: Array) -> dict[str, Array]:
     if design.spec.family != "negative_binomial":
         return {}
     return on_log_scale("dispersion", np.exp(point[p]), error[p])
-
-
-def _variance_estimates(model: Laplace, theta: Array, covariance: Array) -> dict[str, Array]:
-    """Sds and correlations with errors by the delta method; NaN for sds of zero."""
-    scales = model.scales(theta)
-    steps = STEP * np.eye(len(theta))
-    with np.errstate(invalid="ignore"):
-        jacobian = np.column_stack([(model.scales(theta + s) - model.scales(theta - s)) / (2 * STEP) for s in steps])
-        errors = np.sqrt(np.einsum("kp,pq,kq->k", jacobian, covariance, jacobian))
-    values: dict[str, Array] = {}
-    start, pair = 0, sum(len(group.effects) for group in model.design.groups)
-    for group in model.design.groups:
-        stop = start + len(group.effects)
-        sd = scales[start:stop]
-        with np.errstate(invalid="ignore", divide="ignore"):
-            values |= on_log_scale(f"tau_{group.name}", sd, np.where(sd > 0, errors[start:stop], np.nan) / sd)
-        if group.pairs:
-            last = pair + len(group.pairs)
-            values |= on_fisher_scale(f"rho_{group.name}", scales[pair:last], errors[pair:last])
-            pair = last
-        start = stop
-    return values

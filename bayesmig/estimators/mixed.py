@@ -21,10 +21,10 @@ from bayesmig.estimators.base import (
     check_groups_unweighted,
     chosen_errors,
     clusters,
-    on_fisher_scale,
     on_log_scale,
     sandwich,
     summed,
+    variance_estimates,
     wald,
 )
 from bayesmig.gaussian import MixedModelEquations, VarianceParameters
@@ -54,6 +54,7 @@ def mixed(design: Outline, method: str, errors: str | None) -> tuple[xr.Dataset,
     if method == "reml":
         check_groups_unweighted(design, "restricted likelihood has no weights of groups; use method='ml'.")
     kind = chosen_errors(design, errors)
+    design = design.whitened if isinstance(design, Design) else design.centred
     equations = MixedModelEquations.of(design, flat=True)
     parameters = VarianceParameters(design.groups)
 
@@ -81,7 +82,8 @@ def mixed(design: Outline, method: str, errors: str | None) -> tuple[xr.Dataset,
         covariance = sandwich(covariance, summed(rows, clusters(design)))
     values = {"beta": beta[0]} | {f"beta{k}": v for k, v in wald(beta[0], np.sqrt(np.diag(covariance))).items()}
     values["covariance"] = covariance
-    values |= {f"u_{group.name}": effect[0] for group, effect in zip(design.groups, effects, strict=True)}
+    for group, effect in zip(design.groups, effects, strict=True):
+        values |= group.at_zero({f"u_{group.name}": effect[0]})
     variance_values, singular = _variance_estimates(equations, parameters, likelihood, point)
     p = len(design.terms)
     log_likelihood = value + equations.log_likelihood_constant
@@ -119,29 +121,28 @@ def _to_boundary(likelihood, parameters: VarianceParameters, point: Array, value
 def _variance_estimates(  # type: ignore[no-untyped-def]
     equations: MixedModelEquations, parameters: VarianceParameters, likelihood, point: Array
 ) -> tuple[dict[str, Array], bool]:
-    """Sds and correlations, with Wald intervals on log and Fisher scales; and whether the fit is singular."""
-    scale = equations.scale
-    sigma, sds, partials = parameters.parts(point[None])
+    """Sds and correlations with errors and Wald intervals; and whether the fit is singular."""
     free = point > ZERO
+    _, _, partials = parameters.parts(point[None])
     singular = not free.all() or any((abs(partial) > NEARLY_ONE).any() for partial in partials)
-    errors = _point_errors(likelihood, point, free & (abs(point) < 6)) * np.exp(parameters.log_jacobian(point[None])[0])
-    values = on_log_scale("sigma", sigma[0] * scale.y_sd, errors[0] / sigma[0])
-    correlations = parameters.correlations(point[None])
-    for k, (group, (at_sds, at_partials)) in enumerate(zip(parameters.groups, parameters.places, strict=True)):
-        sd = np.where(free[at_sds], sds[k][0], 0.0) * scale.y_sd / scale.z_sd[k]
-        values |= on_log_scale(f"tau_{group.name}", sd, np.where(free[at_sds], errors[at_sds], np.nan) / sds[k][0])
-        if not group.pairs:
-            continue
-        rho, name = correlations[k][0], f"rho_{group.name}"
-        # beyond pairs, partial and plain correlations differ, and the former's error is not the latter's
-        paired = all(len(block) <= 2 for block in group.blocks)
-        values |= on_fisher_scale(name, rho, errors[at_partials]) if paired else {name: rho}
-    return values, singular
+    covariance = _covariance(likelihood, point, free & (abs(point) < 6))
+    sigma = math.exp(point[0]) * equations.scale.y_sd
+    values = on_log_scale("sigma", np.array(sigma), np.sqrt(covariance[0, 0]))
+
+    def scales(moved: Array) -> Array:
+        (_, sds, _), rho = parameters.parts(moved[None]), parameters.correlations(moved[None])
+        found = []
+        for k, (group, (at_sds, _)) in enumerate(zip(parameters.groups, parameters.places, strict=True)):
+            tau = sds[k][0] * free[at_sds] * equations.scale.y_sd / equations.scale.z_sd[k]
+            at_zero = group.at_zero({f"tau_{group.name}": tau, f"rho_{group.name}": rho[k][0]})
+            found.append((at_zero[f"tau_{group.name}"], at_zero[f"rho_{group.name}"]))
+        return np.concatenate([part for parts in zip(*found, strict=True) for part in parts])
+
+    return values | variance_estimates(parameters.groups, scales, point, covariance), singular
 
 
-def _point_errors(likelihood, point: Array, free: NDArray[np.bool_]) -> Array:  # type: ignore[no-untyped-def]
-    """Standard errors on the unbounded scale from the observed information; NaN at a boundary."""
-    errors = np.full(len(point), np.nan)
+def _covariance(likelihood, point: Array, free: NDArray[np.bool_]) -> Array:  # type: ignore[no-untyped-def]
+    """Inverse of the observed information on the unbounded scale; zero for what is at a boundary."""
 
     def restricted(moved: Array) -> Array:
         full = np.repeat(point[None], len(moved), axis=0)
@@ -149,9 +150,9 @@ def _point_errors(likelihood, point: Array, free: NDArray[np.bool_]) -> Array:  
         return np.asarray(likelihood(full))
 
     _, curvature = derivatives(restricted, point[free])
-    variances = np.diag(np.linalg.pinv(-curvature))
-    errors[free] = np.sqrt(np.where(variances > 0, variances, np.nan))
-    return errors
+    covariance = np.zeros((len(point), len(point)))
+    covariance[np.ix_(free, free)] = np.linalg.pinv(-curvature, hermitian=True)
+    return covariance
 
 
 def _against_no_groups(design: Outline, log_likelihood: float, extra: int) -> dict[str, float | str]:

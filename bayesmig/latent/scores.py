@@ -19,7 +19,6 @@ from bayesmig.data.rows import design_of
 from bayesmig.errors import BayesmigError, DataError, EngineRefusal
 from bayesmig.imputation import DRAWN
 from bayesmig.latent.units import base_z
-from bayesmig.prediction.integration import covariances
 from bayesmig.summaries import check_interval, interval_heads, summarise_draws
 
 if TYPE_CHECKING:
@@ -389,7 +388,7 @@ class FittedFactors:
         count = len(design.items.factors)
         for group in design.groups:
             squares = (group.z * weights[:, None]).T @ group.z
-            products = covariances(group, self.values) * squares
+            products = group.covariance(self.values) * squares
             q = len(group.effects) // count
             between += products.reshape(self.size, count, q, count, q).sum(axis=(2, 4))
         return fixed, between, self.residual

@@ -23,6 +23,7 @@ from bayesmig.plots.style import (
     typeset,
 )
 from bayesmig.prediction.response import parameters
+from bayesmig.prediction.variance import variances_at_means
 from bayesmig.summaries import variance_components, varying_effects
 
 if TYPE_CHECKING:
@@ -166,11 +167,7 @@ def _shares(tree: xr.DataTree) -> dict[str, np.ndarray]:
     if schema.kind(tree) != "posterior":
         raise BayesmigError("vpc needs a posterior from fit; variance_components gives the point of an estimate.")
     spec, values = spec_of(tree), parameters(tree["posterior"].to_dataset())
-    between = {}
-    for group in schema.groups(tree["posterior"].to_dataset()):
-        named = [str(name) for name in tree["posterior"][schema.effect_dim(group)].to_numpy()]
-        if "intercept" in named:
-            between[group] = values[f"tau_{group}"][:, named.index("intercept")] ** 2
+    between = variances_at_means(tree, values)
     residual = values["sigma"] ** 2 if "sigma" in values else spec.distribution.latent_variance(spec.link)
     if not between or residual is None:
         raise BayesmigError(f"the model {spec.formula!r} ({spec.family}) has no share of variance between groups.")

@@ -25,29 +25,10 @@ REACH = 6.2  # normal deviates beyond are left out: a probability of 6e-10
 LOG_ERROR = 21.0  # the error is about exp(-21), 1e-9
 
 
-def covariances(group: GroupTerm, values: Mapping[str, Array]) -> Array:
-    """Covariance matrices of the varying effects of one grouping factor, ``(draws, q, q)``.
-
-    Parameters
-    ----------
-    group : GroupTerm
-    values : mapping of str to array
-        Draws of ``tau_<group>`` ``(draws, q)`` and, if any effects are correlated, ``rho_<group>`` ``(draws, pairs)``.
-    """
-    tau = values[f"tau_{group.name}"]
-    matrices = tau[:, :, None] ** 2 * np.eye(len(group.effects))
-    for k, (i, j) in enumerate(group.pairs):
-        product = tau[:, i] * tau[:, j]  # with an sd of zero an estimate may have no correlation
-        matrices[:, i, j] = matrices[:, j, i] = np.where(
-            product > 0, np.nan_to_num(values[f"rho_{group.name}"][:, k]) * product, 0.0
-        )
-    return matrices
-
-
 def added_variance(group: GroupTerm, z: Array, values: Mapping[str, Array]) -> Array:
     """Variance that one grouping factor adds to the linear predictor of each row, ``z' Sigma z``: ``(draws, n)``."""
     first, second = np.triu_indices(z.shape[1])
-    halves = covariances(group, values)[:, first, second] * np.where(first == second, 1.0, 2.0)
+    halves = group.covariance(values)[:, first, second] * np.where(first == second, 1.0, 2.0)
     return np.maximum(halves @ (z[:, first] * z[:, second]).T, 0.0)
 
 

@@ -15,7 +15,7 @@ from bayesmig import schema
 from bayesmig.data.design import Design, GroupTerm, Outline
 from bayesmig.data.rows import Rows, design_of, encode_rows, outline_of
 from bayesmig.errors import BayesmigError, DataError, UnknownLevel, closest, listing
-from bayesmig.prediction.integration import added_variances, covariances, integrated
+from bayesmig.prediction.integration import added_variances, integrated
 from bayesmig.prediction.response import draw_outcomes, expected, linear_predictor, parameters
 
 if TYPE_CHECKING:
@@ -301,7 +301,7 @@ def with_new_groups(
 
     Rows whose grouping columns were not given each get a group of their own.
     """
-    codes, effects = dict(rows.codes), {}
+    codes, effects, centred = dict(rows.codes), {}, {group.name: group for group in fitted.design.centred.groups}
     for group in fitted.varying:
         known = values[f"u_{group.name}"]
         count = len(rows.new_groups.get(group.name, ()))
@@ -310,16 +310,19 @@ def with_new_groups(
             codes[group.name] = len(group.levels) + np.arange(count)
         effects[group.name] = known
         if count:
-            drawn = _drawn_effects(covariances(group, values), count, rng)
+            drawn = _drawn_effects(centred[group.name], values, count, rng)
             effects[group.name] = np.concatenate([known, drawn], axis=1)
     return dataclasses.replace(rows, codes=codes), effects
 
 
-def _drawn_effects(matrices: Array, count: int, rng: np.random.Generator) -> Array:
-    """``(draws, count, q)`` draws from normal distributions with these ``(draws, q, q)`` covariances."""
-    roots, vectors = np.linalg.eigh(matrices)  # unlike Cholesky's, this root exists where an sd is zero
-    noise = rng.standard_normal((len(matrices), count, matrices.shape[1]))
-    return np.asarray((noise * np.sqrt(np.maximum(roots, 0.0))[:, None, :]) @ vectors.transpose(0, 2, 1))
+def _drawn_effects(group: GroupTerm, values: Mapping[str, Array], count: int, rng: np.random.Generator) -> Array:
+    """``(draws, count, q)`` effects of new groups, drawn at the centre of a factor's columns, at zero of these."""
+    own = group.turned(values)
+    tau = own[f"tau_{group.name}"]
+    correlations = group.covariance(own | {f"tau_{group.name}": np.ones_like(tau)})
+    roots, vectors = np.linalg.eigh(correlations)  # unlike Cholesky's, this root exists where a correlation is one
+    noise = rng.standard_normal((len(tau), count, tau.shape[1])) * np.sqrt(np.maximum(roots, 0.0))[:, None, :]
+    return group.at_zero({f"u_{group.name}": tau[:, None, :] * (noise @ vectors.transpose(0, 2, 1))})[f"u_{group.name}"]
 
 
 def _refuse_new_groups(fitted: Fitted, rows: Rows) -> None:

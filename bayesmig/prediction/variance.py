@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import special
 
-from bayesmig.data.design import Design
-from bayesmig.data.rows import Rows
+from bayesmig import schema
+from bayesmig.data.design import Design, Outline
+from bayesmig.data.rows import Rows, outline_of
 from bayesmig.errors import BayesmigError
-from bayesmig.prediction.integration import added_variances, covariances, integrated, normal_mean
+from bayesmig.prediction.integration import added_variances, integrated, normal_mean
 from bayesmig.prediction.people import Fitted, expectation, scores
 from bayesmig.prediction.response import linear_predictor
 
@@ -52,7 +53,7 @@ def explained_shares(tree: xr.DataTree) -> dict[str, Array]:
     between = np.zeros(fitted.size)
     for group in fitted.varying:
         squares = (group.z * weights[:, None]).T @ group.z
-        between += np.einsum("dij,ij->d", covariances(group, fitted.values), squares)
+        between += np.einsum("dij,ij->d", group.covariance(fitted.values), squares)
     total = fixed + between + _residual_variance(fitted, weights)
     return {"r2_marginal": fixed / total} | ({"r2_conditional": (fixed + between) / total} if fitted.varying else {})
 
@@ -95,6 +96,31 @@ def _number_variance(design: Design, values: Mapping[str, Array]) -> Array:
     """Residual variance of a Gaussian or Student t outcome."""
     variance = values["sigma"] ** 2
     return variance * values["nu"] / (values["nu"] - 2) if design.spec.family == "student" else variance
+
+
+def variances_at_means(tree: xr.DataTree, values: Mapping[str, Array]) -> dict[str, Array]:
+    """Variance between the groups of each factor with a varying intercept, at the means of what varies beside it.
+
+    Parameters
+    ----------
+    tree : xarray.DataTree
+    values : mapping of str to array
+        ``tau_<group>`` and ``rho_<group>``, effects or pairs last. Those of a printed table stay at zero, for its
+        means are not known.
+    """
+    dataset, found = tree[schema.kind(tree)].to_dataset(), {}
+    outline: Outline | None = None
+    for name in schema.groups(dataset):
+        effects = [str(effect) for effect in dataset[schema.effect_dim(name)].to_numpy()]
+        if "intercept" not in effects:
+            continue
+        found[name] = values[f"tau_{name}"][..., effects.index("intercept")] ** 2
+        if len(effects) > 1 and "constant_data" in tree.children:
+            outline = outline or outline_of(tree)
+            moments = zip(outline.groups, outline.varying_moments, strict=True)
+            group, means = next((group, mean) for group, (mean, _) in moments if group.name == name)
+            found[name] = np.maximum(np.einsum("...ij,i,j->...", group.covariance(values), means, means), 0.0)
+    return found
 
 
 def response_shares(tree: xr.DataTree) -> dict[str, Array]:

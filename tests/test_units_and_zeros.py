@@ -1,0 +1,205 @@
+"""Where zero of a predictor lies, and in what it counts, is no part of a model."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import bayesmig as bm
+from bayesmig import simulation
+from bayesmig.checking.robustness import log_prior
+from bayesmig.data.encoding import build_design
+from bayesmig.engines import graphs
+from bayesmig.engines.exact import Exact, VarianceDensity
+from bayesmig.engines.hierarchical import Layout
+from bayesmig.errors import DataError
+from bayesmig.gaussian import MixedModelEquations
+from bayesmig.kernels import hierarchical
+from bayesmig.prediction.response import parameters
+from bayesmig.priors import PRESETS
+from bayesmig.spec import as_spec
+
+FORMULAS = {
+    "one slope": "x + (1 + x | g)",
+    "two slopes": "x + w + (1 + x + w | g)",
+    "slope and category": "x + c + (1 + x + c | g)",
+    "nested": "x + (1 + x | h/g)",
+}
+CASES = [(name, None, "ml") for name in FORMULAS] + [("one slope", kind, "ml") for kind in ("survey", "frequency")]
+CASES += [("one slope", None, "reml")]
+CHANGES = [(2005.0, 1.0), (7e4, 2e4), (-3.0, 1e-6)]
+FAMILIES = {"gaussian": "y", "bernoulli": "yes", "poisson": "count", "cumulative": "level"}
+
+
+def people(groups=12, each=10):
+    rng = np.random.default_rng(7)
+    g = np.repeat(np.arange(groups), each)
+    n = len(g)
+    x, w = rng.integers(0, 16, n).astype(float), rng.normal(size=n)
+    eta = 0.1 * (x - 7) + rng.normal(0, 0.5, groups)[g] + rng.normal(0, 0.15, groups)[g] * (x - 7) + 0.3 * w
+    data = pd.DataFrame({"x": x, "w": w, "c": rng.choice(list("abc"), n), "g": g, "h": g // 3})
+    data = data.assign(y=3 + eta + rng.normal(size=n), yes=(eta + rng.logistic(size=n) > 0).astype(int))
+    data = data.assign(count=rng.poisson(np.exp(eta / 2)), weight=rng.integers(1, 4, n))
+    return data.assign(level=pd.Categorical(np.digitize(eta + rng.logistic(size=n), [-1, 1]), ordered=True))
+
+
+DATA = people()
+
+
+def specification(formula, family="gaussian", weights=None):
+    spec = bm.ModelSpec(f"{FAMILIES[family]} ~ {formula}", family=family)
+    return spec if weights is None else spec.with_weights("weight", kind=weights)
+
+
+def shares(tree):
+    """Everything that a table says of shares of variance."""
+    components = bm.variance_components(tree)["estimate"]
+    wanted = components.index.str.startswith(("vpc_", "mor_", "sigma"))
+    return pd.concat([components[wanted], bm.r2(tree)["estimate"]])
+
+
+@pytest.mark.parametrize(("name", "weights", "method"), CASES)
+def test_maxima_do_not_depend_on_units_and_zeros(name, weights, method):
+    spec = specification(FORMULAS[name], weights=weights)
+    one = bm.estimate(spec, DATA, method=method)
+    inner = "tau_h:g" if name == "nested" else "tau_g"
+    for shift, unit in CHANGES if name == "one slope" else CHANGES[:1]:
+        other = bm.estimate(spec, DATA.assign(x=shift + unit * DATA["x"]), method=method)
+        # restricted likelihood has the unit of the coefficient in it
+        moved = other.attrs["log_likelihood"] + np.log(unit) * (method == "reml")
+        # Newton's method stops when a step promises less than 1e-9; x = -3 + 1e-6 x keeps ten of its digits
+        assert moved == pytest.approx(one.attrs["log_likelihood"], abs=1e-6)
+        slopes = [float(tree["estimate"][inner][..., 1]) for tree in (one, other)]
+        assert slopes[1] * unit == pytest.approx(slopes[0], rel=1e-3, abs=1e-5)
+        np.testing.assert_allclose(shares(other), shares(one), atol=1e-4)  # flat maxima: 1e-9 in height
+
+
+@pytest.mark.parametrize("family", ["bernoulli", "poisson"])
+def test_generalised_maxima_do_not_depend_on_units_and_zeros(family):
+    spec = specification(FORMULAS["one slope"], family)
+    one, other = (bm.estimate(spec, data) for data in (DATA, DATA.assign(x=2005 - DATA["x"])))
+    assert other.attrs["log_likelihood"] == pytest.approx(one.attrs["log_likelihood"], abs=1e-6)
+    np.testing.assert_allclose(shares(other), shares(one), rtol=1e-3)  # of a flat maximum, as above
+
+
+@pytest.mark.parametrize(("name", "weights", "_"), CASES[:-1])
+def test_posteriors_do_not_depend_on_units_and_zeros(name, weights, _):
+    spec = specification(FORMULAS[name], weights=weights)
+    one = bm.fit(spec, DATA, engine=Exact(draws=1000), seed=1)
+    new = DATA.iloc[:4].assign(g=99, h=99)
+    predicted = bm.predict(one, new, seed=1)
+    for shift, unit in CHANGES[:2] if name == "one slope" else CHANGES[:1]:
+        moved = [frame.assign(x=shift + unit * frame["x"]) for frame in (DATA, new)]
+        other = bm.fit(spec, moved[0], engine=Exact(draws=1000), seed=1)
+        # the same draws, up to rounding of (x - mean) with 2005 and 7e4 in front of a spread of 5
+        assert bm.loo(other).elpd == pytest.approx(bm.loo(one).elpd, abs=1e-5)
+        np.testing.assert_allclose(shares(other), shares(one), rtol=1e-6)
+        again = bm.predict(other, moved[1], seed=1)
+        for node in ("predictions", "posterior_predictive"):
+            if node in predicted.children:
+                np.testing.assert_allclose(*(tree[node]["y"] for tree in (again, predicted)), rtol=1e-5, atol=1e-5)
+
+
+def test_the_other_direction_of_a_predictor_gives_the_same_posterior():
+    one, other = (
+        bm.fit(specification(FORMULAS["one slope"]), data, seed=1) for data in (DATA, DATA.assign(x=2005 - DATA["x"]))
+    )
+    # other draws of the same posterior: 4,000 of them, whose elpd has a Monte Carlo error of about 0.05
+    assert bm.loo(other).elpd == pytest.approx(bm.loo(one).elpd, abs=0.3)
+    np.testing.assert_allclose(shares(other), shares(one), atol=0.01)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_densities_of_all_engines_are_those_of_other_zeros(preset):
+    designs = [
+        build_design(specification(FORMULAS["one slope"]).with_priors(PRESETS[preset]), data)
+        for data in (DATA, DATA.assign(x=2005 + DATA["x"]))
+    ]
+    points = np.random.default_rng(1).normal(size=(5, 4))
+    exact = [VarianceDensity(MixedModelEquations.of(design.centred))(points) for design in designs]
+    np.testing.assert_allclose(exact[1], exact[0], rtol=1e-9)
+    if preset not in ("stata", "mlwin"):  # whose priors have a zero of their own, that of the outcome
+        layouts = [Layout(design.centred) for design in designs]
+        point = layouts[0].begin(1)
+        compiled = [hierarchical.log_density(point, layout.model())[0] for layout in layouts]
+        assert compiled[1] == pytest.approx(compiled[0], rel=1e-9)
+
+
+@pytest.mark.parametrize("family", ["gaussian", "cumulative"])
+def test_graphs_are_those_of_other_zeros(family):
+    found = []
+    for data in (DATA, DATA.assign(x=2005 + DATA["x"])):
+        model = graphs.build(build_design(specification(FORMULAS["one slope"], family), data).centred)
+        found.append(sum(np.sum(value) for value in model.point_logps(round_vals=10).values()))
+    assert found[1] == pytest.approx(found[0], rel=1e-9)
+
+
+def test_priors_of_draws_and_of_simulations_hold_at_the_means():
+    data = DATA.assign(x=2005 + DATA["x"])
+    spec = specification(FORMULAS["one slope"])
+    design = build_design(spec, data)
+    values, outcomes = simulation.prior_draws(design, 4000, np.random.default_rng(1))
+    group = design.centred.groups[0]
+    at_means = group.turned(values)["tau_g"][:, 0]
+    scale = design.priors.tau["g"][0].scale
+    # a half normal's mean; 4,000 draws know it to 1.2 %
+    assert at_means.mean() == pytest.approx(scale * np.sqrt(2 / np.pi), rel=0.05)
+    assert np.median(outcomes.std(axis=1)) < 5 * DATA["y"].std()
+    trees = [bm.fit(spec, frame, engine=Exact(draws=200), seed=1) for frame in (DATA, data)]
+    logs = [
+        log_prior(build_design(spec, frame), parameters(tree["posterior"].to_dataset()))
+        for tree, frame in zip(trees, (DATA, data), strict=True)
+    ]
+    np.testing.assert_allclose(logs[1], logs[0], rtol=1e-6)
+
+
+def test_chunks_are_centred_before_they_are_added():
+    data = DATA.assign(x=1e5 + DATA["x"])
+    spec = specification(FORMULAS["two slopes"])
+    whole = bm.fit(spec, data, engine=Exact(draws=200), seed=1)
+    parts = bm.fit(spec, bm.chunks(data.sort_values("x"), rows=17), engine=Exact(draws=200), seed=1)
+    # 1e5 in front of a spread of 5: squares of (x - mean) lose at most 1e-16 (1e5 / 5)^2 where they are moved
+    np.testing.assert_allclose(parts["posterior"]["tau_g"][..., 1:], whole["posterior"]["tau_g"][..., 1:], rtol=1e-4)
+    vpc = [bm.variance_components(tree).loc["vpc_g", "estimate"] for tree in (whole, parts)]
+    assert vpc[1] == pytest.approx(vpc[0], rel=1e-3)
+
+
+def test_growth_in_calendar_years_finds_the_truth():
+    rng = np.random.default_rng(100)
+    g, year = np.repeat(np.arange(25), 20), rng.integers(2005, 2021, 500)
+    level, slope = rng.normal(0, 0.5, 25)[g], 0.2 + rng.normal(0, 0.15, 25)[g]
+    data = pd.DataFrame({"y": 3 + level + slope * (year - 2012) + rng.normal(size=500), "year": year, "g": g})
+    tree = bm.fit("y ~ year + (1 + year | g)", data, seed=1)
+    table = bm.variance_components(tree)
+    assert table.loc["tau_g[year]", "eti95_lower"] < 0.15 < table.loc["tau_g[year]", "eti95_upper"]
+    # the sd of slopes of 0.15 between 25 groups
+    assert bm.coefficients(tree).loc["year", "sd"] == pytest.approx(0.15 / 5, rel=0.3)
+    estimated = bm.estimate("y ~ year + (1 + year | g)", data)
+    assert estimated.attrs["singular"] == "no"
+    # lme4's maximum for year - 2012; that for year is the same
+    assert estimated.attrs["log_likelihood"] == pytest.approx(
+        bm.estimate("y ~ year + (1 + year | g)", data.assign(year=year - 2012)).attrs["log_likelihood"], abs=1e-6
+    )
+
+
+def test_nearly_collinear_slopes_reach_the_maximum_of_their_span():
+    noise = np.random.default_rng(2).normal(size=len(DATA))
+    apart, close = (
+        bm.estimate("y ~ x + (1 + x + v | g)", DATA.assign(v=DATA["x"] + size * noise)).attrs["log_likelihood"]
+        for size in (1.0, 1e-6)
+    )
+    assert close == pytest.approx(apart, abs=1e-5)  # the same span, of which 1e-6 keeps ten digits
+
+
+@pytest.mark.parametrize("column", ["x", "y"])
+@pytest.mark.parametrize("size", [1e-200, 1e-80, 1e80, 1e150])
+def test_sizes_beyond_floats_are_refused_before_any_work(column, size):
+    for verb in (bm.fit, bm.estimate):
+        with pytest.raises(DataError, match=rf"'{column}'"):
+            verb("y ~ x + (1 + x | g)", DATA.assign(**{column: DATA[column] * size}))
+
+
+def test_uncorrelated_slopes_far_from_zero_are_noted():
+    far = build_design(as_spec("y ~ x + (1 + x || g)"), DATA.assign(x=2005 + DATA["x"]))
+    assert any("(1 + x | g)" in note for note in far.notes)
+    near = build_design(as_spec("y ~ x + (1 + x || g)"), DATA)
+    assert not any("(1 + x | g)" in note for note in near.notes)
