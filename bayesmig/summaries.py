@@ -124,7 +124,8 @@ def variance_components(
     pandas.DataFrame
         Indexed by quantity: ``sigma`` and ``tau_<group>[<effect>]`` (sds), the same with ``variance_`` in front,
         ``rho_<group>[<pair>]``, and ``vpc_<group>``, the share of the unexplained variance that lies between
-        groups, for people at the means of what varies by group (of a printed table at zero); for binary and ordered outcomes on the latent scale,
+        groups, for people at the means of what varies by group (of a printed table at zero); for binary and ordered
+        outcomes on the latent scale,
         whose residual variance is pi^2 / 3 (logit) or 1 (probit). ``vpc_response_<group>`` is that share on the scale
         of the outcome: yes or no, the score of an ordered answer, a count. It depends on the predictors; its
         two variances are averaged over the sample, survey and frequency weights counted. ``mor_<group>``, for logit

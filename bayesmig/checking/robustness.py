@@ -56,8 +56,9 @@ def log_prior(design: Design, values: Mapping[str, Array]) -> Array:
     Notes
     -----
     Over the quantities of the contract: coefficients with the intercept (or thresholds) at the predictors' means,
-    standard deviations (of varying intercepts there, too), correlation matrices under LKJ (``(eta - 1) log |R|``), ``nu`` and ``dispersion``. Flat priors
-    count as constant. The density of varying effects given their sds is part of the model, not of its priors.
+    standard deviations and correlation matrices (of varying intercepts there, too) under LKJ (``(eta - 1) log |R|``),
+    ``nu`` and ``dispersion``. Flat priors count as constant. The density of varying effects given their sds is part of
+    the model, not of its priors.
 
     Examples
     --------

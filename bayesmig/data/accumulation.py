@@ -402,9 +402,6 @@ def _finished(plan: Plan, part: _Part) -> Totals:
     if sums.outcomes is not None:
         notes.append(two_values(*sorted(sums.outcomes)))
     groups, kept = _groups(plan, sums, notes)
-    stops = np.cumsum([len(group.effects) for group in groups])[:-1]
-    for group, mean, sd in zip(groups, *(np.split(part, stops) for part in (sums.varying.mean, sums.varying.sd))):
-        check_zeros(group, mean, sd, notes)
     products = sums.products.of_groups(kept)
     _check(plan, sums, products, groups, notes)
     effective = None
@@ -436,11 +433,13 @@ def _finished(plan: Plan, part: _Part) -> Totals:
 
 def _groups(plan: Plan, sums: _Sums, notes: list[str]) -> tuple[tuple[GroupTotals, ...], list[Codes]]:
     """Grouping factors without the groups that no complete row belongs to, and the codes of the others."""
-    groups, kept = [], []
+    groups, kept, first = [], [], 0
     for (name, effects, blocks, _), sizes, ranges in zip(plan.varying, sums.sizes, sums.effect_ranges, strict=True):
         codes = np.flatnonzero(sizes)
         names = plan.levels_of(name)
         group = GroupTotals(name, tuple(names[code] for code in codes), effects, blocks, sizes[codes])
+        own, first = slice(first, first + len(effects)), first + len(effects)
+        check_zeros(group, sums.varying.mean[own], sums.varying.sd[own], notes)
         check_sizes(group, group.sizes, (ranges[0, codes] == ranges[1, codes]).all(axis=0), notes)
         groups.append(group)
         kept.append(codes)

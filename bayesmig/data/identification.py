@@ -67,17 +67,16 @@ def check_zeros(group: Grouped, mean: Array, sd: Array, notes: list[str]) -> Non
     """
     for block in group.blocks:
         for k in block:
-            effect = group.effects[k]
-            if abs(mean[k]) > FARTHEST_ZERO * sd[k] > 0:
+            effect, by, far = group.effects[k], group.name, abs(mean[k]) / sd[k] if sd[k] > 0 else 0.0
+            if far > FARTHEST_ZERO:
                 raise DataError(
-                    f"zero of {effect} lies {abs(mean[k]) / sd[k]:.0e} of its sds from its mean, so far that the varying"
-                    f" effects by {group.name} at zero lose their digits; subtract a value near {mean[k]:.6g} from it."
+                    f"zero of {effect} lies {far:.0e} of its sds from its mean, so far that the varying effects by {by}"
+                    f" at zero lose their digits; subtract a value near {mean[k]:.6g} from it."
                 )
-            if len(block) == 1 and "intercept" in group.effects and abs(mean[k]) > FAR_ZERO * sd[k] > 0:
+            if far > FAR_ZERO and len(block) == 1 and "intercept" in group.effects:
                 notes.append(
-                    f"intercepts and slopes of {effect} by {group.name} are taken as uncorrelated at {effect} = 0, which"
-                    f" is {abs(mean[k]) / sd[k]:.0f} sds from its mean: (1 + {effect} | {group.name}) does not depend on"
-                    f" where zero is, nor does (1 + {effect} || {group.name}) after subtracting the mean"
+                    f"intercepts and slopes of {effect} by {by} are taken as uncorrelated at {effect} = 0, {far:.0f}"
+                    f" sds from its mean; (1 + {effect} | {by}) does not depend on where zero is, or subtract the mean"
                 )
 
 

@@ -82,8 +82,8 @@ def mixed(design: Outline, method: str, errors: str | None) -> tuple[xr.Dataset,
         covariance = sandwich(covariance, summed(rows, clusters(design)))
     values = {"beta": beta[0]} | {f"beta{k}": v for k, v in wald(beta[0], np.sqrt(np.diag(covariance))).items()}
     values["covariance"] = covariance
-    for group, effect in zip(design.groups, effects, strict=True):
-        values |= group.at_zero({f"u_{group.name}": effect[0]})
+    for factor, effect in zip(design.groups, effects, strict=True):
+        values |= factor.at_zero({f"u_{factor.name}": effect[0]})
     variance_values, singular = _variance_estimates(equations, parameters, likelihood, point)
     p = len(design.terms)
     log_likelihood = value + equations.log_likelihood_constant
