@@ -18,6 +18,7 @@ from typing import Any, Literal, TypedDict, Unpack
 
 from bayesmig.errors import NotFound, SpecificationError, closest, listing
 from bayesmig.families import CALLED_ELSEWHERE, FAMILIES, LATENT, Family
+from bayesmig.names import as_code
 from bayesmig.priors import WEAK, Prior, PriorSet, preset
 
 WeightKind = Literal["survey", "frequency", "precision"]
@@ -82,11 +83,11 @@ class Variable:
                 f"variable {self.name!r}: levels must map codes to labels, as in {{'1': 'yes', '2': 'no'}};"
                 f" got {self.levels!r}."
             )
-        levels = {str(code): str(label) for code, label in self.levels.items()}
+        levels = {as_code(code): str(label) for code, label in self.levels.items()}
         if len(levels) < len(self.levels):
             raise SpecificationError(f"variable {self.name!r} has a level twice: {listing(map(repr, self.levels))}.")
         object.__setattr__(self, "levels", levels)
-        object.__setattr__(self, "reference", str(self.reference))
+        object.__setattr__(self, "reference", as_code(self.reference))
         if not self.levels:
             if self.reference:
                 raise SpecificationError(f"variable {self.name!r} has a reference but no levels.")

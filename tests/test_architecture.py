@@ -16,7 +16,7 @@ HEAVY = ("pandas", "scipy", "pymc", "bambi", "statsmodels", "matplotlib", "xarra
 
 # A module may import modules of its own layer's predecessors only. New modules go where they belong in this list.
 LAYERS = (
-    {"errors", "kernels.machine"},
+    {"errors", "names", "kernels.machine"},
     {"kernels.coordinates"},
     {"kernels.outcomes", "kernels.varying"},
     {"kernels.factors", "kernels.hierarchical"},

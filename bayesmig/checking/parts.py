@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 
 from bayesmig import schema
-from bayesmig.data.columns import as_code, is_categorical
+from bayesmig.data.columns import is_categorical
 from bayesmig.data.design import Design, GroupTerm
 from bayesmig.errors import BayesmigError, DataError, NotFound, closest, listing
+from bayesmig.names import as_code
 from bayesmig.prediction.people import Fitted
 
 if TYPE_CHECKING:

@@ -458,7 +458,9 @@ def _check(plan: Plan, sums: _Sums, products: CrossProducts, groups: tuple[Group
     p = len(plan.terms)
     gram = products.common[:p, :p]
     for k, group in enumerate(groups):
-        check_not_predictor(group.name, owners, categories)
+        columns = next(term.columns for term in plan.formula.varying if term.group == group.name)
+        if categories.issuperset(columns):
+            check_not_predictor(columns, owners)
         if len(group.levels) > p or "intercept" not in group.effects:
             continue
         place, q = group.effects.index("intercept"), len(group.effects)

@@ -11,6 +11,7 @@ import pandas as pd
 
 from bayesmig.errors import DataError, SpecificationError, UnknownColumn, UnknownLevel, closest, listing
 from bayesmig.formula import Formula
+from bayesmig.names import as_code
 from bayesmig.spec import Factor, ModelSpec, Variable
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def named_columns(
     if spec.weights is not None and formula.outcome_column in spec.weights.columns:
         raise SpecificationError(f"weights name the outcome {formula.outcome!r} itself; name the column of weights.")
     _check_sides(spec, formula, items)
-    scalable = [name for name in named if name not in formula.grouping]
+    scalable = [name for name in named if name in formula.predictors or name not in formula.grouping]
     unused = [name for name in spec.standardise if name not in scalable]
     if unused:
         raise SpecificationError(
@@ -111,14 +112,13 @@ def _check_sides(spec: ModelSpec, formula: Formula, items: list[str]) -> None:
 
 
 def role_of(spec: ModelSpec, formula: Formula, name: str) -> Role:
+    """What a column is checked as: the role that asks most of it, where it has several."""
     if any(name in factor.items for factor in spec.factors):
         return "item"
     if name == formula.outcome_column:
         return "outcome"
     if spec.weights is not None and name in spec.weights.columns:
         return "weights"
-    if name in formula.predictors or name in formula.grouping:
-        return "predictor" if name in formula.predictors else "grouping"
     if name in (spec.trials, spec.offset):
         return "trials" if name == spec.trials else "offset"
     return "predictor" if name in formula.predictors or name not in formula.grouping else "grouping"
@@ -129,7 +129,7 @@ def checked_column(spec: ModelSpec, name: str, column: pd.Series, role: Role, ro
 
     ``rows`` is how many rows of the data each value stands for, where those of a category are given once each.
     """
-    entry = spec.variable(name)
+    entry, column = spec.variable(name), plain(column)
     if column.isna().all():
         raise DataError(without_values(name, len(column)))
     if role == "item":
@@ -282,13 +282,15 @@ def _coded(entry: Variable, column: pd.Series, rows: Codes | None = None) -> pd.
     return pd.Series(pd.Categorical(values, entry.coding_order, ordered=True), column.index)
 
 
+def plain(column: pd.Series) -> pd.Series:
+    """The same values as numpy stores them: nullable and Arrow columns lose their storage, not their meaning."""
+    if isinstance(column.dtype, np.dtype | pd.CategoricalDtype):
+        return column
+    return column.astype("object").where(column.notna(), None)
+
+
 def is_categorical(column: pd.Series) -> bool:
     return isinstance(column.dtype, pd.CategoricalDtype)
-
-
-def as_code(value: object) -> str:
-    """Codes as text, so that 1, 1.0 and "1" are the same level."""
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _counts(values: pd.Series, rows: Codes | None) -> pd.Series:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from bayesmig.errors import SpecificationError, closest, listing
+from bayesmig.names import of_factor
 from bayesmig.priors import LKJ, Flat, Prior, ScalePrior
 from bayesmig.spec import Factor, ModelSpec
 
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
     Codes = NDArray[np.int64]
-
-
-FACTOR_MARK = " ~ "  # between a factor and its term, where several factors share the predictors
 
 
 class Correlated:
@@ -663,7 +661,7 @@ def _resolve_priors(design: Outline) -> ResolvedPriors:
 
 def plain_term(term: str) -> str:
     """A term without the factor that it belongs to: ``age`` of ``visual ~ age``."""
-    return term.rpartition(FACTOR_MARK)[2]
+    return of_factor(term)[1]
 
 
 def _measured(design: Outline) -> Design | None:

@@ -14,7 +14,6 @@ import pandas as pd
 from formulae.matrices import DesignMatrices
 
 from bayesmig.data.columns import (
-    as_code,
     check_constant_within,
     checked_column,
     checked_weights,
@@ -27,16 +26,19 @@ from bayesmig.data.columns import (
 from bayesmig.data.design import Design, GroupTerm, Scaling
 from bayesmig.data.gaps import COEFFICIENT, SPREAD, filled, traced, without_gaps
 from bayesmig.data.identification import (
+    check_factors,
     check_finite,
     check_group,
     check_identified,
     check_not_reproduced,
     check_told_apart,
+    spread_of,
 )
 from bayesmig.data.weighting import weighted
 from bayesmig.errors import DataError, SpecificationError, closest, listing
 from bayesmig.formula import ENVIRONMENT, Formula, VaryingTerm, description, parse
 from bayesmig.latent.items import display_outcome, for_each_factor, latent_outcome, usable
+from bayesmig.names import as_code, joined
 from bayesmig.priors import Prior
 from bayesmig.schema import RECONSTRUCTED
 from bayesmig.spec import ModelSpec, as_spec
@@ -100,14 +102,16 @@ def build_design(spec: ModelSpec, data: pd.DataFrame) -> Design:
     x = _standardise_categories(spec, formula, frame, x, terms, formula_terms, people, scaling)
     if spec.distribution.outcome == "number" and len(np.unique(y)) == 2:
         notes.append(two_values(float(y.min()), float(y.max())))
-    groups = _group_terms(spec, formula, frame, notes)
+    groups = _group_terms(spec, formula, frame, checked, notes)
+    check_factors(groups, notes)
     check_identified(x, terms, formula_terms, frame, people=float(people.sum()))
     if spec.distribution.outcome == "number":
         check_not_reproduced(formula, x, y, terms)
     for group in groups:
-        check_told_apart(group, x, formula_terms, frame, notes)
+        columns = next(term.columns for term in formula.varying if term.group == group.name)
+        check_told_apart(group, columns, x, formula_terms, frame, notes)
     if spec.weights is not None and weights is not None:
-        weights, groups = weighted(spec.weights, weights, groups, frame)
+        weights, groups = weighted(spec.weights, weights, groups, checked)
     if latent is not None:
         y = display_outcome(latent)
         x, terms, formula_terms, groups = for_each_factor(latent, x, terms, formula_terms, groups)
@@ -121,8 +125,8 @@ def build_design(spec: ModelSpec, data: pd.DataFrame) -> Design:
         groups=groups,
         weights=weights,
         categories=categories,
-        trials=frame[spec.trials].to_numpy(dtype=float) if spec.trials else None,
-        offset=frame[spec.offset].to_numpy(dtype=float) if spec.offset else None,
+        trials=checked[spec.trials].to_numpy(dtype=float) if spec.trials else None,
+        offset=checked[spec.offset].to_numpy(dtype=float) if spec.offset else None,
         levels={name: tuple(frame[name].cat.categories) for name in formula.predictors if is_categorical(frame[name])},
         scaling=scaling,
         rows=rows,
@@ -330,13 +334,16 @@ def columns_of(matrix: Any) -> tuple[Array, tuple[str, ...]]:
     return np.asarray(matrix.design_matrix, dtype=float), terms
 
 
-def _group_terms(spec: ModelSpec, formula: Formula, frame: pd.DataFrame, notes: list[str]) -> tuple[GroupTerm, ...]:
+def _group_terms(
+    spec: ModelSpec, formula: Formula, frame: pd.DataFrame, checked: pd.DataFrame, notes: list[str]
+) -> tuple[GroupTerm, ...]:
+    """Groups by the values as they were given, effects by those that the formula sees."""
     groups = []
     for name, effects, blocks, matrices in varying_effects(spec, formula, frame):
-        codes, levels = group_codes(frame, next(term.columns for term in formula.varying if term.group == name))
+        codes, levels = group_codes(checked, next(term.columns for term in formula.varying if term.group == name))
         z = np.column_stack([columns_of(matrix)[0] for matrix in matrices])
         group = GroupTerm(name, levels, effects, codes, z, blocks)
-        check_group(group, notes)
+        check_group(group, spread_of(spec), checked[spec.trials].to_numpy() if spec.trials else None, notes)
         groups.append(group)
     return tuple(groups)
 
@@ -371,17 +378,15 @@ def varying_effects(
 
 
 def group_codes(frame: pd.DataFrame, columns: tuple[str, ...]) -> tuple[Codes, tuple[str, ...]]:
-    """Which combination of the grouping columns each row has, and their names, as in ``province:city``."""
+    """Which combination of the grouping columns each row has, and their names, as in ``Hebei:Baoding``."""
     codes = np.zeros(len(frame), dtype=np.int64)
-    names = np.array([""])
-    for position, column in enumerate(columns):
+    names: list[tuple[str, ...]] = [()]
+    for column in columns:
         part, levels = pd.factorize(frame[column], sort=True)
-        labels = np.array([as_code(level) for level in levels], dtype=object)
-        combined = codes * len(labels) + part
-        kept, codes = np.unique(combined, return_inverse=True)
-        old, new = np.divmod(kept, len(labels))
-        names = np.array([f"{names[o]}:{labels[k]}" if position else labels[k] for o, k in zip(old, new, strict=True)])
-    return codes.astype(np.int64), tuple(str(name) for name in names)
+        labels = [as_code(level) for level in levels]
+        kept, codes = np.unique(codes * len(labels) + part, return_inverse=True)
+        names = [(*names[old], labels[new]) for old, new in zip(*np.divmod(kept, len(labels)), strict=True)]
+    return codes.astype(np.int64), tuple(joined(name) if len(columns) > 1 else name[0] for name in names)
 
 
 def _provenance(data: pd.DataFrame) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import TYPE_CHECKING
+import itertools
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,8 @@ from bayesmig.data.columns import is_categorical
 from bayesmig.data.design import Grouped, GroupTerm
 from bayesmig.errors import DataError, SpecificationError, listing
 from bayesmig.formula import Formula
+from bayesmig.names import pieces
+from bayesmig.spec import ModelSpec
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,6 +26,8 @@ SMALLEST, LARGEST = 1e-50, 1e50  # of columns: squares of ratios of two are with
 FAR_ZERO = 2.0  # sds of the mean, from which it matters that uncorrelated effects stand at zero
 FARTHEST_ZERO = 1e6  # a correlation there keeps four digits of what is left of the variance at the mean
 ALIASED = 1e-12  # of a column's squared length; rounding leaves about 1e-15 of one that others determine
+MOSTLY = 0.75  # share of groups with a single child from which the split of the variance is remarked on
+Spread = Literal["free", "known", "none"]  # of rows around their expectation: estimated, given by it, or none at all
 RESERVED = ("beta", "chain", "draw", "row", "sigma", "term")
 
 
@@ -42,11 +47,16 @@ def check_finite(columns: Array, names: tuple[str, ...]) -> None:
             )
 
 
-def check_group(group: GroupTerm, notes: list[str]) -> None:
+def check_group(group: GroupTerm, spread: Spread, trials: Array | None, notes: list[str]) -> None:
+    """Whether a grouping factor can have varying effects; ``trials`` are those of binomial rows."""
     check_finite(group.z, group.effects)
     check_zeros(group, group.z.mean(axis=0), group.z.std(axis=0), notes)
-    within = pd.DataFrame(group.z, columns=group.effects).groupby(group.codes)
-    check_sizes(group, group.sizes, (within.max() == within.min()).all().to_numpy(), notes)
+    within = pd.DataFrame(group.z, columns=list(range(len(group.effects)))).groupby(group.codes)
+    constant = (within.max() == within.min()).all().to_numpy()
+    seen = _variances_seen(group, spread, trials)
+    if seen and np.isin(group.z[:, constant], (0, 1)).all():  # an own variance in each of several arms
+        constant = np.zeros_like(constant)
+    check_sizes(group, group.sizes, constant, notes, seen)
 
 
 def check_zeros(group: Grouped, mean: Array, sd: Array, notes: list[str]) -> None:
@@ -80,7 +90,35 @@ def check_zeros(group: Grouped, mean: Array, sd: Array, notes: list[str]) -> Non
                 )
 
 
-def check_sizes(group: Grouped, sizes: Codes, constant: NDArray[np.bool_], notes: list[str]) -> None:
+def spread_of(spec: ModelSpec) -> Spread:
+    """What a family says of the spread of rows around their expectation."""
+    if "sigma" in spec.distribution.parameters:
+        return "free"
+    return "known" if spec.distribution.outcome == "count" else "none"
+
+
+def _variances_seen(group: GroupTerm, spread: Spread, trials: Array | None) -> bool:
+    """Whether variances and covariances of rows determine those of the varying effects.
+
+    Var(row i) and Cov(row i, row k of the same group) are linear in the entries of the effects' covariance; a free
+    residual variance adds to the former, and a single yes or no has no variance of its own.
+    """
+    first = np.unique(group.codes, return_index=True)[1][group.codes]
+    paired = first != np.arange(len(first))
+    alone = np.full(len(first), spread != "none") if trials is None else trials > 1
+    own, other = np.concatenate([group.z, group.z[paired]]), np.concatenate([group.z, group.z[first[paired]]])
+    entries = [(k, k) for k in range(len(group.effects))] + list(group.pairs)
+    columns = [own[:, i] * other[:, k] + (own[:, k] * other[:, i] if i != k else 0.0) for i, k in entries]
+    if spread == "free":
+        columns.append(np.repeat([1.0, 0.0], [len(first), paired.sum()]))
+    equations = np.column_stack(columns)[np.concatenate([alone, np.ones(paired.sum(), bool)])]
+    lengths = np.sqrt((equations**2).sum(axis=0))
+    return bool((lengths > 0).all()) and np.linalg.matrix_rank(equations / lengths, tol=1e-8) == len(columns)
+
+
+def check_sizes(
+    group: Grouped, sizes: Codes, constant: NDArray[np.bool_], notes: list[str], seen: bool = False
+) -> None:
     """Whether a grouping factor can have varying effects.
 
     Parameters
@@ -89,9 +127,11 @@ def check_sizes(group: Grouped, sizes: Codes, constant: NDArray[np.bool_], notes
     sizes : (J,) int array
         Rows per group.
     constant : (q,) bool array
-        Which effects have a column with one value within each group.
+        Which effects have a column with one value within each group, by which they cannot be told.
     notes : list of str
         Gets what a reader must know.
+    seen : bool
+        Whether rows tell the variances of the effects even where each has a group of its own.
 
     Raises
     ------
@@ -108,10 +148,10 @@ def check_sizes(group: Grouped, sizes: Codes, constant: NDArray[np.bool_], notes
             f"grouping factor {group.name!r} has a single group ({group.levels[0]!r}); effects cannot vary over it."
             f" Take (... | {group.name}) out."
         )
-    if count == n:
+    if count == n and not seen:
         raise DataError(
-            f"every row is its own {group.name} ({n} groups, {n} rows): its sd and the residual sd cannot be told"
-            " apart. Is this the column of respondents' numbers?"
+            f"every row is its own {group.name} ({n} groups, {n} rows): its sd and the scatter of single rows cannot be"
+            " told apart. Is this the column of respondents' numbers? (An effect a row is possible for counts.)"
         )
     unseen = [effect for effect, one in zip(group.effects, constant, strict=True) if one and effect != "intercept"]
     if unseen:
@@ -120,7 +160,9 @@ def check_sizes(group: Grouped, sizes: Codes, constant: NDArray[np.bool_], notes
             f" seen to vary by {group.name}; take it out of (... | {group.name})."
         )
     singles = int((sizes == 1).sum())
-    if singles:
+    if count == n:
+        notes.append(f"every row is its own {group.name}: its sd is what rows scatter beyond the rest of the model")
+    elif singles:
         notes.append(f"{singles} of {count} groups of {group.name} have a single row; they borrow all they can")
     if count < 6:
         notes.append(f"{group.name} has only {count} groups: its sd rests mainly on the prior")
@@ -222,7 +264,7 @@ def _scaled(x: Array, terms: tuple[str, ...]) -> Array:
 
 def _empty_cells(owner: str, frame: pd.DataFrame) -> list[str]:
     """Combinations of levels without rows, if the term is an interaction of categorical columns."""
-    names = owner.split(":")
+    names = [name for name, _ in pieces(owner)]
     if len(names) < 2 or not all(name in frame and is_categorical(frame[name]) for name in names):
         return []
     sizes = frame.groupby(names, observed=False).size()
@@ -238,12 +280,44 @@ def check_not_reproduced(formula: Formula, x: Array, y: Array, terms: tuple[str,
         raise DataError(_reproduced(formula))
 
 
+def check_factors(groups: Sequence[GroupTerm], notes: list[str]) -> None:
+    """Grouping factors that are hardly, or not at all, told from each other.
+
+    Raises
+    ------
+    SpecificationError
+        If two of them put the same rows together and have the same effects.
+    """
+    for one, other in itertools.combinations(sorted(groups, key=lambda group: len(group.levels)), 2):
+        together = np.unique(np.column_stack([one.codes, other.codes]), axis=0)
+        shared = [name for name in one.effects if name in other.effects]
+        if len(together) > len(other.levels) or not shared:
+            continue
+        alone = int((np.bincount(together[:, 0]) == 1).sum())
+        if len(one.levels) == len(other.levels):
+            raise SpecificationError(
+                f"{one.name} and {other.name} are the same {len(one.levels)} groups under two names"
+                f" ({one.levels[0]!r} is {other.levels[together[0, 1]]!r}): how the variance of {listing(shared)} is"
+                f" split between them is arbitrary. Take (... | {other.name}) or (... | {one.name}) out."
+            )
+        if alone > MOSTLY * len(one.levels):
+            notes.append(
+                f"{alone} of {len(one.levels)} groups of {one.name} hold a single group of {other.name}: how the"
+                f" variance is split between the two rests on the other {len(one.levels) - alone}"
+            )
+
+
 def check_told_apart(
-    group: GroupTerm, x: Array, formula_terms: tuple[str, ...], frame: pd.DataFrame, notes: list[str]
+    group: GroupTerm,
+    columns: tuple[str, ...],
+    x: Array,
+    formula_terms: tuple[str, ...],
+    frame: pd.DataFrame,
+    notes: list[str],
 ) -> None:
     """Common terms that leave the intercepts of a grouping factor nothing to explain."""
-    categorical = {name for name in group.name.split(":") if is_categorical(frame[name])}
-    check_not_predictor(group.name, formula_terms, categorical)
+    if all(is_categorical(frame[name]) for name in columns):
+        check_not_predictor(columns, formula_terms)
     if len(group.levels) > x.shape[1] or "intercept" not in group.effects:
         return
     basis, _ = np.linalg.qr(x)
@@ -252,9 +326,10 @@ def check_told_apart(
         notes.append(told_apart(group.name))
 
 
-def check_not_predictor(name: str, formula_terms: tuple[str, ...], categorical: Collection[str]) -> None:
-    """A grouping factor is no categorical predictor as well."""
-    if name in formula_terms and categorical and set(name.split(":")) <= set(categorical):
+def check_not_predictor(columns: tuple[str, ...], formula_terms: tuple[str, ...]) -> None:
+    """A grouping factor of categories is no predictor as well."""
+    name = ":".join(columns)
+    if name in formula_terms:
         raise SpecificationError(
             f"{name!r} is both a categorical predictor and a grouping factor, and each explains what the other"
             f" does; take out the predictor or (1 | {name})."

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from bayesmig.data.columns import as_code, check_constant_within, checked_column, role_of
+from bayesmig.data.columns import check_constant_within, checked_column, role_of
 from bayesmig.data.encoding import PROVENANCE_COLUMN
 from bayesmig.data.surveys import in_codes, read_survey
 from bayesmig.errors import DataError, UnknownColumn, UnknownLevel, closest, listing
 from bayesmig.formula import parse
+from bayesmig.names import as_code
 from bayesmig.schema import RECONSTRUCTED
 from bayesmig.spec import ModelSpec, Study, Variable
 

@@ -13,12 +13,12 @@ import pandas as pd
 from bayesmig.data.chunks import Chunks, Piece
 from bayesmig.data.columns import (
     TEXTS,
-    as_code,
     check_constant_within,
     checked_column,
     is_categorical,
     named_columns,
     numeric,
+    plain,
     role_of,
 )
 from bayesmig.data.design import Scaling
@@ -34,6 +34,7 @@ from bayesmig.data.encoding import (
 from bayesmig.data.totals import Moments
 from bayesmig.errors import DataError, EngineRefusal, SpecificationError, listing
 from bayesmig.formula import CONTRASTS, ELEMENTWISE, Formula
+from bayesmig.names import as_code, joined
 from bayesmig.schema import RECONSTRUCTED
 from bayesmig.spec import ModelSpec
 
@@ -301,7 +302,8 @@ def planned(spec: ModelSpec, formula: Formula, used: tuple[str, ...], data: Chun
     codings, numbers_coded = _codings(codebook, formula, survey, coded, frozenset({*formula.grouping, *around}))
     combined = {}
     for name, values in survey.combinations.items():
-        combined[name] = _combined(tuple(name.split(":")), codings, values)
+        columns_of_group = next(term.columns for term in formula.varying if term.group == name)
+        combined[name] = _combined(columns_of_group, codings, values)
     return Plan(
         spec,
         formula,
@@ -332,7 +334,7 @@ def _surveyed(
     declared: dict[str, tuple[tuple[Any, ...], bool] | None] = {}
     numbers: set[str] = set()
     for name in [name for name in used if name in forced | loose and name in frame]:
-        column = frame[name]
+        column = plain(frame[name])
         kind = pd.api.types.infer_dtype(column, skipna=True)
         texts = kind in TEXTS
         if not texts and kind != "empty":
@@ -427,7 +429,7 @@ def _combined(
     table = pd.DataFrame(list(values), columns=list(columns))
     codes = {name: codings[name].of(table[name]) for name in columns}
     keys, first = np.unique(_combination(columns, codings, codes), return_index=True)
-    names = [":".join(codings[name].levels[codes[name][row]] for name in columns) for row in first]
+    names = [joined(codings[name].levels[codes[name][row]] for name in columns) for row in first]
     return keys, tuple(names)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from bayesmig import schema
-from bayesmig.data.columns import as_code, numeric
+from bayesmig.data.columns import numeric, plain
 from bayesmig.data.design import Design, Outline, Scaling
 from bayesmig.data.encoding import (
     PROVENANCE_COLUMN,
@@ -25,6 +25,7 @@ from bayesmig.data.encoding import (
 from bayesmig.data.totals import GroupTotals, Moments, Totals
 from bayesmig.errors import BayesmigError, DataError, UnknownColumn, UnknownLevel, closest, listing
 from bayesmig.formula import Formula, parse
+from bayesmig.names import as_code
 from bayesmig.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -207,26 +208,28 @@ def encode_rows(design: Outline, data: pd.DataFrame) -> Rows:
     if len(gaps):
         raise DataError(f"new rows have missing values in {listing(gaps)}; fill them or leave these rows out.")
     own = _encoded(design, design.pattern) if design.has_rows else design.pattern
-    frame = _encoded(design, frame.reset_index(drop=True))
+    given = frame.reset_index(drop=True)
+    frame = _encoded(design, given)
     x = _matrix(design, formula.common, own, frame)
     codes, new_groups, z = {}, {}, {}
     for group in design.groups:
         parts = [term for term in formula.varying if term.group == group.name]
-        if all(column in frame for column in parts[0].columns):
-            codes[group.name], new_groups[group.name] = _codes(group.levels, frame, parts[0].columns)
+        if all(column in given for column in parts[0].columns):
+            codes[group.name], new_groups[group.name] = _codes(group.levels, given, parts[0].columns)
         z[group.name] = np.column_stack([_matrix(design, part.effects, own, frame, common=False) for part in parts])
     return Rows(
         x=x,
         codes=codes,
         new_groups=new_groups,
         z=z,
-        offset=frame[spec.offset].to_numpy(dtype=float) if spec.offset else None,
-        trials=frame[spec.trials].to_numpy(dtype=float) if spec.trials else None,
+        offset=given[spec.offset].to_numpy(dtype=float) if spec.offset else None,
+        trials=given[spec.trials].to_numpy(dtype=float) if spec.trials else None,
     )
 
 
 def _column(design: Outline, formula: Formula, name: str, column: pd.Series) -> pd.Series:
-    """A column checked like the model's own; categories that the model has no coefficient for are refused."""
+    """A column encoded like the model's own; categories that the model has no coefficient for are refused."""
+    column = plain(column)
     if name in design.levels:
         values = column.astype("object").map(as_code, na_action="ignore")
         wrong = values[values.notna() & ~values.isin(design.levels[name])]
@@ -236,7 +239,11 @@ def _column(design: Outline, formula: Formula, name: str, column: pd.Series) -> 
                 f" was fitted to {listing(design.levels[name])}{closest(wrong.iloc[0], design.levels[name])}."
             )
         return pd.Series(pd.Categorical(values, design.levels[name], ordered=True), column.index)
-    if name in formula.grouping:
+    if (
+        name in formula.grouping
+        and name not in formula.predictors
+        and name not in (design.spec.offset, design.spec.trials)
+    ):
         return column.astype("object").map(as_code, na_action="ignore")
     return numeric(design.spec.variable(name), name, column, "predictor")
 

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
-from bayesmig.data.columns import as_code, without_attributes
+from bayesmig.data.columns import without_attributes
 from bayesmig.data.files import Raw, read_csv, read_dta, read_parquet, read_sav
 from bayesmig.data.numerals import DECIMAL_SIGNS, TextColumn, decimal_sign
 from bayesmig.errors import DataError, UnknownColumn, closest, listing
+from bayesmig.names import as_code
 from bayesmig.spec import Variable
 
 if TYPE_CHECKING:

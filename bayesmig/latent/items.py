@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from bayesmig.data.columns import as_code, is_categorical
-from bayesmig.data.design import FACTOR_MARK, GroupTerm, LatentOutcome
+from bayesmig.data.columns import is_categorical
+from bayesmig.data.design import GroupTerm, LatentOutcome
 from bayesmig.errors import DataError, SpecificationError, listing
+from bayesmig.names import FACTOR_MARK, as_code
 from bayesmig.spec import Factor, ModelSpec
 
 if TYPE_CHECKING:

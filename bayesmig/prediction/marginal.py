@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
-from bayesmig.data.columns import as_code
 from bayesmig.data.design import Design
 from bayesmig.data.rows import Rows
 from bayesmig.errors import BayesmigError, UnknownColumn, UnknownLevel, closest, listing
 from bayesmig.formula import parse
+from bayesmig.names import as_code
 from bayesmig.prediction.people import (
     TREATMENTS,
     Fitted,

@@ -13,11 +13,11 @@ import pandas as pd
 import xarray as xr
 from scipy import sparse
 
-from bayesmig.data.columns import as_code
 from bayesmig.data.design import Design
 from bayesmig.data.rows import Rows, design_of
 from bayesmig.errors import BayesmigError, DataError, UnknownColumn, UnknownLevel, closest, listing
 from bayesmig.formula import parse
+from bayesmig.names import as_code
 from bayesmig.prediction.integration import added_variance, integrated
 from bayesmig.prediction.people import (
     TREATMENTS,

@@ -14,7 +14,7 @@ import pandas as pd
 import xarray as xr
 
 from bayesmig import schema
-from bayesmig.data.design import FACTOR_MARK, Design
+from bayesmig.data.design import Design, plain_term
 from bayesmig.data.rows import Rows, design_of
 from bayesmig.engines.nuts import NUTS
 from bayesmig.errors import BayesmigError, listing
@@ -171,7 +171,7 @@ def _weights_of(names: tuple[str, ...], weights: Mapping[str, float]) -> Array:
 
 def _plain(terms: Sequence[str]) -> list[str]:
     """Terms without the factor that they belong to."""
-    return [term.rpartition(FACTOR_MARK)[2] for term in terms]
+    return [plain_term(term) for term in terms]
 
 
 def _covariance(design: Design, values: Mapping[str, Array]) -> Array:

@@ -1,0 +1,102 @@
+"""Values and names as text: what a level, a group and a term are called, and how a name is taken apart again."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from numbers import Integral, Real
+
+import numpy as np
+
+FACTOR_MARK = " ~ "  # between a factor and its term, where several factors share the predictors
+_GROUP = re.compile(r'(?:"((?:[^"]|"")*)"|([^:]*))(?::|$)')
+_PIECE = re.compile(
+    r"((?:`[^`]*`|\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)|[^:\[`(])+)(?:\[(.*?)\])?(?::|$)",
+    re.DOTALL,
+)
+
+
+def as_code(value: object) -> str:
+    """Codes as text, so that 1, 1.0, True and "1" are the same level, however a column stores them."""
+    if isinstance(value, (Integral, np.bool_)):
+        return str(int(value))
+    if isinstance(value, (Real, Decimal)):
+        number = float(value)
+        return str(int(number)) if number.is_integer() else str(number)
+    if isinstance(value, datetime.datetime) and value.tzinfo is None and value.time() == datetime.time():
+        return str(value.date())
+    return str(value)
+
+
+def joined(parts: Iterable[str]) -> str:
+    """The name of a combination of levels or columns, as in ``Hebei:Baoding``; a part with a colon stands in quotes.
+
+    Examples
+    --------
+    >>> joined(["x:y", "z"]), joined(["x", "y:z"])
+    ('"x:y":z', 'x:"y:z"')
+    """
+    return ":".join('"' + part.replace('"', '""') + '"' if {":", '"'} & set(part) else part for part in parts)
+
+
+def parted(name: str) -> tuple[str, ...]:
+    """The parts of such a name.
+
+    Examples
+    --------
+    >>> parted('"x:y":z')
+    ('x:y', 'z')
+    """
+    found = list(_GROUP.finditer(name + ":"))[:-1]
+    return tuple(
+        plain if quoted is None else quoted.replace('""', '"') for quoted, plain in (m.groups() for m in found)
+    )
+
+
+def pieces(term: str) -> tuple[tuple[str, str | None], ...]:
+    """Column and level of each part of a term; no level of a number.
+
+    A level ends with the first bracket that a colon, or nothing, follows; whatever else it holds belongs to it.
+
+    Examples
+    --------
+    >>> pieces("time[18:30]:age"), pieces("age[(18, 30]]")
+    ((('time', '18:30'), ('age', None)), (('age', '(18, 30]'),))
+    """
+    found = list(_PIECE.finditer(term))
+    whole = "".join(match[0] for match in found) == term
+    return tuple((match[1], match[2]) for match in found) if whole else ((term, None),)
+
+
+def columns_of(term: str) -> tuple[str, ...]:
+    """The columns of a term, without levels."""
+    return tuple(column for column, _ in pieces(term))
+
+
+def of_factor(term: str) -> tuple[str, str]:
+    """The latent factor that a term belongs to, empty if there is one outcome only, and the term itself.
+
+    Examples
+    --------
+    >>> of_factor("visual ~ age"), of_factor("shift[day ~ night]")
+    (('visual', 'age'), ('', 'shift[day ~ night]'))
+    """
+    before, mark, after = term.partition(FACTOR_MARK)
+    return (before, after) if mark and "[" not in before and "(" not in before else ("", term)
+
+
+def both(name: str, known: Sequence[str], sign: str) -> tuple[str, str]:
+    """The two names that a pair is made of, as ``intercept`` and ``age`` of ``intercept,age``.
+
+    Examples
+    --------
+    >>> both("a|b|c", ["a", "a|b", "c"], "|")
+    ('a|b', 'c')
+    """
+    for first in known:
+        if name.startswith(first + sign) and name[len(first + sign) :] in known:
+            return first, name[len(first + sign) :]
+    first, _, second = name.partition(sign)
+    return first, second
