@@ -75,6 +75,17 @@ def columns_of(term: str) -> tuple[str, ...]:
     return tuple(column for column, _ in pieces(term))
 
 
+def base(term: str) -> str:
+    """A term without its levels, which those of one category share.
+
+    Examples
+    --------
+    >>> base("shift[22:00]:age")
+    'shift:age'
+    """
+    return ":".join(columns_of(term))
+
+
 def of_factor(term: str) -> tuple[str, str]:
     """The latent factor that a term belongs to, empty if there is one outcome only, and the term itself.
 

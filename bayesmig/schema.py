@@ -321,6 +321,11 @@ def read(tree: xr.DataTree, key: str) -> Any:
         raise BayesmigError(f"the tree has no attribute {key!r} in JSON, as every result of bayesmig has.") from None
 
 
+def categories(tree: xr.DataTree) -> list[str]:
+    """Categories of a binary or ordered outcome; none where a result does not say."""
+    return list(read(tree, "categories")) if "categories" in tree.attrs else []
+
+
 def kind(tree: xr.DataTree) -> str:
     """Which of ``posterior``, ``estimate`` and ``published`` a tree holds.
 

@@ -18,7 +18,7 @@ from typing import Any, Literal, TypedDict, Unpack
 
 from bayesmig.errors import NotFound, SpecificationError, closest, listing
 from bayesmig.families import CALLED_ELSEWHERE, FAMILIES, LATENT, Family
-from bayesmig.names import as_code
+from bayesmig.names import FACTOR_MARK, as_code, of_factor, pieces
 from bayesmig.priors import WEAK, Prior, PriorSet, preset
 
 WeightKind = Literal["survey", "frequency", "precision"]
@@ -468,16 +468,15 @@ class ModelSpec:
         >>> spec.label("hukou[b]:age")
         'Hukou: rural × age'
         """
-        factor, _, term = name.rpartition(" ~ ")
+        factor, term = of_factor(name)
         if factor:
-            return f"{self.label(factor)} ~ {self.label(term)}"
+            return f"{self.label(factor)}{FACTOR_MARK}{self.label(term)}"
         parts = []
-        for part in name.split(":"):
-            column, _, level = part.rstrip("]").partition("[")
+        for column, level in pieces(name):
             entry = self.variable(column)
             label = entry.label if entry else column.replace("_", " ")
-            shown = entry.levels.get(level, level) if entry else level
-            parts.append(f"{label}: {shown}" if level else label)
+            shown = entry.levels.get(level or "", level) if entry else level
+            parts.append(label if level is None else f"{label}: {shown}")
         return " × ".join(parts)
 
     def with_priors(self, priors: PriorSet | None = None, **changes: Prior) -> ModelSpec:

@@ -17,6 +17,7 @@ from scipy import stats
 from bayesmig import schema
 from bayesmig.errors import BayesmigError, closest, listing
 from bayesmig.families import FAMILIES
+from bayesmig.names import base, columns_of, pieces
 from bayesmig.prediction.variance import explained_shares, response_shares, variances_at_means
 
 if TYPE_CHECKING:
@@ -318,9 +319,9 @@ def interaction_lines(tree: xr.DataTree, x: str, by: str, interval: float = 0.95
     """
     dataset = _posterior(tree)
     terms = [str(term) for term in dataset["term"].to_numpy()]
-    levels = [term for term in terms if term.startswith(f"{by}[") and ":" not in term]
+    levels = [term for term in terms if columns_of(term) == (by,) and term != by]
     if x not in terms or not levels:
-        names = sorted({term.partition("[")[0] for term in terms if ":" not in term})
+        names = sorted({base(term) for term in terms if len(pieces(term)) == 1})
         raise BayesmigError(f"no line of {x!r} by {by!r}: both must be terms of the model; it has {listing(names)}.")
     schema.check_rows(tree)
     design = tree["constant_data"]["x"].to_numpy()
@@ -343,13 +344,13 @@ def _column(term: str, x: str, grid: Array, by: str, level: str, means: dict[str
     """A term's column where ``x`` follows the grid, ``by`` is at ``level`` and the rest at their means."""
     value = np.ones_like(grid)
     rest = []
-    for part in term.split(":"):
-        if part == x:
+    for column, own in pieces(term):
+        if column == x:
             value = value * grid
-        elif part.startswith(f"{by}["):
-            value = value * (part == f"{by}[{level}]")
+        elif column == by:
+            value = value * (own == level)
         else:
-            rest.append(part)
+            rest.append(column if own is None else f"{column}[{own}]")
     if not rest:
         return value
     if ":".join(rest) not in means:

@@ -26,7 +26,9 @@ def survey(n: int = 120, groups: int = 8, seed: int = 3) -> pd.DataFrame:
         {
             "y": rng.normal(size=n),
             "owns": rng.choice(["no", "yes"], n),
-            "answer": pd.Categorical(rng.choice(["never", "often", "always"], n), ["never", "often", "always"]),
+            "answer": pd.Categorical(
+                rng.choice(["never", "often", "always"], n), ["never", "often", "always"], ordered=True
+            ),
             "visits": rng.poisson(2, n),
             "asked": 12,
             "x": rng.normal(size=n),

@@ -221,7 +221,7 @@ COLUMNS = [
     Case("empty frame", DataError, ("is empty", "0 rows, 0 columns", "Check the file"), data=lambda _: pd.DataFrame()),
     Case("no rows", DataError, ("0 rows, 8 columns", "any filter"), data=where("age > 200")),
     Case(
-        "a name that results need", SpecificationError, ("'chain'", "beta, chain, draw", "rename it"),
+        "a name that results need", SpecificationError, ("'chain'", "beta, category, chain", "rename it"),
         "trust ~ age + (1 | chain)", column(chain=lambda frame: frame["neighbourhood"]),
     ),
     Case(

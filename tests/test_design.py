@@ -420,7 +420,7 @@ def test_priors_of_other_families_are_on_the_scale_of_the_linear_predictor():
         (ModelSpec("visits ~ x", family="poisson"), OUTCOMES.assign(visits=0.5), ("whole numbers", "30 rows")),
         (
             ModelSpec("owns ~ x", family="cumulative"),
-            OUTCOMES.assign(owns=OUTCOMES["owns"].astype("category")),
+            OUTCOMES.assign(owns=pd.Categorical(OUTCOMES["owns"], ["no", "yes"], ordered=True)),
             ("'owns'", "2 categories", "bernoulli"),
         ),
         (ModelSpec("answer ~ 0 + x", family="cumulative"), OUTCOMES, ("thresholds", "leave '0 +'")),

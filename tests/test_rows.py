@@ -20,7 +20,9 @@ DATA = pd.DataFrame(
     {
         "y": RNG.normal(size=N),
         "owns": RNG.choice(["no", "yes"], N),
-        "answer": pd.Categorical(RNG.choice(["never", "often", "always"], N), ["never", "often", "always"]),
+        "answer": pd.Categorical(
+            RNG.choice(["never", "often", "always"], N), ["never", "often", "always"], ordered=True
+        ),
         "visits": RNG.poisson(2, N),
         "asked": 12,
         "x": RNG.normal(size=N),

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from bayesmig.errors import DataError, SpecificationError, UnknownColumn, UnknownLevel, closest, listing
-from bayesmig.formula import Formula
+from bayesmig.formula import Formula, parse
 from bayesmig.names import as_code
-from bayesmig.spec import Factor, ModelSpec, Variable
+from bayesmig.spec import ModelSpec, Variable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,8 +23,18 @@ if TYPE_CHECKING:
 NUMBERS = ("integer", "floating", "mixed-integer-float", "decimal", "boolean")
 TEXTS = ("string", "categorical")
 MIXED = ("mixed", "mixed-integer")
+FEW_LEVELS, MANY_LEVELS, ROWS_A_LEVEL = 10, 50, 5
+NUMBER_IN_WORDS = re.compile(
+    r"\s*[$€£¥￥]?\s*[-+\u2212]?\d[\d.,\s']*(%|‰|[^\W\d_]{1,6}\.?)?\s*"  # 1,234  0,5  35%  45岁  12 km
+    r"|\d{1,4}[-/.年]\d{1,2}([-/.月]\d{1,4}日?)?([ T].*)?"  # dates
+)
 BLANK = ("", "nan", "NaN", "<NA>", "NaT")
 LARGEST = 1e100
+TAKEN = {
+    "provenance": "that column says where data come from",
+    "self": "pandas takes the name for itself",
+}
+MOST_STEPS = 20  # between the lowest and the highest of ordered numbers, in which gaps are looked for
 
 Role = Literal["outcome", "item", "weights", "trials", "offset", "grouping", "predictor"]
 
@@ -73,6 +83,7 @@ def named_columns(
     items = [item for factor in spec.factors for item in factor.items]
     used = [*items, *named] + ([*spec.weights.columns] if spec.weights else [])
     used += [name for name in (spec.trials, spec.offset) if name]
+    _check_names(formula, used, columns)
     for name in used:
         if name not in columns:
             asked = {spec.trials: "trials names", spec.offset: "offset names"}.get(name, "weights name")
@@ -98,6 +109,21 @@ def named_columns(
             f"{closest(unused[0], scalable)}; predictors are {listing(sorted(formula.predictors))}."
         )
     return tuple(dict.fromkeys(used))
+
+
+def _check_names(formula: Formula, used: list[str], columns: pd.Index) -> None:
+    """No column has a name that results, or pandas, understand otherwise."""
+    if columns.nlevels > 1:
+        raise DataError(
+            f"the columns have names of {columns.nlevels} levels, first {columns[0]}; give each a single name, as by"
+            " data.columns = ['_'.join(map(str, name)) for name in data.columns]."
+        )
+    for name in used:
+        why = TAKEN.get(name, "")
+        if not why and name in formula.predictors and set(name) & set(":[]"):
+            why = "a colon or a square bracket joins the parts of a term"
+        if why:
+            raise SpecificationError(f"no column of a model can be called {name!r}: {why}. Rename it.")
 
 
 def _check_sides(spec: ModelSpec, formula: Formula, items: list[str]) -> None:
@@ -145,14 +171,15 @@ def checked_column(spec: ModelSpec, name: str, column: pd.Series, role: Role, ro
             " Turn it into a score first, if the levels are steps of equal size; or choose family='bernoulli' for two"
             " levels, family='cumulative' for ordered ones."
         )
-    if role == "outcome" and kind == "string" and spec.distribution.outcome == "binary":
-        return _categories(name, column, "predictor")
+    if role == "outcome" and kind == "string" and spec.distribution.outcome in ("binary", "ordered"):
+        return _categorical_outcome(spec, entry, name, column)
     if entry is not None and entry.is_categorical:
         return _coded(entry, column, rows)
     if kind in NUMBERS and not (role == "grouping" and kind == "integer"):  # long ids are no floats
         return numeric(entry, name, column, role)
     if role == "grouping" or (role == "predictor" and entry is None and kind in TEXTS):
-        return _categories(name, column, role, rows)
+        said = role == "predictor" and name in parse(spec.formula).coded
+        return _categories(name, column, "grouping" if said else role, rows)
     if kind in (*TEXTS, *MIXED):
         return numeric(entry, name, column, role)
     raise DataError(
@@ -172,10 +199,12 @@ def without_values(name: str, n: int) -> str:
 
 def _categorical_outcome(spec: ModelSpec, entry: Variable | None, name: str, column: pd.Series) -> pd.Series:
     """A binary outcome with its reference first, an ordered one in the order of codebook or categories."""
-    if entry is None or not entry.is_categorical:
-        return _categories(name, column, "predictor")
-    coded = _coded(entry, column)
     ordered = spec.distribution.outcome == "ordered"
+    if entry is None or not entry.is_categorical:
+        if ordered and not (is_categorical(column) and column.cat.ordered):
+            raise DataError(_unordered(f"outcome {name!r} of family {spec.family!r}", name, column))
+        return _categories(name, column, "outcome")
+    coded = _coded(entry, column)
     return coded.cat.reorder_categories(list(entry.levels), ordered=True) if ordered else coded
 
 
@@ -194,9 +223,9 @@ def _item(spec: ModelSpec, entry: Variable | None, name: str, column: pd.Series)
     if coded and entry is not None:
         return _coded(entry, column).cat.reorder_categories(list(entry.levels), ordered=True)
     if is_categorical(column) and column.cat.ordered:
-        return _categories(name, column, "predictor")
+        return _categories(name, column, "item")
     if is_categorical(column) or pd.api.types.infer_dtype(column, skipna=True) not in NUMBERS:
-        raise DataError(_unordered(factor, name, column))
+        raise DataError(_unordered(f"item {name!r} of factor {factor.name!r}", name, column))
     numbers = numeric(entry, name, column, "item")
     broken = numbers[numbers % 1 != 0].dropna()
     if len(broken):
@@ -207,13 +236,24 @@ def _item(spec: ModelSpec, entry: Variable | None, name: str, column: pd.Series)
     return numbers
 
 
-def _unordered(factor: Factor, name: str, column: pd.Series) -> str:
-    answers = sorted({str(value) for value in column.dropna()})
+def _unordered(what: str, name: str, column: pd.Series) -> str:
+    answers = column.cat.categories if is_categorical(column) else sorted({str(value) for value in column.dropna()})
+    found = "are listed as" if is_categorical(column) else "sorted by the alphabet are"
     return (
-        f"item {name!r} of factor {factor.name!r} has answers in words ({listing(map(repr, answers), 5)}), whose order"
-        f" is not known; give their order in the codebook, Variable({name!r}, levels={{...}}), or make an ordered"
-        " categorical."
+        f"{what} has answers in words, whose order is not known: they {found} {listing(map(repr, answers), 7)}, which"
+        f" nobody has said is their order. Give it in the codebook, Variable({name!r}, levels={{...}}), or by"
+        f" data[{name!r}] = pandas.Categorical(data[{name!r}], [lowest, ..., highest], ordered=True)."
     )
+
+
+def empty_steps(column: pd.Series) -> list[str]:
+    """Categories that no row has; of whole numbers those between the lowest and the highest."""
+    if is_categorical(column):
+        present = set(column.dropna())
+        return [level for level in column.cat.categories if level not in present]
+    values = set(column.dropna())
+    between = np.arange(min(values), max(values)) if max(values) - min(values) <= MOST_STEPS else np.empty(0)
+    return [as_code(step) for step in between if step not in values]
 
 
 def encoded_outcome(spec: ModelSpec, formula: Formula, frame: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
@@ -321,16 +361,39 @@ def _categories(name: str, column: pd.Series, role: Role, rows: Codes | None = N
             + ". Recode them to one level."
         )
     odd = [level for level in counts.index if not _reads_as_number(level)]
-    if role == "predictor" and not declared and len(odd) < len(counts) / 2:
+    if role != "grouping" and not declared and len(odd) < len(counts) / 2:
         raise DataError(
             f"column {name!r} holds numbers as text ({listing(map(repr, counts.index), 3)}"
             + (f"; but {listing(map(repr, odd), 3)} in {counts[odd].sum()} rows is no number" if odd else "")
             + "). If it is a number, use pandas.to_numeric; if the numbers are codes, give the variable levels"
             " in the codebook or use data[...].astype('category')."
         )
+    if role == "predictor" and not declared:
+        _check_few(name, counts)
     ordered = column.cat.categories if declared else pd.factorize(column, sort=True)[1]
     levels = list(dict.fromkeys(map(as_code, ordered)))
     return pd.Series(pd.Categorical(values, levels, ordered=True), column.index)
+
+
+def _check_few(name: str, counts: pd.Series) -> None:
+    """Text that is no number in disguise and has few enough levels for a coefficient each.
+
+    Raises
+    ------
+    DataError
+        If it is, or has not.
+    """
+    levels, n = len(counts), int(counts.sum())
+    if levels <= FEW_LEVELS:
+        return
+    written = sum(NUMBER_IN_WORDS.fullmatch(level) is not None for level in counts.index) > levels / 2
+    if written or levels > n / 3 or (levels > MANY_LEVELS and n / levels < ROWS_A_LEVEL):
+        raise DataError(
+            f"column {name!r} is text with {levels} values in {n} rows ({listing(map(repr, counts.index), 3)}),"
+            f" and each would have a coefficient of its own. {'It looks like' if written else 'If it is'} a number or a"
+            f" date, compute a number from it; if it groups people, write (1 | {name}); if it is meant as it is, say so"
+            f" by C({name}) in the formula or levels in the codebook."
+        )
 
 
 def _reads_as_number(text: str) -> bool:

@@ -17,6 +17,7 @@ from bayesmig.data.columns import (
     check_constant_within,
     checked_column,
     checked_weights,
+    empty_steps,
     encoded_outcome,
     is_categorical,
     role_of,
@@ -90,6 +91,7 @@ def build_design(spec: ModelSpec, data: pd.DataFrame) -> Design:
             check_constant_within(name, entry.group, frame)
     checked, digest = frame.copy(deep=False), _digest(frame)
     frame, categories = encoded_outcome(spec, formula, frame)
+    notes += _of_categories(spec, formula, data, checked)
     frame = _drop_empty_levels(formula, frame, notes)
     people = np.ones(len(frame), int)
     if weights is not None and spec.weights is not None and spec.weights.kind == "frequency":
@@ -138,6 +140,26 @@ def build_design(spec: ModelSpec, data: pd.DataFrame) -> Design:
         latent=latent,
         gaps=gaps,
     )
+
+
+def _of_categories(spec: ModelSpec, formula: Formula, data: pd.DataFrame, checked: pd.DataFrame) -> Iterator[str]:
+    """What is noted of the categories of an outcome or its items: those without rows, and which of two is the one."""
+    ordinal = [item for factor in spec.factors if factor.scale == "ordinal" for item in factor.items]
+    name, kind = formula.outcome_column, spec.distribution.outcome
+    for step in (*ordinal, name) if kind in ("binary", "ordered") else ordinal:
+        empty = empty_steps(checked[step])
+        if empty:
+            yield f"no row has {step} = {listing(empty)}; no threshold for it"
+    if kind != "binary" or name is None or not is_categorical(checked[name]):
+        return
+    entry = spec.variable(name)
+    stated = (entry is not None and entry.is_categorical) or (is_categorical(data[name]) and data[name].cat.ordered)
+    if not stated:
+        no, yes = [level for level in checked[name].cat.categories if level in set(checked[name])]
+        yield (
+            f"{name} = {yes} counts as 1 and {no} as 0, as they were sorted or listed; levels in the codebook, the"
+            " reference first, would say which"
+        )
 
 
 def no_row_left(n: int, missing: Mapping[str, int]) -> str:
@@ -211,6 +233,12 @@ def check_levels(name: str, levels: tuple[str, ...], present: Collection[str], n
     DataError
         If it has not.
     """
+    joining = [level for level in levels if "]:" in level]
+    if joining:
+        raise DataError(
+            f"column {name!r} has the level {joining[0]!r}, whose signs ']:' end a level in names of interactions;"
+            " recode it."
+        )
     if len(present) == 1:
         raise DataError(
             f"no variation in {name}: all {n} rows used have {next(iter(present))!r}; leave it out of the formula."
@@ -296,6 +324,12 @@ def _common_part(
     if matrices.common is None:
         raise SpecificationError(f"formula {spec.formula!r} has no common term left; keep at least the intercept.")
     x, terms = columns_of(matrices.common)
+    twice = [term for term in dict.fromkeys(terms) if terms.count(term) > 1]
+    if twice:
+        raise SpecificationError(
+            f"formula {spec.formula!r} has {listing(map(repr, twice))} twice with these data: two columns or levels are"
+            " called alike; rename one."
+        )
     ordered = latent or "cut" in spec.distribution.parameters
     if ordered and terms[:1] != ("intercept",):
         instead = "the items' intercepts" if latent else "thresholds of a cumulative model"

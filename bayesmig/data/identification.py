@@ -28,7 +28,8 @@ FARTHEST_ZERO = 1e6  # a correlation there keeps four digits of what is left of 
 ALIASED = 1e-12  # of a column's squared length; rounding leaves about 1e-15 of one that others determine
 MOSTLY = 0.75  # share of groups with a single child from which the split of the variance is remarked on
 Spread = Literal["free", "known", "none"]  # of rows around their expectation: estimated, given by it, or none at all
-RESERVED = ("beta", "chain", "draw", "row", "sigma", "term")
+RESERVED = ("beta", "category", "chain", "cut", "cutpoint", "dispersion", "draw", "nu", "row", "sigma", "term", "y")
+COMPANIONS = ("_se", "_lower", "_upper")  # endings of what stands beside an estimate
 
 
 def check_finite(columns: Array, names: tuple[str, ...]) -> None:
@@ -139,9 +140,10 @@ def check_sizes(
         If it cannot.
     """
     count, n = len(group.levels), int(sizes.sum())
-    if group.name in RESERVED:
+    if group.name in RESERVED or group.name.endswith(COMPANIONS):
         raise SpecificationError(
-            f"a grouping column cannot be called {group.name!r}: results use {listing(RESERVED)} themselves; rename it."
+            f"a grouping column cannot be called {group.name!r}: results use {listing(RESERVED)} themselves, and names"
+            f" with {listing(COMPANIONS)} at the end; rename it."
         )
     if count < 2:
         raise DataError(
@@ -151,7 +153,7 @@ def check_sizes(
     if count == n and not seen:
         raise DataError(
             f"every row is its own {group.name} ({n} groups, {n} rows): its sd and the scatter of single rows cannot be"
-            " told apart. Is this the column of respondents' numbers? (An effect a row is possible for counts.)"
+            " told apart (of counts they could). Is this the column of respondents' numbers?"
         )
     unseen = [effect for effect, one in zip(group.effects, constant, strict=True) if one and effect != "intercept"]
     if unseen:
@@ -288,6 +290,14 @@ def check_factors(groups: Sequence[GroupTerm], notes: list[str]) -> None:
     SpecificationError
         If two of them put the same rows together and have the same effects.
     """
+    names = {group.name for group in groups}
+    for group in groups:
+        clash = names & {f"{group.name}_effect", f"{group.name}_pair"}
+        if clash:
+            raise SpecificationError(
+                f"a grouping column cannot be called {clash.pop()!r}: results call the effects of {group.name} so;"
+                " rename it."
+            )
     for one, other in itertools.combinations(sorted(groups, key=lambda group: len(group.levels)), 2):
         together = np.unique(np.column_stack([one.codes, other.codes]), axis=0)
         shared = [name for name in one.effects if name in other.effects]

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from bayesmig import schema
-from bayesmig.data.columns import numeric, plain
+from bayesmig.data.columns import numeric, plain, role_of
 from bayesmig.data.design import Design, Outline, Scaling
 from bayesmig.data.encoding import (
     PROVENANCE_COLUMN,
@@ -239,11 +239,7 @@ def _column(design: Outline, formula: Formula, name: str, column: pd.Series) -> 
                 f" was fitted to {listing(design.levels[name])}{closest(wrong.iloc[0], design.levels[name])}."
             )
         return pd.Series(pd.Categorical(values, design.levels[name], ordered=True), column.index)
-    if (
-        name in formula.grouping
-        and name not in formula.predictors
-        and name not in (design.spec.offset, design.spec.trials)
-    ):
+    if role_of(design.spec, formula, name) == "grouping":
         return column.astype("object").map(as_code, na_action="ignore")
     return numeric(design.spec.variable(name), name, column, "predictor")
 
@@ -264,7 +260,11 @@ def _matrix(design: Outline, part: str, own: pd.DataFrame, frame: pd.DataFrame, 
     """A part of the formula for other rows, coded as it is for the model's own."""
     matrix = evaluated(design.spec, part, own).common
     terms = columns_of(matrix)[1]
-    values = np.asarray(matrix.evaluate_new_data(frame).design_matrix, dtype=float)
+    # formulae wants to see every level that C() is given, so some of the model's own rows go ahead of the others
+    coded = [name for name in design.levels if name in parse(design.spec.formula).coded]
+    ahead = own[~own[coded].duplicated()] if coded else own.iloc[:0]
+    seen = pd.concat([ahead[own.columns.intersection(frame.columns)], frame]) if coded else frame
+    values = np.asarray(matrix.evaluate_new_data(seen).design_matrix, dtype=float)[len(ahead) :]
     if not common:
         return values
     values = values[:, [terms.index(term) for term in design.terms]]

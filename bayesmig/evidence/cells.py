@@ -17,6 +17,7 @@ from scipy import special, stats
 from bayesmig import literature
 from bayesmig.errors import BayesmigError, DataError, NotFound, closest, listing
 from bayesmig.evidence.tables import PrintedModel, printed_model
+from bayesmig.names import pieces
 from bayesmig.spec import Study
 
 if TYPE_CHECKING:
@@ -195,14 +196,16 @@ def _outcome_sd(model: PrintedModel) -> float:
 
 def _sd(model: PrintedModel, term: str) -> float:
     """Sd of a column: 1 where it is standardised, as printed, or from the printed share of a level; else NaN."""
-    variable, _, level = term.rstrip("]").partition("[")
+    variable, level = pieces(term)[0]
     if _standardised(model) or variable in model.spec.standardise:
         return 1.0
     table = model.tables.get("descriptives")
     if table is None or ":" in term:
         return float("nan")
     rows = table[
-        (table["variable"] == variable) & (table["level"] == level) & table["group"].isin(literature.WHOLE_SAMPLE)
+        (table["variable"] == variable)
+        & (table["level"] == (level or ""))
+        & table["group"].isin(literature.WHOLE_SAMPLE)
     ]
     values = dict(zip(rows["statistic"], pd.to_numeric(rows["value"], errors="coerce"), strict=True))
     share = values.get("percent", float("nan")) / 100

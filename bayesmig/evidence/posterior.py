@@ -14,6 +14,7 @@ from scipy import special, stats
 from bayesmig import literature, schema
 from bayesmig.errors import BayesmigError, InferenceFailure
 from bayesmig.evidence.cells import LARGEST_VIF, LARGEST_Z, SMALLEST_Z, Evidence, evidence_by_term
+from bayesmig.names import base
 from bayesmig.priors import Flat, Normal, Prior, PriorSet, ScalePrior
 from bayesmig.spec import Study
 
@@ -83,7 +84,7 @@ def prior_of(priors: PriorSet, term: str) -> Prior:
     """The prior of a coefficient: of the term, else of its variable, else of all slopes; flat for the intercept."""
     if term == "intercept":
         return Flat()
-    owner = ":".join(part.partition("[")[0] for part in term.split(":"))
+    owner = base(term)
     return priors.specific.get(term, priors.specific.get(owner, priors.slopes))
 
 

@@ -87,10 +87,6 @@ def _encoded(
         levels = tuple(map(str, column.cat.categories))
         codes = column.cat.codes.to_numpy(dtype=float)
         values = np.where(codes < 0, np.nan, codes)
-        entry = spec.variable(name)
-        absent = [level for level in entry.levels if level not in levels] if entry is not None else []
-        if absent:
-            notes.append(f"no row has {name} = {listing(absent)}; no threshold for it")
     else:
         steps = np.unique(answers)
         levels = tuple(as_code(float(step)) for step in steps)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from bayesmig.data.columns import LARGEST, NUMBERS, is_categorical
+from bayesmig.data.columns import LARGEST, NUMBERS, is_categorical, plain
 from bayesmig.data.encoding import PROVENANCE_COLUMN
 from bayesmig.errors import DataError, listing
 
@@ -151,6 +151,7 @@ def read_numbers(item: pd.Series) -> pd.Series:
     DataError
         If it holds something else, or nothing.
     """
+    item = plain(item)
     answered = item.dropna()
     if answered.empty:
         raise DataError(f"item {item.name!r} has no answer at all: every one of its {len(item):,} rows is missing.")
@@ -162,7 +163,7 @@ def read_numbers(item: pd.Series) -> pd.Series:
             f" order, as in data[{item.name!r}].map({{'disagree': 1, 'agree': 2}}); for numbers read as text use"
             " pandas.to_numeric."
         )
-    values = pd.Series(item.to_numpy(dtype=float, na_value=np.nan), item.index, name=item.name)
+    values = pd.to_numeric(item).astype(float)
     large = values[values.abs() > LARGEST]
     if len(large):
         raise DataError(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import xarray as xr
 
 from bayesmig import schema
+from bayesmig.names import base, columns_of, parted, pieces
 from bayesmig.plots.style import wrap
 from bayesmig.spec import ModelSpec
 
@@ -51,7 +52,7 @@ def term_rows(spec: ModelSpec, terms: Iterable[str]) -> list[TermRow]:
     ['Hukou (vs Urban local)', 'Rural local', 'Rural migrant']
     """
     rows: list[TermRow] = []
-    blocks = itertools.groupby(terms, key=lambda term: re.sub(r"\[[^\]]*\]", "", term))
+    blocks = itertools.groupby(terms, key=base)
     for k, (columns, members) in enumerate(blocks):
         block = list(members)
         if len(block) == 1:
@@ -80,18 +81,19 @@ def remark(spec: ModelSpec, columns: str) -> str:
     """What a coefficient counts: a difference from the reference, a standard deviation, or both."""
     entry = spec.variable(columns)
     reference = f" (vs {entry.levels[entry.reference]})" if entry and entry.is_categorical else ""
-    return reference + (", per SD" if set(columns.split(":")) & set(spec.standardise) else "")
+    return reference + (", per SD" if set(columns_of(columns)) & set(spec.standardise) else "")
 
 
 def levels_in_words(spec: ModelSpec, term: str) -> str:
-    parts = [part.rstrip("]").split("[", 1) for part in term.split(":") if "[" in part]
-    return " × ".join(level_in_words(spec, column, level) for column, level in parts)
+    found = [(column, level) for column, level in pieces(term) if level is not None]
+    return " × ".join(level_in_words(spec, column, level) for column, level in found)
 
 
 def level_in_words(spec: ModelSpec, columns: str, levels: str) -> str:
     """A level, or the levels of a nested group, in the codebook's words."""
     words = []
-    for column, level in zip(columns.split(":"), levels.split(":"), strict=False):
+    nested = parted(columns)
+    for column, level in zip(nested, parted(levels) if len(nested) > 1 else (levels,), strict=False):
         entry = spec.variable(column)
         words.append(entry.levels.get(level, level) if entry else level)
     return ", ".join(words)

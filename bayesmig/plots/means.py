@@ -12,6 +12,7 @@ from bayesmig import schema
 from bayesmig.data.design import Design, GroupTerm
 from bayesmig.data.rows import design_of
 from bayesmig.errors import BayesmigError, closest, listing
+from bayesmig.names import joined, parted
 from bayesmig.plots.groups import caterpillar_height
 from bayesmig.plots.labels import label_of, level_in_words, outcome_of, plain, spec_of, with_scale
 from bayesmig.plots.style import (
@@ -243,10 +244,10 @@ def _term(tree: xr.DataTree, design: Design, group: str, what: str) -> GroupTerm
 
 def _pooled_means(tree: xr.DataTree, term: GroupTerm, draws: int) -> pd.DataFrame:
     """Expected outcome of every group's own people, in the order of the levels."""
-    columns = term.name.split(":")
+    columns = list(parted(term.name))
     ordered = spec_of(tree).family == "cumulative"
     table = plain(margins(tree, by=columns, random="sample", scale="score" if ordered else "response", draws=draws))
-    table.index = table[columns].astype(str).agg(":".join, axis=1)
+    table.index = [joined(row) if len(columns) > 1 else row[0] for row in table[columns].astype(str).to_numpy()]
     return table.loc[list(term.levels)]
 
 

@@ -419,11 +419,15 @@ def outcome_of(design: Design) -> str:
 
 
 def scores(design: Design) -> Array:
-    """Numbers of ordered categories: the categories themselves if all are numbers, else 1, 2, ..."""
+    """Numbers of ordered categories: the categories themselves if all are numbers, else their places 1, 2, ...
+
+    A category that nobody chose keeps its place.
+    """
     try:
         return np.array([float(category) for category in design.categories])
     except ValueError:
-        return np.arange(1.0, len(design.categories) + 1)
+        declared = list(design.frame[outcome_of(design).strip("`")].cat.categories)
+        return np.array([declared.index(category) + 1.0 for category in design.categories])
 
 
 def check_one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:

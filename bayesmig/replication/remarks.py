@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bayesmig.data.rows import Rows, design_of
+from bayesmig.names import base
 from bayesmig.prediction.response import draw_outcomes, linear_predictor, parameters
 from bayesmig.spec import ModelSpec
 
@@ -111,7 +112,7 @@ def context_remarks(spec: ModelSpec, table: pd.DataFrame) -> list[str]:
     lines = []
     cells: dict[Any, dict[Any, Any]] = table.to_dict("index")
     for term, row in cells.items():
-        owner = None if ":" in str(term) else spec.variable(str(term).partition("[")[0])
+        owner = spec.variable(base(str(term)))
         if owner is None or not owner.group or not row["OLS std_error"] > 0:
             continue
         people, places = row["OLS std_error"], row["groups vary sd"]
@@ -143,7 +144,7 @@ def place_remarks(spec: ModelSpec, table: pd.DataFrame, tree: xr.DataTree) -> li
         count, places = len(group.levels), spec.label(group.name).lower()
         for place, term in enumerate(design.terms):
             silent, share = _between(design.x[:, place], group.codes)
-            owner = spec.variable(term.partition("[")[0])
+            owner = spec.variable(base(term))
             if not 0 < silent < count or share < LITTLE or (owner is not None and owner.group):
                 continue
             errors = table[["OLS std_error", "groups vary sd"]].loc[term].to_numpy(dtype=float)

@@ -16,6 +16,7 @@ from bayesmig.evidence.posterior import published_posterior
 from bayesmig.formula import parse
 from bayesmig.inference import estimate, fit
 from bayesmig.literature import printed_cells, printed_statistics, printed_variances, published
+from bayesmig.names import both
 from bayesmig.prediction.marginal import Change, Scale
 from bayesmig.prediction.marginal import effects as marginal_effects
 from bayesmig.reconstruction import reconstruct
@@ -243,9 +244,12 @@ def average_effects(tree: xr.DataTree, spec: ModelSpec, scale: Scale) -> pd.Data
     ]
     table = pd.concat(found, ignore_index=True)
     table = table.sort_values("variable", key=lambda names: names.map(order.index), kind="stable", ignore_index=True)
-    levels = table["contrast"].str.partition(" - ")
-    index = table["variable"].where(levels[1] == "", table["variable"] + "[" + levels[0] + "]")
-    return table.set_index(index)[[column for column in table if column in KEPT or "95_" in str(column)]]
+    levels = schema.read(tree, "levels")
+    index = []
+    for name, contrast in zip(table["variable"], table["contrast"], strict=True):
+        level, other = both(contrast, levels.get(name, ()), " - ")
+        index.append(f"{name}[{level}]" if other else name)
+    return table.set_index(pd.Index(index))[[column for column in table if column in KEPT or "95_" in str(column)]]
 
 
 def replicate_study(

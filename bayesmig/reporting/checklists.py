@@ -22,6 +22,7 @@ from bayesmig.checking.predictive import predictive_check
 from bayesmig.checking.robustness import power_scaling
 from bayesmig.errors import BayesmigError, closest, listing
 from bayesmig.formula import parse
+from bayesmig.names import base, pieces
 from bayesmig.plots.expectations import prior_outcomes
 from bayesmig.replication.remarks import number
 from bayesmig.reporting.levels import PERSON, completed, level_of
@@ -414,8 +415,7 @@ def _is_categorical(subject: _Subject, name: str) -> bool:
 
 def _interactions(subject: _Subject) -> str:
     terms = [str(term) for term in subject.draws["term"].to_numpy()]
-    products = [[part.partition("[")[0] for part in term.split(":")] for term in terms if ":" in term]
-    pairs = dict.fromkeys(map(":".join, products))
+    pairs = dict.fromkeys(base(term) for term in terms if len(pieces(term)) > 1)
     return (
         f"Interactions in the model: {listing(map(subject.spec.label, pairs), 30)}." if pairs else "None in the model."
     )

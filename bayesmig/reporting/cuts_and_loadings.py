@@ -11,6 +11,7 @@ import xarray as xr
 from bayesmig import schema
 from bayesmig.errors import BayesmigError
 from bayesmig.latent.scores import loadings
+from bayesmig.names import both
 from bayesmig.plots.labels import TermRow, level_in_words
 from bayesmig.replication.remarks import number
 from bayesmig.reporting.words import Column
@@ -52,11 +53,13 @@ def cut_and_loading_tables(tree: xr.DataTree, results: Mapping[str, xr.DataTree]
 def _thresholds(spec: ModelSpec, dataset: xr.Dataset, results: Mapping[str, xr.DataTree]) -> Contents:
     names = [str(name) for name in dataset["cutpoint"].to_numpy()]
     outcome = spec.formula.partition("~")[0].strip()
+    categories = [name for result in results.values() for name in schema.categories(result)]
     columns = [
         _cuts(name, result, names) for name, result in results.items() if "cut" in result[schema.kind(result)].data_vars
     ]
     rows = [
-        TermRow(" | ".join(level_in_words(spec, outcome, part) for part in name.split("|")), -1, name) for name in names
+        TermRow(" | ".join(level_in_words(spec, outcome, part) for part in both(name, categories, "|")), -1, name)
+        for name in names
     ]
     return "Thresholds between neighbouring answers", columns, rows
 

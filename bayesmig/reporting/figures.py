@@ -16,6 +16,7 @@ import xarray as xr
 
 from bayesmig import plots, schema
 from bayesmig.errors import BayesmigError
+from bayesmig.names import columns_of
 from bayesmig.plots.checks import predicted_height
 from bayesmig.plots.coefficients import forest_height
 from bayesmig.plots.expectations import prior_outcomes, prior_predictive_height
@@ -127,10 +128,7 @@ def _forest(results: Mapping[str, xr.DataTree], rows: int) -> Figure:
 
 
 def _interacts(tree: xr.DataTree, x: str, by: str) -> bool:
-    columns = [
-        {part.partition("[")[0] for part in str(term).split(":")} for term in tree["posterior"]["term"].to_numpy()
-    ]
-    return {x, by} in columns
+    return {x, by} in [set(columns_of(str(term))) for term in tree["posterior"]["term"].to_numpy()]
 
 
 def figure_svg(draw: Callable[..., Axes], size: tuple[float, float], alt: str, key: str) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayesmig import schema
+from bayesmig.names import base
 from bayesmig.spec import ModelSpec, Variable
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def level_of(spec: ModelSpec, tree: xr.DataTree, part: str) -> str:
 
     It is the codebook's, or else the coarsest grouping factor within whose groups the variable never varies.
     """
-    name = part.partition("[")[0]
+    name = base(part)
     entry = spec.variable(name)
     if entry is not None and entry.group:
         return _heading(spec, entry.group)

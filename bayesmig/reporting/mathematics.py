@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from bayesmig import schema
 from bayesmig.errors import listing
+from bayesmig.names import base, both, of_factor, pieces
 from bayesmig.reporting.grids import tex
 from bayesmig.spec import ModelSpec
 
@@ -227,22 +228,20 @@ def _measured(spec: ModelSpec) -> Iterator[Equation]:
 
 def _predictor(spec: ModelSpec, terms: Sequence[str], dataset: xr.Dataset) -> Iterator[Equation]:
     """The linear predictor, in lines short enough for a telephone."""
-    own = dict.fromkeys(term.rpartition(" ~ ")[2] for term in terms)
-    pieces: list[tuple[Node, ...]] = [(_at("β", Sign("0")),)] if "intercept" in own else []
-    blocks = itertools.groupby(
-        (term for term in own if term != "intercept"), key=lambda term: re.sub(r"\[[^\]]*\]", "", term)
-    )
-    for number, (base, members) in enumerate(blocks, 1):
-        pieces.append(_piece(spec, number, base, next(iter(members))))
+    own = dict.fromkeys(of_factor(term)[1] for term in terms)
+    summands: list[tuple[Node, ...]] = [(_at("β", Sign("0")),)] if "intercept" in own else []
+    blocks = itertools.groupby((term for term in own if term != "intercept"), key=base)
+    for number, (_, members) in enumerate(blocks, 1):
+        summands.append(_piece(spec, number, next(iter(members))))
     if spec.offset:
-        pieces.append((_at(_words(_capital(spec.label(spec.offset)))),))
+        summands.append((_at(_words(_capital(spec.label(spec.offset)))),))
     for group in schema.groups(dataset):
         for effect in dict.fromkeys(_effects(dataset, group)):
             slope = () if effect == "intercept" else (_at(_words(_capital(spec.label(effect)))),)
-            pieces.append((_at("u", *_effect(spec, effect), Sign(_index(spec, group), "words")), *slope))
+            summands.append((_at("u", *_effect(spec, effect), Sign(_index(spec, group), "words")), *slope))
     line: list[Node] = [_at("η"), _do("=")]
     length = 0
-    for k, piece in enumerate(pieces):
+    for k, piece in enumerate(summands):
         size = len(re.sub(r"\\\w+|[{}_^]", "", latex(piece)))
         if length and length + size > WIDE:
             yield tuple(line)
@@ -252,11 +251,11 @@ def _predictor(spec: ModelSpec, terms: Sequence[str], dataset: xr.Dataset) -> It
     yield tuple(line)
 
 
-def _piece(spec: ModelSpec, number: int, base: str, term: str) -> tuple[Node, ...]:
+def _piece(spec: ModelSpec, number: int, term: str) -> tuple[Node, ...]:
     """A coefficient times its predictor; categories stand in the coefficient's index."""
-    parts = term.split(":")
-    categories = [part.partition("[")[0] for part in parts if "[" in part]
-    numbers = [part for part in parts if "[" not in part]
+    parts = pieces(term)
+    categories = [name for name, level in parts if level is not None]
+    numbers = [name for name, level in parts if level is None]
     below: list[Node] = [Sign(str(number))]
     for name in categories:
         below += [_do(","), _words(f"{spec.label(name)}[{_row(spec, name)}]")]
@@ -281,7 +280,7 @@ def _index(spec: ModelSpec, group: str) -> str:
 
 
 def _effects(dataset: xr.Dataset, group: str) -> list[str]:
-    return [str(name).rpartition(" ~ ")[2] for name in dataset[schema.effect_dim(group)].to_numpy()]
+    return [of_factor(str(name))[1] for name in dataset[schema.effect_dim(group)].to_numpy()]
 
 
 def _effect(spec: ModelSpec, effect: str) -> tuple[Node, ...]:
@@ -295,12 +294,11 @@ def _varying(spec: ModelSpec, dataset: xr.Dataset, group: str) -> Iterator[Equat
         below = (*_effect(spec, effect), name)
         yield (_at("u", *below), _do("∼"), *_call("Normal", (Sign("0"),), (_at("τ", *below, sup="2"),)))
     for pair in dataset[schema.pair_dim(group)].to_numpy() if f"rho_{group}" in dataset else ():
-        one, other = str(pair).split(",")
-        both = tuple(
-            _at("u", *(_effect(spec, effect.rpartition(" ~ ")[2].strip()) or (Sign("0"), _do(","))), name)
-            for effect in (one, other)
+        one, other = (
+            _at("u", *(_effect(spec, of_factor(effect)[1]) or (Sign("0"), _do(","))), name)
+            for effect in both(str(pair), list(map(str, dataset[schema.effect_dim(group)].to_numpy())), ",")
         )
-        yield (*_call("cor", (both[0],), (both[1],)), _do("="), _at("ρ", name))
+        yield (*_call("cor", (one,), (other,)), _do("="), _at("ρ", name))
 
 
 def in_words(tree: xr.DataTree) -> list[str]:
@@ -318,16 +316,17 @@ def in_words(tree: xr.DataTree) -> list[str]:
     outcome = _capital(" and ".join(map(spec.label, str(tree.attrs["outcome"]).split(" + "))))
     lines = [f"{outcome}: {_said_of_outcome(spec)}"]
     terms = [term for term in dict.fromkeys(_own_terms(dataset)) if term != "intercept"]
-    names = dict.fromkeys(part.partition("[")[0] for part in _parts(terms))
+    parts = [part for term in terms for part in pieces(term)]
+    names = dict.fromkeys(name for name, _ in parts)
     if names:
         products = ", with products where a predictor may work differently for some"
         differences = " A category's coefficient is its difference from the reference category."
         lines.append(
             f"{_target(spec)} {'are' if spec.link == 'logit' else 'is'} a sum of what goes with"
             f" {listing(map(spec.label, names), 30)}"
-            + (products if any(":" in term for term in terms) else "")
+            + (products if any(len(pieces(term)) > 1 for term in terms) else "")
             + "."
-            + (differences if any("[" in part and not _is_scaled(spec, part) for part in _parts(terms)) else "")
+            + (differences if any(level is not None and name not in spec.standardise for name, level in parts) else "")
         )
     if spec.standardise:
         everything = "all of these" if len(names) > 1 and set(names) <= set(spec.standardise) else ""
@@ -345,15 +344,7 @@ def in_words(tree: xr.DataTree) -> list[str]:
 
 def _own_terms(dataset: xr.Dataset) -> list[str]:
     """Terms without the factor that each concerns."""
-    return [str(term).rpartition(" ~ ")[2] for term in dataset["term"].to_numpy()]
-
-
-def _parts(terms: Sequence[str]) -> list[str]:
-    return [part for term in terms for part in term.split(":")]
-
-
-def _is_scaled(spec: ModelSpec, part: str) -> bool:
-    return part.partition("[")[0] in spec.standardise
+    return [of_factor(str(term))[1] for term in dataset["term"].to_numpy()]
 
 
 def _target(spec: ModelSpec) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bayesmig import schema
+from bayesmig.names import pieces
 from bayesmig.reporting.words import provenance, quantity
 from bayesmig.spec import ModelSpec
 from bayesmig.summaries import coefficients, variance_components
@@ -103,4 +103,6 @@ def for_maketables(tree: xr.DataTree) -> Tabled:
 
 
 def _called(term: str) -> str:
-    return "Intercept" if term == "intercept" else re.sub(r"\[([^\]]*)\]", r"[T.\1]", term)
+    if term == "intercept":
+        return "Intercept"
+    return ":".join(column if level is None else f"{column}[T.{level}]" for column, level in pieces(term))

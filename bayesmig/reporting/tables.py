@@ -20,6 +20,7 @@ from bayesmig import schema
 from bayesmig.checking.checks import check
 from bayesmig.checking.validation import loo
 from bayesmig.errors import BayesmigError, closest, listing
+from bayesmig.names import base, both, columns_of, of_factor, pieces
 from bayesmig.plots.labels import TermRow, term_rows
 from bayesmig.replication.remarks import number
 from bayesmig.reporting.files import writable, write_text
@@ -375,7 +376,7 @@ def _check_references(columns: Sequence[_Column]) -> None:
     """Refuse rows that would compare with one category in one column and with another in the next."""
     seen: dict[str, tuple[str, str]] = {}
     for column in columns:
-        for name in {part.partition("[")[0] for term in _terms(column) for part in term.split(":") if "[" in part}:
+        for name in {name for term in _terms(column) for name, level in pieces(term) if level is not None}:
             entry = column.spec.variable(name)
             if entry is None or not entry.reference:
                 continue
@@ -439,13 +440,8 @@ def _merged(indices: Iterable[pd.Index]) -> list[str]:
     blocks: dict[str, dict[str, None]] = {}
     for index in indices:
         for name in map(str, index):
-            blocks.setdefault(_base(name), {})[name] = None
+            blocks.setdefault(base(name), {})[name] = None
     return [name for block in blocks.values() for name in block]
-
-
-def _base(name: str) -> str:
-    """A term without its levels."""
-    return re.sub(r"\[[^\]]*\]", "", name)
 
 
 Row = tuple[str, TermRow]  # the part of the table, and its line
@@ -454,8 +450,8 @@ Row = tuple[str, TermRow]  # the part of the table, and its line
 def _parts(columns: Sequence[_Column], names: Sequence[str]) -> Iterator[list[Row]]:
     """Lines of the table, part by part."""
     terms = {term for column in columns for term in _terms(column)}
-    of_base = {_base(name): _group_of(columns, _base(name)) for name in names if name in terms}
-    groups = {name: of_base[_base(name)] for name in names if name in terms}
+    of_base = {base(name): _group_of(columns, base(name)) for name in names if name in terms}
+    groups = {name: of_base[base(name)] for name in names if name in terms}
     labelled = list(dict.fromkeys(group for group in groups.values() if group not in ("", PERSON, CROSS)))
     levels = [PERSON, *labelled, CROSS]
     if not labelled and not any(schema.groups(column.dataset) for column in columns):
@@ -481,7 +477,8 @@ def _further_label(columns: Sequence[_Column], name: str) -> str:
     column = _owner(columns, name)
     if stem == "cut":
         entry = column.spec.variable(str(column.tree.attrs["outcome"]))
-        return " | ".join(entry.levels.get(level, level) if entry else level for level in place.split("|"))
+        levels = both(place, schema.categories(column.tree), "|")
+        return " | ".join(entry.levels.get(level, level) if entry else level for level in levels)
     return f"Loading: {column.spec.label(place)}"
 
 
@@ -489,21 +486,21 @@ def _term_rows(columns: Sequence[_Column], names: Sequence[str]) -> list[TermRow
     """Terms in words, each variable in those of the first model that has it."""
     rows: list[TermRow] = []
     owners = {name: next(column for column in columns if name in _terms(column)) for name in names}
-    for base in dict.fromkeys(_base(name) for name in names):
-        block = [name for name in names if _base(name) == base]
+    for stem in dict.fromkeys(base(name) for name in names):
+        block = [name for name in names if base(name) == stem]
         spec = owners[block[0]].spec
-        if _scales(columns, base):
+        if _scales(columns, stem):
             spec = dataclasses.replace(spec, standardise={})
         rows += term_rows(spec, block)
     return rows
 
 
-def _scales(columns: Sequence[_Column], base: str) -> dict[str, list[str]]:
+def _scales(columns: Sequence[_Column], stem: str) -> dict[str, list[str]]:
     """Names of the models by how they count a term, if they differ."""
     found: dict[str, list[str]] = {}
     for column in columns:
-        if any(_base(term) == base for term in _terms(column)):
-            scaled = sorted(set(base.split(":")) & set(column.spec.standardise))
+        if any(base(term) == stem for term in _terms(column)):
+            scaled = sorted(set(columns_of(stem)) & set(column.spec.standardise))
             words = f"per SD of {listing(map(column.spec.label, scaled))}" if scaled else "per unit"
             found.setdefault(words, []).append(column.name)
     return found if len(found) > 1 else {}
@@ -511,10 +508,11 @@ def _scales(columns: Sequence[_Column], base: str) -> dict[str, list[str]]:
 
 def _group_of(columns: Sequence[_Column], term: str) -> str:
     """Heading of the level that a term belongs to."""
-    if term.rpartition(" ~ ")[2] == "intercept":
+    own = of_factor(term)[1]
+    if own == "intercept":
         return ""
     levels: dict[str, None] = {}
-    for part in term.rpartition(" ~ ")[2].split(":"):
+    for part in columns_of(own):
         found = (level_of(column.spec, column.tree, part) for column in columns)
         levels[next((level for level in found if level), PERSON)] = None
     return CROSS if len(levels) > 1 else next(iter(levels))
@@ -659,12 +657,11 @@ def _rank(name: str) -> int:
 
 def _notes(columns: Sequence[_Column], asked: _Asked, rows: Sequence[Row], frame: pd.DataFrame) -> Iterator[str]:
     """What the table must say below itself."""
-    bases = dict.fromkeys(_base(row.term) for _, row in rows if row.term)
-    for base in bases:
-        scales = _scales(columns, base)
+    for stem in dict.fromkeys(base(row.term) for _, row in rows if row.term):
+        scales = _scales(columns, stem)
         if scales:
             said = "; ".join(f"{words} in {listing(names)}" for words, names in scales.items())
-            yield f"{quantity(columns[0].spec, base)} is counted differently: {said}."
+            yield f"{quantity(columns[0].spec, stem)} is counted differently: {said}."
     if _own_samples(columns):
         yield "“Per SD” means per standard deviation in the model's own sample; the samples differ."
     elif any(", per SD" in row.label for _, row in rows):

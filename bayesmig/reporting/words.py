@@ -102,7 +102,7 @@ def quantity(spec: ModelSpec, name: str) -> str:
             group, effect = effect, ""
         elif stem == "rho_factor" and spec.factors:
             kind, group = "factors", ""
-        effects = ", ".join(spec.label(part) for part in effect.split(",")) or "intercept"
+        effects = ", ".join(spec.label(part) for part in re.split(r",(?![^\[]*\])", effect)) or "intercept"
         words = _COMPONENTS[kind].format(effect=effects).replace("SD", "variance" if squared else "SD")
         label = f"{spec.label(group)}: {words}" if group else words
     else:
