@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from bayesmig.reporting.tables import table
     from bayesmig.sandwich import adjust
     from bayesmig.simulation import simulate
-    from bayesmig.spec import Factor, ModelSpec, Study, Variable, Weights
+    from bayesmig.spec import Factor, Hypothesis, ModelSpec, Study, Variable, Weights
     from bayesmig.summaries import coefficients, interaction_lines, r2, variance_components, varying_effects
 
 __all__ = [
@@ -63,6 +63,7 @@ __all__ = [
     "Components",
     "Exact",
     "Factor",
+    "Hypothesis",
     "Match",
     "ModelSpec",
     "NUTS",
@@ -146,6 +147,7 @@ _HOMES = {
     "Components": "measurement",
     "Exact": "engines.exact",
     "Factor": "spec",
+    "Hypothesis": "spec",
     "Match": "data.matching",
     "ModelSpec": "spec",
     "NUTS": "engines.nuts",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
@@ -111,6 +111,10 @@ class Comparison:
         """The quantities compared, each once."""
         return tuple(dict.fromkeys(self.difference.quantities()))
 
+    def beyond(self, amount: float) -> Comparison:
+        """The comparison that one side is larger by more than an amount."""
+        return replace(self, difference=Expression(np.subtract, (self.difference, Expression(amount))))
+
 
 @dataclass(frozen=True)
 class Claim:
@@ -123,6 +127,10 @@ class Claim:
     def quantities(self) -> tuple[Quantity, ...]:
         """All quantities, each once."""
         return tuple(dict.fromkeys(name for one in self.comparisons for name in one.quantities()))
+
+    def beyond(self, amount: float) -> Claim:
+        """The claim that every comparison holds by more than an amount."""
+        return replace(self, comparisons=tuple(one.beyond(amount) for one in self.comparisons))
 
     @property
     def is_equality(self) -> bool:

@@ -31,7 +31,11 @@ PRIOR_DRAWS = 20_000  # of a joint claim's prior probability, whose error is the
 
 
 def hypothesis(
-    tree: xr.DataTree, claims: str | Sequence[str] | Mapping[str, str], *, interval: float = 0.95
+    tree: xr.DataTree,
+    claims: str | Sequence[str] | Mapping[str, str],
+    *,
+    beyond: float = 0.0,
+    interval: float = 0.95,
 ) -> pd.DataFrame:
     """How probable hypotheses are, or how far a sample contradicts them.
 
@@ -45,6 +49,9 @@ def hypothesis(
         its Bayes factor). Quantities are coefficients, the rows of :func:`bayesmig.variance_components`, and
         ``margin(hukou=rural)``, the average expected outcome if everybody were rural
         (:func:`bayesmig.margins`). Names that could be read otherwise stand in backticks.
+    beyond : float
+        By how much every comparison must hold, such as the smallest effect that matters: ``"a > 0"`` beyond 0.1 is
+        ``"a > 0.1"``.
     interval : float
         Probability of the interval.
 
@@ -61,7 +68,9 @@ def hypothesis(
         Estimate: ``p``, the largest one-sided p value of the claim's comparisons, which is that of the hypothesis that
         the claim does *not* hold (Berger 1982); errors by the delta method. Printed tables:
         ``probability_lower`` and ``probability_upper``, between which the probability lies under flat priors, whatever
-        the correlations of the coefficients, which no table prints; the interval is the widest of all.
+        the correlations of the coefficients, which no table prints, and whatever the standard errors, where only p
+        or stars are printed: one star for p below 0.05 leaves between 0.975 and 0.995 for the printed sign, no star
+        between 0.5 and 0.975. The interval is the widest of all.
         ``attrs`` has engine or estimator, seed and provenance.
 
     Raises
@@ -91,9 +100,14 @@ def hypothesis(
     np.True_
     """
     check_interval(interval)
+    if not (isinstance(beyond, (int, float)) and 0 <= beyond < math.inf):
+        raise SpecificationError(
+            f"beyond={beyond!r} must be a number of at least 0: by how much a comparison must hold."
+        )
     named = _named(claims)
     source = _source(tree)
-    rows = {name: source.row(parse_claim(text, source.names), interval) for name, text in named.items()}
+    read = {name: parse_claim(text, source.names).beyond(beyond) for name, text in named.items()}
+    rows = {name: source.row(claim, interval) for name, claim in read.items()}
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("hypothesis")
     return _attributed(table, tree)
 
@@ -274,16 +288,19 @@ class _Draws:
 
 @dataclass(frozen=True)
 class _Points:
-    """Coefficients with errors: an estimate, which knows their covariance, or a printed table, which does not."""
+    """Coefficients with errors: an estimate, which knows their covariance, or a printed table, which does not.
+
+    Of a table that prints p or stars only, ``error`` holds the smallest and the largest error that these allow.
+    """
 
     estimate: Mapping[str, float]
-    error: Mapping[str, float]
+    error: Mapping[str, tuple[float, float]]
     covariance: pd.DataFrame | None
     df: float
 
     @property
     def terms(self) -> list[str]:
-        return [name for name in self.estimate if math.isfinite(self.error[name])]
+        return [name for name in self.estimate if math.isfinite(self.error[name][0])]
 
     @property
     def names(self) -> list[str]:
@@ -307,16 +324,19 @@ class _Points:
                 f"hypothesis {claim.text!r}: equality has no probability; give a region that counts as equal, as in"
                 " 'abs(a - b) < 0.1'."
             )
-        if claim.subject:  # one number, so that comparisons fail together in no draw
-            errors = np.linspace(*sides[0][1:], 101)
-            below = (
-                np.sum([reference.cdf(_ratio(estimate, errors)) for estimate, _, _ in sides], axis=0) - len(sides) + 1
-            )
-            low, high = float(below.min()), float(below.max())
-        else:  # Frechet 1935
-            ends = [reference.cdf(_ratio(estimate, np.array(errors))) for estimate, *errors in sides]
-            low, high = sum(each.min() for each in ends) - (len(ends) - 1), min(each.max() for each in ends)
+        subjects: dict[Expression, list[tuple[float, float, float]]] = {}
+        for one, side in zip(claim.comparisons, sides, strict=True):
+            subjects.setdefault(one.subject, []).append(side)
+        lows, highs = zip(*(self._bounds(of_one) for of_one in subjects.values()), strict=True)
+        low, high = sum(lows) - (len(lows) - 1), min(highs)  # Frechet 1935
         return row | {"probability_lower": max(0.0, low), "probability_upper": max(0.0, high)}
+
+    def _bounds(self, sides: Sequence[tuple[float, float, float]]) -> tuple[float, float]:
+        """Those of the probability that comparisons of one thing hold, which fail together in no draw."""
+        errors = _between(*sides[0][1:], abs(sides[0][0]) or 1.0)
+        holds = [stats.t(self.df).cdf(_ratio(estimate, errors)) for estimate, _, _ in sides]
+        below = np.sum(holds, axis=0) - (len(sides) - 1)
+        return float(below.min()), float(below.max())
 
     def _moments(self, expression: Expression, claim: Claim) -> tuple[float, float, float]:
         """The value of an expression with the least and the largest error that it can have."""
@@ -340,12 +360,14 @@ class _Points:
             block = self.covariance.loc[list(names), list(names)].to_numpy()
             error = float(weights @ block @ weights) ** 0.5
             return value, error, error
-        parts = abs(weights) * np.array([self.error[str(name)] for name in names])
-        return value, max(0.0, float(2 * parts.max() - parts.sum())), float(parts.sum())
+        low, high = abs(weights) * np.array([self.error[str(name)] for name in names]).T
+        others = [np.delete(high, place).sum() for place in range(len(names))]
+        return value, max(0.0, float((low - others).max())), float(high.sum())
 
     def _slope(self, expression: Expression, at: Mapping[Quantity, float], name: Quantity) -> float:
         """Derivative by one coefficient: a central difference, exact for linear expressions but for rounding."""
-        step = 1e-4 * self.error[str(name)]
+        largest = self.error[str(name)][1]
+        step = 1e-4 * (largest if 0 < largest < math.inf else abs(at[name]) or 1.0)
         up, down = (float(expression.of({**at, name: at[name] + side * step})) for side in (1, -1))
         return (up - down) / (2 * step)
 
@@ -361,12 +383,31 @@ def _source(tree: xr.DataTree) -> _Draws | _Points:
         means, errors = (getattr(beta, what)(("chain", "draw")).to_numpy() for what in ("mean", "std"))
     else:
         means, errors = dataset["beta"].to_numpy(), dataset["beta_se"].to_numpy()
+    df = float(tree.attrs.get("df", math.inf))
+    ranges = np.stack([errors, errors], axis=1)
+    if "p_lower" in dataset:
+        bounds, unsaid = dataset[["p_lower", "p_upper"]].to_array().to_numpy().T, np.isnan(errors)
+        ranges[unsaid] = _errors_of_p(means[unsaid], bounds[unsaid], df)
     covariance = None
     if "covariance" in dataset:
         matrix = dataset["covariance"]
         covariance = pd.DataFrame(matrix.to_numpy(), matrix["parameter"].to_numpy(), matrix["parameter"].to_numpy())
-    df = float(tree.attrs.get("df", math.inf))
-    return _Points(dict(zip(terms, means, strict=True)), dict(zip(terms, errors, strict=True)), covariance, df)
+    return _Points(
+        dict(zip(terms, means, strict=True)), dict(zip(terms, map(tuple, ranges), strict=True)), covariance, df
+    )
+
+
+def _errors_of_p(estimate: Array, bounds: Array, df: float) -> Array:
+    """Smallest and largest standard error that a two-sided p between two bounds allows, (n, 2)."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = abs(estimate)[:, None] / stats.t.isf(bounds / 2, df)
+    found[(estimate == 0) & np.isfinite(bounds[:, 0])] = 0.0, math.inf  # of a zero any p tells nothing
+    return np.asarray(found)
+
+
+def _between(lowest: float, highest: float, unit: float) -> Array:
+    """Errors from the lowest to the highest, which may be infinite, close together around a unit."""
+    return np.asarray(unit * np.tan(np.linspace(math.atan(lowest / unit), math.atan(highest / unit), 101)))
 
 
 def _named(claims: str | Sequence[str] | Mapping[str, str]) -> dict[str, str]:

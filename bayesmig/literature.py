@@ -405,9 +405,9 @@ def published(study: Study, model: str | None = None) -> xr.DataTree:
     Returns
     -------
     xarray.DataTree
-        With a model: group ``published`` holds ``beta``, ``beta_se``, ``stars`` and the bounds of p that the
-        stars imply, by ``term``, and the printed sds ``sigma`` and ``tau_<group>`` (square roots of the printed
-        variances, with ``*_se`` by the delta method). Without: one group a table, with dim ``row``;
+        With a model: group ``published`` holds ``beta``, ``beta_se``, ``stars`` and the bounds of p that its printed
+        value, or else the stars, imply, by ``term``, and the printed sds ``sigma`` and ``tau_<group>`` (square roots of
+        the printed variances, with ``*_se`` by the delta method). Without: one group a table, with dim ``row``;
         ``published(study)["descriptives"].to_dataset().to_dataframe()`` shows it.
 
     Raises
@@ -427,13 +427,15 @@ def published(study: Study, model: str | None = None) -> xr.DataTree:
         return schema.stamped(tables, {"study": study.name, "provenance": PRINTED})
     cells, variances = printed_cells(study, model), printed_variances(study, model)
     by_term = ("term",)
+    legend = cells[["p_lower", "p_upper"]].to_numpy()
+    p = np.array([p_bounds(text) if text else row for text, row in zip(cells["p_value"], legend, strict=True)])
     dataset = xr.Dataset(
         {
             "beta": (by_term, cells["estimate"]),
             "beta_se": (by_term, cells["std_error"]),
             "stars": (by_term, cells["stars"].to_numpy(dtype=str)),
-            "p_lower": (by_term, cells["p_lower"]),
-            "p_upper": (by_term, cells["p_upper"]),
+            "p_lower": (by_term, p[:, 0]),
+            "p_upper": (by_term, p[:, 1]),
         },
         {"term": list(cells.index)},
     )

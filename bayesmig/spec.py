@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import html
+import itertools
 import json
 import re
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypedDict, Unpack
 
+from bayesmig.claims import parse_claim
 from bayesmig.errors import NotFound, SpecificationError, closest, listing
 from bayesmig.families import CALLED_ELSEWHERE, FAMILIES, LATENT, Family
 from bayesmig.names import FACTOR_MARK, as_code, of_factor, pieces
@@ -28,6 +30,7 @@ ESTIMATORS = ("ml", "reml", "ols")
 SCALES = ("continuous", "ordinal")
 LINKS = ("logit", "probit")
 ANSWERS = ("listwise", "full")
+VERDICTS = ("supported", "partly supported", "not supported", "claimed", "no effect")
 FULL_WIDTH = frozenset("～＋－＊：｜（）")
 
 
@@ -461,6 +464,23 @@ class ModelSpec:
         """The codebook entry of a column, if it has one."""
         return next((variable for variable in self.variables if variable.name == name), None)
 
+    @property
+    def nameable(self) -> tuple[str, ...]:
+        """What the coefficients can be called, as far as formula and codebook tell: all products if there is one.
+
+        >>> ModelSpec("y ~ x + hukou", variables=(Variable("hukou", levels={"a": "urban", "b": "rural"}),)).nameable
+        ('intercept', 'x', 'hukou[b]')
+        """
+        common = re.sub(r"\([^()]*\|[^()]*\)", "", self.formula.partition("~")[2])
+        names = []
+        for name in dict.fromkeys(re.findall(r"[^\W\d]\w*", common)):
+            entry = self.variable(name)
+            levels = entry.coding_order[1:] if entry and entry.is_categorical else ()
+            names.append([f"{name}[{level}]" for level in levels] or [name])
+        products = itertools.permutations(names, 2) if re.search(r"[:*]", common) else ()
+        joined = (":".join(pair) for sides in products for pair in itertools.product(*sides))
+        return ("intercept", *itertools.chain(*names), *joined)
+
     def label(self, name: str) -> str:
         """A term, group or variable in the codebook's words.
 
@@ -699,6 +719,85 @@ class Population:
 
 
 @dataclass(frozen=True)
+class Hypothesis:
+    """What a paper expects or says, as a claim about coefficients that a probability can answer.
+
+    Parameters
+    ----------
+    name : str
+        As in the paper (``"H1b"``), or a short one of your own.
+    claim : str
+        As :func:`bayesmig.hypothesis` takes it: ``"hukou[rural] < 0"``. The word ``absent`` stands for the number of
+        that name: ``"abs(age) < absent"``.
+    models : tuple of str
+        Models of the study that the claim is about; of several it holds if it holds in each.
+    printed : {"supported", "partly supported", "not supported", "claimed", "no effect"}
+        The paper's verdict; ``claimed`` where it states a finding that it did not announce as a hypothesis, ``no
+        effect`` where the finding is that there is none.
+    where : str
+        Section, table or page of the paper.
+    words : str
+        The claim in a sentence.
+    absent : tuple of (float, str), optional
+        The largest size that counts as no effect, in the unit of what is compared, and why it does.
+
+    Raises
+    ------
+    SpecificationError
+        If something is missing, the verdict is none of these, or the size is not positive or has no reason.
+
+    Notes
+    -----
+    What it means: that an effect was not significant does not make it absent. A claim that there is none needs a size
+    that would not matter, and so does the claim that there is one that does.
+
+    Examples
+    --------
+    >>> Hypothesis("H0", "abs(x) < absent", ("m",), "no effect", "p. 4", absent=(0.1, "Too small.")).text
+    'abs(x) < 0.1'
+    """
+
+    name: str
+    claim: str
+    models: tuple[str, ...]
+    printed: str
+    where: str
+    words: str = ""
+    absent: tuple[float, str] | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.models, str):
+            raise SpecificationError(f"hypothesis {self.name!r}: models must be a tuple of keys, got {self.models!r}.")
+        object.__setattr__(self, "models", tuple(self.models))
+        for what in ("name", "claim", "models", "where"):
+            if not getattr(self, what):
+                raise SpecificationError(f"hypothesis {self.name!r} says no {what}.")
+        if self.printed not in VERDICTS:
+            raise SpecificationError(
+                f"hypothesis {self.name!r}: printed verdict {self.printed!r}{closest(self.printed, VERDICTS)}; allowed"
+                f" are {listing(VERDICTS)}."
+            )
+        if self.absent is not None and not (len(self.absent) == 2 and self.absent[0] > 0 and self.absent[1]):
+            raise SpecificationError(
+                f"hypothesis {self.name!r}: absent={self.absent!r} must be a positive size and why it counts as none,"
+                " as in (0.1, 'a tenth of a point')."
+            )
+
+    @property
+    def text(self) -> str:
+        """The claim with its numbers."""
+        return self.claim if self.absent is None else re.sub(r"\babsent\b", f"{self.absent[0]:g}", self.claim)
+
+    @property
+    def is_of_absence(self) -> bool:
+        """Whether the claim is that something lies within the size that counts as none."""
+        return self.text != self.claim
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.text} in {listing(self.models)} ({self.printed}, {self.where})"
+
+
+@dataclass(frozen=True)
 class Study:
     """A paper: codebook, models, and what is known of its sample.
 
@@ -717,8 +816,15 @@ class Study:
         By model key, where a model is about other people than ``population``, such as a part of the sample.
     focus : tuple of (str, str), optional
         Predictor and moderator of the interaction that the paper turns on.
+    hypotheses : tuple of Hypothesis
+        What the paper expects or says; see :func:`bayesmig.hypotheses`.
     folder : Path, optional
         Where ``published/<name>/`` lies; set by the catalogue.
+
+    Raises
+    ------
+    SpecificationError
+        If a hypothesis is there twice, or is about a model, or quantities of one, that the study does not have.
     """
 
     name: str
@@ -731,6 +837,7 @@ class Study:
     population: Population | None = None
     populations: Mapping[str, Population] = field(default_factory=dict)
     focus: tuple[str, str] | None = None
+    hypotheses: tuple[Hypothesis, ...] = ()
     folder: Path | None = None
 
     def __post_init__(self) -> None:
@@ -738,6 +845,17 @@ class Study:
             key: dataclasses.replace(spec, name=key, variables=self.variables) for key, spec in self.models.items()
         }
         object.__setattr__(self, "models", models)
+        object.__setattr__(self, "hypotheses", tuple(self.hypotheses))
+        names = [hypothesis.name for hypothesis in self.hypotheses]
+        for hypothesis in self.hypotheses:
+            if names.count(hypothesis.name) > 1:
+                raise SpecificationError(f"study {self.name!r} has the hypothesis {hypothesis.name!r} twice.")
+            try:
+                for key in hypothesis.models:
+                    if parse_claim(hypothesis.text, self.model(key).nameable).is_equality:
+                        raise SpecificationError("'=' has no probability; give a region, as in 'abs(a - b) < absent'.")
+            except (NotFound, SpecificationError) as error:
+                raise SpecificationError(f"study {self.name!r}, hypothesis {hypothesis.name!r}: {error}") from None
 
     def model(self, key: str) -> ModelSpec:
         """One model, with an error that lists the others if the key is wrong."""
@@ -767,6 +885,8 @@ class Study:
         lines = [f"Study {self.name}: {self.title}", self.citation, self.data_statement, "", "Codebook (* = reference)"]
         lines += [f"  {name:<{width}}  {label}: {values}" for name, label, values in self._codebook_rows()]
         lines += ["", "Models"] + ["  " + str(spec).replace("\n", "\n  ") for spec in self.models.values()]
+        if self.hypotheses:
+            lines += ["", "Hypotheses", *(f"  {hypothesis}" for hypothesis in self.hypotheses)]
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
@@ -774,8 +894,10 @@ class Study:
             "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in self._codebook_rows()
         )
         models = "".join(spec._repr_html_() for spec in self.models.values())
+        claims = "".join(f"<li>{html.escape(str(hypothesis))}</li>" for hypothesis in self.hypotheses)
         return (
             f"<h3>{html.escape(self.title)}</h3><p>{html.escape(self.citation)}</p>"
             f"<p>{html.escape(self.data_statement)}</p>"
             f"<table><caption>Codebook (* = reference)</caption>{rows}</table>{models}"
+            + (f"<p>Hypotheses</p><ul>{claims}</ul>" if claims else "")
         )

@@ -12,7 +12,7 @@ from bayesmig.blocks import (
     yes_no,
 )
 from bayesmig.priors import LKJ, HalfNormal, Normal, PriorSet
-from bayesmig.spec import Factor, Margin, Population, Range, Study, Variable
+from bayesmig.spec import Factor, Hypothesis, Margin, Population, Range, Study, Variable
 
 SCORE = "sd of the first principal component of its items"
 
@@ -291,6 +291,122 @@ MODELS = (
     IndexModel(8, "Table 4", PSYCHOLOGICAL_CBO, (PSYCHOLOGICAL_FACTOR,), FACTOR_PRIORS, also=WITH),
 )
 
+TAKES_PART, LIVES_BESIDE = "cbo_participation[participant]", "cbo_existence[nonparticipant_with_cbo_in_community]"
+TENTH = (0.1, "A tenth of an sd of an index would not be noticed by anybody.")
+WITH_ORGANISATIONS = ("model_2", "model_4", "model_6", "model_8")
+RESULTS = "Section 4.2, Table 4"
+
+HYPOTHESES = (
+    Hypothesis(
+        "H1",
+        f"{TAKES_PART} > 0",
+        WITH_ORGANISATIONS,
+        "partly supported",
+        RESULTS,
+        "Participants are better integrated in all four dimensions than people in communities without organisations.",
+        absent=TENTH,
+    ),
+    Hypothesis(
+        "H1a",
+        f"{TAKES_PART} > 0",
+        ("model_2",),
+        "not supported",
+        RESULTS,
+        "Participants are better integrated economically.",
+        absent=TENTH,
+    ),
+    Hypothesis(
+        "H1b",
+        f"{TAKES_PART} > 0",
+        ("model_4",),
+        "supported",
+        RESULTS,
+        "Participants have more to do with their neighbours.",
+        absent=TENTH,
+    ),
+    Hypothesis(
+        "H1c",
+        f"{TAKES_PART} > 0",
+        ("model_6",),
+        "supported",
+        RESULTS,
+        "Participants have adapted more to how one behaves in town.",
+        absent=TENTH,
+    ),
+    Hypothesis(
+        "H1d",
+        f"{TAKES_PART} > 0",
+        ("model_8",),
+        "supported",
+        RESULTS,
+        "Participants see themselves more as people of the town.",
+        absent=TENTH,
+    ),
+    Hypothesis(
+        "H2",
+        f"{LIVES_BESIDE} > 0",
+        WITH_ORGANISATIONS,
+        "partly supported",
+        RESULTS,
+        "Where there are organisations, those who take no part are better integrated in all four dimensions too.",
+        absent=TENTH,
+    ),
+    Hypothesis(
+        "H2a",
+        f"{LIVES_BESIDE} > 0",
+        ("model_2",),
+        "not supported",
+        RESULTS,
+        "Those who live beside an organisation are better integrated economically.",
+        absent=TENTH,
+    ),
+    Hypothesis(
+        "H2b",
+        f"{LIVES_BESIDE} > 0",
+        ("model_4",),
+        "supported",
+        RESULTS,
+        "Those who live beside an organisation have more to do with their neighbours.",
+        absent=TENTH,
+    ),
+    Hypothesis(
+        "H2c",
+        f"{LIVES_BESIDE} > 0",
+        ("model_6",),
+        "supported",
+        RESULTS,
+        "Those who live beside an organisation have adapted more to how one behaves in town.",
+        absent=TENTH,
+    ),
+    Hypothesis(
+        "H2d",
+        f"{LIVES_BESIDE} > 0",
+        ("model_8",),
+        "supported",
+        RESULTS,
+        "Those who live beside an organisation see themselves more as people of the town.",
+        absent=TENTH,
+    ),
+    Hypothesis(
+        "no economic effect",
+        f"abs({TAKES_PART}) < absent and abs({LIVES_BESIDE}) < absent",
+        ("model_2",),
+        "no effect",
+        "Sections 4.2 and 5.2",
+        "Organisations make no difference to economic integration.",
+        absent=TENTH,
+    ),
+    Hypothesis(
+        "joining",
+        f"{TAKES_PART} > {LIVES_BESIDE}",
+        ("model_4", "model_6", "model_8"),
+        "claimed",
+        "Section 6, which advises migrants to join",
+        "Taking part does more than living beside an organisation; the models never compare the two.",
+        absent=TENTH,
+    ),
+)
+
 study = Study(
     name="cbo_spillover",
     title="Community-based organisations and the social integration of resettled migrants in T County",
@@ -311,4 +427,5 @@ study = Study(
         " than Table 3. Length of residence is in months."
     ),
     population=POPULATION,
+    hypotheses=HYPOTHESES,
 )

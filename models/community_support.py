@@ -12,7 +12,7 @@ from bayesmig.blocks import (
     likert,
 )
 from bayesmig.priors import LKJ, HalfNormal, Normal, PriorSet
-from bayesmig.spec import Factor, Margin, Population, Range, Study, Variable
+from bayesmig.spec import Factor, Hypothesis, Margin, Population, Range, Study, Variable
 
 POINTS = "points from 0 to 100"
 
@@ -321,6 +321,214 @@ TOWNS = (
     IndexModel(10, "Table 6", CULTURAL, (CULTURAL_FACTOR,), TWO_ITEMS_PRIORS, "cities and towns"),
 )
 
+TENTH = (0.1, "By convention a standardised coefficient below a tenth is less than a small effect.")
+WHOLE_RESULTS, TOWN_RESULTS = "Results, Table 5", "Results on cities and towns, Table 6"
+SUPPORTS = ("environmental_amenity", "housing_security", "spatial_accessibility", "spatial_security")
+
+HYPOTHESES = (
+    Hypothesis(
+        "community support",
+        "environmental_amenity > 0 and spatial_security > 0",
+        ("model_1",),
+        "supported",
+        f"{WHOLE_RESULTS}; Discussion",
+        "People who find their community pleasant and safe are better integrated.",
+        absent=TENTH,
+    ),
+    Hypothesis(
+        "training",
+        "training_satisfaction > 0",
+        ("model_1",),
+        "supported",
+        f"{WHOLE_RESULTS}; Discussion",
+        "People who are satisfied with vocational training are better integrated.",
+        absent=TENTH,
+    ),
+    Hypothesis(
+        "training first",
+        " and ".join(f"training_satisfaction > {name}" for name in SUPPORTS),
+        ("model_1",),
+        "claimed",
+        WHOLE_RESULTS,
+        "Of policy and the four kinds of community support, training goes with integration most.",
+    ),
+    Hypothesis(
+        "amenity and security next",
+        " and ".join(
+            f"{one} > {other}"
+            for one in ("environmental_amenity", "spatial_security")
+            for other in ("housing_security", "spatial_accessibility")
+        ),
+        ("model_1",),
+        "claimed",
+        WHOLE_RESULTS,
+        "Amenity and safety of the surroundings go with integration more than dwelling and access do.",
+    ),
+    Hypothesis(
+        "psychological",
+        " and ".join(f"{name} > 0" for name in SUPPORTS),
+        ("model_2",),
+        "claimed",
+        WHOLE_RESULTS,
+        "All four kinds of community support go with psychological identity.",
+        absent=TENTH,
+    ),
+    Hypothesis(
+        "amenity",
+        "environmental_amenity > 0",
+        ("model_2", "model_3", "model_4"),
+        "claimed",
+        WHOLE_RESULTS,
+        "Amenity goes with identity, economic and communicative integration alike.",
+        absent=TENTH,
+    ),
+    Hypothesis(
+        "training, economic",
+        "training_satisfaction > 0",
+        ("model_3",),
+        "claimed",
+        WHOLE_RESULTS,
+        "Satisfaction with training goes with economic integration.",
+        absent=TENTH,
+    ),
+    Hypothesis(
+        "the old",
+        "age[over_69] > 0",
+        ("model_1", "model_2", "model_4"),
+        "claimed",
+        f"{WHOLE_RESULTS}; Discussion",
+        "People over 69 are better integrated than minors: as a whole, psychologically, and in communication.",
+        absent=TENTH,
+    ),
+    Hypothesis(
+        "the old, economic",
+        "age[over_69] > 0",
+        ("model_3",),
+        "claimed",
+        "Results, summary of Table 5",
+        "People over 69 are better integrated economically than minors; the table prints the other sign.",
+        absent=TENTH,
+    ),
+    Hypothesis(
+        "education",
+        "education[middle_school] > 0 and education[high_school_or_secondary_vocational] > 0"
+        " and education[college_or_bachelor] > 0",
+        ("model_3",),
+        "claimed",
+        WHOLE_RESULTS,
+        "People with more than elementary school are better integrated economically than those without any.",
+        absent=TENTH,
+    ),
+    Hypothesis(
+        "income",
+        "income_change[same] > 0 and income_change[increased] > 0",
+        ("model_3",),
+        "claimed",
+        WHOLE_RESULTS,
+        "People whose income did not fall are better integrated economically.",
+        absent=TENTH,
+    ),
+    Hypothesis(
+        "livelihood",
+        "livelihood_change[changed] < 0",
+        ("model_3",),
+        "claimed",
+        WHOLE_RESULTS,
+        "People who had to change their livelihood are worse integrated economically.",
+        absent=TENTH,
+    ),
+    Hypothesis(
+        "large households",
+        "household_size[over_4] < 0",
+        ("model_3",),
+        "claimed",
+        WHOLE_RESULTS,
+        "Households of more than four are worse integrated economically than those of fewer than four.",
+        absent=TENTH,
+    ),
+    Hypothesis(
+        "time",
+        "length_of_residence[0.5_to_1_year] > 0 and length_of_residence[over_1_year] > 0",
+        ("model_4",),
+        "claimed",
+        WHOLE_RESULTS,
+        "People who moved more than half a year ago are better integrated in communication.",
+        absent=TENTH,
+    ),
+    Hypothesis(
+        "distance",
+        "relocation_distance[over_40_km] < 0",
+        ("model_4",),
+        "claimed",
+        WHOLE_RESULTS,
+        "People who moved more than 40 km are worse integrated in communication than those who moved under 3 km.",
+        absent=TENTH,
+    ),
+    Hypothesis(
+        "ethnicity",
+        "abs(ethnicity[ethnic_minority]) < absent",
+        ("model_1", "model_2", "model_3", "model_4", "model_5"),
+        "no effect",
+        "Discussion, Table 5",
+        "Minorities and Han are integrated alike.",
+        absent=TENTH,
+    ),
+    Hypothesis(
+        "culture",
+        " and ".join(f"abs({name}) < absent" for name in ("training_satisfaction", *SUPPORTS)),
+        ("model_5",),
+        "no effect",
+        WHOLE_RESULTS,
+        "Neither training nor community support makes a difference to cultural acceptance.",
+        absent=TENTH,
+    ),
+    Hypothesis(
+        "women in towns",
+        "gender[female] < 0",
+        ("model_9",),
+        "claimed",
+        TOWN_RESULTS,
+        "In cities and towns women are worse integrated in communication than men.",
+        absent=TENTH,
+    ),
+    Hypothesis(
+        "training in towns",
+        "training_satisfaction > 0",
+        ("model_6", "model_7", "model_8", "model_9"),
+        "claimed",
+        TOWN_RESULTS,
+        "In cities and towns satisfaction with training goes with integration, cultural acceptance apart.",
+        absent=TENTH,
+    ),
+    Hypothesis(
+        "livelihood in towns",
+        "livelihood_change[changed] > 0",
+        ("model_9",),
+        "claimed",
+        TOWN_RESULTS,
+        "In cities and towns people who had to change their livelihood are better integrated in communication.",
+        absent=TENTH,
+    ),
+    Hypothesis(
+        "dwelling in towns",
+        "housing_security > 0",
+        ("model_6",),
+        "claimed",
+        TOWN_RESULTS,
+        "In cities and towns people who are satisfied with their dwelling are better integrated.",
+        absent=TENTH,
+    ),
+    Hypothesis(
+        "security in towns",
+        "spatial_security > 0",
+        ("model_8",),
+        "claimed",
+        TOWN_RESULTS,
+        "In cities and towns people who feel safer are better integrated economically.",
+        absent=TENTH,
+    ),
+)
+
 study = Study(
     name="community_support",
     title="Community support and the social integration of relocated migrants in Anshun",
@@ -344,4 +552,5 @@ study = Study(
     ),
     population=POPULATION,
     populations=about(CITIES_TOWNS, *TOWNS),
+    hypotheses=HYPOTHESES,
 )

@@ -13,7 +13,7 @@ from bayesmig.blocks import (
     yes_no,
 )
 from bayesmig.priors import LKJ, HalfNormal, Normal, PriorSet
-from bayesmig.spec import Margin, ModelSpec, Population, Range, Study, Variable
+from bayesmig.spec import Hypothesis, Margin, ModelSpec, Population, Range, Study, Variable
 
 OUTCOME = "homeownership"
 
@@ -396,6 +396,110 @@ POPULATION = Population(
     },
 )
 
+TENTH = (0.1, "Odds that change by less than a tenth move a share of a third by about two points.")
+RESULTS = "Section Empirical Results, Table 3.2"
+MINOR_INSURANCE = INSURANCE[2:]
+
+HYPOTHESES = (
+    Hypothesis(
+        "insurance",
+        "urban_pension_members > 0 and local_health_insurance_members > 0",
+        ("table_3_2",),
+        "supported",
+        f"{RESULTS}; Concluding Remarks",
+        "Households with more members in pensions and health insurance of the city own a home more often.",
+        absent=TENTH,
+    ),
+    Hypothesis(
+        "minor insurances",
+        " and ".join(f"{name} > 0" for name in MINOR_INSURANCE),
+        ("table_3_2",),
+        "not supported",
+        RESULTS,
+        "So do households with more members in each of the four other insurances.",
+    ),
+    Hypothesis(
+        "substitution",
+        "urban_pension_members < 0",
+        ("table_3_2",),
+        "not supported",
+        "Sections on theory and Concluding Remarks",
+        "A home takes the place of a pension, so that those who have one lack the other.",
+    ),
+    Hypothesis(
+        "hukou",
+        "urban_local_hukou_share > 0 and rural_migrant_share < 0",
+        ("table_3_2",),
+        "claimed",
+        RESULTS,
+        "Households with more holders of the city's hukou, and fewer rural migrants, own a home more often.",
+        absent=TENTH,
+    ),
+    Hypothesis(
+        "life cycle",
+        "age > 0 and education > 0 and household_size > 0 and household_income > 0",
+        ("table_3_2",),
+        "claimed",
+        RESULTS,
+        "Older, better educated, larger and richer households own a home more often.",
+    ),
+    Hypothesis(
+        "employment",
+        " and ".join(f"abs({name}) < absent" for name in EMPLOYMENT),
+        ("table_3_2",),
+        "no effect",
+        RESULTS,
+        "All else equal, jobs make no difference to owning a home.",
+        absent=TENTH,
+    ),
+    Hypothesis(
+        "employment alone",
+        "public_sector_members > 0 and self_employed_members > 0 and contract_members > 0"
+        " and temporary_job_members < 0",
+        ("employment_only",),
+        "claimed",
+        "Section Empirical Results, in the text only",
+        "Compared by jobs alone, the public sector, self-employment and contracts go with owning, temporary jobs not.",
+        absent=TENTH,
+    ),
+    Hypothesis(
+        "ties",
+        "intraprovincial_migrant_share > 0 and split_household[yes] < 0 and nonlocal_health_insurance_members < 0",
+        ("table_3_2",),
+        "claimed",
+        RESULTS,
+        "Households that moved within the province, live together and are not insured elsewhere own a home more often.",
+        absent=TENTH,
+    ),
+    Hypothesis(
+        "farming",
+        "agricultural_production[yes] < 0",
+        ("table_3_2",),
+        "not supported",
+        RESULTS,
+        "Households that still farm own a home in the city less often.",
+        absent=TENTH,
+    ),
+    Hypothesis(
+        "central region",
+        "region[central] > 0",
+        ("table_3_2",),
+        "claimed",
+        RESULTS,
+        "Households in the central region own a home more often than those in the east.",
+        absent=TENTH,
+    ),
+    Hypothesis(
+        "regions without places",
+        "region[central] > 0 and region[western] > 0",
+        ("single_level",),
+        "claimed",
+        "Section Empirical Results, in the text only",
+        "Without provinces and cities in the model, both inner regions own a home more often than the east.",
+        absent=TENTH,
+    ),
+)
+
 study = Study(
     name="homeownership",
     title="Homeownership of rural migrant households in Chinese cities",
@@ -439,4 +543,5 @@ study = Study(
         " model without places, that owning is significantly more frequent in the central and in the western region."
     ),
     population=POPULATION,
+    hypotheses=HYPOTHESES,
 )

@@ -2,7 +2,7 @@
 
 from bayesmig.blocks import age, formula, gender, household_size, hukou, interactions, varying_intercept, varying_slope
 from bayesmig.priors import LKJ, HalfNormal, Normal, PriorSet
-from bayesmig.spec import Margin, ModelSpec, Population, Range, Study, Variable
+from bayesmig.spec import Hypothesis, Margin, ModelSpec, Population, Range, Study, Variable
 
 OUTCOME = "out_group_trust"
 
@@ -287,6 +287,122 @@ POPULATION = Population(
     },
 )
 
+DETERMINANTS = "Determinants of Migrant–Local Social Trust, Table 6"
+TENTH = (0.1, "A tenth of a point is about an eighth of the sd among people who are alike.")
+
+HYPOTHESES = (
+    Hypothesis(
+        "H1",
+        "migrant_concentration > 0",
+        ("table_6",),
+        "supported",
+        f"Conclusion, first finding; {DETERMINANTS}",
+        "Where more migrants live, people trust the other group more.",
+        absent=TENTH,
+    ),
+    Hypothesis(
+        "H1 for all",
+        "abs(hukou[rural_local]:migrant_concentration) < absent and abs(hukou[urban_migrant]:migrant_concentration)"
+        " < absent and abs(hukou[rural_migrant]:migrant_concentration) < absent",
+        ("table_6",),
+        "no effect",
+        DETERMINANTS,
+        "What migrant concentration does is the same for every hukou.",
+        absent=TENTH,
+    ),
+    Hypothesis(
+        "H2",
+        "area_poverty < 0 and hukou[rural_migrant]:area_poverty > 0 and hukou[urban_migrant]:area_poverty > 0",
+        ("table_6",),
+        "supported",
+        f"Conclusion, second finding; {DETERMINANTS}",
+        "Poverty of the area lowers the trust of urban locals, and that of either kind of migrant less.",
+    ),
+    Hypothesis(
+        "H2 locals",
+        "area_poverty < 0",
+        ("table_6",),
+        "supported",
+        DETERMINANTS,
+        "Urban locals of poorer areas trust migrants less.",
+        absent=TENTH,
+    ),
+    Hypothesis(
+        "H2 rural migrants",
+        "hukou[rural_migrant]:area_poverty > 0",
+        ("table_6",),
+        "supported",
+        DETERMINANTS,
+        "Poverty of the area lowers the trust of rural migrants less than that of urban locals.",
+        absent=TENTH,
+    ),
+    Hypothesis(
+        "H2 urban migrants",
+        "hukou[urban_migrant]:area_poverty > 0",
+        ("table_6",),
+        "supported",
+        DETERMINANTS,
+        "Poverty of the area lowers the trust of urban migrants less than that of urban locals.",
+        absent=TENTH,
+    ),
+    Hypothesis(
+        "migrants exempt",
+        "abs(area_poverty + hukou[rural_migrant]:area_poverty) < absent and"
+        " abs(area_poverty + hukou[urban_migrant]:area_poverty) < absent",
+        ("table_6",),
+        "claimed",
+        "Abstract; Conclusion, second finding",
+        "Among migrants poverty of the area makes no difference to trust.",
+        absent=TENTH,
+    ),
+    Hypothesis(
+        "rural migrants",
+        "hukou[rural_migrant] > 0 and hukou[rural_migrant] > hukou[rural_local]"
+        " and hukou[rural_migrant] > hukou[urban_migrant]",
+        ("table_6",),
+        "claimed",
+        DETERMINANTS,
+        "Rural migrants trust the other group more than people of any other hukou do.",
+        absent=TENTH,
+    ),
+    Hypothesis(
+        "urban villages",
+        "neighbourhood_type[work_unit] > 0 and neighbourhood_type[commodity_housing] > 0",
+        ("table_6",),
+        "claimed",
+        DETERMINANTS,
+        "People in work units and in commodity housing trust more than those in urban villages.",
+        absent=TENTH,
+    ),
+    Hypothesis(
+        "friends nearby",
+        "friends_location[same_neighbourhood] > 0",
+        ("table_6",),
+        "claimed",
+        DETERMINANTS,
+        "People whose friends live in their neighbourhood trust more than those with friends across the city.",
+        absent=TENTH,
+    ),
+    Hypothesis(
+        "occupation",
+        "occupation[manager_or_highly_skilled] > 0",
+        ("table_6",),
+        "claimed",
+        DETERMINANTS,
+        "Managers and the highly skilled trust more than people of other occupations.",
+        absent=TENTH,
+    ),
+    Hypothesis(
+        "status",
+        "abs(education) < absent and abs(income) < absent",
+        ("table_6",),
+        "no effect",
+        DETERMINANTS,
+        "Among urban locals neither education nor income makes a difference to trust.",
+        absent=TENTH,
+    ),
+)
+
 study = Study(
     name="social_trust",
     title="Social trust between rural migrants and urban locals in Shanghai",
@@ -338,4 +454,5 @@ study = Study(
     ),
     population=POPULATION,
     focus=("area_poverty", "hukou"),
+    hypotheses=HYPOTHESES,
 )
