@@ -124,7 +124,10 @@ def adjust(
     values = space.values(moved)
     ratios = np.concatenate([_spread(values[name]) / _spread(space.draws[name]) for name in values])
     told = dict(zip(space.names, ratios.round(4).tolist(), strict=True))
-    return _retold(tree, values | _followed(design, space, moved), units, told)
+    values |= _followed(design, space, moved)
+    for group in design.groups:
+        values = group.at_zero(values)
+    return _retold(tree, values, units, told)
 
 
 def _check_adjustable(tree: xr.DataTree) -> None:

@@ -108,6 +108,20 @@ def test_the_other_direction_of_a_predictor_gives_the_same_posterior():
     np.testing.assert_allclose(shares(other), shares(one), atol=0.01)
 
 
+def test_adjusted_posteriors_do_not_depend_on_zeros():
+    spec = specification(FORMULAS["one slope"], weights="survey")
+    trees = [
+        bm.fit(spec, frame, engine=Exact(draws=400), seed=1, adjust="sandwich")
+        for frame in (DATA, DATA.assign(x=2005 + DATA["x"]))
+    ]
+    np.testing.assert_allclose(*map(shares, trees), rtol=1e-3)  # differences of densities by steps
+    for name in ("tau_g", "u_g"):
+        slopes = [tree["posterior"][name].sel(g_effect="x").std().item() for tree in trees]
+        assert slopes[1] == pytest.approx(slopes[0], rel=1e-3)
+    # the sandwich of 12 clusters may halve or double an sd, and no more
+    assert 0.5 < shares(trees[0])["vpc_g"] / shares(bm.fit(spec, DATA, seed=1))["vpc_g"] < 2
+
+
 @pytest.mark.parametrize("preset", PRESETS)
 def test_densities_of_all_engines_are_those_of_other_zeros(preset):
     designs = [
@@ -173,6 +187,9 @@ def test_growth_in_calendar_years_finds_the_truth():
     assert table.loc["tau_g[year]", "eti95_lower"] < 0.15 < table.loc["tau_g[year]", "eti95_upper"]
     # the sd of slopes of 0.15 between 25 groups
     assert bm.coefficients(tree).loc["year", "sd"] == pytest.approx(0.15 / 5, rel=0.3)
+    assert "VPC: share of the unexplained variance between groups, at the means of varying predictors" in str(
+        bm.table({"growth": tree})
+    )
     estimated = bm.estimate("y ~ year + (1 + year | g)", data)
     assert estimated.attrs["singular"] == "no"
     # lme4's maximum for year - 2012; that for year is the same

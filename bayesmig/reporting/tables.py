@@ -20,6 +20,7 @@ from bayesmig import schema
 from bayesmig.checking.checks import check
 from bayesmig.checking.validation import loo
 from bayesmig.errors import BayesmigError, closest, listing
+from bayesmig.formula import parse
 from bayesmig.names import base, both, columns_of, of_factor, pieces
 from bayesmig.plots.labels import TermRow, term_rows
 from bayesmig.replication.remarks import number
@@ -673,6 +674,8 @@ def _notes(columns: Sequence[_Column], asked: _Asked, rows: Sequence[Row], frame
     if shares.any():
         latent = any(column.spec.distribution.outcome != "number" for column in columns)
         scale = " on the latent scale" if latent else ""
+        slopes = any(part.effects != "1" for column in columns for part in parse(column.spec.formula).varying)
+        scale += ", at the means of varying predictors" if slopes else ""
         yield f"VPC: share of the unexplained variance between groups{scale}. Estimates have it without an interval."
     for column in columns:
         if column.failed:
