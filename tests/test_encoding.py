@@ -209,7 +209,19 @@ def test_names_that_results_use_are_refused_before_any_work(survey):
     for name in ("self", "provenance", "a:b", "a[b", "a]b"):
         with pytest.raises(bm.BayesmigError, match="Rename it"):
             build_design(bm.ModelSpec(f"y ~ `{name}`"), survey.rename(columns={"x": name}))
-    for name in ("beta", "category", "chain", "draw", "row", "sigma", "term", "y", "people_lower", "people_se"):
+    for name in (
+        "beta",
+        "category",
+        "chain",
+        "draw",
+        "parameter",
+        "row",
+        "sigma",
+        "term",
+        "y",
+        "people_lower",
+        "people_se",
+    ):
         with pytest.raises(bm.BayesmigError, match="rename it"):
             build_design(bm.ModelSpec(f"k ~ x + (1 | {name})"), survey.drop(columns="y").rename(columns={"g": name}))
     with pytest.raises(bm.BayesmigError, match="rename it"):

@@ -28,7 +28,10 @@ FARTHEST_ZERO = 1e6  # a correlation there keeps four digits of what is left of 
 ALIASED = 1e-12  # of a column's squared length; rounding leaves about 1e-15 of one that others determine
 MOSTLY = 0.75  # share of groups with a single child from which the split of the variance is remarked on
 Spread = Literal["free", "known", "none"]  # of rows around their expectation: estimated, given by it, or none at all
-RESERVED = ("beta", "category", "chain", "cut", "cutpoint", "dispersion", "draw", "nu", "row", "sigma", "term", "y")
+RESERVED = (
+    *("beta", "category", "chain", "covariance", "cut", "cutpoint", "dispersion", "draw"),
+    *("nu", "parameter", "parameter_", "row", "sigma", "term", "y"),
+)
 COMPANIONS = ("_se", "_lower", "_upper")  # endings of what stands beside an estimate
 
 
