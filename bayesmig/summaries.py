@@ -15,10 +15,11 @@ import xarray as xr
 from scipy import stats
 
 from bayesmig import schema
+from bayesmig.data.rows import design_of
 from bayesmig.errors import BayesmigError, closest, listing
 from bayesmig.families import FAMILIES
 from bayesmig.names import base, columns_of, pieces
-from bayesmig.prediction.variance import explained_shares, response_shares, variances_at_means
+from bayesmig.prediction.variance import explained_shares, response_shares, shares_of_rows, variances_at_means
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -280,8 +281,8 @@ def varying_effects(tree: xr.DataTree, group: str, effect: str = "intercept", in
 def interaction_lines(tree: xr.DataTree, x: str, by: str, interval: float = 0.95, points: int = 41) -> pd.DataFrame:
     """The expected outcome along one predictor, for every level of another.
 
-    The other predictors stand at their sample means and varying effects at zero, so the lines describe an
-    average group.
+    The other predictors stand at their means over the sample's people (weights and trials count) and varying effects at
+    zero, so the lines describe an average group.
 
     Parameters
     ----------
@@ -324,9 +325,9 @@ def interaction_lines(tree: xr.DataTree, x: str, by: str, interval: float = 0.95
         names = sorted({base(term) for term in terms if len(pieces(term)) == 1})
         raise BayesmigError(f"no line of {x!r} by {by!r}: both must be terms of the model; it has {listing(names)}.")
     schema.check_rows(tree)
-    design = tree["constant_data"]["x"].to_numpy()
-    means = dict(zip(terms, design.mean(axis=0), strict=True))
-    column = design[:, terms.index(x)]
+    design = design_of(tree)
+    means = dict(zip(terms, shares_of_rows(design) @ design.x, strict=True))
+    column = design.x[:, terms.index(x)]
     grid = np.linspace(column.min(), column.max(), points)
     scaling = schema.read(tree, "scaling").get(x, {"mean": 0.0, "sd": 1.0})
     draws = _flat(dataset["beta"])

@@ -21,7 +21,10 @@ def test_r2_is_the_formula_of_nakagawa(family, link):
     tree = posterior(specification(family, "x * hukou + (1 + x | area) + (1 | city)", link), DATA)
     design, values = pieces(tree)
     x = design.x[:, design.terms.index("x")]
-    fixed = (values["beta"] @ design.x.T).var(axis=1, ddof=1)
+    people = np.ones(design.n) if design.trials is None else design.trials
+    share = people / people.sum()
+    eta = values["beta"] @ design.x.T
+    fixed = (eta - (eta @ share)[:, None]) ** 2 @ people / (people.sum() - 1)
     (t0, t1), rho = values["tau_area"].T, values["rho_area"][:, 0]
     variance = (t0[:, None] + rho[:, None] * t1[:, None] * x) ** 2 + (1 - rho[:, None] ** 2) * t1[:, None] ** 2 * x**2
     variance = variance + values["tau_city"] ** 2
@@ -33,7 +36,7 @@ def test_r2_is_the_formula_of_nakagawa(family, link):
         count = np.exp(values["beta"] @ design.x.T + variance / 2).mean(axis=1)
         over = 1 / values["dispersion"] if "dispersion" in values else 0
         residual = special.polygamma(1, 1 / (1 / count + over))
-    total = fixed + variance.mean(axis=1) + residual
+    total = fixed + variance @ share + residual
     table = r2(tree)
     assert table.loc["r2_marginal", "estimate"] == pytest.approx((fixed / total).mean())
     assert table.loc["r2_conditional", "eti95_lower"] == pytest.approx(np.quantile(1 - residual / total, 0.025))

@@ -122,12 +122,12 @@ def predictive_check(
     Returns
     -------
     pandas.DataFrame
-        A row a group and statistic: the group, ``statistic``, ``n`` (people), ``observed``, ``predicted`` (mean over
-        data sets), ``eti95_lower``, ``eti95_upper`` (equal-tailed), ``tail``, the share of data sets in which the
-        statistic is larger than observed (half of those in which it is equal), ``outside``, whether the observed value
-        lies outside the interval, and ``chance``, how probable that is if the model is true. The frame's ``attrs``
-        say estimand, engine, seed and provenance, and under ``note`` how many rows lie outside and how many would by
-        chance.
+        A row a group and statistic: the group, ``statistic``, ``n`` (people, or trials), ``observed``, ``predicted``
+        (mean over data sets), ``eti95_lower``, ``eti95_upper`` (equal-tailed), ``tail``, the share of data sets in
+        which the statistic is larger than observed (half of those in which it is equal), ``outside``, whether the
+        observed value lies outside the interval, and ``chance``, how probable that is if the model is true. The frame's
+        ``attrs`` say estimand, engine, seed and provenance, and under ``note`` how many rows lie outside and how many
+        would by chance.
 
     Raises
     ------
@@ -172,7 +172,7 @@ def predictive_check(
         for name, function in functions.items():
             group = {} if by is None else {people.name: level}
             row = _compared(function(some), function(some.observed), interval)
-            rows.append(group | {"statistic": name, "n": len(places)} | row)
+            rows.append(group | {"statistic": name, "n": some.count} | row)
     frame = pd.DataFrame(rows)
     what = "outcomes of the same people" + (" in other groups" if new_groups else "")
     return _stated(frame, tree, f"{outcome_of(design)}: {what}", entropy, interval)
@@ -260,7 +260,8 @@ def calibration(
     outcomes = _replicates(fitted, new_groups, np.random.default_rng(entropy))
     rows = []
     for event, chance, happens in _events(fitted, "integrate" if new_groups else "sample"):
-        edges = np.unique(np.quantile(chance, np.arange(1, bins) / bins))
+        parts = np.arange(1, bins) / bins
+        edges = np.unique(np.quantile(chance, parts, weights=design.trials, method="inverted_cdf"))
         codes = np.searchsorted(edges, chance, side="right")
         for k, code in enumerate(np.unique(codes)):
             places = np.flatnonzero(codes == code)
@@ -268,7 +269,7 @@ def calibration(
             weights = some.weights * (1.0 if some.trials is None else some.trials)
             row = _compared(some.shares(happens), some.observed.shares(happens), interval)
             row["predicted"] = float(chance[places] @ weights / weights.sum())
-            rows.append({"event": event, "bin": k + 1, "n": len(places)} | row)
+            rows.append({"event": event, "bin": k + 1, "n": some.count} | row)
     whose = "any group" if new_groups else "the own group"
     return _stated(pd.DataFrame(rows), tree, f"chance of the answer of a person of {whose}", entropy, interval)
 
@@ -289,6 +290,11 @@ class _Outcomes:
     def weights(self) -> Array:
         counting = self.design.counting
         return np.ones(len(self.places)) if counting is None else counting[self.places]
+
+    @property
+    def count(self) -> int:
+        """How many people, or trials."""
+        return len(self.places) if self.trials is None else int(self.trials.sum())
 
     @property
     def trials(self) -> Array | None:

@@ -489,21 +489,27 @@ class Design(Outline):
 
     @property
     def n_effective(self) -> float:
-        """Observations that the likelihood counts: people, not rows, under frequency weights."""
-        return self.n if self.counting is None else float(self.counting.sum())
+        """Observations that the likelihood counts: people, not rows, under frequency weights and of trials."""
+        return float(self.people.sum())
 
     @property
     def counting(self) -> Array | None:
         """Weights that count people; precision weights do not."""
         return None if self.weight_kind == "precision" else self.weights
 
+    @property
+    def people(self) -> Array:
+        """What each row counts in an average over people, (n,): its weight times its trials."""
+        counted = np.ones(self.n) if self.counting is None else self.counting
+        return counted if self.trials is None else counted * self.trials
+
     @cached_property
     def moments(self) -> tuple[Array, Array, float, float]:
-        """Means and sds of the columns of ``x``, mean and sd of ``y``; frequency and survey weights count.
+        """Means and sds of the columns of ``x``, mean and sd of ``y``; frequency and survey weights and trials count.
 
         For outcomes that are no numbers the latter are 0 and 1, the unit of the linear predictor.
         """
-        weights = self.counting
+        weights = self.people
         x_mean = x_sd = np.zeros(0)
         if self.terms:
             x_mean = np.average(self.x, axis=0, weights=weights)
@@ -521,11 +527,11 @@ class Design(Outline):
 
     @cached_property
     def varying_moments(self) -> tuple[tuple[Array, Array], ...]:
-        """Means and sds of the columns of each grouping factor; frequency and survey weights count."""
+        """Means and sds of the columns of each grouping factor; frequency and survey weights and trials count."""
         found = []
         for group in self.groups:
-            mean = np.average(group.z, axis=0, weights=self.counting)
-            found.append((mean, np.sqrt(np.average((group.z - mean) ** 2, axis=0, weights=self.counting))))
+            mean = np.average(group.z, axis=0, weights=self.people)
+            found.append((mean, np.sqrt(np.average((group.z - mean) ** 2, axis=0, weights=self.people))))
         return tuple(found)
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
+import math
 import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -93,9 +94,10 @@ def build_design(spec: ModelSpec, data: pd.DataFrame) -> Design:
     frame, categories = encoded_outcome(spec, formula, frame)
     notes += _of_categories(spec, formula, data, checked)
     frame = _drop_empty_levels(formula, frame, notes)
-    people = np.ones(len(frame), int)
+    trials = frame[spec.trials].to_numpy(dtype=int) if spec.trials else np.ones(len(frame), int)
+    people = trials
     if weights is not None and spec.weights is not None and spec.weights.kind == "frequency":
-        people = weights.astype(int)
+        people = weights.astype(int) * trials
     scaling = _standardise(spec, formula, frame, people)
     frame, gaps = filled(spec, frame, notes)
     latent = latent_outcome(spec, frame, notes) if spec.factors else None
@@ -113,7 +115,7 @@ def build_design(spec: ModelSpec, data: pd.DataFrame) -> Design:
         columns = next(term.columns for term in formula.varying if term.group == group.name)
         check_told_apart(group, columns, x, formula_terms, frame, notes)
     if spec.weights is not None and weights is not None:
-        weights, groups = weighted(spec.weights, weights, groups, checked)
+        weights, groups = weighted(spec.weights, weights, trials, groups, checked)
     if latent is not None:
         y = display_outcome(latent)
         x, terms, formula_terms, groups = for_each_factor(latent, x, terms, formula_terms, groups)
@@ -259,15 +261,23 @@ def _standardise(spec: ModelSpec, formula: Formula, frame: pd.DataFrame, people:
         if is_categorical(frame[name]):
             continue  # its columns are, once the formula has made them
         if by == "person":
-            values = frame[name].repeat(people.tolist())
+            mean, sd = _moments(frame[name].to_numpy(dtype=float), people)
         elif by in formula.grouping:
             check_constant_within(name, by, frame)
             values = frame.groupby(by, observed=True)[name].first()
+            mean, sd = float(values.mean()), float(values.std())
         else:
             raise unknown_scaling(formula, name, by)
-        scaling[name] = checked_scaling(name, float(values.mean()), float(values.std()), by)
+        scaling[name] = checked_scaling(name, mean, sd, by)
         frame[name] = (frame[name] - scaling[name].mean) / scaling[name].sd
     return scaling
+
+
+def _moments(values: Array, people: Codes) -> tuple[float, float]:
+    """Mean and sd over the people who have a value."""
+    there = ~np.isnan(values)
+    values, people = values[there], people[there]
+    return float(np.average(values, weights=people)), math.sqrt(np.cov(values, fweights=people))
 
 
 def unknown_scaling(formula: Formula, name: str, by: str) -> SpecificationError:
@@ -307,8 +317,7 @@ def _standardise_categories(
                 " a predictor by itself" + (f", not in {listing(inside)}" if inside else "") + "; leave it out."
             )
         for place in [place for place, owner in enumerate(owners) if owner == name]:
-            column = np.repeat(x[:, place], people)
-            mean, sd = float(column.mean()), float(column.std(ddof=1))
+            mean, sd = _moments(x[:, place], people)
             scaling[terms[place]] = Scaling(mean, sd, "person")
             x[:, place] = (x[:, place] - mean) / sd
     return x

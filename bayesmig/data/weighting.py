@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def weighted(
-    weights: Weights, people: Array, groups: tuple[GroupTerm, ...], frame: pd.DataFrame
+    weights: Weights, people: Array, trials: Codes, groups: tuple[GroupTerm, ...], frame: pd.DataFrame
 ) -> tuple[Array, tuple[GroupTerm, ...]]:
     """What every row counts, and the grouping factors with what their groups count.
 
@@ -37,6 +37,8 @@ def weighted(
     weights : Weights
     people : (n,) array
         The weights of people as given; ones if they have none.
+    trials : (n,) int array
+        How many people a row stands for, each with its weight.
     groups : tuple of GroupTerm
     frame : pandas.DataFrame
         The rows used, with the columns of group weights.
@@ -53,12 +55,12 @@ def weighted(
         return people, groups
     if not weights.groups:
         if weights.scaling != "none":
-            people = _scaled(people, _only(groups).codes, weights.scaling)
-        return people * (len(people) / people.sum()), groups
+            people = _scaled(people, trials, _only(groups).codes, weights.scaling)
+        return people * (trials.sum() / (people @ trials)), groups
     counted = _cumulated(weights, groups, frame)
     finest = list(counted)[-1]
     place = {group.name: group for group in groups}
-    rows = _scaled(people, place[finest].codes, weights.scaling) * counted[finest][place[finest].codes]
+    rows = _scaled(people, trials, place[finest].codes, weights.scaling) * counted[finest][place[finest].codes]
     return rows, tuple(dataclasses.replace(group, weights=_powers(group, counted, place)) for group in groups)
 
 
@@ -138,10 +140,10 @@ def _crossed(group: GroupTerm, other: GroupTerm) -> str:
     )
 
 
-def _scaled(people: Array, codes: Codes, scaling: str) -> Array:
+def _scaled(people: Array, trials: Codes, codes: Codes, scaling: str) -> Array:
     """Weights of people scaled within groups; see :class:`bayesmig.spec.Weights`."""
     if scaling == "none":
-        return people * (len(people) / people.sum())
-    total = np.bincount(codes, people)
-    goal = np.bincount(codes) if scaling == "size" else total**2 / np.bincount(codes, people**2)
+        return people * (trials.sum() / (people @ trials))
+    total = np.bincount(codes, people * trials)
+    goal = np.bincount(codes, trials) if scaling == "size" else total**2 / np.bincount(codes, people**2 * trials)
     return people * (goal / total)[codes]

@@ -242,7 +242,7 @@ def _means(spec: ModelSpec, design: Design, drawn: Array, weights: Array) -> Ite
 def _answers(spec: ModelSpec, design: Design, outcome: str) -> Iterator[tuple[str, Callable[[Array], Array]]]:
     """Each answer in words, and which outcomes are that answer; of successes out of trials a row's part of them."""
     if design.trials is not None:
-        yield "successes", partial(np.multiply, 1 / float(shares_of_rows(design) @ design.trials))
+        yield "successes", partial(np.multiply, 1 / np.maximum(design.trials, 1))
         return
     for code, category in enumerate(design.categories):
         if spec.distribution.outcome == "ordered":

@@ -264,6 +264,6 @@ def _raw_means(design: Design, term: GroupTerm) -> tuple[np.ndarray, float]:
     if design.spec.family == "cumulative":
         y = scores(design)[design.y.astype(int)]
     else:
-        y = design.y / (1.0 if design.trials is None else design.trials)
+        y = design.y / (1.0 if design.trials is None else np.maximum(design.trials, 1))
     weights = shares_of_rows(design)
     return np.bincount(term.codes, weights * y) / np.bincount(term.codes, weights), float(weights @ y)

@@ -294,10 +294,10 @@ def composition(tree: xr.DataTree, census: pd.DataFrame | Margins, *, count: str
             targets |= {columns[0]: _target(key, given)} if len(columns) == 1 else {}
     if not targets:
         raise UnknownColumn(f"no column of the census is one of the model's; the model uses {listing(frame.columns)}.")
-    rows = []
+    rows, trials = [], np.ones(design.n) if design.trials is None else design.trials
     for name, target in targets.items():
-        own = frame[name].value_counts(normalize=True)
-        weights = None if design.counting is None else pd.Series(design.counting).groupby(frame[name].to_numpy()).sum()
+        own = pd.Series(trials).groupby(frame[name].to_numpy()).sum() / trials.sum()
+        weights = None if design.counting is None else pd.Series(design.people).groupby(frame[name].to_numpy()).sum()
         order = [*design.levels.get(name, ()), *sorted(set(own.index) | {level for (level,) in target})]
         for level in dict.fromkeys(order):
             row = {"variable": name, "level": level, "survey": own.get(level, 0.0), "census": target.get((level,), 0.0)}
@@ -499,8 +499,7 @@ def _survey_cells(design: Design) -> pd.DataFrame:
     formula = parse(design.spec.formula)
     names = [name for name in design.frame if name in formula.predictors or name in formula.grouping]
     names += [name for name in (design.spec.offset,) if name and name not in names]
-    weights = np.ones(design.n) if design.counting is None else design.counting
-    counted = design.frame[names].assign(count=weights)
+    counted = design.frame[names].assign(count=design.people)
     sums = counted.groupby(names, observed=True, sort=False, dropna=False)["count"].sum()
     table: pd.DataFrame = sums.reset_index()
     return table.assign(count=table["count"] / table["count"].sum())

@@ -47,7 +47,7 @@ def explained_shares(tree: xr.DataTree) -> dict[str, Array]:
         )
     x, weights = Rows.of(design).x, shares_of_rows(design)
     centred = x - weights @ x
-    people = design.n_effective if design.weight_kind == "frequency" else design.n
+    people = design.n_effective
     spread = (centred * weights[:, None]).T @ centred * (people / (people - 1))
     fixed = np.einsum("dp,pq,dq->d", fitted.values["beta"], spread, fitted.values["beta"])
     between = np.zeros(fitted.size)
@@ -181,6 +181,5 @@ def _mean_and_variance(design: Design, eta: Array, variance: Array, values: Mapp
 
 
 def shares_of_rows(design: Design) -> Array:
-    """What each row counts in an average over the sample, summing to one; survey and frequency weights count."""
-    weights = np.ones(design.n) if design.counting is None else design.counting
-    return np.asarray(weights / weights.sum())
+    """What each row counts in an average over the sample's people, summing to one: by its weight and its trials."""
+    return np.asarray(design.people / design.people.sum())
