@@ -105,6 +105,7 @@ LAYOUTS: Mapping[str, Layout] = {
         (),
         ("fact",),
         meaning="Facts of the text: n_analysed, n_valid, n_<group>, n_<group>_<table>, n_individuals, weighted,"
+        " n_<group>s (how many groups a model has), level2_predictors (predictors of groups, separated by ;),"
         " coefficients_are (standardised), outcome_scale_mean, outcome_scale_sd, <model>_model_<words>_percent.",
     ),
     "questionnaire": Layout(

@@ -10,7 +10,7 @@ import pytest
 from scipy import integrate, stats
 
 import bayesmig as bm
-from bayesmig import literature
+from bayesmig import literature, schema
 from bayesmig import priors as pr
 from bayesmig.evidence import credibility, significance
 from bayesmig.evidence.cells import design_bounds, evidence_of
@@ -731,3 +731,16 @@ def test_missing_files_and_columns_are_named(tmp_path):
         bm.published_posterior(tmp_path, "M")
     with pytest.raises(bm.BayesmigError, match="column estimate missing; the file has model, term, b"):
         bm.published_posterior(folder(tmp_path / "own", {"model": ["M"], "term": ["a"], "b": ["1"]}), "M")
+
+
+def test_a_p_that_contradicts_b_and_se_is_said(tmp_path):
+    """B 0.50 and SE 0.40 give p 0.21, or 0.11 in a one-sided test."""
+    head = "table,model,outcome,term,level,reference,estimate,std_error,p_value,p_lower,p_upper,odds_ratio,stars\n"
+    rows = [
+        f"T1,M1,y,{term},,,0.50,0.40,{p},,,,\n" for term, p in (("a", "0.010"), ("b", "0.21"), ("c", "0.11"), ("d", ""))
+    ]
+    (tmp_path / "coefficients.csv").write_text(head + "".join(rows))
+    tree = bm.published_posterior(tmp_path, "M1", seed=1)
+    assert list(schema.read(tree, "contradicted")) == ["a"]
+    row = bm.check(tree).set_index("check").loc["printed p"]
+    assert not row["passed"] and "a is printed with p 0.010, and B and SE give 0.2" in row["message"]

@@ -10,7 +10,7 @@ from functools import partial
 from scipy import stats
 
 from bayesmig.auditing.intervals import Interval, decimals, exponential
-from bayesmig.auditing.rules import LIKELY, Finding, Outcome, rule
+from bayesmig.auditing.rules import LIKELY, PROVED, Finding, Outcome, rule
 from bayesmig.auditing.tables import PrintedRegression, PublishedTables
 from bayesmig.literature import p_bounds
 
@@ -58,13 +58,42 @@ def check_stars(tables: PublishedTables) -> Iterator[Outcome]:
                 p,
                 f"B {row['estimate']} and SE {row['std_error']} give p {p}; {row['stars'] or 'no star'} says"
                 f" {legend}. Which of the three is meant?",
-                repair=partial(_moved_point, b, se, legend, fewest_degrees(model)),
+                repair=partial(_readings, b, se, legend, fewest_degrees(model)),
             )
 
 
-def _moved_point(b: Interval, se: Interval, legend: Interval, df: float) -> str:
+def _readings(b: Interval, se: Interval, claim: Interval, df: float) -> str:
     readings = {"B ten times as large": 10.0, "B a tenth as large": 0.1}
-    return "; or ".join(text for text, factor in readings.items() if two_sided(b.scaled(factor) / se, df).meets(legend))
+    found = [text for text, factor in readings.items() if two_sided(b.scaled(factor) / se, df).meets(claim)]
+    one_sided = ["p of a one-sided test"] if two_sided(b / se, df).scaled(0.5).meets(claim) else []
+    return "; or ".join(one_sided + found)
+
+
+@rule("p against B and SE", source="Wald test; Nuijten et al. 2016, Behavior Research Methods 48", kind="cells")
+def check_p(tables: PublishedTables) -> Iterator[Outcome]:
+    """A printed p is that of B / SE.
+
+    As in *stars against B and SE*, with the rounding of all three. A p that is half of the two-sided one is a
+    question too, and likely only: tests may be one-sided, and few are. Powerless where one of the three is not printed.
+    """
+    for model in tables.models:
+        df = fewest_degrees(model)
+        for term, row in model.cells.iterrows():
+            if "" in (row["estimate"], row["std_error"], row["p_value"]):
+                continue
+            b, se = Interval.printed(row["estimate"]), Interval.printed(row["std_error"])
+            claim = Interval(*p_bounds(row["p_value"]))
+            p = two_sided(b / se, df) if se.lower > 0 else Interval(0.0, 1.0)
+            yield Finding.unless(
+                p.meets(claim),
+                (model.table, model.model, str(term)),
+                (row["p_value"], f"{row['estimate']} ({row['std_error']})"),
+                p,
+                f"B {row['estimate']} and SE {row['std_error']} give p {p}; {row['p_value']} is printed. Which of the"
+                " three is meant?",
+                LIKELY if p.scaled(0.5).meets(claim) else PROVED,
+                repair=partial(_readings, b, se, claim, df),
+            )
 
 
 @rule("stars against p", source="the table's own legend", kind="cells")

@@ -320,6 +320,66 @@ def _error_ratio(tables: PublishedTables, model: PrintedRegression, term: str) -
     return expected / error
 
 
+@rule(
+    "standard errors of groups' contrasts",
+    source="generalised least squares: SE² >= between variance (1 / J_a + 1 / J_b)",
+    kind="models",
+)
+def check_group_contrasts(tables: PublishedTables) -> Iterator[Outcome]:
+    """A difference between kinds of groups is known no better than so many groups, however many people, allow.
+
+    Of J groups a variable with L levels leaves at most ``J - (L - 2)`` to the two that a coefficient compares, and
+    their means differ by chance with the between variance: ``SE² >= variance (1 / J_a + 1 / J_b)`` at an even split. Of
+    a number with a printed sd it is ``variance / (J sd²)``, if groups have about as many people. Powerless unless the
+    facts name ``level2_predictors`` and ``n_<group>s``, and one between variance is printed. Called likely: errors may
+    be robust, and variances those of another model.
+    """
+    predictors = [name.strip() for name in tables.facts.get("level2_predictors", "").split(";") if name.strip()]
+    for model in tables.models:
+        found = _between(tables, model)
+        if found is None:
+            continue
+        group, text, count = found
+        for name in predictors:
+            terms = sorted(term for term in model.slopes if term.partition("[")[0] == name and ":" not in term)
+            least = _least_error(tables, terms, Interval.printed(text).lower, count)
+            for term in terms:
+                error = model.printed(term, "std_error")
+                if error is None or least is None:
+                    continue
+                yield Finding.unless(
+                    error.upper >= least,
+                    (model.table, model.model, term),
+                    (model.text(term, "std_error"), f"between variance {text}, {count} groups"),
+                    Interval(least, math.inf),
+                    f"{count} groups of {group} that differ with a variance of {text} leave a standard error of at"
+                    f" least {shown(least)}; {model.text(term, 'std_error')} is printed. Are the errors those of"
+                    " independent people, or is the variance that of another model?",
+                    LIKELY,
+                )
+
+
+def _between(tables: PublishedTables, model: PrintedRegression) -> tuple[str, str, int] | None:
+    """Grouping factor, between variance and number of groups, of a model with one grouping factor."""
+    rows = tables.variance_components
+    rows = rows[(rows["table"] == model.table) & (rows["model"] == model.model)]
+    rows = rows[(rows["quantity"] == "between_variance") & (rows["estimate"] != "")]
+    if len(rows) != 1:
+        return None
+    group, text = rows["group"].iloc[0], rows["estimate"].iloc[0]
+    count = tables.count(f"n_{group}s")
+    return None if count is None else (group, text, count)
+
+
+def _least_error(tables: PublishedTables, terms: list[str], variance: float, count: int) -> float | None:
+    """The smallest standard error of the terms of one group-level variable."""
+    if terms and "[" in terms[0]:
+        both = count - (len(terms) - 1)
+        return math.sqrt(variance * (1 / (both // 2) + 1 / (both - both // 2))) if both >= 2 and variance > 0 else None
+    sd = tables.predictor(terms[0]).get("sd", "") if terms else ""
+    return math.sqrt(variance / count) / Interval.printed(sd).upper if sd and variance > 0 else None
+
+
 @rule("constant against means", source="least squares passes through the means", kind="models")
 def check_constants(tables: PublishedTables) -> Iterator[Outcome]:
     """A least-squares fit passes through the means: constant + sum of B times mean = the outcome's mean.

@@ -83,6 +83,9 @@ def _computation(tree: xr.DataTree) -> list[Row]:
     rows.append(
         ("effective draws", round(ess), LEAST_ESS, ess >= LEAST_ESS, "smallest bulk or tail size over all parameters")
     )
+    for term, contradicted in (schema.read(tree, "contradicted") if "contradicted" in tree.attrs else {}).items():
+        message = f"{term} is printed with {contradicted}; the posterior follows B and SE"
+        rows.append(("printed p", term, "", False, message))
     if "separated" in tree.attrs:
         terms = listing(schema.read(tree, "separated"))
         message = f"{terms} predict answers perfectly (separation), so that how large coefficients are rests on the"

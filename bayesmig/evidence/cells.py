@@ -96,6 +96,21 @@ def evidence_of(row: pd.Series, df: float | None, design: tuple[float, float] | 
     return _from_p(row, kind, bounds, df, design)
 
 
+def contradiction(row: pd.Series, df: float | None) -> str | None:
+    """What a printed p says against B and SE, one- or two-sided; None where they agree or one is not printed."""
+    if not np.isfinite(row["std_error"]) or not row["p_value"]:
+        return None
+    size, half, se_half = abs(row["estimate"]), row["half_unit"], row["se_half_unit"]
+    if row["std_error"] <= se_half:
+        return None
+    ratios = max(size - half, 0.0) / (row["std_error"] + se_half), (size + half) / (row["std_error"] - se_half)
+    tails = [stats.norm.sf(ratios[1]), (stats.norm if df is None else stats.t(df)).sf(ratios[0])]
+    least, most = literature.p_bounds(str(row["p_value"]))
+    if any(sides * tails[0] <= most and sides * tails[1] >= least for sides in (1, 2)):
+        return None
+    return f"p {row['p_value']}, and B and SE give {2 * tails[0]:.2g} to {2 * tails[1]:.2g}"
+
+
 def _from_p(
     row: pd.Series, kind: str, p: tuple[float, float], df: float | None, design: tuple[float, float] | None
 ) -> Evidence:

@@ -13,7 +13,7 @@ from scipy import special, stats
 
 from bayesmig import literature, schema
 from bayesmig.errors import BayesmigError, InferenceFailure
-from bayesmig.evidence.cells import LARGEST_VIF, LARGEST_Z, SMALLEST_Z, Evidence, evidence_by_term
+from bayesmig.evidence.cells import LARGEST_VIF, LARGEST_Z, SMALLEST_Z, Evidence, contradiction, evidence_by_term
 from bayesmig.names import base
 from bayesmig.priors import Flat, Normal, Prior, PriorSet, ScalePrior
 from bayesmig.spec import Study
@@ -132,8 +132,9 @@ def published_posterior(
         variances are printed with standard errors. The draws of different coefficients are independent of each
         other because the table prints no covariances: intervals of single coefficients are valid, those
         of sums and contrasts are not (:func:`combine_printed` bounds them). JSON attributes say, by term, what
-        the ``likelihood`` rests on (``B and SE``, ``B and p`` or ``B and stars``), between which bounds the
-        ``standard_error`` lies, and ``closed_by`` what, where p leaves it open; ``left_out`` lists what is printed
+        the ``likelihood`` rests on (``B and SE``, ``B and p`` or ``B and stars``), where a printed p is
+        ``contradicted`` by B and SE, between which bounds the ``standard_error`` lies, and ``closed_by`` what, where p
+        leaves it open; ``left_out`` lists what is printed
         without any of them.
 
     Raises
@@ -198,6 +199,9 @@ def published_posterior(
         "prior": priors.to_dict(),
         "likelihood": {term: evidence.kind for term, evidence in evidences.items()},
         "standard_error": {term: [float(e.error.min()), float(e.error.max())] for term, e in evidences.items()},
+        "contradicted": {
+            term: text for term in evidences if (text := contradiction(printed.cells.loc[term], printed.df)) is not None
+        },
         "closed_by": {term: evidence.closed_by for term, evidence in evidences.items()},
         "open_ends": (
             f"standard errors uniform in their logarithm within what p or stars imply; where p is open, VIF from 1 to"

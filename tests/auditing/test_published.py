@@ -48,6 +48,14 @@ FINDINGS = {
             "Table 6, main, out_group_trust",
             "0.623 + 0.250 | answers in Table 5",
         ),
+        *(
+            (
+                "standard errors of groups' contrasts",
+                f"Table 6, main, neighbourhood_type[{level}]",
+                f"{error} | between variance 0.250, 35 groups",
+            )
+            for level, error in (("relocation_housing", "0.118"), ("work_unit", "0.111"))
+        ),
     ],
     "homeownership": [
         ("odds ratio against B", "Table 3.2, main, intraprovincial_migrant_share", "1.924 | 0.665"),
@@ -215,7 +223,7 @@ FINDINGS = {
         ("explained variance against loadings", "Table 3, economic_integration", "18.026 | 11 loadings"),
     ],
 }
-CHECKS = {"social_trust": 102, "homeownership": 83, "cbo_spillover": 350, "community_support": 561}
+CHECKS = {"social_trust": 106, "homeownership": 83, "cbo_spillover": 350, "community_support": 561}
 
 
 @pytest.mark.parametrize("name", FINDINGS)

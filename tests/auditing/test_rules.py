@@ -260,6 +260,14 @@ def index(**values):
     return paper(fit_statistics=statistics("pca", "trust_3_items", **values))
 
 
+def of_groups(error, groups="12", kinds=3, **cells):
+    """Kinds of 12 areas that differ with a variance of 0.25: at best sqrt(0.25 (1 / 5 + 1 / 6)) = 0.303."""
+    rows = [coefficient("Model 1", "y", f"kind[k{i}]", "0.5", se=error) for i in range(1, kinds)]
+    variance = {"table": "Table 1", "model": "Model 1", "group": "area", "quantity": "between_variance"}
+    facts = {"n_areas": groups, "level2_predictors": "poverty; kind"}
+    return paper(rows, facts, variance_components=[variance | {"estimate": "0.250"}])
+
+
 LEGEND = ("0.01", "0.05")
 # rule: a table that agrees, one that does not, and what has no power
 CASES = {
@@ -267,6 +275,12 @@ CASES = {
         paper(one("0.500", se="0.230", legend=LEGEND, stars="*"), fit_statistics=statistics("Model 1", "y", n="300")),
         paper(one("0.050", se="0.230", legend=LEGEND, stars="*"), fit_statistics=statistics("Model 1", "y", n="300")),
     ),
+    # 2 (1 - Phi(1.25)) = 0.211
+    "p against B and SE": (
+        paper(one("0.50", se="0.40", p="0.21"), fit_statistics=statistics("Model 1", "y", n="500")),
+        paper(one("0.50", se="0.40", p="0.010"), fit_statistics=statistics("Model 1", "y", n="500")),
+    ),
+    "standard errors of groups' contrasts": (of_groups("0.303"), of_groups("0.301")),
     "stars against p": (
         paper(one(p="0.011", legend=LEGEND, stars="*")),
         paper(one(p="0.111", legend=LEGEND, stars="*")),
@@ -385,6 +399,25 @@ def test_says_when_it_is_powerless_and_is_silent_without_numbers(name):
     assert "Powerless" in description or "powerless" in description
     assert list_rules().loc[name, "source"]
     assert audit(paper(), rules=[name]).applied[name] == 0
+
+
+@pytest.mark.parametrize(
+    ("estimate", "error", "p", "n", "certainty"),
+    [
+        ("0.5", "0.4", "0.11", "500", "likely"),  # half of it: a one-sided test
+        ("-0.5", "0.4", "<0.001", "500", "proved from rounding"),
+        ("0.5", "0.4", "0.17", "500", None),  # B 0.55 and SE 0.35 round so: p from 0.12 to 0.32
+        ("0.50", "0.20", "0.03", "12", None),  # t with 10 degrees of freedom: 0.031; normal: 0.012
+        ("0.50", "0.20", "0.07", "", None),  # no n: as few as 1 degree of freedom
+        ("0.50", "0.00", "0.03", "500", None),  # an SE that rounds to 0 says nothing
+    ],
+)
+def test_p_is_read_with_rounding_degrees_of_freedom_and_sides(estimate, error, p, n, certainty):
+    values = statistics("Model 1", "y", n=n) if n else []
+    found = audit(paper(one(estimate, se=error, p=p), fit_statistics=values), rules=["p against B and SE"])
+    assert [item.certainty for item in found.items] == [certainty] * (certainty is not None)
+    if certainty == "likely":
+        assert "one-sided" in found.items[0].repair
 
 
 @pytest.mark.parametrize(
