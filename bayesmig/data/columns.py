@@ -412,11 +412,6 @@ def numeric(entry: Variable | None, name: str, column: pd.Series, role: Role) ->
         low, high = float(np.fmin.reduce(numbers.to_numpy())), float(np.fmax.reduce(numbers.to_numpy()))
         least = -LARGEST if entry is None or entry.minimum is None else max(entry.minimum, -LARGEST)
         most = LARGEST if entry is None or entry.maximum is None else min(entry.maximum, LARGEST)
-        if 0 < max(-low, high) < 1 / LARGEST:
-            raise DataError(
-                f"column {name!r} has absurdly small values, the largest {max(-low, high):g} in size; their squares"
-                " cannot be told from zero. Give it in other units."
-            )
         if least <= low and high <= most:  # two quick looks instead of many; false where there is no value
             return numbers
     numbers = pd.to_numeric(column, errors="coerce").astype(float)
