@@ -18,7 +18,7 @@ from bayesmig.data.columns import no_frame
 from bayesmig.data.design import Design, Outline
 from bayesmig.data.encoding import build_design
 from bayesmig.data.surveys import codebook
-from bayesmig.engines.base import Engine, drawn
+from bayesmig.engines.base import Engine, trusted
 from bayesmig.engines.exact import Exact
 from bayesmig.engines.nuts import NUTS
 from bayesmig.errors import EngineRefusal, InferenceFailure, SpecificationError, closest, listing
@@ -183,7 +183,7 @@ def _drawn_from_chunks(
             " itself, as in tree.to_netcdf('result.nc')."
         )
     design, sequence = added_up(spec, data), np.random.SeedSequence(seed)
-    return _checked(drawn(chosen, design, np.random.default_rng(sequence)), design, chosen, sequence)
+    return _checked(trusted(chosen.sample(design, np.random.default_rng(sequence))), design, chosen, sequence)
 
 
 def _drawn_from(
@@ -203,7 +203,7 @@ def _drawn_from(
 def posterior_of(engine: Engine, adjust: str | None, item: tuple[Design, np.random.SeedSequence]) -> xr.DataTree:
     """A posterior of one design."""
     design, sequence = item
-    groups, facts = drawn(engine, design, np.random.default_rng(sequence))
+    groups, facts = trusted(engine.sample(design, np.random.default_rng(sequence)))
     separated = separating_terms(design)
     facts |= {"separated": separated} if separated else {}
     tree = _checked((groups, facts), design, engine, sequence)

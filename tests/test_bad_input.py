@@ -76,7 +76,7 @@ class Case:
     spec: Callable[[], dict[str, Any]] = dict
 
     def run(self) -> None:
-        fit(ModelSpec(self.formula, **self.spec()), self.data(survey()), engine=Exact(draws=4), seed=1)
+        fit(ModelSpec(self.formula, **self.spec()), self.data(survey()), engine=Exact(draws=16), seed=1)
 
 
 def column(**values: Any) -> Change:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     Codes = NDArray[np.int64]
 
 MOST_VALUES = 20
+LEAST_WEIGHED = 25  # draws, of which Pareto smoothing takes a fifth and five at least
 NO_ANSWER = "no answer"
 
 
@@ -56,7 +57,13 @@ def fitted_posterior(tree: xr.DataTree, draws: int | None = None, *, weighable: 
             "the draws were stretched to allow for the survey design, and cannot be reweighted; give the fit without"
             " adjust."
         )
-    return Fitted.of(tree, draws)
+    fitted = Fitted.of(tree, draws)
+    if weighable and fitted.size < LEAST_WEIGHED:
+        raise BayesmigError(
+            f"importance weights are smoothed by the largest fifth of them, which takes at least {LEAST_WEIGHED} draws;"
+            f" there are {fitted.size}. Fit with more draws."
+        )
+    return fitted
 
 
 def part(design: Design, places: Codes) -> Design:

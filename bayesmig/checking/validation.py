@@ -29,7 +29,7 @@ from bayesmig.checking.heldout import (
 from bayesmig.checking.parts import fitted_posterior, grouping, part, without
 from bayesmig.checking.predictive import seed_of
 from bayesmig.data.design import Design
-from bayesmig.engines.base import Engine, drawn
+from bayesmig.engines.base import Engine, trusted
 from bayesmig.engines.exact import Exact
 from bayesmig.engines.nuts import NUTS
 from bayesmig.errors import BayesmigError, EngineRefusal, listing
@@ -491,7 +491,7 @@ def _refitted(refits: _Refits, item: tuple[_LeftOut, np.random.SeedSequence]) ->
     left_out, seed = item
     design = refits.design
     rest = without(design, np.concatenate(left_out.places), left_out.person)
-    groups, _ = drawn(refits.engine, rest, np.random.default_rng(seed))
+    groups, _ = trusted(refits.engine.sample(rest, np.random.default_rng(seed)))
     posterior = groups["posterior"]
     if design.spec.family != "gaussian" and design.groups and not left_out.person:
         step = max(1, posterior.sizes["chain"] * posterior.sizes["draw"] // QUADRATURE_DRAWS)

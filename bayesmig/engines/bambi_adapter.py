@@ -24,6 +24,7 @@ from bayesmig import schema
 from bayesmig.data.design import Design, GroupTerm
 from bayesmig.data.encoding import build_design
 from bayesmig.engines import graphs
+from bayesmig.engines.base import LEAST_DRAWS
 from bayesmig.engines.exact import Exact
 from bayesmig.engines.nuts import NUTS, finished, kept_stats, sampling
 from bayesmig.errors import EngineRefusal, SpecificationError, closest, listing
@@ -99,8 +100,11 @@ class Bambi:
             raise SpecificationError(
                 f"sampler {self.sampler!r}{closest(self.sampler, SAMPLERS)}; there are {listing(SAMPLERS)}."
             )
-        if min(self.draws, self.chains) < 1 or self.tune < 0 or not 0 < self.target_accept < 1:
-            raise SpecificationError(f"{self!r}: draws and chains are positive, target_accept lies between 0 and 1.")
+        if self.draws < LEAST_DRAWS or self.chains < 1 or self.tune < 0 or not 0 < self.target_accept < 1:
+            raise SpecificationError(
+                f"{self!r}: draws are at least {LEAST_DRAWS} a chain, chains positive, target_accept lies"
+                " between 0 and 1."
+            )
 
     def model(self, spec: ModelSpec | str, data: pd.DataFrame) -> bmb.Model:
         """The Bambi model of a specification and data, not yet fitted.

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
     from bayesmig.data.design import Design
 
+    Sampled = tuple[dict[str, xr.Dataset], dict[str, object]]
+
+LEAST_DRAWS = 4  # of a chain, for R-hat of its halves
 MOST_DIVERGING = 0.5
 LEAST_MOVES = 10  # draws of a chain, of which some differ in any sampler that works
 ADVICE = (
@@ -34,20 +37,20 @@ class Engine(Protocol):
         """Why this engine cannot fit the design, naming one that can; None if it can."""
         ...
 
-    def sample(self, design: Design, rng: np.random.Generator) -> tuple[dict[str, xr.Dataset], dict[str, object]]:
+    def sample(self, design: Design, rng: np.random.Generator) -> Sampled:
         """Groups of the tree (at least ``posterior`` and ``sample_stats``), and facts for its attributes."""
         ...
 
 
-def drawn(engine: Engine, design: Design, rng: np.random.Generator) -> tuple[dict[str, xr.Dataset], dict[str, object]]:
-    """What an engine draws, unless it failed.
+def trusted(sampled: Sampled) -> Sampled:
+    """What an engine drew, unless it failed.
 
     Raises
     ------
     InferenceFailure
         If draws are not finite, chains never moved, or most transitions diverged.
     """
-    groups, facts = engine.sample(design, rng)
+    groups = sampled[0]
     posterior, stats = groups["posterior"], groups["sample_stats"]
     filled = {str(name): array for name, array in posterior.data_vars.items() if array.size}
     broken = [name for name, array in filled.items() if not np.isfinite(array.to_numpy()).all()]
@@ -66,4 +69,4 @@ def drawn(engine: Engine, design: Design, rng: np.random.Generator) -> tuple[dic
                     f"{int(still.sum())} of {still.size} chains never moved: all {array.sizes['draw']:,} draws of"
                     f" {name} are the same. {ADVICE}"
                 )
-    return groups, facts
+    return sampled

@@ -19,6 +19,7 @@ from scipy import special
 
 from bayesmig import schema
 from bayesmig.data.design import Outline
+from bayesmig.engines.base import LEAST_DRAWS
 from bayesmig.errors import InferenceFailure, SpecificationError
 from bayesmig.gaussian import Conditional, MixedModelEquations, VarianceParameters
 from bayesmig.numerics import derivatives, maximise
@@ -76,6 +77,8 @@ class Exact:
     def __post_init__(self) -> None:
         if self.draws < 1 or self.chains < 1 or self.draws % self.chains:
             raise SpecificationError(f"{self!r}: draws must be a positive multiple of chains.")
+        if self.draws < LEAST_DRAWS * self.chains:
+            raise SpecificationError(f"{self!r}: checks need {LEAST_DRAWS} draws of each of the {self.chains} chains.")
         if not 0 < self.efficiency < 1 or self.rounds < 1:
             raise SpecificationError(f"{self!r}: efficiency lies between 0 and 1, rounds is at least 1.")
 

@@ -19,7 +19,7 @@ import xarray as xr
 from bayesmig import schema
 from bayesmig.data.design import Design
 from bayesmig.engines import graphs, hierarchical, latent
-from bayesmig.engines.base import ADVICE
+from bayesmig.engines.base import ADVICE, LEAST_DRAWS
 from bayesmig.errors import EngineRefusal, InferenceFailure, SpecificationError, closest, listing
 
 if TYPE_CHECKING:
@@ -83,9 +83,10 @@ class NUTS:
                 f"density {self.density!r}{closest(self.density, DENSITIES)}; there are {listing(DENSITIES)}."
             )
         accepted = self.target_accept is None or 0 < self.target_accept < 1
-        if min(self.draws, self.tune, self.chains) < 1 or not accepted:
+        if self.draws < LEAST_DRAWS or min(self.tune, self.chains) < 1 or not accepted:
             raise SpecificationError(
-                f"{self!r}: draws, tune and chains are positive, target_accept lies between 0 and 1."
+                f"{self!r}: draws are at least {LEAST_DRAWS} a chain, tune and chains positive, target_accept lies"
+                " between 0 and 1."
             )
 
     def refuses(self, design: Design) -> str | None:

@@ -200,7 +200,9 @@ def published_posterior(
         "likelihood": {term: evidence.kind for term, evidence in evidences.items()},
         "standard_error": {term: [float(e.error.min()), float(e.error.max())] for term, e in evidences.items()},
         "contradicted": {
-            term: text for term in evidences if (text := contradiction(printed.cells.loc[term], printed.df)) is not None
+            str(term): text
+            for term, row in printed.cells.loc[[*evidences]].iterrows()
+            if (text := contradiction(row, printed.df)) is not None
         },
         "closed_by": {term: evidence.closed_by for term, evidence in evidences.items()},
         "open_ends": (

@@ -1,7 +1,8 @@
 """Outcomes far from the usual: residuals of a thousandth, huge counts and trials; and runs that are no posterior."""
 
-from types import SimpleNamespace
+import random
 
+import matplotlib.pyplot
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,10 +11,9 @@ from arviz_stats import rhat
 from scipy import special
 
 import bayesmig as bm
-from bayesmig.data.encoding import build_design
-from bayesmig.engines.base import drawn
+from bayesmig.engines.base import trusted
 from bayesmig.engines.nuts import sampling
-from bayesmig.errors import InferenceFailure
+from bayesmig.errors import BayesmigError, InferenceFailure, SpecificationError
 from bayesmig.priors import Exponential, HalfNormal, HalfStudentT
 
 SHORT = bm.NUTS(draws=200, tune=400, chains=2)
@@ -79,16 +79,12 @@ def test_counts_of_millions(family):
 
 
 def broken(change):
-    """An engine whose draws have a fault."""
-
-    def sample(design, rng):
-        names = ("chain", "draw")
-        posterior = xr.Dataset({name: (names, rng.normal(size=(2, 50))) for name in ("sigma", "tau")})
-        stats = xr.Dataset({"diverging": (names, np.zeros((2, 50), dtype=bool))})
-        change(posterior, stats)
-        return {"posterior": posterior, "sample_stats": stats}, {}
-
-    return SimpleNamespace(sample=sample)
+    """Draws of two chains with a fault."""
+    names, rng = ("chain", "draw"), np.random.default_rng(1)
+    posterior = xr.Dataset({name: (names, rng.normal(size=(2, 50))) for name in ("sigma", "tau")})
+    stats = xr.Dataset({"diverging": (names, np.zeros((2, 50), dtype=bool))})
+    change(posterior, stats)
+    return {"posterior": posterior, "sample_stats": stats}, {}
 
 
 def nan(posterior, stats):
@@ -117,11 +113,47 @@ def stuck(posterior, stats):
     ],
 )
 def test_a_run_that_failed_is_no_result(fault, message):
-    design = build_design(bm.ModelSpec("y ~ 1"), pd.DataFrame({"y": np.arange(9.0)}))
     with pytest.raises(InferenceFailure, match=rf"{message}.*Nothing is kept.*target_accept"):
-        drawn(broken(fault), design, np.random.default_rng(1))
+        trusted(broken(fault))
 
 
 def test_a_sampler_that_gives_up_says_so():
     with pytest.raises(InferenceFailure, match="gave up: no point to start from.*Nothing is kept"), sampling():
         raise RuntimeError("no point to start from")
+
+
+@pytest.mark.parametrize("engine", [bm.Exact, bm.NUTS, bm.Bambi])
+def test_chains_too_short_to_be_checked_are_refused(engine):
+    with pytest.raises(SpecificationError, match="4"):
+        engine(draws=8 if engine is bm.Exact else 3)
+
+
+@pytest.mark.parametrize(
+    "engine", [bm.Exact(draws=4, chains=1), bm.Exact(draws=16), bm.NUTS(draws=4, tune=50, chains=1)]
+)
+def test_the_fewest_draws_serve_every_verb_or_are_refused(engine):
+    rng, data = people()
+    tree = bm.fit(
+        "y ~ x + (1 | g)", data.assign(y=data.x + data.level + rng.normal(size=len(data))), engine=engine, seed=1
+    )
+    for verb in (bm.coefficients, bm.check, bm.variance_components, bm.r2, bm.predictive_check, bm.predict, bm.effects):
+        assert verb(tree) is not None
+    for verb in (bm.loo, bm.power_scaling, lambda tree: bm.leave_one_group_out(tree, "g")):
+        with pytest.raises(BayesmigError, match=f"at least 25 draws; there are {tree.attrs['draws']}"):
+            verb(tree)
+
+
+def test_verbs_leave_global_state_alone():
+    rng, data = people()
+    tree = bm.estimate("y ~ x + (1 | g)", data.assign(y=data.x + data.level + rng.normal(size=len(data))))
+
+    def state():
+        keys, place = np.random.get_state()[1:3]  # noqa: NPY002
+        return keys.tobytes(), place, random.getstate(), np.geterr(), dict(matplotlib.rcParams)
+
+    before = state()
+    bm.plots.forest(tree)
+    bm.effects(tree)
+    bm.estimate("y ~ x", data.assign(y=rng.normal(size=len(data))))
+    assert state() == before
+    matplotlib.pyplot.close("all")
