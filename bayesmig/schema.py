@@ -58,6 +58,7 @@ if TYPE_CHECKING:
 KINDS = ("posterior", "estimate", "published")
 RECONSTRUCTED = "reconstructed"
 ADDED_UP = "rows_added_up"
+SAME_GROUPS = "are the same groups under two names"  # in a note on two grouping factors that nothing tells apart
 
 
 def effect_dim(group: str) -> str:

@@ -280,12 +280,13 @@ def test_text_that_is_declared_is_taken_as_it_is(survey):
     assert len(build_design(bm.ModelSpec("y ~ C(v)"), data).terms) == 12
 
 
-def test_the_same_groups_under_two_names_are_refused(survey):
+def test_the_same_groups_under_two_names_fail_a_check(survey):
     data = survey.assign(name="N" + survey["g"])
     for formula in ("y ~ x + (1 | g) + (1 | name)", "y ~ x + (1 | g / name)"):
-        with pytest.raises(bm.BayesmigError, match="the same 8 groups under two names"):
-            build_design(bm.ModelSpec(formula), data)
-    build_design(bm.ModelSpec("y ~ 1 + (1 | g) + (0 + x | name)"), data)  # different effects are told apart
+        tree = bm.estimate(formula, data)
+        failed = bm.check(tree).query("~passed").set_index("check")["message"]
+        assert "how it is split between the two" in failed["grouping factors"]
+    assert not build_design(bm.ModelSpec("y ~ 1 + (1 | g) + (0 + x | name)"), data).notes  # different effects
     nearly = data.assign(name=np.where((data["g"] == "g0") & (np.arange(N) % 2 == 0), "other", data["name"]))
     notes = build_design(bm.ModelSpec("y ~ x + (1 | g) + (1 | name)"), nearly).notes
     assert any(note.startswith("7 of 8 groups of g hold a single group of name") for note in notes)

@@ -156,7 +156,13 @@ def _data(tree: xr.DataTree) -> list[Row]:
         rows.append(("number of groups", count, FEW_GROUPS, count >= FEW_GROUPS, message))
     rows += _weights(tree)
     rows += _imputations(tree)
-    rows += [("note on the data", "", "", True, note) for note in schema.read(tree, "notes")]
+    for note in schema.read(tree, "notes"):
+        row = (
+            ("grouping factors", "not told apart", "", False)
+            if schema.SAME_GROUPS in note
+            else ("note on the data", "", "", True)
+        )
+        rows.append((*row, note))
     return rows
 
 

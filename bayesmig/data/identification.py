@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import pandas as pd
 
+from bayesmig import schema
 from bayesmig.data.columns import is_categorical
 from bayesmig.data.design import Grouped, GroupTerm
 from bayesmig.errors import DataError, SpecificationError, listing
@@ -291,7 +292,7 @@ def check_factors(groups: Sequence[GroupTerm], notes: list[str]) -> None:
     Raises
     ------
     SpecificationError
-        If two of them put the same rows together and have the same effects.
+        If one is called like the effects of another in a result.
     """
     names = {group.name for group in groups}
     for group in groups:
@@ -308,12 +309,13 @@ def check_factors(groups: Sequence[GroupTerm], notes: list[str]) -> None:
             continue
         alone = int((np.bincount(together[:, 0]) == 1).sum())
         if len(one.levels) == len(other.levels):
-            raise SpecificationError(
-                f"{one.name} and {other.name} are the same {len(one.levels)} groups under two names"
-                f" ({one.levels[0]!r} is {other.levels[together[0, 1]]!r}): how the variance of {listing(shared)} is"
-                f" split between them is arbitrary. Take (... | {other.name}) or (... | {one.name}) out."
+            notes.append(
+                f"{one.name} and {other.name} {schema.SAME_GROUPS} ({one.levels[0]!r} is"
+                f" {other.levels[together[0, 1]]!r}): the data say how large the variance of {listing(shared)} is in"
+                f" all, and nothing of how it is split between the two. Take"
+                f" (... | {other.name}) or (... | {one.name}) out"
             )
-        if alone > MOSTLY * len(one.levels):
+        elif alone > MOSTLY * len(one.levels):
             notes.append(
                 f"{alone} of {len(one.levels)} groups of {one.name} hold a single group of {other.name}: how the"
                 f" variance is split between the two rests on the other {len(one.levels) - alone}"

@@ -198,11 +198,6 @@ def _plain(column: pd.Series) -> pd.Series:
     return column.astype(object).where(column.notna(), None)
 
 
-def moved(frame: pd.DataFrame, name: str) -> pd.DataFrame:
-    """The same survey with a number counted from another zero in another unit."""
-    return frame.assign(**{name: 5 - 2 * frame[name].astype("Float64").astype(float)})
-
-
 # what is asked of a result besides its tables
 VERBS: dict[str, Callable[..., object]] = {
     "effects": lambda tree, new: bm.effects(tree, random="zero"),
