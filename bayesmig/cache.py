@@ -6,8 +6,6 @@ import dataclasses
 import hashlib
 import importlib.metadata
 import json
-import os
-import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from functools import cache
@@ -23,6 +21,7 @@ from bayesmig.engines.base import Engine
 from bayesmig.errors import SpecificationError
 from bayesmig.formula import parse
 from bayesmig.spec import ModelSpec
+from bayesmig.writing import write
 
 # whatever may compute or shape a result; a package that is not installed counts as such
 PACKAGES = (
@@ -134,7 +133,7 @@ def load(folder: Path, key: str) -> xr.DataTree | None:
     """
     for file in sorted(folder.glob(f"{key}.*.nc")):
         try:
-            if _checksum(file) != file.name.split(".")[1]:
+            if _checksum(file.read_bytes()) != file.name.split(".")[1]:
                 raise OSError("its checksum is another")
             with xr.open_datatree(file, engine="h5netcdf") as stored:
                 tree = stored.load()
@@ -173,15 +172,10 @@ def store(folder: Path, key: str, tree: xr.DataTree) -> None:
         return
     copy = tree.copy()
     copy.attrs = {**tree.attrs, KEY: key}
-    part = ""
     try:
-        handle, part = tempfile.mkstemp(dir=folder, prefix=".writing-", suffix=".part")
-        os.close(handle)
-        copy.to_netcdf(part, engine="h5netcdf")
-        os.replace(part, folder / f"{key}.{_checksum(Path(part))}.nc")
+        content = bytes(copy.to_netcdf(engine="h5netcdf"))
+        write(folder / f"{key}.{_checksum(content)}.nc", content)
     except (OSError, ValueError, TypeError) as error:
-        if part:
-            Path(part).unlink(missing_ok=True)
         warnings.warn(f"the result could not be stored in {str(folder)!r}: {error}.", stacklevel=3)
 
 
@@ -207,9 +201,8 @@ def _source() -> str:
     return digest.hexdigest()
 
 
-def _checksum(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()[:DIGITS]
+def _checksum(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:DIGITS]
 
 
 def _pieces(spec: ModelSpec, frame: pd.DataFrame) -> Iterator[bytes]:

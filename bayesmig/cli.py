@@ -24,7 +24,7 @@ import typer
 import bayesmig as bm
 from bayesmig import replication, reporting
 from bayesmig.errors import BayesmigError, DataError, InferenceFailure, SpecificationError, listing
-from bayesmig.reporting.files import writable, write
+from bayesmig.writing import PAGES, RESULTS, UNPRINTABLE, apart, printable, writable, write
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -113,8 +113,9 @@ def fit(
     Labels of a Stata or SPSS file become the words of the tables.
     """
     with _user_errors():
-        page = None if report is None else writable(report)
-        kept = None if save is None else writable(save)
+        page = None if report is None else writable(report, PAGES, [data])
+        kept = None if save is None else writable(save, RESULTS, [data])
+        apart({"--report": page, "--save": kept})
         frame = _read(data, missing, encoding, codes)
         spec = bm.ModelSpec(formula, family=family, variables=bm.codebook(frame, _pairs("--reference", reference)))
         spec = dataclasses.replace(spec, standardise=_pairs("--standardise", standardise))
@@ -124,7 +125,7 @@ def fit(
         _say(f"Fitting {formula} to {len(frame)} rows")
         tree = bm.fit(spec, frame, engine=chosen, seed=seed, cache=cache)
         if kept is not None:
-            write(kept, lambda name: tree.to_netcdf(name, engine="h5netcdf"))
+            write(kept, tree.to_netcdf(engine="h5netcdf"))
         if page is not None:
             _say("Writing the page")
             bm.report(tree, page)
@@ -134,9 +135,9 @@ def fit(
         else:
             _show_fit(tree)
             if page is not None:
-                typer.echo(f"Page written to {page}")
+                _echo(f"Page written to {page}")
             if kept is not None:
-                typer.echo(f"Result saved in {kept}")
+                _echo(f"Result saved in {kept}")
 
 
 @app.command()
@@ -147,8 +148,8 @@ def report(
 ) -> None:
     """Write the page of a saved result."""
     with _user_errors():
-        target = writable(output or tree.with_suffix(".html"))
-        typer.echo(f"Page written to {bm.report(_open(tree), target, title=title)}")
+        target = writable(output or tree.with_suffix(".html"), PAGES, [tree])
+        _echo(f"Page written to {bm.report(_open(tree), target, title=title)}")
 
 
 @app.command()
@@ -175,7 +176,7 @@ def show(name: StudyName, as_json: AsJson = False) -> None:
                 del spec["variables"]  # they are the codebook
             _print_json(about | {"codebook": codebook, "models": models})
         else:
-            typer.echo(str(study))
+            _echo(str(study))
 
 
 @app.command()
@@ -197,7 +198,7 @@ def match(
             rows = found.table.reset_index().to_dict("records")
             _print_json({"study": name, "models": list(found.models), "complete": found.is_complete, "variables": rows})
         else:
-            typer.echo(str(found))
+            _echo(str(found))
         if not found.is_complete:
             raise typer.Exit(USER_ERROR)
 
@@ -252,7 +253,7 @@ def replicate(
         if name is None:
             raise SpecificationError(f"replicate needs a study, one of {listing(bm.studies())}, or --all.")
         study = bm.study(name)
-        target = None if no_report else writable(report or Path(f"{study.name}.html"))
+        target = None if no_report else writable(report or Path(f"{study.name}.html"), PAGES, [data, codebook])
         own = None if data is None else _own(study, data, missing, encoding, codes, codebook)
         if own is not None:
             found = bm.match(study, own, [model] if model else ())
@@ -282,7 +283,7 @@ def _replicate_all(of_one: list[str], counterparts: bool, seed: int, no_report: 
             " leave out either."
         )
     names = bm.studies()
-    targets = {} if no_report else {name: writable(Path(f"{name}.html")) for name in names}
+    targets = {} if no_report else {name: writable(Path(f"{name}.html"), PAGES) for name in names}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # failures are told below, each with its reason
         found = replication.overview.replicate_all(names, counterparts=counterparts, seed=seed)
@@ -299,9 +300,9 @@ def _replicate_all(of_one: list[str], counterparts: bool, seed: int, no_report: 
     else:
         _show_overview(found)
         for page in pages.values():
-            typer.echo(f"Page written to {page}")
+            _echo(f"Page written to {page}")
     for (study, key), reason in found.failed.items():
-        typer.echo(f"Error: {study} {key}: {reason}", err=True)
+        _echo(f"Error: {study} {key}: {reason}", err=True)
     if found.failed:
         raise typer.Exit(NOT_TRUSTED)
 
@@ -315,7 +316,7 @@ def audit(
     """Check a paper's printed tables against themselves: questions to the authors, with both numbers."""
     with _user_errors():
         result = bm.audit(source, rules=rule or None)
-        typer.echo(result.findings.to_json(orient="records", force_ascii=False, indent=2) if as_json else str(result))
+        _echo(result.findings.to_json(orient="records", force_ascii=False, indent=2) if as_json else str(result))
 
 
 @app.command()
@@ -336,9 +337,9 @@ def template(
         if target in bm.studies() or target.endswith(".py"):
             study = bm.study(target)
             path = bm.write_codebook(study, output or Path(f"{study.name}_codebook.csv"))
-            typer.echo(f"Written: {path}. Fill it, then: bayesmig replicate {target} --data DATA --codebook {path}")
+            _echo(f"Written: {path}. Fill it, then: bayesmig replicate {target} --data DATA --codebook {path}")
         else:
-            typer.echo(f"Written: {bm.write_template(Path(target))}. Fill it, then: bayesmig audit {target}")
+            _echo(f"Written: {bm.write_template(Path(target))}. Fill it, then: bayesmig audit {target}")
 
 
 @contextmanager
@@ -347,10 +348,10 @@ def _user_errors() -> Iterator[None]:
     try:
         yield
     except InferenceFailure as error:
-        typer.echo(f"Error: {error}", err=True)
+        _echo(f"Error: {error}", err=True)
         raise typer.Exit(NOT_TRUSTED) from None
     except (BayesmigError, OSError) as error:
-        typer.echo(f"Error: {error}", err=True)
+        _echo(f"Error: {error}", err=True)
         raise typer.Exit(USER_ERROR) from None
 
 
@@ -395,17 +396,23 @@ def _open(path: Path) -> xr.DataTree:
         raise DataError(f"{str(path)!r} is no result of bayesmig, or is damaged; save one by to_netcdf.") from None
 
 
+def _echo(text: object, err: bool = False) -> None:
+    """A line for people, in which no label commands their terminal."""
+    typer.echo(printable(str(text)), err=err)
+
+
 def _say(text: str) -> None:
     """Progress, for somebody who waits at a terminal."""
     from rich.console import Console
 
     console = Console(stderr=True, highlight=False, markup=False)
     if console.is_terminal:
-        console.print(f"{text} ...", style="dim")
+        console.print(f"{printable(text)} ...", style="dim")
 
 
 def _print_json(value: object) -> None:
-    typer.echo(json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False))
+    text = json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False)
+    typer.echo(UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
 
 
 def _facts(tree: xr.DataTree) -> dict[str, Any]:
@@ -434,7 +441,7 @@ def _show_fit(tree: xr.DataTree) -> None:
     console = Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else 200)
     spec = bm.ModelSpec.from_json(str(tree.attrs["spec"]))
     weights = "" if spec.weights is None else f", weights {spec.weights}"
-    console.print(Text(f"{spec.formula}  ({spec.family}, {spec.link} link{weights})", "bold"))
+    console.print(Text(printable(f"{spec.formula}  ({spec.family}, {spec.link} link{weights})"), "bold"))
     console.print(Text(f"{tree.attrs['engine']}, seed {tree.attrs['seed']}\n", "dim"))
     for frame in (bm.coefficients(tree), bm.variance_components(tree)):
         columns = [name for name in SHOWN if name in frame]
@@ -443,16 +450,16 @@ def _show_fit(tree: xr.DataTree) -> None:
             table.add_column(column, justify="right")
         for name, row in frame.iterrows():
             label = reporting.words.quantity(spec, str(name))
-            table.add_row(Text(label), *(reporting.words.cell(float(row[column])) for column in columns))
+            table.add_row(Text(printable(label)), *(reporting.words.cell(float(row[column])) for column in columns))
         console.print(table)
         console.print()
     levels = json.loads(str(tree.attrs["levels"]))
     if levels:
         references = "; ".join(spec.label(f"{name}[{first}]") for name, (first, *_) in levels.items())
-        console.print(Text(f"Levels are compared with {references}\n"))
+        console.print(Text(printable(f"Levels are compared with {references}\n")))
     for check in bm.check(tree).to_dict("records"):
-        word, style = ("✓ passed", "green") if check["passed"] else ("✗ FAILED", "bold red")
-        console.print(Text(f"{word}  {check['check']}: {check['message']}", style))
+        said = reporting.words.verdict(check)
+        console.print(Text(printable(f"{said.text}  {check['check']}: {check['message']}"), said.style))
 
 
 def _show_overview(found: Overview) -> None:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 MOST_DIFFERENT = 0.9
 DRAWN = "drawn"  # attribute of frames: columns that nobody observed, drawn for all people
-SHARED = ("engine", "independent_draws", "adjusted", "clusters", "cluster_of", "strata")
+SHARED = ("engine", "versions", "independent_draws", "adjusted", "clusters", "cluster_of", "strata")
 
 
 @dataclass(frozen=True)
@@ -286,7 +286,7 @@ def pooled_estimate(trees: Sequence[xr.DataTree], designs: Sequence[Design]) -> 
             pooled, companions = _pooled_parameter(name, points, errors, df)
             values |= companions
             information |= {f"{name}_{key}": (dims, getattr(pooled, key)) for key in ("fmi", "increase", "df")}
-    facts = {name: trees[0].attrs[name] for name in ("estimator", "errors")}
+    facts = {name: trees[0].attrs[name] for name in ("estimator", "errors", "versions")}
     if "singular" in trees[0].attrs:
         facts["singular"] = "yes" if any(tree.attrs["singular"] == "yes" for tree in trees) else "no"
     groups = {

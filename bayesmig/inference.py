@@ -157,7 +157,8 @@ def _specified(
             " itself, as in Variable('hukou', levels={...}, reference='local')."
         )
     found = codebook(frames[0], reference)  # type: ignore[arg-type]
-    return as_spec(spec, **{**model, "variables": tuple(entry for entry in found if entry.name in reference)})
+    chosen: Choices = {**model, "variables": tuple(entry for entry in found if entry.name in reference)}
+    return as_spec(spec, **chosen)
 
 
 def _drawn_from_chunks(

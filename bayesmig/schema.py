@@ -271,7 +271,8 @@ def stamp(groups: Mapping[str, xr.Dataset], design: Outline, **about: object) ->
     design : Outline
     **about
         ``engine`` or ``estimator``, ``seed`` and whatever else the maker states; values that are
-        neither text nor number are written as JSON.
+        neither text nor number are written as JSON. ``packages`` are those that computed beside the ones always at
+        work; their versions are stated.
     """
     facts: dict[str, object] = {
         "spec": design.spec.to_json(),
@@ -285,7 +286,7 @@ def stamp(groups: Mapping[str, xr.Dataset], design: Outline, **about: object) ->
         "levels": dict(design.levels),
         "categories": list(design.categories),
         "scaling": {name: vars(scaling) for name, scaling in design.scaling.items()},
-        "versions": versions(),
+        "versions": versions(*about.pop("packages", ())),  # type: ignore[misc]
         **about,
     }
     if not design.has_rows:
@@ -302,9 +303,10 @@ def stamped(groups: Mapping[str, xr.Dataset], facts: Mapping[str, object]) -> xr
 
 
 @cache
-def versions() -> dict[str, str]:
-    """Versions of bayesmig and of what computes for it."""
-    return {name: importlib.metadata.version(name) for name in ("bayesmig", "numpy", "scipy", "formulae", "xarray")}
+def versions(*packages: str) -> dict[str, str]:
+    """Versions of bayesmig and of what computes for it: what is always at work, and these packages."""
+    names = ("bayesmig", "numpy", "scipy", "formulae", "xarray", *packages)
+    return {name: importlib.metadata.version(name) for name in names}
 
 
 def read(tree: xr.DataTree, key: str) -> Any:

@@ -20,7 +20,7 @@ from typing import Any, Literal, TypedDict, Unpack
 from bayesmig.claims import parse_claim
 from bayesmig.errors import NotFound, SpecificationError, closest, listing
 from bayesmig.families import CALLED_ELSEWHERE, FAMILIES, LATENT, Family
-from bayesmig.names import FACTOR_MARK, as_code, of_factor, pieces
+from bayesmig.names import FACTOR_MARK, as_code, columns_of, of_factor, pieces
 from bayesmig.priors import WEAK, Prior, PriorSet, preset
 
 WeightKind = Literal["survey", "frequency", "precision"]
@@ -498,6 +498,28 @@ class ModelSpec:
             shown = entry.levels.get(level or "", level) if entry else level
             parts.append(label if level is None else f"{label}: {shown}")
         return " × ".join(parts)
+
+    def heading(self, name: str) -> str:
+        """A label where a line begins: the codebook's words as they are, a bare column name with a capital.
+
+        >>> spec = ModelSpec("y ~ x", variables=(Variable("acid", "pH value"),))
+        >>> spec.heading("acid"), spec.heading("birth_year"), spec.heading("GDP")
+        ('pH value', 'Birth year', 'GDP')
+        """
+        label, entry = self.label(name), self.variable(columns_of(name)[0])
+        as_called = entry is None or entry.label in (entry.name, entry.name.replace("_", " "))
+        first = label.split(" ")[0]
+        return label[:1].upper() + label[1:] if as_called and first == first.lower() else label
+
+    def mention(self, name: str) -> str:
+        """A label within a sentence: of a column that the codebook calls by its name, the name as it is written.
+
+        >>> spec = ModelSpec("y ~ x", variables=(Variable("village", "Village"), Variable("country", "EU country")))
+        >>> spec.mention("village"), spec.mention("country")
+        ('village', 'EU country')
+        """
+        label, words = self.label(name), name.replace("_", " ")
+        return words if label.casefold() == words.casefold() else label
 
     def with_priors(self, priors: PriorSet | None = None, **changes: Prior) -> ModelSpec:
         """A copy with another set of priors, or with some of them changed."""

@@ -97,7 +97,7 @@ def main() -> None:
     ml = bm.estimate(MODEL, data)
     print("Checks")
     for check in bm.check(posterior).to_dict("records"):
-        word = "passed" if check["passed"] else "FAILED"
+        word = {True: "passed", False: "FAILED"}.get(check["passed"], "note")
         print(f"  {word}  {check['check']}: {check['message']}")
     show("Coefficients", bm.coefficients(posterior).rename(MODEL.label))
     show("Between and within neighbourhoods", bm.variance_components(posterior))

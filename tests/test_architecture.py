@@ -17,7 +17,7 @@ HEAVY = ("pandas", "scipy", "pymc", "bambi", "statsmodels", "matplotlib", "xarra
 # A module may import modules of its own layer's predecessors only. New modules go where they belong in this list.
 LAYERS = (
     {"errors", "names", "kernels.machine"},
-    {"kernels.coordinates"},
+    {"kernels.coordinates", "writing"},
     {"kernels.outcomes", "kernels.varying"},
     {"kernels.factors", "kernels.hierarchical"},
     {"priors", "numerics", "families", "parallel", "seal", "claims"},
@@ -82,7 +82,7 @@ LAYERS = (
     {"replication.overview", "plots.labels"},
     {f"plots.{name}" for name in ("checks", "coefficients", "expectations", "groups", "predictions", "priors")},
     {"plots.means"},
-    {f"reporting.{name}" for name in ("words", "files", "grids", "levels", "mathematics", "word")},
+    {f"reporting.{name}" for name in ("words", "grids", "levels", "mathematics", "word")},
     {"reporting.cuts_and_loadings", "reporting.rankings", "reporting.sensitivity"},
     {"reporting.figures"},
     {"reporting.checklists", "reporting.documents", "reporting.plugin", "reporting.tables"},

@@ -12,7 +12,7 @@ import pytest
 import xarray as xr
 
 import bayesmig as bm
-from bayesmig import cache, inference
+from bayesmig import cache, inference, writing
 from bayesmig.engines.exact import Exact
 from bayesmig.errors import SpecificationError
 from bayesmig.priors import Normal
@@ -162,7 +162,7 @@ def test_a_write_that_fails_loses_no_result_and_leaves_no_half_file(tmp_path, mo
     def full(*_: object, **__: object) -> None:
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(cache.os, "replace", full)
+    monkeypatch.setattr(writing.os, "replace", full)
     with pytest.warns(UserWarning, match="could not be stored.*no space left"):
         tree = bm.fit(SPEC, people(), seed=1, cache=tmp_path)
     assert "posterior" in tree.children

@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
+from bayesmig import writing
 from bayesmig.catalogue import study
 from bayesmig.checking.checks import check
 from bayesmig.errors import BayesmigError
@@ -21,7 +22,7 @@ from bayesmig.evidence.posterior import published_posterior
 from bayesmig.inference import estimate, fit
 from bayesmig.replication import remarks
 from bayesmig.replication.results import Replication
-from bayesmig.reporting import files, page, words
+from bayesmig.reporting import page, words
 from bayesmig.spec import ModelSpec, Study, Variable
 from bayesmig.summaries import coefficients, variance_components
 
@@ -301,7 +302,7 @@ def test_a_failed_write_leaves_the_old_page_and_nothing_else(posterior, tmp_path
     def fail(*_: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr(files.os, "replace", fail)
+    monkeypatch.setattr(writing.os, "replace", fail)
     with pytest.raises(OSError, match="disk full"):
         page.report(posterior, target)
     assert target.read_text() == "old"

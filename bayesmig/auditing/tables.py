@@ -16,6 +16,7 @@ from bayesmig.auditing.intervals import Interval
 from bayesmig.errors import DataError, NotFound, closest, listing
 from bayesmig.literature import LAYOUTS, NUMBER, WHOLE_SAMPLE, read_folder, require_coefficients
 from bayesmig.spec import Study
+from bayesmig.writing import writable, write
 
 
 @dataclass(frozen=True, eq=False)
@@ -264,11 +265,11 @@ def write_template(folder: str | Path) -> Path:
     lines = ["# Printed tables of one paper", "", "Numbers exactly as printed: 0.250 is not 0.25. Leave empty what", ""]
     lines[2] += " is not printed or cannot be read. Only coefficients.csv is required; other files may be deleted."
     for name, layout in LAYOUTS.items():
-        (folder / f"{name}.csv").write_text(",".join((*layout.columns, *layout.optional)) + "\n", encoding="utf-8")
+        write(folder / f"{name}.csv", ",".join((*layout.columns, *layout.optional)) + "\n")
         lines += [f"## {name}.csv", "", layout.meaning, f"Columns: {', '.join(layout.columns)}; if you like also"]
         lines[-1] += f" {', '.join(layout.optional)}."
         lines.append("")
-    (folder / "README.md").write_text("\n".join(lines), encoding="utf-8")
+    write(writable(folder / "README.md"), "\n".join(lines))
     return folder
 
 

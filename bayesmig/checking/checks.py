@@ -17,6 +17,7 @@ FEW_GROUPS = 6
 FEW_CLUSTERS = 20
 MOST_DROPPED = 0.10
 LEAST_EBFMI = 0.3
+ROUNDING = 1e-9  # of the number of rows: weights that cost nothing
 
 
 def check(tree: xr.DataTree) -> pd.DataFrame:
@@ -30,7 +31,9 @@ def check(tree: xr.DataTree) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        One row a check: ``check``, ``value``, ``threshold``, ``passed`` and ``message``, a sentence. Posteriors:
+        One row a check: ``check``, ``value``, ``threshold``, ``passed`` and ``message``, a sentence. ``passed`` is True
+        or False where something was held against a threshold, and missing (``pandas.NA``) where the line is a note that
+        nothing can pass or fail. Posteriors:
         Pareto k of the importance sampler against its sample-size threshold min(0.7, 1 - 1 / log10 S)
         (Vehtari et al. 2024), effective draws, rank-normalised split R-hat and bulk and tail effective sample
         sizes over all parameters (Vehtari et al. 2021), and whether terms separate a binary, ordered or count outcome,
@@ -57,11 +60,12 @@ def check(tree: xr.DataTree) -> pd.DataFrame:
     sentence = f"{provenance}: good for learning and sensitivity, not as evidence"
     if provenance == "own data":
         sentence = "the researcher's own data"
-    rows.append(("provenance", "", "", True, sentence))
-    return pd.DataFrame(rows, columns=["check", "value", "threshold", "passed", "message"])
+    rows.append(("provenance", "", "", None, sentence))
+    table = pd.DataFrame(rows, columns=["check", "value", "threshold", "passed", "message"])
+    return table.astype({"passed": "boolean"})
 
 
-Row = tuple[str, object, object, bool, str]
+Row = tuple[str, object, object, bool | None, str]
 
 
 def _computation(tree: xr.DataTree) -> list[Row]:
@@ -117,7 +121,7 @@ def _estimation(tree: xr.DataTree) -> list[Row]:
         test = schema.read(tree, "likelihood_ratio_test")
         p = "p < 0.001" if test["p"] < 0.001 else f"p = {test['p']:.3f}"
         message = f"varying effects against none: chi2 = {test['statistic']:.1f}, {p} ({test['reference']})"
-        rows.append(("likelihood-ratio test", p, "", True, message))
+        rows.append(("likelihood-ratio test", p, "", None, message))
     return rows
 
 
@@ -160,7 +164,7 @@ def _data(tree: xr.DataTree) -> list[Row]:
         row = (
             ("grouping factors", "not told apart", "", False)
             if schema.SAME_GROUPS in note
-            else ("note on the data", "", "", True)
+            else ("note on the data", "", "", None)
         )
         rows.append((*row, note))
     return rows
@@ -174,8 +178,12 @@ def _weights(tree: xr.DataTree) -> list[Row]:
     constant, used = tree["constant_data"], int(tree.attrs["n_used"])
     if "effective" in constant:  # of rows that were added up
         effective = float(constant["effective"])
-    else:
+    elif "weight" in constant:
         effective = float(constant["weight"].sum() ** 2 / (constant["weight"] ** 2).sum())
+    else:  # all are equal
+        effective = used
+    if used - effective < ROUNDING * used:
+        return []
     adjusted = "adjusted" in tree.attrs
     robust = adjusted or tree.attrs.get("errors", "classical") != "classical"
     message = f"the weights of {used} rows are worth {effective:.0f} unweighted ones; "

@@ -493,6 +493,12 @@ class Design(Outline):
         return float(self.people.sum())
 
     @property
+    def weight_kind(self) -> str | None:
+        """The declared kind of the weights; None where all of them are one."""
+        alike = self.weights is None and all(group.weights is None for group in self.groups)
+        return None if alike else super().weight_kind
+
+    @property
     def counting(self) -> Array | None:
         """Weights that count people; precision weights do not."""
         return None if self.weight_kind == "precision" else self.weights

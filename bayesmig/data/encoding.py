@@ -116,6 +116,8 @@ def build_design(spec: ModelSpec, data: pd.DataFrame) -> Design:
         check_told_apart(group, columns, x, formula_terms, frame, notes)
     if spec.weights is not None and weights is not None:
         weights, groups = weighted(spec.weights, weights, trials, groups, checked)
+        if weights is None:
+            notes.append(f"weights {listing(spec.weights.columns)} are all equal, which is the same as none")
     if latent is not None:
         y = display_outcome(latent)
         x, terms, formula_terms, groups = for_each_factor(latent, x, terms, formula_terms, groups)

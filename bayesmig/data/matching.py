@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ from bayesmig.formula import parse
 from bayesmig.names import as_code
 from bayesmig.schema import RECONSTRUCTED
 from bayesmig.spec import ModelSpec, Study, Variable
+from bayesmig.writing import as_csv, from_cell, writable, write
 
 ALIKE = 0.65  # of two names, from 0 to 1, that the one may be meant by the other
 OK, ABSENT, WRONG = "matches", "absent", "wrong values"
@@ -137,17 +137,13 @@ def write_codebook(study: Study, path: str | Path) -> Path:
     target = Path(path)
     if target.exists():
         raise DataError(f"{str(target)!r} already exists and may be filled in; give another name, or delete it.")
-    if not target.parent.is_dir():
-        raise DataError(f"cannot write {str(target)!r}: the folder {str(target.parent)!r} does not exist.")
-    with target.open("w", encoding="utf-8-sig", newline="") as file:  # so that Excel shows Chinese
-        writer = csv.writer(file)
-        writer.writerow(CODEBOOK_COLUMNS)
-        for entry in study.variables:
-            kind = "category" if entry.is_categorical else _kind_of_number(entry)
-            levels = [*entry.levels.items(), ("", NO_ANSWER)] if entry.is_categorical else [("", "")]
-            for level, label in levels:
-                writer.writerow([entry.name, entry.label, kind, level, label, "", ""])
-    return target
+    rows = []
+    for entry in study.variables:
+        kind = "category" if entry.is_categorical else _kind_of_number(entry)
+        levels = [*entry.levels.items(), ("", NO_ANSWER)] if entry.is_categorical else [("", "")]
+        rows += [[entry.name, entry.label, kind, level, label, "", ""] for level, label in levels]
+    table = as_csv(pd.DataFrame(rows, columns=CODEBOOK_COLUMNS))
+    return write(writable(target), table.encode("utf-8-sig"))  # so that Excel shows Chinese
 
 
 def translated(data: pd.DataFrame, study: Study, path: str | Path) -> pd.DataFrame:
@@ -184,6 +180,7 @@ def translated(data: pd.DataFrame, study: Study, path: str | Path) -> pd.DataFra
     [['male', 30], ['female', 40], ['female', 50]]
     """
     filled = read_survey(path).astype("object").where(lambda frame: frame.notna(), "").map(as_code)
+    filled = filled.map(from_cell)
     lacking = [name for name in ("column", "level", "your_column", "your_code") if name not in filled]
     if lacking:
         raise DataError(f"{str(path)!r} lacks the columns {listing(lacking)}; write one with write_codebook.")

@@ -27,10 +27,13 @@ if TYPE_CHECKING:
     Codes = NDArray[np.int64]
 
 
+ROUNDING = 1e-12  # of weights that were scaled
+
+
 def weighted(
     weights: Weights, people: Array, trials: Codes, groups: tuple[GroupTerm, ...], frame: pd.DataFrame
-) -> tuple[Array, tuple[GroupTerm, ...]]:
-    """What every row counts, and the grouping factors with what their groups count.
+) -> tuple[Array | None, tuple[GroupTerm, ...]]:
+    """What every row counts, and the grouping factors with what their groups count; None where all count one.
 
     Parameters
     ----------
@@ -52,16 +55,25 @@ def weighted(
         If a group has several weights.
     """
     if weights.kind != "survey":
-        return people, groups
+        return _unless_equal(people), groups
     if not weights.groups:
         if weights.scaling != "none":
             people = _scaled(people, trials, _only(groups).codes, weights.scaling)
-        return people * (trials.sum() / (people @ trials)), groups
+        return _unless_equal(people * (trials.sum() / (people @ trials))), groups
     counted = _cumulated(weights, groups, frame)
     finest = list(counted)[-1]
     place = {group.name: group for group in groups}
     rows = _scaled(people, trials, place[finest].codes, weights.scaling) * counted[finest][place[finest].codes]
-    return rows, tuple(dataclasses.replace(group, weights=_powers(group, counted, place)) for group in groups)
+    powers = {group.name: _powers(group, counted, place) for group in groups}
+    return _unless_equal(rows), tuple(
+        dataclasses.replace(group, weights=None if (own := powers[group.name]) is None else _unless_equal(own))
+        for group in groups
+    )
+
+
+def _unless_equal(weights: Array) -> Array | None:
+    """Weights, or None if all are one but for rounding: then a model without weights is the same."""
+    return None if np.allclose(weights, 1, rtol=0, atol=ROUNDING) else weights
 
 
 def is_nested(inner: GroupTerm, outer: GroupTerm) -> bool:

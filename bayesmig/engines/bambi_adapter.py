@@ -178,6 +178,7 @@ class Bambi:
             "centred": graphs.parameterisations(design),
             "bambi": str(_installed()),
             "bambi_formula": translation.formula,
+            "packages": ("bambi", "pymc", "pytensor", *(() if self.sampler == "pymc" else (self.sampler,))),
         }
         return groups, facts
 

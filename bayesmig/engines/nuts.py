@@ -127,8 +127,15 @@ class NUTS:
             "draws": count,
             "interrupted": "yes" if count < self.chains * self.draws else "no",
             "independent_draws": "no",
+            "packages": self._packages(design),
         }
         return groups, facts
+
+    def _packages(self, design: Design) -> tuple[str, ...]:
+        """What draws, and what evaluates the density."""
+        if design.latent is not None or self._not_compiled(design) is None:
+            return ("nutpie", "numba")
+        return (*(() if self.sampler == "pymc" else (self.sampler,)), "pymc", "pytensor")
 
     @property
     def _shown(self) -> bool:

@@ -137,8 +137,9 @@ def check_groups_unweighted(design: Outline, why: str) -> None:
     EngineRefusal
         If groups have weights.
     """
-    if design.spec.weights is not None and design.spec.weights.groups:
-        raise EngineRefusal(f"weights of {listing(design.spec.weights.groups)}: {why}")
+    weighted = [group.name for group in design.groups if group.weights is not None]
+    if weighted:
+        raise EngineRefusal(f"weights of {listing(weighted)}: {why}")
 
 
 def clusters(design: Design) -> NDArray[np.int64]:

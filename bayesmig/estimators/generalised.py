@@ -111,6 +111,7 @@ def glmm(design: Design, method: str, errors: str | None) -> tuple[xr.Dataset, d
     facts: dict[str, object] = {"estimator": method, "errors": kind if kind == "classical" else "cluster"}
     facts |= _fit_facts(design, value, len(point)) | {"singular": "yes" if model.is_singular(point[:-p]) else "no"}
     facts["likelihood_ratio_test"] = against_no_groups(2 * (value - without), len(point) - p)
+    facts["packages"] = ("mixedlm",)
     return schema.estimate(design, values), facts
 
 

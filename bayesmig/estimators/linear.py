@@ -46,5 +46,6 @@ def ols(design: Design, errors: str | None) -> tuple[xr.Dataset, dict[str, objec
         "aic": 2 * (p + 1) - 2 * float(fit.llf),
         "r_squared": float(fit.rsquared),
         "r_squared_adjusted": float(fit.rsquared_adj),
+        "packages": ("statsmodels",),
     }
     return schema.estimate(design, values), facts

@@ -53,6 +53,7 @@ def scored(design: Design, method: str, errors: str | None) -> tuple[xr.Dataset,
         values[name] = np.concatenate([part[name].to_numpy()[1:] for part, _ in parts])
     residual = xr.DataArray([float(part["sigma"]) for part, _ in parts], {"factor": list(latent.effects)}, "factor")
     facts: dict[str, object] = {"estimator": method, "errors": parts[0][1]["errors"], "df": parts[0][1]["df"]}
+    facts["packages"] = parts[0][1]["packages"]
     facts["r_squared"] = {name: fact["r_squared"] for name, (_, fact) in zip(latent.effects, parts, strict=True)}
     return schema.estimate(design, values).assign(psi=residual), facts
 

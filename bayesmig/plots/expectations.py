@@ -151,7 +151,10 @@ def prior_predictive(tree: xr.DataTree, ax: Axes | None = None) -> Axes:
     elif spec.distribution.outcome == "count" and upper.max() > FAR * max(most.max(), 1):
         ax.set_xscale("symlog", linthresh=1)
     ax.set_yticks(
-        places, [wrap(row.what[:1].upper() + row.what[1:], 34) for row in found.rows], fontsize=8.5, color=INK
+        places,
+        [wrap(row.what if found.are_shares else row.what[:1].upper() + row.what[1:], 34) for row in found.rows],
+        fontsize=8.5,
+        color=INK,
     )
     ax.tick_params(axis="y", length=0)
     ax.set_ylim(len(places) - 0.5, -0.5)
@@ -236,7 +239,7 @@ def _means(spec: ModelSpec, design: Design, drawn: Array, weights: Array) -> Ite
         starts = np.flatnonzero(np.diff(group.codes[order], prepend=-1))
         total = np.add.reduceat(weights[order], starts)
         means = np.add.reduceat((np.vstack([drawn, design.y]) * weights)[:, order], starts, axis=1) / total
-        yield _pooled(f"means by {spec.label(group.name).lower()}", means[:-1], means[-1])
+        yield _pooled(f"means by {spec.mention(group.name)}", means[:-1], means[-1])
 
 
 def _answers(spec: ModelSpec, design: Design, outcome: str) -> Iterator[tuple[str, Callable[[Array], Array]]]:

@@ -100,8 +100,7 @@ def level_in_words(spec: ModelSpec, columns: str, levels: str) -> str:
 
 
 def label_of(spec: ModelSpec, name: str) -> str:
-    label = spec.label(name)
-    return label[:1].upper() + label[1:]
+    return spec.heading(name)
 
 
 def with_scale(label: str, spec: ModelSpec, name: str) -> str:

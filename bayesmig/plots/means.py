@@ -255,8 +255,9 @@ def _expected_outcome(tree: xr.DataTree, design: Design, width: int = 70) -> str
     """What the axis of an expected outcome says."""
     spec, outcome = spec_of(tree), outcome_of(tree)
     words = quantity(design, "score" if spec.family == "cumulative" else "response")
-    label = with_scale(label_of(spec, outcome), spec, outcome) if spec.link == "identity" else words
-    return wrap(label[:1].upper() + label[1:], width)
+    if spec.link == "identity":
+        return wrap(with_scale(label_of(spec, outcome), spec, outcome), width)
+    return wrap(words[:1].upper() + words[1:], width)
 
 
 def _raw_means(design: Design, term: GroupTerm) -> tuple[np.ndarray, float]:

@@ -165,8 +165,8 @@ def agreement_with_print(result: Replication) -> dict[str, object]:
         "signs": int((other_sign & starred).sum()),
         "claims": int(claimed.sum()),
         "disagree": int(((clear != starred) & claimed).sum()),
-        "checks": len(result.checks),
-        "failed_checks": int((~result.checks["passed"].astype(bool)).sum()),
+        "checks": int(result.checks["passed"].count()),
+        "failed_checks": int((~result.checks["passed"]).sum()),
     }
 
 

@@ -117,7 +117,7 @@ def context_remarks(spec: ModelSpec, table: pd.DataFrame) -> list[str]:
             continue
         people, places = row["OLS std_error"], row["groups vary sd"]
         lines.append(
-            f"{spec.label(str(term))} describes each {spec.label(owner.group).lower()}, not each person. Least squares"
+            f"{spec.label(str(term))} describes each {spec.mention(owner.group)}, not each person. Least squares"
             f" counts people and gives a standard error of {people:.3f}; where groups may differ for other reasons"
             f" too, the posterior sd is {places:.3f}, {places / people:.1f} times that."
         )
@@ -141,7 +141,7 @@ def place_remarks(spec: ModelSpec, table: pd.DataFrame, tree: xr.DataTree) -> li
     design = design_of(tree)
     lines = []
     for group in design.groups:
-        count, places = len(group.levels), spec.label(group.name).lower()
+        count, places = len(group.levels), spec.mention(group.name)
         for place, term in enumerate(design.terms):
             silent, share = _between(design.x[:, place], group.codes)
             owner = spec.variable(base(term))

@@ -370,7 +370,7 @@ def _agreement(study: Study, model: str, results: dict[str, xr.DataTree]) -> pd.
         rows.append(
             _row(POSTERIOR, "signs of starred terms", int(same.sum()), int(stars.sum()), bool(same.all()), message)
         )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).astype({"passed": "boolean"} if rows else {})
 
 
 def _closeness(cells: pd.DataFrame, name: str, refit: xr.DataTree) -> dict[str, object]:

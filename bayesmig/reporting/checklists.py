@@ -27,7 +27,7 @@ from bayesmig.plots.expectations import prior_outcomes
 from bayesmig.replication.remarks import number
 from bayesmig.reporting.levels import PERSON, completed, level_of
 from bayesmig.reporting.mathematics import equations, in_words, latex
-from bayesmig.reporting.words import check_line, completed_data, prior_rows, provenance, quantity
+from bayesmig.reporting.words import FAILED, check_line, completed_data, prior_rows, provenance, quantity, verdict
 from bayesmig.spec import ModelSpec
 from bayesmig.summaries import coefficients, variance_components
 
@@ -170,7 +170,7 @@ class _Subject:
         """Checks as sentences."""
         rows = self.checks.reset_index()
         chosen = rows[rows["check"].isin(names)].to_dict("records")
-        return "; ".join(check_line(row) + ("" if row["passed"] else " (failed)") for row in chosen)
+        return "; ".join(check_line(row) + (" (failed)" if verdict(row) is FAILED else "") for row in chosen)
 
     def interval(self, row: pd.Series[Any]) -> str:
         return f"{number(row['estimate'])} [{number(row['eti95_lower'])}, {number(row['eti95_upper'])}]"
@@ -343,14 +343,10 @@ def _varying(subject: _Subject) -> str:
     said = []
     for group in subject.groups:
         effects = [str(name) for name in subject.draws[schema.effect_dim(group)].to_numpy()]
-        words = listing(subject.spec.label(name) for name in effects)
+        words = listing(map(subject.spec.heading, effects))
         correlated = ", correlated" if f"rho_{group}" in subject.draws else ""
-        said.append(f"{words} varies by {subject.spec.label(group).lower()}{correlated}")
-    return f"{_capital('; '.join(said))}." if said else "Nothing varies between groups."
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
+        said.append(f"{words} varies by {subject.spec.mention(group)}{correlated}")
+    return f"{'; '.join(said)}." if said else "Nothing varies between groups."
 
 
 def _levels_of_variables(subject: _Subject) -> str:
@@ -405,8 +401,8 @@ def _quantitative(subject: _Subject) -> str:
         if name in subject.data and name not in spec.standardise and not _is_categorical(subject, name)
     ]
     said = [f"Per standard deviation: {'; '.join(scaled)}"] if scaled else []
-    said += [f"in their own units: {'; '.join(plain)}"] if plain else []
-    return _capital("; ".join(said)) + "." if said else "No predictor is a number."
+    said += [f"{'in' if said else 'In'} their own units: {'; '.join(plain)}"] if plain else []
+    return "; ".join(said) + "." if said else "No predictor is a number."
 
 
 def _is_categorical(subject: _Subject, name: str) -> bool:

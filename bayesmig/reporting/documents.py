@@ -11,7 +11,7 @@ from bayesmig.reporting.figures import Figure
 from bayesmig.reporting.grids import MOST_UPRIGHT, Grid, Head, Line
 from bayesmig.reporting.sensitivity import MOVES, PriorWeight
 from bayesmig.reporting.word import SMALL, Document
-from bayesmig.reporting.words import Column, Provenance, check_line
+from bayesmig.reporting.words import FAILED, Column, Provenance, check_line, tally, verdict
 
 
 def write_result(content: Mapping[str, Any], target: Path) -> Path:
@@ -32,7 +32,7 @@ def write_result(content: Mapping[str, Any], target: Path) -> Path:
     _model(document, content)
     _data(document, content)
     document.heading("Checks")
-    _checks(document, content["checks"], content["failed"])
+    _checks(document, content["checks"])
     document.heading("The numbers side by side")
     _tables(document, content["tables"], content["remarks"])
     for figure in content["figures"]:
@@ -54,7 +54,7 @@ def write_study(content: Mapping[str, Any], target: Path) -> Path:
         document.heading(model["title"])
         document.paragraph(model["formula"], size=SMALL, code=True)
         _tables(document, model["tables"], model["remarks"])
-        _checks(document, model["checks"], model["failed"])
+        _checks(document, model["checks"])
         _facts_of_reconstruction(document, model["reconstruction"])
     _reproduction(document, content)
     return document.save(target)
@@ -123,10 +123,9 @@ def _data(document: Document, content: Mapping[str, Any]) -> None:
     document.bullets(content["notes"])
 
 
-def _checks(document: Document, checks: Sequence[Mapping[Any, Any]], failed: int) -> None:
-    told = f"{failed} of {len(checks)} checks failed: read every number with that in mind."
-    document.paragraph(told if failed else f"All {len(checks)} checks passed.", bold=bool(failed))
-    document.bullets(f"{'✓ passed' if row['passed'] else '✗ failed'}: {check_line(row)}" for row in checks)
+def _checks(document: Document, checks: Sequence[Mapping[Any, Any]]) -> None:
+    document.paragraph(tally(checks), bold=FAILED in map(verdict, checks))
+    document.bullets(f"{verdict(row).text}: {check_line(row)}" for row in checks)
 
 
 def _tables(document: Document, tables: Sequence[Any], remarks: Iterable[str]) -> None:

@@ -27,6 +27,7 @@ from bayesmig.plots.style import PLANE_HEIGHT, WIDTH
 from bayesmig.reporting.rankings import Ranking, ranking_of
 from bayesmig.reporting.words import quantity
 from bayesmig.spec import ModelSpec
+from bayesmig.writing import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -143,7 +144,7 @@ def figure_svg(draw: Callable[..., Axes], size: tuple[float, float], alt: str, k
     svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{key}-", svg)
     opening, rest = svg.split(">", 1)
     opening = re.sub(r' (width|height)="[^"]*"', "", opening)
-    return f'{opening} role="img" aria-label="{html.escape(alt)}">{rest}'
+    return f'{opening} role="img" aria-label="{html.escape(printable(alt))}">{rest}'
 
 
 def _slimmed(svg: str) -> str:

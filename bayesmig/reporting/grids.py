@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from bayesmig.writing import printable
+
 Cell = tuple[str, str]  # what is said, and what stands in brackets below it
 
 STYLE = """
@@ -58,7 +60,7 @@ TEX = {
     "‡": r"\textdaggerdbl{}",
 }
 SUPERSCRIPTS = dict(zip("⁻⁰¹³⁴⁵⁶⁷⁸⁹", "-013456789", strict=True))
-MARKED_DOWN = re.compile(r"([\\`*_<>|#~$^])")
+MARKED_DOWN = re.compile(r"([\\`*_<>|#~$^&@]|\](?=[\[(:])|!(?=\[)|:(?=//)|(?<=www)\.|(?<=mailto):)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,7 @@ def grid_html(grid: Grid, style: bool = True) -> str:
     >>> grid_html(Grid("", "Term", (Head("ML"),), (line,)), style=False).splitlines()[-3]
     '<tr class="row last"><th scope="row">Age &amp; &lt;b&gt;</th><td class="n">0.100</td></tr>'
     """
-    safe = html.escape
+    safe = _safe
     span = len(grid.heads) + 1
     rows = [f"<style>{STYLE}</style>"] if style else []
     rows += [f"<p><strong>⚠ {safe(grid.warning)}</strong></p>"] if grid.warning else []
@@ -149,8 +151,12 @@ def grid_html(grid: Grid, style: bool = True) -> str:
     return "\n".join([*rows, "</table>"])
 
 
+def _safe(text: str) -> str:
+    return html.escape(printable(text))
+
+
 def _small(*texts: str) -> str:
-    return "".join(f"<small>{html.escape(text)}</small>" for text in texts if text)
+    return "".join(f"<small>{_safe(text)}</small>" for text in texts if text)
 
 
 def _class(line: Line) -> str:
@@ -168,7 +174,7 @@ def tex(text: str) -> str:
     raised = re.sub(
         f"[{''.join(SUPERSCRIPTS)}²]{{2,}}|[{''.join(SUPERSCRIPTS)}]",
         lambda found: f"\0{''.join(SUPERSCRIPTS.get(sign, '2') for sign in found[0])}\1",
-        " ".join(text.split()),
+        " ".join(printable(text).split()),
     )
     return "".join(TEX.get(sign, sign) for sign in raised).replace("\0", "$^{").replace("\1", "}$")
 
@@ -252,7 +258,8 @@ def grid_markdown(grid: Grid) -> str:
 
 
 def _mark_down(text: str) -> str:
-    return MARKED_DOWN.sub(r"\\\1", " ".join(text.split()))
+    """Text in which no sign makes a link, an image, an entity or a tag."""
+    return MARKED_DOWN.sub(r"\\\1", " ".join(printable(text).split()))
 
 
 def grid_typst(grid: Grid, label: str = "") -> str:
@@ -289,7 +296,7 @@ def grid_typst(grid: Grid, label: str = "") -> str:
 
 
 def _quoted(text: str) -> str:
-    escaped = " ".join(text.split()).replace("\\", "\\\\").replace('"', '\\"')
+    escaped = " ".join(printable(text).split()).replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
 
 

@@ -48,8 +48,7 @@ def level_of(spec: ModelSpec, tree: xr.DataTree, part: str) -> str:
 
 
 def _heading(spec: ModelSpec, group: str) -> str:
-    label = spec.label(group)
-    return f"{label[:1].upper()}{label[1:]} level"
+    return f"{spec.heading(group)} level"
 
 
 def _is_constant(tree: xr.DataTree, name: str, group: str) -> bool:

@@ -18,6 +18,7 @@ from bayesmig.errors import listing
 from bayesmig.names import base, both, of_factor, pieces
 from bayesmig.reporting.grids import tex
 from bayesmig.spec import ModelSpec
+from bayesmig.writing import printable
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -96,7 +97,7 @@ def mathml(equation: Equation) -> str:
     '<math displaystyle="true" alttext="\\\\mu"><mi>μ</mi></math>'
     """
     inside = "".join(map(_mathml, equation))
-    return f'<math displaystyle="true" alttext="{html.escape(latex(equation))}">{inside}</math>'
+    return f'<math displaystyle="true" alttext="{html.escape(printable(latex(equation)))}">{inside}</math>'
 
 
 def _mathml(node: Node) -> str:
@@ -106,9 +107,9 @@ def _mathml(node: Node) -> str:
         return f"<{name}>{''.join(parts)}</{name}>"
     if node.kind == "operator":
         infix = "" if node.text in "()[]," else ' form="infix"'  # also where it begins a line
-        return f"<mo{infix}>{html.escape(node.text)}</mo>"
+        return f"<mo{infix}>{html.escape(printable(node.text))}</mo>"
     name = "mtext" if node.kind == "words" else "mn" if node.text.isdigit() else "mi"
-    return f"<{name}>{html.escape(node.text)}</{name}>"
+    return f"<{name}>{html.escape(printable(node.text))}</{name}>"
 
 
 def _mathml_row(equation: Equation) -> str:
@@ -128,7 +129,7 @@ def _omml(node: Node) -> str:
         return f"<m:{name}><m:e>{_omml(node.base)}</m:e>{sub}{sup}</m:{name}>"
     plain = "<m:rPr><m:nor/></m:rPr>" if node.kind == "words" else ""
     space = f" {node.text} " if node.kind == "operator" and node.text not in "()[]," else node.text
-    shown = html.escape("".join(sign for sign in space if sign.isprintable()))
+    shown = html.escape(printable(space))
     return f'<m:r>{plain}<m:t xml:space="preserve">{shown}</m:t></m:r>'
 
 
@@ -182,16 +183,12 @@ def _call(name: str, *arguments: Equation) -> Equation:
     return (_words(name), _do("("), *inside, _do(")"))
 
 
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
-
-
 def _outcome(spec: ModelSpec, outcome: str) -> Iterator[Equation]:
     """How an answer comes about, given the linear predictor."""
     if spec.factors:
         yield from _measured(spec)
         return
-    y = _at(_words(_capital(spec.label(outcome))))
+    y = _at(_words(spec.heading(outcome)))
     eta, link = _at("η"), _words(spec.link)
     variance: Equation = (Script(Sign("σ"), (), (Sign("2"),)),)
     if spec.family == "gaussian":
@@ -206,7 +203,7 @@ def _outcome(spec: ModelSpec, outcome: str) -> Iterator[Equation]:
         yield (y, _do("∼"), *_call("Negative binomial" if more else "Poisson", (_at("λ"),), *more))
         yield (*_call("log", (_at("λ"),)), _do("="), eta)
     else:
-        trials = ((_at(_words(_capital(spec.label(spec.trials)))),),) if spec.family == "binomial" else ()
+        trials = ((_at(_words(spec.heading(spec.trials))),),) if spec.family == "binomial" else ()
         yield (y, _do("∼"), *_call("Binomial" if trials else "Bernoulli", *trials, (_at("p"),)))
         yield (*_call(spec.link, (_at("p"),)), _do("="), eta)
 
@@ -214,7 +211,7 @@ def _outcome(spec: ModelSpec, outcome: str) -> Iterator[Equation]:
 def _measured(spec: ModelSpec) -> Iterator[Equation]:
     """How answers to items come about, given factors; and factors, given the linear predictor."""
     for factor in spec.factors:
-        name = _at(_words(_capital(spec.label(factor.name))))
+        name = _at(_words(spec.heading(factor.name)))
         item, k = _at(_words("item"), Sign("k"), Sign("i")), Sign("k")
         loaded: Equation = (_at("λ", k), name)
         if factor.scale == "ordinal":
@@ -234,10 +231,10 @@ def _predictor(spec: ModelSpec, terms: Sequence[str], dataset: xr.Dataset) -> It
     for number, (_, members) in enumerate(blocks, 1):
         summands.append(_piece(spec, number, next(iter(members))))
     if spec.offset:
-        summands.append((_at(_words(_capital(spec.label(spec.offset)))),))
+        summands.append((_at(_words(spec.heading(spec.offset))),))
     for group in schema.groups(dataset):
         for effect in dict.fromkeys(_effects(dataset, group)):
-            slope = () if effect == "intercept" else (_at(_words(_capital(spec.label(effect)))),)
+            slope = () if effect == "intercept" else (_at(_words(spec.heading(effect))),)
             summands.append((_at("u", *_effect(spec, effect), Sign(_index(spec, group), "words")), *slope))
     line: list[Node] = [_at("η"), _do("=")]
     length = 0
@@ -259,7 +256,7 @@ def _piece(spec: ModelSpec, number: int, term: str) -> tuple[Node, ...]:
     below: list[Node] = [Sign(str(number))]
     for name in categories:
         below += [_do(","), _words(f"{spec.label(name)}[{_row(spec, name)}]")]
-    factors = [_at(_words(_capital(spec.label(name))), _row_sign(spec, name)) for name in numbers]
+    factors = [_at(_words(spec.heading(name)), _row_sign(spec, name)) for name in numbers]
     product = [node for factor in factors for node in (_do("×"), factor)][1:]
     return (Script(Sign("β"), tuple(below)), *product)
 
@@ -276,7 +273,7 @@ def _row_sign(spec: ModelSpec, name: str) -> Sign:
 
 
 def _index(spec: ModelSpec, group: str) -> str:
-    return f"{spec.label(group).lower()}[i]"
+    return f"{spec.mention(group)}[i]"
 
 
 def _effects(dataset: xr.Dataset, group: str) -> list[str]:
@@ -289,7 +286,7 @@ def _effect(spec: ModelSpec, effect: str) -> tuple[Node, ...]:
 
 def _varying(spec: ModelSpec, dataset: xr.Dataset, group: str) -> Iterator[Equation]:
     """How varying effects are distributed over groups."""
-    name = _words(spec.label(group).lower())
+    name = _words(spec.mention(group))
     for effect in dict.fromkeys(_effects(dataset, group)):
         below = (*_effect(spec, effect), name)
         yield (_at("u", *below), _do("∼"), *_call("Normal", (Sign("0"),), (_at("τ", *below, sup="2"),)))
@@ -313,7 +310,7 @@ def in_words(tree: xr.DataTree) -> list[str]:
     """
     spec = ModelSpec.from_json(tree.attrs["spec"])
     dataset = tree[schema.kind(tree)].to_dataset()
-    outcome = _capital(" and ".join(map(spec.label, str(tree.attrs["outcome"]).split(" + "))))
+    outcome = " and ".join(map(spec.heading, str(tree.attrs["outcome"]).split(" + ")))
     lines = [f"{outcome}: {_said_of_outcome(spec)}"]
     terms = [term for term in dict.fromkeys(_own_terms(dataset)) if term != "intercept"]
     parts = [part for term in terms for part in pieces(term)]
@@ -336,7 +333,7 @@ def in_words(tree: xr.DataTree) -> list[str]:
         effects = [effect for effect in dict.fromkeys(_effects(dataset, group)) if effect != "intercept"]
         slopes = f", and has effects of its own of {listing(map(spec.label, effects))}" if effects else ""
         lines.append(
-            f"Each {spec.label(group).lower()} shifts {_target(spec).replace('The', 'the', 1)} of all its people by"
+            f"Each {spec.mention(group)} shifts {_target(spec).replace('The', 'the', 1)} of all its people by"
             f" an amount of its own{slopes}; these are normal around zero, and how much they vary is estimated."
         )
     return lines

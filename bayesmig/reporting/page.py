@@ -25,7 +25,6 @@ from bayesmig.reporting.checklists import guideline as filled
 from bayesmig.reporting.cuts_and_loadings import cut_and_loading_tables
 from bayesmig.reporting.documents import write_result, write_study
 from bayesmig.reporting.figures import before_the_data, figures_of
-from bayesmig.reporting.files import writable, write_text
 from bayesmig.reporting.mathematics import equations, in_words, mathml
 from bayesmig.reporting.sensitivity import MOVES, prior_weight
 from bayesmig.reporting.words import (
@@ -43,8 +42,11 @@ from bayesmig.reporting.words import (
     quantity,
     ratio_columns,
     table_rows,
+    tally,
+    verdict,
 )
 from bayesmig.spec import ModelSpec
+from bayesmig.writing import PAGES, printable, writable, write
 
 if TYPE_CHECKING:
     pass
@@ -71,8 +73,8 @@ def report(
         A posterior from ``fit``, what ``replicate`` returned, or all models of a study, from ``replicate_study``:
         then the page has a table and its checks for each model, no pictures.
     path : str or Path
-        The file to write; its folder must exist. ``.docx`` makes a Word document, any other ending an HTML page. A file
-        that is there is replaced, in one step.
+        The file to write; its folder must exist. ``.docx`` makes a Word document, any other ending an HTML page. A page
+        or document that is there is replaced, in one step; no link, and no file of another kind.
     against : mapping of str to DataTree, optional
         Other results of the same model to stand beside the posterior, by what to call them.
     title : str, optional
@@ -111,7 +113,7 @@ def report(
     ...     print(page.name)
     trust.html
     """
-    target = writable(path)
+    target = writable(path, replaces=PAGES)
     if isinstance(result, xr.DataTree):
         schema.check_rows(result)
     is_word = target.suffix.lower() == ".docx"
@@ -119,13 +121,13 @@ def report(
         if guideline is not None:
             raise BayesmigError("a guideline is about one model; write a report of its own for it.")
         study = _study_content(result, target.name, title)
-        return write_study(study, target) if is_word else write_text(target, _rendered(STUDY, study))
+        return write_study(study, target) if is_word else write(target, _rendered(STUDY, study))
     subject = _subject(result, against or {}, title)
     if focus is not None:
         subject = dataclasses.replace(subject, focus=focus)
     items = _items(subject.posterior, guideline)
     content = _content(subject, target.name, items)
-    return write_result(content, target) if is_word else write_text(target, _rendered(TEMPLATE, content))
+    return write_result(content, target) if is_word else write(target, _rendered(TEMPLATE, content))
 
 
 def _items(tree: xr.DataTree, guideline: str | pd.DataFrame | None) -> pd.DataFrame | None:
@@ -195,7 +197,6 @@ def _study_content(results: Sequence[Replication], file: str, title: str | None)
                 "tables": _tables(subject),
                 "remarks": result.remarks,
                 "checks": result.checks.to_dict("records"),
-                "failed": int((~result.checks["passed"].astype(bool)).sum()),
                 "reconstruction": _reconstruction(result),
             }
         )
@@ -206,6 +207,8 @@ def _study_content(results: Sequence[Replication], file: str, title: str | None)
         "provenance": provenance(first),
         "models": models,
         "check_line": check_line,
+        "verdict": verdict,
+        "tally": tally,
         "code": (
             f"import bayesmig as bm\n\nresults = bm.replicate_study({study.name!r}{own}, seed={first.attrs['seed']})\n"
             f"bm.report(results, {file!r})"
@@ -238,7 +241,8 @@ def _content(subject: _Subject, file: str, items: pd.DataFrame | None) -> dict[s
         "notes": schema.read(tree, "notes"),
         "checks": subject.checks.to_dict("records"),
         "check_line": check_line,
-        "failed": int((~subject.checks["passed"].astype(bool)).sum()),
+        "verdict": verdict,
+        "tally": tally,
         "tables": _tables(subject),
         "remarks": replication.remarks if replication else (),
         "prior_weight": prior_weight(tree),
@@ -371,6 +375,7 @@ def _rendered(template: str, content: dict[str, Any]) -> str:
     environment = Environment(
         loader=PackageLoader("bayesmig.reporting", package_path=""),
         autoescape=True,
+        finalize=lambda value: printable(value) if type(value) is str else value,  # markup of our own stays
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

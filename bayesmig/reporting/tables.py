@@ -24,7 +24,6 @@ from bayesmig.formula import parse
 from bayesmig.names import base, both, columns_of, of_factor, pieces
 from bayesmig.plots.labels import TermRow, term_rows
 from bayesmig.replication.remarks import number
-from bayesmig.reporting.files import writable, write_text
 from bayesmig.reporting.grids import (
     MOST_UPRIGHT,
     Cell,
@@ -38,9 +37,10 @@ from bayesmig.reporting.grids import (
 )
 from bayesmig.reporting.levels import PERSON, completed, level_of
 from bayesmig.reporting.word import Document
-from bayesmig.reporting.words import RATIOS, cell, check_line, provenance, quantity, settled
+from bayesmig.reporting.words import FAILED, RATIOS, cell, check_line, provenance, quantity, settled, verdict
 from bayesmig.spec import ModelSpec
 from bayesmig.summaries import coefficients, interval_heads, r2, summarise_draws, variance_components
+from bayesmig.writing import as_csv, printable, writable, write
 
 MEASURES = ("r2", "loo", "aic", "bic")
 SCALES = {"logit": "log odds", "probit": "latent units", "log": "log rate"}
@@ -179,7 +179,8 @@ class Table:
         ----------
         path : str or Path
             Ending in ``.docx`` (Word), ``.html``, ``.tex``, ``.md``, ``.typ``, or ``.csv`` for the numbers of
-            :attr:`frame`. A file that is there is replaced.
+            :attr:`frame`, where text that a spreadsheet would compute has an apostrophe in front. A file that is there
+            is replaced; a link is not.
 
         Returns
         -------
@@ -200,20 +201,20 @@ class Table:
             ".tex": self.to_latex,
             ".md": self.to_markdown,
             ".typ": self.to_typst,
-            ".csv": lambda: self.frame.to_csv(index=False),
+            ".csv": lambda: as_csv(self.frame),
         }
         if target.suffix not in forms:
             raise BayesmigError(
                 f"cannot write a table to {target.name!r}: the ending {target.suffix!r} says no form; allowed are"
                 f" .docx, {listing(forms)}."
             )
-        return write_text(target, forms[target.suffix]())
+        return write(target, forms[target.suffix]())
 
     def _page(self) -> str:
         policy = "default-src 'none'; style-src 'unsafe-inline'"
         return (
             '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>'
-            f"{html.escape(self.grid.caption or 'Table')}</title>\n"
+            f"{html.escape(printable(self.grid.caption or 'Table'))}</title>\n"
             '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
             '<meta name="color-scheme" content="light dark">\n'
             f'<meta http-equiv="Content-Security-Policy" content="{policy}"></head>\n'
@@ -274,8 +275,7 @@ class _Column:
         """Checks that did not pass, each as a line."""
         if self.kind == "published":
             return []
-        found = check(self.tree)
-        return [check_line(row) for row in found[~found["passed"].astype(bool)].to_dict("records")]
+        return [check_line(row) for row in check(self.tree).to_dict("records") if verdict(row) is FAILED]
 
     @property
     def is_reconstructed(self) -> bool:
@@ -313,6 +313,11 @@ class _Column:
             parts += [f"intervals adjusted for {attrs['clusters']} clusters"] if "adjusted" in attrs else []
         parts += [f"pooled over {attrs['imputations']} completed data sets"] if "imputations" in attrs else []
         return ", ".join(parts)
+
+    @property
+    def is_latent(self) -> bool:
+        """Whether shares of variance concern the linear predictor, not the outcome."""
+        return self.spec.distribution.outcome != "number"
 
     @property
     def estimator(self) -> str:
@@ -672,8 +677,10 @@ def _notes(columns: Sequence[_Column], asked: _Asked, rows: Sequence[Row], frame
         yield f"{', '.join(sorted(marks, key=len))}: as printed."
     shares = frame["row"].str.startswith("vpc_")
     if shares.any():
-        latent = any(column.spec.distribution.outcome != "number" for column in columns)
+        having = set(frame["model"][shares])
+        latent = [column.name for column in columns if column.name in having and column.is_latent]
         scale = " on the latent scale" if latent else ""
+        scale += f" in {listing(latent)}" if latent and len(latent) < len(having) else ""
         slopes = any(part.effects != "1" for column in columns for part in parse(column.spec.formula).varying)
         scale += ", at the means of varying predictors" if slopes else ""
         yield f"VPC: share of the unexplained variance between groups{scale}. Estimates have it without an interval."

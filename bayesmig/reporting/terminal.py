@@ -27,8 +27,10 @@ from bayesmig.reporting.words import (
     quantity,
     ratio_columns,
     table_rows,
+    verdict,
 )
 from bayesmig.spec import ModelSpec, Study
+from bayesmig.writing import printable
 
 PIPED_WIDTH = 400
 TEXT_WIDTH = 88
@@ -77,8 +79,8 @@ def _show_model(result: Replication, console: Console) -> None:
         _say(console, f"\n{line}")
     console.print()
     for check in result.checks.to_dict("records"):
-        word, style = ("✓ passed", "green") if check["passed"] else ("✗ FAILED", "bold red")
-        _say(console, f"{word}  {check_line(check)}", style)
+        said = verdict(check)
+        _say(console, f"{said.text}  {check_line(check)}", said.style)
 
 
 def _shares(result: Replication) -> Iterator[str]:
@@ -92,7 +94,7 @@ def _shares(result: Replication) -> Iterator[str]:
 
 def _print_table(console: Console, spec: ModelSpec, names: list[str], columns: list[Column]) -> None:
     for line, style in _side_by_side(spec, names, columns, console):
-        console.print(Text(line, style), soft_wrap=True)
+        console.print(Text(printable(line), style), soft_wrap=True)
 
 
 def _side_by_side(
@@ -148,7 +150,7 @@ def _console() -> Console:
 
 def _say(console: Console, text: str, style: str = "") -> None:
     if text:
-        console.print(Text(text, style), width=min(console.width, TEXT_WIDTH))
+        console.print(Text(printable(text), style), width=min(console.width, TEXT_WIDTH))
 
 
 def facts(result: Replication, written: Path | None) -> dict[str, Any]:

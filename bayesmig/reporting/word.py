@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import io
-import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bayesmig.reporting.files import write
 from bayesmig.reporting.grids import Cell, Grid, Line
 from bayesmig.reporting.mathematics import Equation, omml
+from bayesmig.writing import printable, write
 
 if TYPE_CHECKING:
     from docx.table import _Cell
@@ -22,7 +21,6 @@ THICK, THIN = "8", "4"  # eighths of a point
 WARNING = "9C2A00"
 MARGIN = 2.5  # cm
 TALLEST = 20  # cm of a picture, so that it shares the page with its heading
-FORBIDDEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")  # in XML
 
 
 class Document:
@@ -41,7 +39,7 @@ class Document:
         from docx.shared import Cm, Pt
 
         self._document = docx.Document()
-        self._document.core_properties.title = _clean(title)[:255]
+        self._document.core_properties.title = printable(title)[:255]
         self._document.core_properties.author = ""
         self._document.core_properties.comments = "Written by bayesmig."
         section = self._document.sections[0]
@@ -56,7 +54,7 @@ class Document:
 
     def heading(self, text: str, level: int = 1) -> None:
         """A heading; level 0 is the title."""
-        self._document.add_heading(_clean(text), level)
+        self._document.add_heading(printable(text), level)
 
     def paragraph(
         self, text: str, *, bold: bool = False, size: int = BODY, colour: str = "", code: bool = False
@@ -72,7 +70,7 @@ class Document:
     def bullets(self, texts: Iterable[str]) -> None:
         """A list."""
         for text in texts:
-            self._document.add_paragraph(_clean(text), style="List Bullet")
+            self._document.add_paragraph(printable(text), style="List Bullet")
 
     def equation(self, equation: Equation) -> None:
         """An equation that Word can edit."""
@@ -87,7 +85,7 @@ class Document:
         shape = self._document.add_picture(io.BytesIO(png), width=self._width)
         shrink = min(1.0, Cm(TALLEST) / shape.height)
         shape.width, shape.height = int(shape.width * shrink), int(shape.height * shrink)
-        shape._inline.docPr.set("descr", _clean(described))
+        shape._inline.docPr.set("descr", printable(described))
 
     @property
     def _width(self) -> int:
@@ -121,7 +119,9 @@ class Document:
 
     def save(self, target: Path) -> Path:
         """Write the file, all or nothing."""
-        return write(target, self._document.save)
+        stream = io.BytesIO()
+        self._document.save(stream)
+        return write(target, stream.getvalue())
 
     def _table(
         self,
@@ -206,17 +206,12 @@ def _run(
 ) -> None:
     from docx.shared import Pt, RGBColor
 
-    run = paragraph.add_run(_clean(text))
+    run = paragraph.add_run(printable(text))
     run.bold, run.italic, run.font.size = bold or None, italic or None, Pt(size)
     if colour:
         run.font.color.rgb = RGBColor.from_string(colour)
     if code:
         run.font.name = CODE
-
-
-def _clean(text: str) -> str:
-    """Text without the control characters that a Word file may not hold."""
-    return FORBIDDEN.sub("", text)
 
 
 def _set_font(style: Any) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numbers
 import re
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -104,10 +105,8 @@ def quantity(spec: ModelSpec, name: str) -> str:
             kind, group = "factors", ""
         effects = ", ".join(spec.label(part) for part in re.split(r",(?![^\[]*\])", effect)) or "intercept"
         words = _COMPONENTS[kind].format(effect=effects).replace("SD", "variance" if squared else "SD")
-        label = f"{spec.label(group)}: {words}" if group else words
-    else:
-        label = spec.label(name)
-    return label[:1].upper() + label[1:]
+        return f"{spec.heading(group)}: {words}" if group else words[:1].upper() + words[1:]
+    return spec.heading(name)
 
 
 def is_component(spec: ModelSpec, name: str) -> bool:
@@ -157,6 +156,41 @@ _COMPONENTS = {
     "psi": "residual SD",
     "factors": "residual correlation of {effect}",
 }
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a line of checks says at its beginning, and how that is coloured."""
+
+    text: str
+    kind: Literal["passed", "failed", "note"]
+    style: str
+
+
+PASSED = Verdict("✓ passed", "passed", "green")
+FAILED = Verdict("✗ failed", "failed", "bold red")
+NOTE = Verdict("· note", "note", "dim")
+
+
+def verdict(check: Mapping[Hashable, object]) -> Verdict:
+    """Whether a check passed or failed, or is a note, which nothing can pass."""
+    passed: Any = check["passed"]
+    return NOTE if pd.isna(passed) else PASSED if passed else FAILED
+
+
+def tally(checks: Sequence[Mapping[Hashable, object]]) -> str:
+    """How many checks passed, in words; notes are none.
+
+    Examples
+    --------
+    >>> tally([{"passed": True}, {"passed": True}, {"passed": pd.NA}])
+    'All 2 checks passed.'
+    """
+    kinds = [verdict(check).kind for check in checks]
+    failed, total = kinds.count("failed"), len(kinds) - kinds.count("note")
+    if failed:
+        return f"{failed} of {total} checks failed: read every number below with that in mind."
+    return f"All {total} checks passed."
 
 
 def check_line(check: Mapping[Hashable, object]) -> str:

@@ -13,10 +13,10 @@ import pytest
 from reporting.people import ATTACK, likeliest, posterior, survey
 from test_reporting import Reader, replication
 
+from bayesmig import writing
 from bayesmig.errors import BayesmigError
 from bayesmig.inference import fit
 from bayesmig.replication.remarks import number
-from bayesmig.reporting import files
 from bayesmig.reporting.checklists import guideline
 from bayesmig.reporting.mathematics import equations
 from bayesmig.reporting.page import report
@@ -156,7 +156,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     def fail(*_):
         raise OSError("disk full")
 
-    monkeypatch.setattr(files.os, "replace", fail)
+    monkeypatch.setattr(writing.os, "replace", fail)
     with pytest.raises(OSError, match="disk full"):
         report(posterior(), target)
     assert target.read_bytes() == b"old"
