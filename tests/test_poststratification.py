@@ -94,7 +94,10 @@ def test_groups_without_respondents_get_one_effect_for_all_of_their_people():
     terms = [1.0 if term == "intercept" else float(term == "hukou[城镇]") for term in design.terms]
     drawn = result.draws.to_numpy().ravel() - values["beta"] @ np.array(terms)
     assert stats.kstest(drawn / values["tau_area"][:, 0], "norm").pvalue > 1e-3
-    assert result.notes == ("100.0% of the population live in area new, which have no respondents",)
+    assert result.notes == (
+        "52 respondents with hukou other, 农村 have no counterpart in the census",
+        "100.0% of the population live in area new, which have no respondents",
+    )
     again = poststratify(tree, census, seed=1).draws
     xr.testing.assert_identical(again, result.draws)
     assert result.table["respondents"].tolist() == [len(data)]
@@ -328,3 +331,76 @@ def test_shares_of_owners_in_known_countries_are_put_right():
     assert np.mean(misses) < 0.5 * np.mean(raw)
     # 64 intervals of 95 %: 61 expected, four binomial standard errors of 1.7 below
     assert inside >= 54
+
+
+# what of margins and survey does not go together
+
+
+@pytest.fixture(scope="module")
+def plain():
+    rng = np.random.default_rng(0)
+    data = pd.DataFrame({"g": rng.choice(list("abc"), 600), "k": rng.choice(["p", "q"], 600)})
+    data["y"] = 2.0 * (data["g"] == "b") + rng.normal(size=600)
+    return bm.fit("y ~ g + k", data, seed=1)
+
+
+THIRDS = {"a": 0.333, "b": 0.333, "c": 0.333}
+DIFFER = {
+    "1,000 and 500 people": ({"a": 200, "b": 300, "c": 500}, {"p": 200, "q": 300}),
+    "round numbers": ({"a": 1000, "b": 1000, "c": 1000}, {"p": 500, "q": 500}),
+    "shares and people": ({"a": 0.2, "b": 0.3, "c": 0.5}, {"p": 200, "q": 300}),
+    "percent and people": ({"a": 20, "b": 30, "c": 50}, {"p": 2001, "q": 3001}),
+    "shares that do not sum to one": ({"a": 0.2, "b": 0.2, "c": 0.2}, {"p": 0.5, "q": 0.5}),
+}
+AGREE = {
+    "the same people": ({"a": 200, "b": 300, "c": 500}, {"p": 400, "q": 600}),
+    "rounded to thousands": ({"a": 335_000, "b": 333_000, "c": 334_000}, {"p": 400_000, "q": 600_000}),
+    "rounded shares": (THIRDS, {"p": 0.5, "q": 0.5}),
+    "shares and percent": ({"a": 0.2, "b": 0.3, "c": 0.5}, {"p": 40.2, "q": 59.9}),
+    "one margin": ({"a": 200, "b": 300, "c": 500}, None),
+}
+
+
+def verbs(tree, margins):
+    yield lambda: bm.rake(tree, margins).attrs["assumptions"]
+    yield lambda: bm.poststratify(tree, margins, draws=50).notes
+    yield lambda: [""] * len(bm.composition(tree, margins))
+
+
+@pytest.mark.parametrize(("g", "k"), DIFFER.values(), ids=DIFFER)
+def test_margins_of_different_totals_are_said_on_every_path(plain, g, k):
+    for verb in verbs(plain, {"g": g, "k": k}):
+        with pytest.warns(UserWarning, match="margins differ in their totals"):
+            said = " ".join(verb())
+        assert not said.strip() or "differ in their totals by more than rounding (g " in said
+
+
+@pytest.mark.parametrize(("g", "k"), AGREE.values(), ids=AGREE)
+def test_margins_that_rounding_explains_are_not(plain, g, k, recwarn):
+    for verb in verbs(plain, {"g": g} | ({"k": k} if k else {})):
+        assert "totals" not in " ".join(verb())
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize("verb", [bm.rake, bm.poststratify, bm.composition])
+@pytest.mark.parametrize(
+    ("census", "fragment"),
+    [
+        ({"g": {"a": 1, "b": 2, "c": "many"}}, "'c' has 'many' people"),
+        ({"g": {"a": 1, "b": 2, "c": np.nan}}, "'c' has nan people"),
+        ({"g": {"a": 1, "b": 2, "c": -3}}, "'c' has -3 people"),
+        ({"g": {"a": 0, "b": 0, "c": 0}}, "has nobody in it"),
+        ({"g": [1, 2, 3]}, "must map levels to numbers"),
+        ([("a", 1)], "got list"),
+        (None, "got NoneType"),
+    ],
+)
+def test_margins_that_are_none(plain, verb, census, fragment):
+    with pytest.raises(bm.BayesmigError, match=fragment):
+        verb(plain, census)
+
+
+def test_respondents_whom_the_census_lacks_are_said(plain):
+    census = pd.DataFrame({"g": ["a", "b"], "k": ["p", "q"], "count": [10, 20]})
+    (note,) = bm.poststratify(plain, census, draws=50).notes
+    assert "respondents with g c have no counterpart in the census" in note

@@ -19,6 +19,7 @@ from bayesmig import cache
 from bayesmig.cli import app
 from bayesmig.errors import BayesmigError
 from bayesmig.reporting.mathematics import equations, latex, mathml, omml
+from bayesmig.seal import seal
 from bayesmig.spec import Study, Variable
 from bayesmig.writing import RESULTS, UNPRINTABLE, as_csv, cell_text, from_cell, printable, writable, write
 
@@ -54,6 +55,7 @@ def nasty():
     spec = bm.ModelSpec("y ~ sex + (1 | area)", title=NASTY, variables=variables)
     tree = bm.fit(spec, data, engine=bm.Exact(draws=400), seed=1)
     tree.attrs["notes"] = json.dumps([NASTY])
+    seal(tree)
     return tree
 
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
+import numbers
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -43,6 +47,7 @@ JOINTS = ("survey", "independent")
 SCALES = ("response", "score")
 CLOSE = 1e-9  # of the shares of a margin, where raking stops
 MOST_ROUNDS = 2000
+MOST_ROUNDED = 0.02  # of a margin's total that rounding may explain
 MOST_LEVELS = 30  # of a column whose composition is shown
 HEADS = ("category", "estimate", "sd", "std_error", "population", "respondents", "survey", "estimand", "random")
 
@@ -64,7 +69,8 @@ class Poststratification:
     census : pandas.DataFrame
         The joint table that was used.
     notes : tuple of str
-        What is assumed: how a joint table was made from margins, and for whom the survey has no respondents.
+        What is assumed: how a joint table was made from margins, whether these agree, for whom the survey has no
+        respondents, and which respondents have no counterpart in the population.
     """
 
     table: pd.DataFrame
@@ -183,7 +189,7 @@ def poststratify(
     table["random"] = random if fitted.varying else "none"
     table.attrs = {key: tree.attrs[key] for key in ("engine", "estimator", "seed", "provenance") if key in tree.attrs}
     table.attrs["poststratification_seed"] = str(entropy)
-    notes = (*_assumptions(cells), *_notes(fitted, rows, random, people))
+    notes = (*_assumptions(cells), *_unasked(design, cells, count), *_notes(fitted, rows, random, people))
     return Poststratification(table, _labelled(fitted, parts, categories, means), cells, notes)
 
 
@@ -196,7 +202,8 @@ def rake(tree: xr.DataTree, margins: Margins, *, joint: Literal["survey", "indep
         From ``fit`` or ``estimate``: its survey says which kinds of people there are.
     margins : mapping of str, or tuple of str, to mapping
         Column to level to number of people or share; of a two-way margin a tuple of columns to tuples of levels, as in
-        ``{("gender", "age_group"): {("male", "18-34"): 120, ...}}``. Each is scaled to sum to one.
+        ``{("gender", "age_group"): {("male", "18-34"): 120, ...}}``. Each is scaled to sum to one; that they count
+        different numbers of people, beyond rounding, is said in a warning and among the assumptions.
     joint : {"survey", "independent"}
         Where the margins do not say how columns go together: as they do in the survey (weights counted), or not at
         all, which needs a margin for every column of the model.
@@ -232,6 +239,7 @@ def rake(tree: xr.DataTree, margins: Margins, *, joint: Literal["survey", "indep
     """
     check_one_of("joint", joint, JOINTS)
     design = design_of(tree)
+    _check_margins(margins)
     targets = {_columns_of(design, key): _target(key, given) for key, given in margins.items()}
     if not targets:
         raise DataError("no margin is given; name at least one column, as in {'gender': {'male': 51, 'female': 49}}.")
@@ -244,7 +252,7 @@ def rake(tree: xr.DataTree, margins: Margins, *, joint: Literal["survey", "indep
         + (f", and everything about {listing(rest)}," if rest else "")
         + (" is as in the survey" if joint == "survey" else " was taken as independent")
     )
-    table.attrs = {"assumptions": [words], "rounds": rounds}
+    table.attrs = {"assumptions": [words, *_disagreement(margins)], "rounds": rounds}
     return table
 
 
@@ -289,9 +297,11 @@ def composition(tree: xr.DataTree, census: pd.DataFrame | Margins, *, count: str
                 sums = cells[count].groupby(codes[name].to_numpy()).sum()
                 targets[str(name)] = {(str(level),): float(number) for level, number in (sums / sums.sum()).items()}
     else:
+        _check_margins(census)
         for key, given in census.items():
-            columns = _columns_of(design, key)
-            targets |= {columns[0]: _target(key, given)} if len(columns) == 1 else {}
+            columns, target = _columns_of(design, key), _target(key, given)
+            targets |= {columns[0]: target} if len(columns) == 1 else {}
+        _disagreement(census)
     if not targets:
         raise UnknownColumn(f"no column of the census is one of the model's; the model uses {listing(frame.columns)}.")
     rows, trials = [], np.ones(design.n) if design.trials is None else design.trials
@@ -320,16 +330,16 @@ def _counted(census: pd.DataFrame, count: str) -> pd.DataFrame:
             f"the census has no column {count!r}{closest(count, census.columns)}; it has {listing(census.columns)}."
             " Name the column with the number of people by count=."
         )
-    numbers = pd.to_numeric(census[count], errors="coerce").astype(float)
-    wrong = census[count][~np.isfinite(numbers) | (numbers < 0)]
+    people = pd.to_numeric(census[count], errors="coerce").astype(float)
+    wrong = census[count][~np.isfinite(people) | (people < 0)]
     if len(wrong):
         raise DataError(
             f"{count!r} of the census must be numbers of people, not negative; {len(wrong)} rows are not, first"
             f" {wrong.iloc[0]!r} (row {wrong.index[0]})."
         )
-    if not numbers.any():
+    if not people.any():
         raise DataError(f"{count!r} of the census is zero in every row; there is nobody to estimate anything for.")
-    return census.assign(**{count: numbers})[numbers.to_numpy() > 0].reset_index(drop=True)
+    return census.assign(**{count: people})[people.to_numpy() > 0].reset_index(drop=True)
 
 
 def _parts(cells: pd.DataFrame, by: list[str], count: str) -> tuple[pd.DataFrame, Codes]:
@@ -442,6 +452,16 @@ def _labelled(fitted: Fitted, parts: pd.DataFrame, categories: tuple[str, ...], 
     )
 
 
+def _unasked(design: Design, cells: pd.DataFrame, count: str) -> Iterator[str]:
+    """Respondents of levels that the population has not."""
+    for name in cells.columns.drop(count).intersection([*design.levels]):
+        own = _as_codes(design.frame[[name]])[name]
+        odd = own[~own.isin(_as_codes(cells[[name]])[name])]
+        if len(odd):
+            levels = listing(sorted(set(odd)), 5)
+            yield f"{len(odd)} respondents with {name} {levels} have no counterpart in the census"
+
+
 def _notes(fitted: Fitted, rows: Rows, random: Treatment, people: Array) -> Iterator[str]:
     """For whom there are no respondents."""
     for group in fitted.varying:
@@ -476,6 +496,44 @@ def _columns_of(design: Design, key: str | tuple[str, ...]) -> tuple[str, ...]:
     return columns
 
 
+def _check_margins(margins: object) -> None:
+    if not isinstance(margins, Mapping):
+        raise DataError(
+            "a census is a DataFrame with a row for each kind of people, or margins as in"
+            f" {{'gender': {{'male': 51, 'female': 49}}}}; got {type(margins).__name__}."
+        )
+
+
+def _disagreement(margins: Margins) -> list[str]:
+    """Whether margins, which are of one population, count as many people; said as a warning too.
+
+    A number may be rounded by half a unit of its last digit, and a total by that times the number of levels. Totals of
+    1 and 100 are those of shares, which agree with each other.
+    """
+    totals, slacks = {}, {}
+    for key, given in margins.items():
+        people = [float(number) for number in given.values()]
+        name = key if isinstance(key, str) else " and ".join(key)
+        totals[name] = math.fsum(people)
+        unit = min((_exponent(number) for number in people if number > 0), default=0)
+        slacks[name] = min(0.5 * 10.0**unit * len(people), MOST_ROUNDED * totals[name]) + 1e-9 * totals[name]
+    counts = [name for name, total in totals.items() if min(abs(total - 1), abs(total - 100)) > slacks[name]]
+    if not counts:
+        return []
+    low, high = min(totals, key=lambda name: totals[name]), max(totals, key=lambda name: totals[name])
+    if totals[high] - totals[low] <= slacks[high] + slacks[low]:
+        return []
+    each = listing(f"{name} {total:,.10g}" for name, total in totals.items())
+    words = f"the margins differ in their totals by more than rounding ({each}); each was scaled to shares"
+    warnings.warn(f"{words}. Are they of one population?", stacklevel=3)
+    return [words]
+
+
+def _exponent(number: float) -> int:
+    """The power of ten of a number's last digit that is not zero."""
+    return int(Decimal(str(number)).normalize().as_tuple().exponent)
+
+
 def _target(key: object, given: Mapping[Any, float]) -> dict[tuple[str, ...], float]:
     """A margin as shares that sum to one, by codes."""
     if not isinstance(given, Mapping) or not given:
@@ -485,8 +543,10 @@ def _target(key: object, given: Mapping[Any, float]) -> dict[tuple[str, ...], fl
         codes = tuple(map(as_code, level)) if isinstance(level, tuple) else (as_code(level),)
         if len(codes) != (1 if isinstance(key, str) else len(tuple(key))):  # type: ignore[arg-type]
             raise DataError(f"margin {key!r}: {level!r} does not name one level of each of its columns.")
-        if not np.isfinite(float(number)) or float(number) < 0:
+        if not isinstance(number, numbers.Real) or not np.isfinite(float(number)) or float(number) < 0:
             raise DataError(f"margin {key!r}: {level!r} has {number!r} people; give a number that is not negative.")
+        if codes in target:
+            raise DataError(f"margin {key!r} names {', '.join(codes)} twice; add the two.")
         target[codes] = float(number)
     total = sum(target.values())
     if not total > 0:
