@@ -303,7 +303,7 @@ def test_a_failed_write_leaves_the_old_page_and_nothing_else(posterior, tmp_path
         raise OSError("disk full")
 
     monkeypatch.setattr(writing.os, "replace", fail)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(BayesmigError, match="disk full; nothing was written"):
         page.report(posterior, target)
     assert target.read_text() == "old"
     assert list(tmp_path.iterdir()) == [target]

@@ -157,7 +157,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
         raise OSError("disk full")
 
     monkeypatch.setattr(writing.os, "replace", fail)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(BayesmigError, match="disk full; nothing was written"):
         report(posterior(), target)
     assert target.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [target]
