@@ -34,6 +34,7 @@ PATIENCE = 10  # steps without an exchange that helps
 KICKS, KICK = 12, 6  # times that the search goes on from a few random exchanges, and how many
 TRIES = 5
 ENOUGH = 0.97  # loss after a single exchange, relative, at which no second one is looked for
+ROUNDING = 1e-6  # relative; many exchanges are equally good, and the first of them is made, not that of the last digit
 NEAR = 0.05  # mean square of all gaps, in tolerances, at which the search ends
 
 
@@ -102,6 +103,10 @@ class _State:
     def near(self) -> bool:
         return self.forms.loss < NEAR * len(self.forms.gaps)
 
+    def nearer(self, other: _State) -> bool:
+        """Whether it is nearer to print than another one by more than rounding."""
+        return self.forms.loss < (1 - ROUNDING) * other.forms.loss
+
     def exchanged(self, moves: Sequence[tuple[Question, int, int]], printed: Printed) -> _State:
         z, orders = self.z.copy(), dict(self.orders)
         for question, a, b in moves:
@@ -152,7 +157,7 @@ def arrange(
         moves, _ = _candidates(best, asked, rng)
         kicked = best.exchanged([moves[place] for place in rng.integers(0, len(moves), KICK)], printed)
         state = _improved(kicked, printed, asked, rng)
-        best = min(best, state, key=lambda one: one.forms.loss)
+        best = state if state.nearer(best) else best
     return best.orders, best.forms
 
 
@@ -163,7 +168,7 @@ def _improved(state: _State, printed: Printed, asked: Sequence[Question], rng: n
         if idle == PATIENCE or state.near:
             break
         tried = (state.exchanged(moves, printed) for moves in _best_moves(state, asked, rng))
-        after = next((other for other in tried if other.forms.loss < state.forms.loss), state)
+        after = next((other for other in tried if other.nearer(state)), state)
         idle = idle + 1 if after is state else 0
         state = after
     return state
@@ -180,14 +185,14 @@ def _best_moves(
     moves, moved = _candidates(state, asked, rng)
     if not moves:
         return []
-    losses = ((gaps + moved) ** 2).sum(axis=1)
-    top = np.argsort(losses)[:TOGETHER]
+    losses, grid = ((gaps + moved) ** 2).sum(axis=1), ROUNDING * state.forms.loss
+    top = np.argsort(np.rint(losses / grid), kind="stable")[:TOGETHER]
     singles = [[moves[place]] for place in top[:TRIES]]
     if losses[top[0]] < ENOUGH * state.forms.loss or len(moves) < 2:
         return singles
     both = losses[top][:, None] + losses[top] - state.forms.loss + 2 * moved[top] @ moved[top].T
     np.fill_diagonal(both, np.inf)
-    first, second = np.unravel_index(both.argmin(), both.shape)
+    first, second = np.unravel_index(np.rint(both / grid).argmin(), both.shape)
     return [[moves[top[first]], moves[top[second]]], *singles]
 
 

@@ -157,8 +157,9 @@ def _correlation_roots(owners: Mapping[str, str], correlations: Mapping[tuple[st
 
 
 def _root(matrix: Array) -> Array:
+    """The Cholesky root: that of the eigenvectors is another one on each machine where eigenvalues are equal."""
     values, vectors = np.linalg.eigh(matrix)
-    root = vectors * np.sqrt(np.maximum(values, 1e-6))
+    root = np.linalg.cholesky((vectors * np.maximum(values, 1e-6)) @ vectors.T)
     return np.asarray(root / np.sqrt((root**2).sum(axis=1, keepdims=True)))
 
 

@@ -22,6 +22,8 @@ from bayesmig.reconstruction.items import (
     varimax,
 )
 
+pytestmark = pytest.mark.blas
+
 SEEDS = (1, 2, 3)
 CBO, SUPPORT = study("cbo_spillover"), study("community_support")
 COMPONENTS = ["psychological_identity", "economic_integration", "communicative_integration", "cultural_acceptance"]

@@ -25,6 +25,8 @@ from bayesmig.reconstruction.regressions import Regression, Span, weights_of_com
 from bayesmig.spec import Margin, ModelSpec, Population, Range, Study, Variable
 from bayesmig.summaries import coefficients
 
+pytestmark = pytest.mark.blas
+
 SEEDS = (1, 2, 3)
 CBO, SUPPORT = study("cbo_spillover"), study("community_support")
 WHOLE, TOWNS = models_together(SUPPORT, "model_1"), models_together(SUPPORT, "model_6")
@@ -128,7 +130,7 @@ def test_how_near_standard_errors_come_is_reported():
     low, high, median = map(
         float, re.search(r"are ([\d.]+) to ([\d.]+) times as large \(median ([\d.]+)", told).groups()
     )
-    assert 0.9 < low < 1 < high < 1.12 and median == pytest.approx(1, abs=0.03)
+    assert 0.9 < low < 1 < high < 1.15 and median == pytest.approx(1, abs=0.03)
     # stars alone: how many are met is reported in their place
     stars = together("community_support", "", 1).attrs["reconstruction"]["honoured"]
     assert any(re.match(r"p of 1\d\d of 125 coefficients lies where the stars put it", line) for line in stars)
