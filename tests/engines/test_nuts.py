@@ -248,6 +248,7 @@ def test_interruption_keeps_what_is_drawn(sampler, monkeypatch):
         threading.Timer(wait, os.kill, [pid, signal.SIGINT]).start()  # the main thread gets it, as from a keyboard
         return start(*given, **settings)
 
+    bm.fit(ModelSpec("y ~ x + (1 | g)"), grouped(), engine=NUTS(draws=4, tune=4), seed=1)  # compiles the density
     monkeypatch.setattr(package, name, interrupted)
     tree = bm.fit(ModelSpec("y ~ x + (1 | g)"), grouped(), engine=endless, seed=1)
     beta = tree["posterior"]["beta"]
