@@ -16,6 +16,8 @@ from bayesmig.data.totals import CrossProducts, Membership, Moments
 from bayesmig.errors import BayesmigError, DataError, EngineRefusal, SpecificationError, UnknownColumn, UnknownLevel
 from bayesmig.spec import as_spec
 
+pytestmark = pytest.mark.blas
+
 HUKOU = bm.Variable("hukou", "户口", {"local": "本地", "rural": "外地农村", "urban": "外地城镇", "none": "无"})
 
 

@@ -182,6 +182,7 @@ def test_ess_agrees_with_lme4(ess, method, area):
     assert float(tree["tau_stratum"][0]) == pytest.approx(tau, rel=1e-3, abs=1e-6)
 
 
+@pytest.mark.blas
 @pytest.mark.parametrize("name", PAGES)
 def test_page_runs_in_order_and_shows_its_numbers(name, tmp_path, monkeypatch):
     for package in NEEDS.get(name, ()):

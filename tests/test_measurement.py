@@ -683,6 +683,7 @@ def test_intervals_cover():
 # ---- the page ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.blas
 def test_the_page_shows_what_its_code_prints():
     # two units of the third decimal, where the arithmetic of machines may differ
     assert check_page("measurement.md", 0.0021) > 5

@@ -13,6 +13,8 @@ from bayesmig.prediction.response import parameters
 from bayesmig.spec import ModelSpec, Weights
 from bayesmig.summaries import variance_components
 
+pytestmark = pytest.mark.blas
+
 
 def named_draws(tree):
     """Every scalar of a posterior by its reference name."""

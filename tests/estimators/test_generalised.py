@@ -18,6 +18,8 @@ from bayesmig.schema import read
 from bayesmig.spec import ModelSpec, Weights
 from bayesmig.summaries import coefficients, variance_components
 
+pytestmark = pytest.mark.blas
+
 FAMILIES = {
     "bernoulli": ModelSpec("b ~ x + k", family="bernoulli"),
     "bernoulli_probit": ModelSpec("b ~ x + k", family="bernoulli", link="probit"),
@@ -67,8 +69,10 @@ def with_weights(spec, kind, formula=None):
 
 
 def same(one, other, rtol=1e-7):
-    for name in other["estimate"].data_vars:
-        np.testing.assert_allclose(one["estimate"][name], other["estimate"][name], rtol=rtol, atol=1e-9, err_msg=name)
+    for name, values in other["estimate"].data_vars.items():
+        # of the largest number of its kind: a group's effect near zero is known as well as the others, no better
+        atol = max(1e-9, rtol * float(abs(values).max()))
+        np.testing.assert_allclose(one["estimate"][name], values, rtol=rtol, atol=atol, err_msg=name)
 
 
 # --- against other software

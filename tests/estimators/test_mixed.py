@@ -10,6 +10,8 @@ from bayesmig.inference import estimate
 from bayesmig.schema import read
 from bayesmig.spec import ModelSpec, Weights
 
+pytestmark = pytest.mark.blas
+
 SLOW = {"insteval_crossed_reml", "insteval_simple_ml"}
 
 

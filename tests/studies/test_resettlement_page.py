@@ -12,6 +12,8 @@ from pages import DOCS, check_page
 
 import bayesmig as bm
 
+pytestmark = pytest.mark.blas
+
 PAGE = (DOCS / "resettlement.md").read_text(encoding="utf-8")
 WAYS = ("OLS", "posterior", "groups vary", "latent factor")
 NAMES = ("cbo_spillover", "community_support")
