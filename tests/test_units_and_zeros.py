@@ -220,3 +220,22 @@ def test_uncorrelated_slopes_far_from_zero_are_noted():
     assert any("(1 + x | g)" in note for note in far.notes)
     near = build_design(as_spec("y ~ x + (1 + x || g)"), DATA)
     assert not any("(1 + x | g)" in note for note in near.notes)
+
+
+@pytest.mark.parametrize("formula", ["y ~ {v} * w", "y ~ {v} * h", "y ~ {v} + I({v}**2)", "y ~ {v}*w*h + I({v}**2)*h"])
+def test_default_priors_of_products_and_powers_do_not_hold_at_zero(formula):
+    """A slope that differs, in calendar years: as from any other zero, and near the maximum of the likelihood."""
+    rng = np.random.default_rng(1)
+    year, w, h = rng.integers(2005, 2020, 300), rng.normal(size=300), rng.choice(["a", "b"], 300)
+    t = year - 2012
+    y = 0.1 * t + 0.3 * w + 0.05 * w * t + 0.4 * (h == "b") + 0.06 * (h == "b") * t + 0.01 * t**2 + rng.normal(size=300)
+    data = pd.DataFrame({"y": y, "year": year, "since": t, "w": w, "h": h})
+    results = [bm.fit(formula.format(v=name), data, seed=1) for name in ("year", "since")]
+    (one, sd, *_), (other, *_) = (bm.coefficients(tree).iloc[-1] for tree in results)
+    # priors of the lower terms are independent at zero, so that they inform a little less the farther it is
+    assert abs(one - other) < 0.03 * sd
+    assert abs(bm.loo(results[0]).elpd - bm.loo(results[1]).elpd) < 0.2
+    ml = bm.coefficients(bm.estimate(formula.format(v="year"), data)).iloc[-1]
+    assert abs(one - ml["estimate"]) < 0.1 * ml["std_error"]  # the prior's own pull
+    sums = bm.fit(formula.format(v="year"), bm.chunks(lambda: (data[k : k + 100] for k in (0, 100, 200))), seed=1)
+    assert abs(bm.coefficients(sums).iloc[-1, 0] - one) < 1e-3 * sd  # the same priors, from sums

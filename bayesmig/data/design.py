@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,8 +15,8 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from bayesmig.errors import SpecificationError, closest, listing
-from bayesmig.names import of_factor
-from bayesmig.priors import LKJ, Flat, Prior, ScalePrior
+from bayesmig.names import of_factor, pieces
+from bayesmig.priors import LKJ, Flat, Normal, Prior, ScalePrior
 from bayesmig.spec import Factor, ModelSpec
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
     Codes = NDArray[np.int64]
+
+LEAST_LEFT = 1e-13  # of a column's variance beside its lower terms: less than that is rounding
 
 
 class Correlated:
@@ -361,6 +364,11 @@ class Outline(ABC):
 
     @property
     @abstractmethod
+    def gram(self) -> Array:
+        """Cross products ``(p, p)`` of the columns of ``x`` in their sds, weighted, and centred beside an intercept."""
+
+    @property
+    @abstractmethod
     def varying_moments(self) -> tuple[tuple[Array, Array], ...]:
         """Means and sds of the columns of each grouping factor; frequency and survey weights count."""
 
@@ -527,6 +535,13 @@ class Design(Outline):
         return x_mean, np.where(x_sd > 0, x_sd, 1.0), y_mean, y_sd
 
     @property
+    def gram(self) -> Array:
+        """Cross products ``(p, p)`` of the columns of ``x`` in their sds, weighted, and centred beside an intercept."""
+        x_mean, x_sd, _, _ = self.moments
+        columns = (self.x - x_mean * self.has_intercept) / x_sd
+        return np.asarray(columns.T @ (columns if self.weights is None else columns * self.weights[:, None]))
+
+    @property
     def mean_squares(self) -> tuple[Array, float]:
         """Mean squares of the columns of ``x`` and of ``y``; no weight counts."""
         return (self.x**2).mean(axis=0), float((self.y**2).mean())
@@ -624,12 +639,18 @@ def _resolve_priors(design: Outline) -> ResolvedPriors:
         return fallback
 
     _, x_sd, y_mean, y_sd = design.moments
-    slopes = []
-    units = _units(design, len(design.terms))
-    for term, owner, sd, unit in zip(design.terms, design.formula_terms, x_sd, units, strict=True):
-        if term != "intercept":
-            keys = (term, owner, plain_term(term), plain_term(owner))
-            slopes.append(pick(keys, given.slopes).resolved(unit / float(sd)))
+    chosen: list[Prior] = [
+        Flat() if term == "intercept" else pick((term, owner, plain_term(term), plain_term(owner)), given.slopes)
+        for term, owner in zip(design.terms, design.formula_terms, strict=True)
+    ]
+    alone, shifts = _about_the_means(design, chosen)
+    units = _units(design, len(design.terms)) / x_sd
+    resolved = [prior.resolved(float(unit / sd)) for prior, unit, sd in zip(chosen, units, alone, strict=True)]
+    slopes = [
+        _widened(prior, shifts[place] / x_sd[place] * x_sd, resolved)
+        for place, prior in enumerate(resolved)
+        if design.terms[place] != "intercept"
+    ]
     tau: dict[str, tuple[ScalePrior, ...]] = {}
     rho: dict[str, LKJ] = {}
     for group, (_, spreads) in zip(design.groups, design.varying_moments, strict=True):
@@ -669,6 +690,66 @@ def _resolve_priors(design: Outline) -> ResolvedPriors:
         items=items,
         psi=_unit_priors(measured) if measured is not None and measured.items.has_markers else (),
     )
+
+
+def _about_the_means(design: Outline, priors: Sequence[Prior]) -> tuple[Array, Array]:
+    """What relative priors of products and powers rest on: each column less what its lower terms say of it.
+
+    A product of two numbers is counted from wherever their zeros are. Less its regression on the two it is the product
+    of their deviations from their means, whatever the zeros.
+
+    Returns
+    -------
+    (p,) array
+        Sds of what is left, as shares of the columns' sds.
+    (p, p) array
+        By lower term and product: how far the lower term's coefficient moves with the product's when both are counted
+        from the means, columns in their sds.
+    """
+    alone, shifts = np.ones(len(priors)), np.zeros((len(priors), len(priors)))
+    parts = [_powers(term) for term in design.terms]
+    lower = {
+        place: [other for other, few in enumerate(parts) if priors[other].relative and _is_below(few, many)]
+        for place, many in enumerate(parts)
+        if priors[place].relative
+    }
+    if not any(lower.values()):
+        return alone, shifts
+    gram = design.gram
+    for place, below in lower.items():
+        if below:
+            weights = np.linalg.lstsq(gram[np.ix_(below, below)], gram[below, place], rcond=1e-15)[0]
+            rest = 1 - float(weights @ gram[below, place]) / gram[place, place]
+            if rest > LEAST_LEFT:
+                alone[place], shifts[below, place] = math.sqrt(rest), weights
+    return alone, shifts
+
+
+def _powers(term: str) -> tuple[str, dict[tuple[str, str | None], int]]:
+    """The factor of a term, and the powers of its columns (and levels): ``{("year", None): 2}`` of ``I(year ** 2)``."""
+    factor, plain = of_factor(term)
+    powers = {}
+    for column, level in pieces(plain):
+        power = re.fullmatch(r"I\((.+) \*\* (\d+)\)", column)
+        powers[power[1] if power else column, level] = int(power[2]) if power else 1
+    return factor, powers
+
+
+def _is_below(
+    few: tuple[str, dict[tuple[str, str | None], int]], many: tuple[str, dict[tuple[str, str | None], int]]
+) -> bool:
+    """Whether a term is one of those that a product or power contains."""
+    return few[0] == many[0] and few[1] != many[1] and all(many[1].get(key, 0) >= k for key, k in few[1].items())
+
+
+def _widened(prior: Prior, shifts: Array, others: Sequence[Prior]) -> Prior:
+    """A relative prior that held at the means, where the coefficient holds at zeros: as wide as all that it sums up."""
+    moved = [
+        shift * other.sd for shift, other in zip(shifts, others, strict=True) if shift and isinstance(other, Normal)
+    ]
+    if not moved or not isinstance(prior, Normal):
+        return prior
+    return dataclasses.replace(prior, sd=math.hypot(prior.sd, *moved))
 
 
 def plain_term(term: str) -> str:

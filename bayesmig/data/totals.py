@@ -10,6 +10,7 @@ import numpy as np
 from scipy import sparse
 
 from bayesmig.data.design import Grouped, Outline, Scaling
+from bayesmig.errors import BayesmigError
 from bayesmig.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -344,6 +345,18 @@ class Totals(Outline):
         """Means and sds of the common columns, mean and sd of the outcome; frequency and survey weights count."""
         mean, sd = self.common.mean, self.common.sd
         return mean[:-1], np.where(sd[:-1] > 0, sd[:-1], 1.0), float(mean[-1]), float(sd[-1])
+
+    @property
+    def gram(self) -> Array:
+        """Cross products ``(p, p)`` of the common columns, as of a :class:`~bayesmig.data.design.Design`."""
+        if self.products is None:
+            raise BayesmigError(
+                "priors of products and powers rest on sums that a result from chunks does not keep; fit it again."
+            )
+        sums, x_sd = self.products, self.moments[1]
+        if self.has_intercept:
+            sums = sums.around(np.append(0.0, self.common.mean[1:]))
+        return np.asarray(sums.common[:-1, :-1] / np.outer(x_sd, x_sd))
 
     @property
     def mean_squares(self) -> tuple[Array, float]:
