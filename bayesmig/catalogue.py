@@ -95,6 +95,7 @@ def _load(path: Path) -> Study:
     if not isinstance(found, Study):
         came = "does not assign one" if found is None else f"assigns a {type(found).__name__}"
         raise SpecificationError(f"study file {str(path)!r} must assign a Study to 'study', but {came}.")
+    found.check_hypotheses()
     return dataclasses.replace(found, folder=path.resolve().parent)
 
 

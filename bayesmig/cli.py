@@ -270,7 +270,9 @@ def replicate(
         written = None if target is None else bm.report(results if len(results) > 1 else results[0], target)
         if as_json:
             facts = [reporting.terminal.facts(result, written) for result in results]
-            _print_json({"study": study.name, "models": facts} if len(facts) > 1 else facts[0])
+            claims = replication.verdicts.verdicts_of(results)
+            about = {"hypotheses": claims.facts() if claims else None}
+            _print_json(({"study": study.name, "models": facts} if len(facts) > 1 else facts[0]) | about)
         else:
             reporting.terminal.show(results, written)
 

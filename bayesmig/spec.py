@@ -846,7 +846,7 @@ class Study:
     Raises
     ------
     SpecificationError
-        If a hypothesis is there twice, or is about a model, or quantities of one, that the study does not have.
+        If a hypothesis is there twice; what each is about is checked when the study's file is read, or they are asked.
     """
 
     name: str
@@ -869,9 +869,19 @@ class Study:
         object.__setattr__(self, "models", models)
         object.__setattr__(self, "hypotheses", tuple(self.hypotheses))
         names = [hypothesis.name for hypothesis in self.hypotheses]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise SpecificationError(f"study {self.name!r} has the hypothesis {twice!r} twice.")
+
+    def check_hypotheses(self) -> None:
+        """Refuse hypotheses about models or coefficients that are not there; files of studies are read so.
+
+        Raises
+        ------
+        SpecificationError
+            If one is about a model that the study does not have, or cannot be read as a claim about its coefficients.
+        """
         for hypothesis in self.hypotheses:
-            if names.count(hypothesis.name) > 1:
-                raise SpecificationError(f"study {self.name!r} has the hypothesis {hypothesis.name!r} twice.")
             try:
                 for key in hypothesis.models:
                     if parse_claim(hypothesis.text, self.model(key).nameable).is_equality:

@@ -79,7 +79,7 @@ LAYERS = (
     {"auditing.nesting"},
     {"replication.counterparts", "replication.remarks"},
     {"replication.results", "plots.style"},
-    {"replication.overview", "plots.labels"},
+    {"replication.overview", "replication.verdicts", "plots.labels"},
     {f"plots.{name}" for name in ("checks", "coefficients", "expectations", "groups", "predictions", "priors")},
     {"plots.means"},
     {f"reporting.{name}" for name in ("words", "grids", "levels", "mathematics", "word")},

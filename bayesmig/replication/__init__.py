@@ -6,9 +6,9 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bayesmig.replication import counterparts, overview, remarks, results
+    from bayesmig.replication import counterparts, overview, remarks, results, verdicts
 
-__all__ = ["counterparts", "overview", "remarks", "results"]
+__all__ = ["counterparts", "overview", "remarks", "results", "verdicts"]
 
 
 def __getattr__(name: str) -> object:

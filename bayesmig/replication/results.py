@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ from bayesmig.prediction.marginal import effects as marginal_effects
 from bayesmig.reconstruction import reconstruct
 from bayesmig.reconstruction.account import printed_errors
 from bayesmig.replication.counterparts import (
+    COUNTERPARTS,
     composite_weights,
     counterparts_of,
     fit_counterpart,
@@ -147,18 +149,15 @@ def replicate(
     if weights is not None:
         spec = spec.with_weights(weights.column, weights.kind)
     if data is None:
-        if not printed_models:
-            raise NotFound(f"{chosen.name} prints no model to reconstruct data from; pass data=.")
-        same = spec.printed or spec.distribution.outcome == "ordered"
-        data = reconstruct(chosen, key if same else printed_models[0], seed=seed)
+        data = reconstructed(chosen, key, seed)
     results = {PRINTED: published(chosen, key)} if spec.printed else {}
     counterpart = _as_numbers(chosen, spec)
     if counterpart is None:
         results[spec.estimator.upper()] = estimate(spec, data)
     results[POSTERIOR] = fit(spec, data, engine=engine, seed=seed)
-    fits, absent = _counterparts(chosen, key, data, weights, seed) if counterparts else ({}, [])
+    fits, absent = fitted_counterparts(chosen, key, data, weights, seed) if counterparts else ({}, [])
     for name, tree in fits.items():
-        results[name] = _comparable(chosen, key, tree, results[POSTERIOR])
+        results[name] = comparable(chosen, key, tree, results[POSTERIOR])
     if spec.printed and _says_how_sure(results[PRINTED]):
         results[FROM_PRINT] = published_posterior(chosen, key, seed=seed)
     numbers = None if counterpart is None else fit(counterpart, data, seed=seed)
@@ -186,12 +185,29 @@ def replicate(
     )
 
 
-def _counterparts(
-    study: Study, model: str, data: pd.DataFrame, weights: Weights | None, seed: int
+def reconstructed(study: Study, model: str, seed: int) -> pd.DataFrame:
+    """Data from the printed table of a model, or of the first printed one where this is not printed."""
+    spec = study.model(model)
+    printed = [key for key, other in study.models.items() if other.printed]
+    if not printed:
+        raise NotFound(f"{study.name} prints no model to reconstruct data from; pass data=.")
+    same = spec.printed or spec.distribution.outcome == "ordered"
+    return reconstruct(study, model if same else printed[0], seed=seed)
+
+
+def fitted_counterparts(
+    study: Study,
+    model: str,
+    data: pd.DataFrame,
+    weights: Weights | None,
+    seed: int,
+    wanted: Sequence[str] = tuple(COUNTERPARTS.values()),
 ) -> tuple[dict[str, xr.DataTree], list[str]]:
-    """Fits of the model's counterparts, and a sentence for each that the data lack columns for."""
+    """Fits of the wanted counterparts of a model, and a sentence for each that the data lack columns for."""
     fits, absent = {}, []
     for name, spec in counterparts_of(study, model).items():
+        if name not in wanted:
+            continue
         missing = lacking(spec, data)
         if missing:
             absent.append(f"{name.capitalize()}: {spec.name} was not fitted, because the data lack {listing(missing)}.")
@@ -201,7 +217,7 @@ def _counterparts(
     return fits, absent
 
 
-def _comparable(study: Study, model: str, tree: xr.DataTree, posterior: xr.DataTree) -> xr.DataTree:
+def comparable(study: Study, model: str, tree: xr.DataTree, posterior: xr.DataTree) -> xr.DataTree:
     """A counterpart's result in the unit of the printed model's coefficients."""
     if not ModelSpec.from_json(tree.attrs["spec"]).factors:
         return tree

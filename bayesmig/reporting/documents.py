@@ -74,6 +74,9 @@ def _begun(content: Mapping[str, Any], tables: Sequence[Any]) -> Document:
         document.paragraph(source.headline, bold=True)
     if source.meaning:
         document.paragraph(source.meaning)
+    if content["claims"]:
+        document.heading("What the paper claims")
+        _tables(document, content["claims"], ())
     return document
 
 
@@ -130,18 +133,18 @@ def _checks(document: Document, checks: Sequence[Mapping[Any, Any]]) -> None:
 
 def _tables(document: Document, tables: Sequence[Any], remarks: Iterable[str]) -> None:
     for table in tables:
-        document.grid(_grid(table.caption, table.columns, table.rows))
+        document.grid(_grid(table.caption, table.columns, table.rows, table.first or "Term"))
     for line in remarks:
         document.paragraph(line)
 
 
-def _grid(caption: str, columns: Sequence[Column], rows: Sequence[TermRow]) -> Grid:
+def _grid(caption: str, columns: Sequence[Column], rows: Sequence[TermRow], first: str) -> Grid:
     """A table of the page as lines."""
     lines = []
     for row in rows:
         cells = tuple(column[row.term] for column in columns) if row.term else ()
         lines.append(Line("head" if not row.term else "level" if row.indented else "row", row.label, cells))
-    return Grid(caption, "Term", tuple(Head(column.head, (column.note,)) for column in columns), tuple(lines))
+    return Grid(caption, first, tuple(Head(column.head, (column.note,)) for column in columns), tuple(lines))
 
 
 def _prior_weight(document: Document, found: PriorWeight) -> None:

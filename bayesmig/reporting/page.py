@@ -20,6 +20,7 @@ from bayesmig.data.encoding import prior_table
 from bayesmig.errors import BayesmigError, listing
 from bayesmig.plots.labels import TermRow, link_unit, unit_of
 from bayesmig.replication.results import Replication
+from bayesmig.replication.verdicts import verdicts_of
 from bayesmig.reporting.checklists import GUIDELINES
 from bayesmig.reporting.checklists import guideline as filled
 from bayesmig.reporting.cuts_and_loadings import cut_and_loading_tables
@@ -32,6 +33,7 @@ from bayesmig.reporting.words import (
     Column,
     cell,
     check_line,
+    claim_table,
     columns_of,
     completed_data,
     effect_table,
@@ -205,6 +207,7 @@ def _study_content(results: Sequence[Replication], file: str, title: str | None)
         "title": title or study.title,
         "study": study,
         "provenance": provenance(first),
+        "claims": _claims(results),
         "models": models,
         "check_line": check_line,
         "verdict": verdict,
@@ -227,6 +230,7 @@ def _content(subject: _Subject, file: str, items: pd.DataFrame | None) -> dict[s
         "spec": spec,
         "provenance": provenance(tree),
         "reconstruction": _reconstruction(replication),
+        "claims": _claims([replication] if replication else []),
         "equations": equations(tree),
         "in_words": in_words(tree),
         "model": _model_facts(spec, tree),
@@ -316,6 +320,13 @@ class _Table:
     caption: str
     columns: list[Column]
     rows: list[TermRow]
+    first: str = ""
+
+
+def _claims(results: Sequence[Replication]) -> list[_Table]:
+    """Hypotheses of a study, if there are any about these models."""
+    found = verdicts_of(results) if results else None
+    return [] if found is None else [_Table(*claim_table(found), "Hypothesis")]
 
 
 def _tables(subject: _Subject) -> list[_Table]:

@@ -15,10 +15,13 @@ from rich.table import Table
 from rich.text import Text
 
 from bayesmig.errors import listing
+from bayesmig.plots.labels import TermRow
 from bayesmig.replication.results import Replication
+from bayesmig.replication.verdicts import verdicts_of
 from bayesmig.reporting.words import (
     Column,
     check_line,
+    claim_table,
     columns_of,
     effect_table,
     frames_of,
@@ -29,7 +32,7 @@ from bayesmig.reporting.words import (
     table_rows,
     verdict,
 )
-from bayesmig.spec import ModelSpec, Study
+from bayesmig.spec import Study
 from bayesmig.writing import printable
 
 PIPED_WIDTH = 400
@@ -52,11 +55,15 @@ def show(results: Sequence[Replication], written: Path | None) -> None:
     console = _console()
     source = provenance(results[0].results["posterior"])
     _say(console, results[0].study.title, "bold")
-    for position, result in enumerate(results):
-        _say(console, ("\n" if position else "") + result.spec.title, "bold")
-        if not position:
-            _say(console, f"\n{source.headline.upper() if source.reconstructed else source.headline}", "bold yellow")
-            _say(console, source.meaning)
+    _say(console, f"\n{source.headline.upper() if source.reconstructed else source.headline}", "bold yellow")
+    _say(console, source.meaning)
+    claims = verdicts_of(results)
+    if claims is not None:
+        caption, columns, rows = claim_table(claims)
+        _say(console, f"\n{caption}", "bold")
+        _print_table(console, rows, columns)
+    for result in results:
+        _say(console, f"\n{result.spec.title}", "bold")
         console.print()
         _show_model(result, console)
     if written is not None:
@@ -65,16 +72,17 @@ def show(results: Sequence[Replication], written: Path | None) -> None:
 
 def _show_model(result: Replication, console: Console) -> None:
     columns = columns_of(frames_of(result.results, result.table), errors=True)
-    _print_table(console, result.spec, [str(row) for row in result.table.index], columns)
+    _print_table(console, table_rows(result.spec, [str(row) for row in result.table.index]), columns)
     ratios = ratio_columns(result.spec, result.results, result.table)
     if ratios:
         console.print()
-        _print_table(console, result.spec, [row for row in result.table.index if row in ratios[-1].cells], ratios)
+        named = [row for row in result.table.index if row in ratios[-1].cells]
+        _print_table(console, table_rows(result.spec, named), ratios)
     average = effect_table(result)
     if average is not None:
         caption, columns, rows = average
         _say(console, f"\n{caption}", "bold")
-        _print_table(console, result.spec, [row.term for row in rows if row.term], columns)
+        _print_table(console, rows, columns)
     for line in (*_shares(result), *result.remarks):
         _say(console, f"\n{line}")
     console.print()
@@ -92,16 +100,13 @@ def _shares(result: Replication) -> Iterator[str]:
             yield f"{quantity(result.spec, term)}: {'; '.join(shown)}"
 
 
-def _print_table(console: Console, spec: ModelSpec, names: list[str], columns: list[Column]) -> None:
-    for line, style in _side_by_side(spec, names, columns, console):
+def _print_table(console: Console, rows: list[TermRow], columns: list[Column]) -> None:
+    for line, style in _side_by_side(rows, columns, console):
         console.print(Text(printable(line), style), soft_wrap=True)
 
 
-def _side_by_side(
-    spec: ModelSpec, names: list[str], shown: list[Column], console: Console
-) -> Iterator[tuple[str, str]]:
+def _side_by_side(rows: list[TermRow], shown: list[Column], console: Console) -> Iterator[tuple[str, str]]:
     """Lines of a table with their styles; headings run over the columns, and only labels and heads are wrapped."""
-    rows = table_rows(spec, names)
     labels = ["  " * row.indented + row.label for row in rows]
     columns = {column.head: [" ".join(filter(None, column[row.term])) for row in rows] for column in shown}
     notes = {column.head: column.note for column in shown}

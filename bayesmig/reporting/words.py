@@ -17,6 +17,7 @@ from bayesmig.plots.labels import TermRow, term_rows
 from bayesmig.priors import Prior
 from bayesmig.replication.remarks import MINUS, number
 from bayesmig.replication.results import Replication
+from bayesmig.replication.verdicts import Verdicts
 from bayesmig.spec import ModelSpec
 from bayesmig.summaries import coefficients, variance_components
 
@@ -348,3 +349,14 @@ def _cells(frame: pd.DataFrame, behind: str) -> dict[str, tuple[str, str]]:
     points = map(settled, frame["estimate"], errors)
     numbers_shown = [number(value) + str(mark) for value, mark in zip(points, stars, strict=True)]
     return dict(zip(map(str, frame.index), zip(numbers_shown, brackets, strict=True), strict=True))
+
+
+def claim_table(found: Verdicts) -> tuple[str, list[Column], list[TermRow]]:
+    """What paper, print and refits say of hypotheses, for a table."""
+    stated = [each for each in found.study.hypotheses if each.name in found.sentences]
+    rows = [TermRow(f"{each.name}: {each.words or each.text}", k, each.name) for k, each in enumerate(stated)]
+    columns = [Column("verdict", "the paper's", {each.name: (each.printed, "") for each in stated})]
+    for result, source in found.provenance.items():
+        cells = {each.name: (found.probability(each.name, result), "") for each in stated}
+        columns.append(Column(result, source, cells))
+    return "Hypotheses, and the probability that each holds", columns, rows

@@ -10,6 +10,7 @@ from scipy import stats
 
 import bayesmig as bm
 from bayesmig.claims import parse_claim
+from bayesmig.replication.verdicts import hypotheses
 from bayesmig.spec import VERDICTS
 
 STUDIES = {name: bm.study(name) for name in bm.studies()}
@@ -117,7 +118,7 @@ def study():
 def test_a_study_refuses_what_it_cannot_answer(study, change, why):
     fields = {"name": "H1", "claim": "age > 0", "models": ("m",), "printed": "claimed", "where": "p. 1"}
     with pytest.raises(bm.BayesmigError, match=why):
-        dataclasses.replace(study, hypotheses=(bm.Hypothesis(**fields | change),))
+        hypotheses(dataclasses.replace(study, hypotheses=(bm.Hypothesis(**fields | change),)))
 
 
 @pytest.mark.parametrize(
