@@ -174,7 +174,8 @@ def show(name: StudyName, as_json: AsJson = False) -> None:
             models = {key: json.loads(spec.to_json()) for key, spec in study.models.items()}
             for spec in models.values():
                 del spec["variables"]  # they are the codebook
-            _print_json(about | {"codebook": codebook, "models": models})
+            claims = [vars(stated) for stated in study.hypotheses]
+            _print_json(about | {"codebook": codebook, "models": models, "hypotheses": claims})
         else:
             _echo(str(study))
 
@@ -275,6 +276,24 @@ def replicate(
             _print_json(({"study": study.name, "models": facts} if len(facts) > 1 else facts[0]) | about)
         else:
             reporting.terminal.show(results, written)
+
+
+@app.command()
+def hypotheses(
+    name: StudyName,
+    counterparts: Annotated[
+        bool, typer.Option("--counterparts/--no-counterparts", help="Ask models in which groups vary too.")
+    ] = True,
+    seed: Seed = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Say how probable a paper's hypotheses are, from print alone and from refits to data like the paper's."""
+    with _user_errors():
+        found = replication.verdicts.hypotheses(name, counterparts=counterparts, seed=seed)
+        if as_json:
+            _print_json({"study": found.study.name} | found.facts())
+        else:
+            typer.echo(str(found))
 
 
 def _replicate_all(of_one: list[str], counterparts: bool, seed: int, no_report: bool, as_json: bool) -> None:

@@ -130,7 +130,8 @@ def hypotheses(
     NotFound
         If the study states no hypotheses.
     SpecificationError
-        If a hypothesis is about a model or coefficients that are not there, or ``seeds`` is below 1, or above with data of your own, of which there is one set.
+        If a hypothesis is about a model or coefficients that are not there, or ``seeds`` is below 1, or above with data
+        of your own, of which there is one set.
     BayesmigError
         As :func:`bayesmig.replicate`.
 
