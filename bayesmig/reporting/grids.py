@@ -6,6 +6,7 @@ Text of users is escaped in each of them, so that a label may hold any sign.
 from __future__ import annotations
 
 import html
+import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -40,6 +41,7 @@ table.grid { border-collapse: collapse; font: .9em/1.4 system-ui, sans-serif; }
 }
 """
 MOST_UPRIGHT = 4  # models that fit beside each other on an upright page
+MOST_BESIDE = 6  # on any page; more stand below each other
 TEX = {
     "\\": r"\textbackslash{}",
     "&": r"\&",
@@ -113,6 +115,23 @@ class Grid:
         return [first, *[(1 - first) / len(self.heads)] * len(self.heads)]
 
     @property
+    def panels(self) -> list[Grid]:
+        """The table in as many parts as a page needs; the warning stands above the first, notes below the last."""
+        count = max(1, math.ceil(len(self.heads) / MOST_BESIDE))
+        size = max(1, math.ceil(len(self.heads) / count))
+        return [
+            Grid(
+                f"{self.caption} ({k + 1} of {count})".strip() if count > 1 else self.caption,
+                self.stub,
+                self.heads[k * size : (k + 1) * size],
+                tuple(Line(line.kind, line.label, line.cells[k * size : (k + 1) * size]) for line in self.lines),
+                self.notes if k == count - 1 else (),
+                self.warning if k == 0 else "",
+            )
+            for k in range(count)
+        ]
+
+    @property
     def last_row(self) -> int:
         """Position of the line that a rule follows: the last before the foot."""
         return max((k for k, line in enumerate(self.lines) if line.kind != "foot"), default=-1)
@@ -127,10 +146,13 @@ def grid_html(grid: Grid, style: bool = True) -> str:
     >>> grid_html(Grid("", "Term", (Head("ML"),), (line,)), style=False).splitlines()[-3]
     '<tr class="row last"><th scope="row">Age &amp; &lt;b&gt;</th><td class="n">0.100</td></tr>'
     """
+    return "\n".join([*([f"<style>{STYLE}</style>"] if style else []), *map(_html, grid.panels)])
+
+
+def _html(grid: Grid) -> str:
     safe = _safe
     span = len(grid.heads) + 1
-    rows = [f"<style>{STYLE}</style>"] if style else []
-    rows += [f"<p><strong>⚠ {safe(grid.warning)}</strong></p>"] if grid.warning else []
+    rows = [f"<p><strong>⚠ {safe(grid.warning)}</strong></p>"] if grid.warning else []
     rows.append('<table class="grid">')
     rows += [f"<caption>{safe(grid.caption)}</caption>"] if grid.caption else []
     heads = "".join(f'<th scope="col" class="n">{safe(head.title)}{_small(*head.notes)}</th>' for head in grid.heads)
@@ -184,6 +206,11 @@ def grid_latex(grid: Grid, label: str = "") -> str:
 
     Columns have shares of the line, so that labels wrap and four models fit on an upright page.
     """
+    first, *others = grid.panels
+    return "\n\n".join([_latex(first, label), *map(_latex, others)])
+
+
+def _latex(grid: Grid, label: str = "") -> str:
     span = len(grid.heads) + 1
     head = [_tex_line([grid.stub, *(head.title for head in grid.heads)])]
     for k in range(grid.depth):
@@ -244,6 +271,10 @@ def _tex_lines(line: Line, span: int, last: bool) -> Iterator[str]:
 
 def grid_markdown(grid: Grid) -> str:
     """A table as Markdown (a pipe table), what stands in brackets beside the numbers."""
+    return "\n\n".join(map(_markdown, grid.panels))
+
+
+def _markdown(grid: Grid) -> str:
     heads = [" ".join([f"**{_mark_down(head.title)}**", *map(_mark_down, head.notes)]) for head in grid.heads]
     rows = [[_mark_down(grid.stub), *heads], ["---", *["---:"] * len(heads)]]
     for line in grid.lines:
@@ -264,6 +295,11 @@ def _mark_down(text: str) -> str:
 
 def grid_typst(grid: Grid, label: str = "") -> str:
     """A table as Typst. Text stands in strings, where no sign but quotes and backslashes has a meaning."""
+    first, *others = grid.panels
+    return "\n\n".join([_typst(first, label), *map(_typst, others)])
+
+
+def _typst(grid: Grid, label: str = "") -> str:
     span = len(grid.heads) + 1
     heads = [_stacked([head.title, *head.notes]) for head in grid.heads]
     lines = [f"    table.header({', '.join([_quoted(grid.stub), *heads])}, table.hline(stroke: 0.5pt)),"]

@@ -68,7 +68,8 @@ def table(
     ----------
     models : mapping of str to DataTree, sequence of DataTree, or DataTree
         Posteriors, estimates and printed tables in any order, by what their columns are called. Without names they are
-        ``(1)``, ``(2)`` and so on. They may be different models of different outcomes.
+        ``(1)``, ``(2)`` and so on. They may be different models of different outcomes. More than six stand in panels
+        below each other.
     interval : float
         Probability of the intervals.
     exponentiate : bool

@@ -111,9 +111,10 @@ class Document:
         """A table, with its warning above and its notes below."""
         if grid.warning:
             self.warning(grid.warning)
-        heads = [grid.stub, *(head.title for head in grid.heads)]
-        notes = [(), *(head.notes for head in grid.heads)]
-        self._table(grid.caption, heads, notes, grid.lines, grid.shares, numbers=True)
+        for panel in grid.panels:
+            heads = [panel.stub, *(head.title for head in panel.heads)]
+            notes = [(), *(head.notes for head in panel.heads)]
+            self._table(panel.caption, heads, notes, panel.lines, panel.shares, numbers=True)
         for note in grid.notes:
             self.paragraph(note, size=TINY)
 

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 
+import docx
 import numpy as np
 import pandas as pd
 import pytest
@@ -80,6 +81,19 @@ def test_a_scale_is_said_of_the_columns_that_have_it(data, linear):
     }
     for said, models in notes.items():
         assert said in str(bm.table(models))
+
+
+@pytest.mark.parametrize(("models", "widths"), [(1, [1]), (6, [6]), (7, [4, 3]), (12, [6, 6]), (13, [5, 5, 3])])
+def test_many_models_stand_in_panels(linear, tmp_path, models, widths):
+    table = bm.table([linear] * models, title="Trust")
+    document = docx.Document(str(table.save(tmp_path / "table.docx")))
+    assert [len(each.columns) - 1 for each in document.tables] == widths
+    forms = {table.to_html: "<table", table.to_latex: r"\begin{longtable}", table.to_typst: "#figure("}
+    for form, begins in (forms | {table.to_markdown: "| --- |"}).items():
+        text = form()
+        assert text.count(begins) == len(widths)
+        assert text.count("VPC: share of") == 1  # notes, once
+        assert [text.count(f"({k})") >= 1 for k in range(1, models + 1)] == [True] * models
 
 
 # what computed
