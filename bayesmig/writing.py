@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 PAGES, RESULTS = (".html", ".htm", ".docx"), (".nc", ".nc4", ".netcdf", ".h5")
 # control characters of terminals, signs that turn the direction of reading, and what no file format holds
 UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
-REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 # what a spreadsheet computes, unless it is a number
 FORMULA = re.compile(r"^[=+\-@\t\r](?!\s*[\d.,]+\s*%?\s*$)")
 
@@ -28,9 +27,9 @@ def printable(text: str) -> str:
     Examples
     --------
     >>> printable("trust\x1b[2J in \N{RIGHT-TO-LEFT OVERRIDE}people")
-    'trust�[2J in �people'
+    'trust[2J in people'
     """
-    return UNPRINTABLE.sub(REPLACEMENT, text)
+    return UNPRINTABLE.sub("", text)
 
 
 def cell_text(value: object) -> object:

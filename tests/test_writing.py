@@ -21,10 +21,9 @@ from bayesmig.errors import BayesmigError
 from bayesmig.reporting.mathematics import equations, latex, mathml, omml
 from bayesmig.seal import seal
 from bayesmig.spec import Study, Variable
-from bayesmig.writing import RESULTS, UNPRINTABLE, as_csv, cell_text, from_cell, printable, writable, write
+from bayesmig.writing import RESULTS, UNPRINTABLE, as_csv, cell_text, from_cell, writable, write
 
 NASTY = "\x1b[31m=cmd|'/c'!A0 \u202e<b onload=x>&[a](http://b.c)![i](www.e.f) " + r'\input{x}$\$ #eval("y") ' + "\x9b2J"
-TOLD = printable(NASTY)
 
 
 @pytest.fixture(scope="module")
@@ -350,4 +349,3 @@ def test_a_codebook_with_such_levels_is_read_back(tmp_path):
 
 def test_a_path_that_can_be_written_is_given_back(tmp_path):
     assert writable(tmp_path / "new.nc", RESULTS) == tmp_path / "new.nc"
-    assert TOLD.count("\N{REPLACEMENT CHARACTER}") == 3

@@ -5,6 +5,7 @@ Text of users is escaped in each of them, so that a label may hold any sign.
 
 from __future__ import annotations
 
+import dataclasses
 import html
 import math
 import re
@@ -116,15 +117,22 @@ class Grid:
 
     @property
     def panels(self) -> list[Grid]:
-        """The table in as many parts as a page needs; the warning stands above the first, notes below the last."""
-        count = max(1, math.ceil(len(self.heads) / MOST_BESIDE))
-        size = max(1, math.ceil(len(self.heads) / count))
+        """The table in as many parts as a page needs; the warning stands above the first, notes below the last.
+
+        A part has the lines in which its models have something.
+        """
+        if len(self.heads) <= MOST_BESIDE:
+            return [self]
+        count = math.ceil(len(self.heads) / MOST_BESIDE)
+        size = math.ceil(len(self.heads) / count)
         return [
             Grid(
-                f"{self.caption} ({k + 1} of {count})".strip() if count > 1 else self.caption,
+                f"{self.caption} ({k + 1} of {count})".strip(),
                 self.stub,
                 self.heads[k * size : (k + 1) * size],
-                tuple(Line(line.kind, line.label, line.cells[k * size : (k + 1) * size]) for line in self.lines),
+                _filled(
+                    [dataclasses.replace(line, cells=line.cells[k * size : (k + 1) * size]) for line in self.lines]
+                ),
                 self.notes if k == count - 1 else (),
                 self.warning if k == 0 else "",
             )
@@ -135,6 +143,17 @@ class Grid:
     def last_row(self) -> int:
         """Position of the line that a rule follows: the last before the foot."""
         return max((k for k, line in enumerate(self.lines) if line.kind != "foot"), default=-1)
+
+
+def _filled(lines: Sequence[Line]) -> tuple[Line, ...]:
+    """Lines with something in them, and the headings over these."""
+    kept: list[Line] = []  # from below
+    for line in reversed(lines):
+        below = kept[-1].kind if kept else ""
+        empty = {"part": below in ("", "part", "foot"), "head": below != "level"}
+        if not empty.get(line.kind, not any(map(any, line.cells))):
+            kept.append(line)
+    return tuple(reversed(kept))
 
 
 def grid_html(grid: Grid, style: bool = True) -> str:

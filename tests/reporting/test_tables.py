@@ -23,7 +23,7 @@ from bayesmig.literature import published
 from bayesmig.replication.remarks import number
 from bayesmig.reporting.grids import TEX
 from bayesmig.reporting.plugin import for_maketables
-from bayesmig.reporting.tables import table
+from bayesmig.reporting.tables import Table, table
 from bayesmig.sandwich import adjust
 from bayesmig.spec import Factor, ModelSpec, Variable
 from bayesmig.summaries import coefficients, r2, variance_components
@@ -375,8 +375,9 @@ def test_every_printed_table_can_be_set(name, tmp_path):
     if not trees:
         pytest.skip("a study without printed models")
     shown = table(trees)
-    for read in (from_html, from_word, from_latex, from_markdown, from_typst):
-        assert read(shown, tmp_path) == expected(shown), read.__name__
+    for panel in (Table(shown.frame, grid) for grid in shown.grid.panels):
+        for read in (from_html, from_word, from_latex, from_markdown, from_typst):
+            assert read(panel, tmp_path) == expected(panel), read.__name__
     printed = shown.frame[shown.frame["row"].isin(coefficients(next(iter(trees.values()))).index)]
     assert set(printed["estimand"]) == {"printed"}
 
