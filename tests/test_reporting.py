@@ -70,7 +70,7 @@ def replication(provenance: str = "reconstructed from a printed table", passed: 
     table = pd.concat([_block(name, tree) for name, tree in results.items()], axis=1)
     checks = check(results["posterior"]).assign(result="posterior")
     if not passed:
-        checks.loc[0, ["passed", "message"]] = False, "this one went wrong"
+        checks.loc[0, ["passed", "message", "verdict"]] = False, "this one went wrong", "failed"
     reconstruction = {
         "honoured": ["n = 160"],
         "not_honoured": [f"B of {ATTACK}"],

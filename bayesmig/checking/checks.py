@@ -31,9 +31,9 @@ def check(tree: xr.DataTree) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        One row a check: ``check``, ``value``, ``threshold``, ``passed`` and ``message``, a sentence. ``passed`` is True
-        or False where something was held against a threshold, and missing (``pandas.NA``) where the line is a note that
-        nothing can pass or fail. Posteriors:
+        One row a check: ``check``, ``value``, ``threshold``, ``passed``, ``message`` (a sentence) and ``verdict``:
+        ``passed`` or ``failed`` where something was held against a threshold, ``note`` where nothing could be.
+        ``passed`` is False for what failed only. Posteriors:
         Pareto k of the importance sampler against its sample-size threshold min(0.7, 1 - 1 / log10 S)
         (Vehtari et al. 2024), effective draws, rank-normalised split R-hat and bulk and tail effective sample
         sizes over all parameters (Vehtari et al. 2021), and whether terms separate a binary, ordered or count outcome,
@@ -62,7 +62,8 @@ def check(tree: xr.DataTree) -> pd.DataFrame:
         sentence = "the researcher's own data"
     rows.append(("provenance", "", "", None, sentence))
     table = pd.DataFrame(rows, columns=["check", "value", "threshold", "passed", "message"])
-    return table.astype({"passed": "boolean"})
+    verdicts = ["note" if passed is None else "passed" if passed else "failed" for passed in table["passed"]]
+    return table.assign(passed=[verdict != "failed" for verdict in verdicts], verdict=verdicts)
 
 
 Row = tuple[str, object, object, bool | None, str]

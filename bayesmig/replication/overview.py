@@ -165,7 +165,7 @@ def agreement_with_print(result: Replication) -> dict[str, object]:
         "signs": int((other_sign & starred).sum()),
         "claims": int(claimed.sum()),
         "disagree": int(((clear != starred) & claimed).sum()),
-        "checks": int(result.checks["passed"].count()),
+        "checks": int((result.checks["verdict"] != "note").sum()),
         "failed_checks": int((~result.checks["passed"]).sum()),
     }
 

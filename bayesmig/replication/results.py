@@ -365,7 +365,7 @@ def _checks(study: Study, model: str, results: dict[str, xr.DataTree], fits: dic
     data_rows = checks["check"].isin(["complete rows", "number of groups", "note on the data", "provenance"])
     checks.loc[data_rows, "result"] = "data"
     return checks.drop_duplicates(["result", "check", "message"], ignore_index=True)[
-        ["result", "check", "value", "threshold", "passed", "message"]
+        ["result", "check", "value", "threshold", "passed", "message", "verdict"]
     ]
 
 
@@ -386,7 +386,7 @@ def _agreement(study: Study, model: str, results: dict[str, xr.DataTree]) -> pd.
         rows.append(
             _row(POSTERIOR, "signs of starred terms", int(same.sum()), int(stars.sum()), bool(same.all()), message)
         )
-    return pd.DataFrame(rows).astype({"passed": "boolean"} if rows else {})
+    return pd.DataFrame(rows)
 
 
 def _closeness(cells: pd.DataFrame, name: str, refit: xr.DataTree) -> dict[str, object]:
@@ -416,4 +416,5 @@ def _row(result: str, name: str, value: object, threshold: object, passed: bool,
         "threshold": threshold,
         "passed": passed,
         "message": message,
+        "verdict": "passed" if passed else "failed",
     }

@@ -6,7 +6,7 @@ import numbers
 import re
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -168,15 +168,22 @@ class Verdict:
     style: str
 
 
-PASSED = Verdict("✓ passed", "passed", "green")
-FAILED = Verdict("✗ failed", "failed", "bold red")
-NOTE = Verdict("· note", "note", "dim")
+VERDICTS = {
+    found.kind: found
+    for found in (
+        Verdict("✓ passed", "passed", "green"),
+        Verdict("✗ failed", "failed", "bold red"),
+        Verdict("· note", "note", "dim"),
+    )
+}
+
+
+FAILED = VERDICTS["failed"]
 
 
 def verdict(check: Mapping[Hashable, object]) -> Verdict:
     """Whether a check passed or failed, or is a note, which nothing can pass."""
-    passed: Any = check["passed"]
-    return NOTE if pd.isna(passed) else PASSED if passed else FAILED
+    return VERDICTS[check["verdict"]]  # type: ignore[index]
 
 
 def tally(checks: Sequence[Mapping[Hashable, object]]) -> str:
@@ -184,7 +191,7 @@ def tally(checks: Sequence[Mapping[Hashable, object]]) -> str:
 
     Examples
     --------
-    >>> tally([{"passed": True}, {"passed": True}, {"passed": pd.NA}])
+    >>> tally([{"verdict": "passed"}, {"verdict": "passed"}, {"verdict": "note"}])
     'All 2 checks passed.'
     """
     kinds = [verdict(check).kind for check in checks]
