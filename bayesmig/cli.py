@@ -23,8 +23,8 @@ import typer
 
 import bayesmig as bm
 from bayesmig import replication, reporting
+from bayesmig.data.writing import PAGES, RESULTS, UNPRINTABLE, apart, printable, writable, write
 from bayesmig.errors import BayesmigError, DataError, InferenceFailure, SpecificationError, listing
-from bayesmig.writing import PAGES, RESULTS, UNPRINTABLE, apart, printable, writable, write
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -194,7 +194,7 @@ def match(
     """Hold your own data against a study's codebook: which variables are there, and what is wrong with the others."""
     with _user_errors():
         study = bm.study(name)
-        found = bm.match(study, _own(study, data, missing, encoding, codes, codebook), [model] if model else ())
+        found = bm.data.match(study, _own(study, data, missing, encoding, codes, codebook), [model] if model else ())
         if as_json:
             rows = found.table.reset_index().to_dict("records")
             _print_json({"study": name, "models": list(found.models), "complete": found.is_complete, "variables": rows})
@@ -257,7 +257,7 @@ def replicate(
         target = None if no_report else writable(report or Path(f"{study.name}.html"), PAGES, [data, codebook])
         own = None if data is None else _own(study, data, missing, encoding, codes, codebook)
         if own is not None:
-            found = bm.match(study, own, [model] if model else ())
+            found = bm.data.match(study, own, [model] if model else ())
             if not found.is_complete:
                 raise DataError(f"{str(data)!r} does not follow the codebook of {study.name}.\n{found}")
         kind = bm.Weights(weights) if weights else None
@@ -357,10 +357,10 @@ def template(
     with _user_errors():
         if target in bm.studies() or target.endswith(".py"):
             study = bm.study(target)
-            path = bm.write_codebook(study, output or Path(f"{study.name}_codebook.csv"))
+            path = bm.data.write_codebook(study, output or Path(f"{study.name}_codebook.csv"))
             _echo(f"Written: {path}. Fill it, then: bayesmig replicate {target} --data DATA --codebook {path}")
         else:
-            _echo(f"Written: {bm.write_template(Path(target))}. Fill it, then: bayesmig audit {target}")
+            _echo(f"Written: {bm.printed.write_template(Path(target))}. Fill it, then: bayesmig audit {target}")
 
 
 @contextmanager
@@ -401,7 +401,7 @@ def _own(
 ) -> pd.DataFrame:
     """A researcher's own data in a study's columns and codes."""
     frame = _read(path, missing, encoding, codes)
-    translated: pd.DataFrame = frame if codebook is None else bm.translated(frame, study, codebook)
+    translated: pd.DataFrame = frame if codebook is None else bm.data.translated(frame, study, codebook)
     return translated
 
 

@@ -21,7 +21,7 @@ from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 
-import bayesmig
+from bayesmig.namespaces import MODULES, NAMES, homes
 
 project = "bayesmig"
 author = "The bayesmig developers"
@@ -41,9 +41,10 @@ autodoc_typehints = "none"  # the Parameters say them, in words
 autodoc_member_order = "bysource"
 # Study and study would be one file where names of files ignore case
 autosummary_filename_map = {
-    f"bayesmig.{name}": f"bayesmig.{name}-class"
-    for name in bayesmig.__all__
-    if name != name.lower() and name.lower() in bayesmig.__all__
+    f"{space}.{name}": f"{space}.{name}-class"
+    for space in NAMES
+    for name in homes(space)
+    if name != name.lower() and name.lower() in homes(space)
 }
 numpydoc_show_class_members = False  # the template of a class lists them
 
@@ -138,21 +139,24 @@ def write_command_line(app: Sphinx) -> None:
 def find_at_front_door(
     app: Sphinx, env: BuildEnvironment, node: pending_xref, contents: nodes.TextElement
 ) -> nodes.reference | None:
-    """Resolve ``bayesmig.spec.Study`` as ``bayesmig.Study``: public names are documented where users find them."""
-    name = node.get("reftarget", "").rpartition(".")[2]
-    if node.get("refdomain") != "py" or name not in bayesmig.__all__:
+    """Resolve ``bayesmig.data.matching.Match`` as ``bayesmig.data.Match``: documented is where users find a name."""
+    module, _, name = node.get("reftarget", "").rpartition(".")
+    spaces = [space for space in NAMES if name in homes(space)]
+    spaces = [space for space in spaces if homes(space)[name] == module] or spaces
+    if node.get("refdomain") != "py" or len(spaces) != 1:
         return None
     domain = env.domains.python_domain
-    return domain.resolve_xref(env, node["refdoc"], app.builder, node["reftype"], f"bayesmig.{name}", node, contents)
+    return domain.resolve_xref(env, node["refdoc"], app.builder, node["reftype"], f"{spaces[0]}.{name}", node, contents)
 
 
 def link_names(app: Sphinx, page: nodes.document) -> None:
     """Let ``bm.fit`` and ``bm.fit(spec, data)`` in running text lead to the reference."""
     for literal in list(page.findall(nodes.literal)):
-        found = re.match(r"bm\.(\w+(?:\.\w+)*)", literal.astext())
+        found = re.match(r"bm\.(\w+)((?:\.\w+)*)", literal.astext())
         if found and not isinstance(literal.parent, nodes.title | nodes.reference | pending_xref):
             where = {"refdomain": "py", "reftype": "obj", "refdoc": app.env.docname}
-            literal.replace_self(pending_xref("", literal.deepcopy(), reftarget=f"bayesmig.{found[1]}", **where))
+            target = MODULES.get(found[1], f"bayesmig.{found[1]}") + found[2]
+            literal.replace_self(pending_xref("", literal.deepcopy(), reftarget=target, **where))
 
 
 def setup(app: Sphinx) -> None:

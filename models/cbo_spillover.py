@@ -1,6 +1,6 @@
 """Community organisations and the integration of resettled migrants in four communities (Yang & Xu 2024)."""
 
-from bayesmig.blocks import (
+from bayesmig.specification.blocks import (
     IndexModel,
     age,
     among,
@@ -11,8 +11,8 @@ from bayesmig.blocks import (
     likert,
     yes_no,
 )
-from bayesmig.priors import LKJ, HalfNormal, Normal, PriorSet
-from bayesmig.spec import Factor, Hypothesis, Margin, Population, Range, Study, Variable
+from bayesmig.specification.model import Factor, Hypothesis, Margin, Population, Range, Study, Variable
+from bayesmig.specification.priors import LKJ, HalfNormal, Normal, PriorSet
 
 SCORE = "sd of the first principal component of its items"
 

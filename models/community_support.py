@@ -1,6 +1,6 @@
 """Community support and the integration of relocated migrants in five sites (Pan, Li, Jia & Zhou 2024)."""
 
-from bayesmig.blocks import (
+from bayesmig.specification.blocks import (
     IndexModel,
     about,
     among,
@@ -11,8 +11,8 @@ from bayesmig.blocks import (
     integration_index,
     likert,
 )
-from bayesmig.priors import LKJ, HalfNormal, Normal, PriorSet
-from bayesmig.spec import Factor, Hypothesis, Margin, Population, Range, Study, Variable
+from bayesmig.specification.model import Factor, Hypothesis, Margin, Population, Range, Study, Variable
+from bayesmig.specification.priors import LKJ, HalfNormal, Normal, PriorSet
 
 POINTS = "points from 0 to 100"
 

@@ -1,6 +1,6 @@
 """Homeownership of 1,736 rural migrant households in Chinese cities (dissertation, chapter 3; CHFS 2015)."""
 
-from bayesmig.blocks import (
+from bayesmig.specification.blocks import (
     age,
     among,
     formula,
@@ -12,8 +12,8 @@ from bayesmig.blocks import (
     varying_intercept,
     yes_no,
 )
-from bayesmig.priors import LKJ, HalfNormal, Normal, PriorSet
-from bayesmig.spec import Hypothesis, Margin, ModelSpec, Population, Range, Study, Variable
+from bayesmig.specification.model import Hypothesis, Margin, ModelSpec, Population, Range, Study, Variable
+from bayesmig.specification.priors import LKJ, HalfNormal, Normal, PriorSet
 
 OUTCOME = "homeownership"
 

@@ -1,8 +1,17 @@
 """Trust between migrants and natives in 35 Shanghai neighbourhoods (Wang, Zhang & Wu 2015)."""
 
-from bayesmig.blocks import age, formula, gender, household_size, hukou, interactions, varying_intercept, varying_slope
-from bayesmig.priors import LKJ, HalfNormal, Normal, PriorSet
-from bayesmig.spec import Hypothesis, Margin, ModelSpec, Population, Range, Study, Variable
+from bayesmig.specification.blocks import (
+    age,
+    formula,
+    gender,
+    household_size,
+    hukou,
+    interactions,
+    varying_intercept,
+    varying_slope,
+)
+from bayesmig.specification.model import Hypothesis, Margin, ModelSpec, Population, Range, Study, Variable
+from bayesmig.specification.priors import LKJ, HalfNormal, Normal, PriorSet
 
 OUTCOME = "out_group_trust"
 

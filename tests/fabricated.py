@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayesmig import schema
+from bayesmig.contract import schema
 from bayesmig.data.design import Design
 from bayesmig.data.encoding import build_design
 from bayesmig.data.rows import design_of
-from bayesmig.families import FAMILIES
-from bayesmig.prediction.response import parameters
-from bayesmig.spec import ModelSpec
+from bayesmig.inference.response import parameters
+from bayesmig.specification.families import FAMILIES
+from bayesmig.specification.model import ModelSpec
 
 OUTCOMES = {"number": "y", "binary": "owns", "ordered": "answer", "count": "visits"}
 CASES = [(name, link) for name, family in FAMILIES.items() for link in family.links]

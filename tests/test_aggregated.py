@@ -107,20 +107,24 @@ def posteriors(people):
 
 def test_posteriors_of_trials_are_read_as_those_of_people(posteriors):
     verbs = AVERAGES | {
-        "lines": lambda tree: bm.interaction_lines(tree, "x", "side", points=3),
-        "calibration": lambda tree: bm.calibration(tree, bins=4)[["n", "observed", "predicted"]],
-        "calibration, own groups": lambda tree: bm.calibration(tree, bins=4, new_groups=False)[["n", "predicted"]],
+        "lines": lambda tree: bm.results.interaction_lines(tree, "x", "side", points=3),
+        "calibration": lambda tree: bm.checking.calibration(tree, bins=4)[["n", "observed", "predicted"]],
+        "calibration, own groups": lambda tree: bm.checking.calibration(tree, bins=4, new_groups=False)[
+            ["n", "predicted"]
+        ],
         "observed": lambda tree: bm.predictive_check(tree, by="g").query("statistic != 'share of 0'")[
             ["n", "observed"]
         ],
-        "composition": lambda tree: bm.composition(tree, {"side": {"l": 0.5, "r": 0.5}})[["survey", "ratio"]],
+        "composition": lambda tree: bm.prediction.composition(tree, {"side": {"l": 0.5, "r": 0.5}})[
+            ["survey", "ratio"]
+        ],
     }
     check_alike(*posteriors, verbs)
 
 
 def test_left_out_groups_differ_by_the_ways_to_order_answers(posteriors, people):
     """A count of successes is one of many sequences of answers; the number of these does not depend on parameters."""
-    one, other = (bm.leave_one_group_out(tree, "g") for tree in posteriors)
+    one, other = (bm.checking.leave_one_group_out(tree, "g") for tree in posteriors)
     data = put_together(people)
     ways = special.gammaln(data["n"] + 1) - special.gammaln(data["s"] + 1) - special.gammaln(data["n"] - data["s"] + 1)
     reweighted = ~one.pointwise["refitted"]  # a refit draws anew

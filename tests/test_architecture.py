@@ -1,6 +1,8 @@
 """Who imports whom, what the front door offers, what importing costs, what a wheel holds."""
 
 import ast
+import importlib
+import inspect
 import subprocess
 import sys
 import zipfile
@@ -9,92 +11,139 @@ from pathlib import Path
 import pytest
 
 import bayesmig
+from bayesmig.namespaces import NAMES, homes
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "bayesmig"
 HEAVY = ("pandas", "scipy", "pymc", "bambi", "statsmodels", "matplotlib", "xarray", "arviz_stats")
 
-# A module may import modules of its own layer's predecessors only. New modules go where they belong in this list.
-LAYERS = (
-    {"errors", "names", "kernels.machine"},
-    {"kernels.coordinates", "writing"},
-    {"kernels.outcomes", "kernels.varying"},
-    {"kernels.factors", "kernels.hierarchical"},
-    {"priors", "numerics", "families", "parallel", "seal", "claims"},
-    {"spec"},
-    {"blocks", "formula", "schema", "catalogue"},
-    {"data.design"},
-    {"data.numerals"},
-    {"data.separated"},
-    {"data.columns", "data.totals", "latent.structure", "latent.units", "checking.elpd"},
-    {"data.identification", "data.gaps", "data.weighting", "data.files", "latent.items"},
-    {"data.chunks", "data.encoding"},
-    {"data.planning"},
-    {"data.accumulation"},
-    {"measurement.items"},
-    {"measurement.principal", "measurement.consistency"},
-    {"gaussian"},
-    {"engines.base"},
-    {"engines.exact", "engines.graphs", "engines.points", "estimators.base"},
-    {"engines.latent", "engines.hierarchical"},
-    {"engines.nuts", "engines.bambi_adapter"},
-    {"estimators.linear", "estimators.mixed", "estimators.likelihoods", "estimators.latent"},
-    {"estimators.laplace", "estimators.separation", "estimators.scored"},
-    {"estimators.generalised"},
-    {"cache", "imputation", "data.rows", "data.surveys"},
-    {"data.matching"},
-    {"prediction.response"},
-    {"prediction.integration", "sandwich"},
-    {"inference", "literature", "simulation"},
-    {"prediction.people"},
-    {"prediction.variance", "checking.parts"},
-    {"summaries"},
-    {
-        "checking.checks",
-        "comparison",
-        "latent.scores",
-        "prediction.marginal",
-        "checking.predictive",
-        "checking.heldout",
-        "prediction.poststratification",
-    },
-    {"checking.validation", "checking.robustness", "hypotheses"},
-    {"evidence.tables"},
-    {"evidence.cells"},
-    {"evidence.posterior"},
-    {"evidence.sums", "evidence.credibility", "evidence.significance", "evidence.refits"},
-    {"reconstruction.people"},
-    {"reconstruction.account", "reconstruction.binary", "reconstruction.continuous", "reconstruction.regressions"},
-    {"reconstruction.answers", "reconstruction.arrangement", "reconstruction.indices", "reconstruction.items"},
-    {"reconstruction.joint"},
-    {"reconstruction.gaps"},
-    {"reconstruction.build"},
-    {"auditing.intervals", "auditing.feasibility"},
-    {"auditing.tables"},
-    {"auditing.rules"},
-    {
-        f"auditing.{name}"
-        for name in ("cells", "components", "composites", "counts", "moments", "ratios", "regressions")
-    },
-    {"auditing.nesting"},
-    {"replication.counterparts", "replication.remarks"},
-    {"replication.results", "plots.style"},
-    {"replication.overview", "replication.verdicts", "plots.labels"},
-    {f"plots.{name}" for name in ("checks", "coefficients", "expectations", "groups", "predictions", "priors")},
-    {"plots.means"},
-    {f"reporting.{name}" for name in ("words", "grids", "levels", "mathematics", "word")},
-    {"reporting.cuts_and_loadings", "reporting.rankings", "reporting.sensitivity"},
-    {"reporting.figures"},
-    {"reporting.checklists", "reporting.documents", "reporting.plugin", "reporting.tables"},
-    {"reporting.page", "reporting.terminal"},
-    {"cli"},
-)
-# checks, comparison and summaries read trees and know nothing of how they were made
-READERS_OF_TREES = {"summaries", "checking.checks", "comparison"}
+# Rooms from the ground up, and the layers of each. A module imports from rooms above its own in this list and, in its
+# own room, from layers above its own. New modules go where they belong.
+ROOMS = {
+    "errors": ({"errors"},),
+    "namespaces": ({"namespaces"},),
+    "contract": (
+        {"names", "seal"},
+        {"schema"},
+    ),
+    "specification": (
+        {"claims", "families", "formula", "priors"},
+        {"model"},
+        {"blocks", "catalogue"},
+    ),
+    "data": (
+        {"columns", "design", "numerals", "writing"},
+        {"cross_products", "identification", "items", "missing", "separated", "weighting"},
+        {"encoding", "files", "sources"},
+        {"imputations", "planning", "rows", "surveys"},
+        {"accumulation", "matching"},
+    ),
+    "printed": (
+        {"auditing.feasibility", "auditing.intervals", "literature"},
+        {"auditing.tables", "evidence.tables"},
+        {"auditing.rules", "evidence.cells"},
+        {
+            "auditing.cells",
+            "auditing.components",
+            "auditing.composites",
+            "auditing.counts",
+            "auditing.moments",
+            "auditing.ratios",
+            "auditing.regressions",
+            "evidence.posterior",
+        },
+        {"auditing.nesting", "evidence.credibility", "evidence.significance", "evidence.sums"},
+    ),
+    "measurement": (
+        {"items"},
+        {"consistency", "principal"},
+    ),
+    "inference": (
+        {
+            "engines.base",
+            "engines.graphs",
+            "estimators.implied_moments",
+            "gaussian",
+            "kernels.machine",
+            "numerics",
+            "parallel",
+            "response",
+            "working_units",
+        },
+        {"cache", "engines.exact", "estimators.base", "kernels.coordinates"},
+        {
+            "engines.points",
+            "estimators.latent",
+            "estimators.likelihoods",
+            "estimators.linear",
+            "estimators.mixed",
+            "kernels.outcomes",
+            "kernels.varying",
+            "pooling",
+            "sandwich",
+        },
+        {"estimators.laplace", "estimators.scored", "estimators.separation", "kernels.factors", "kernels.hierarchical"},
+        {"engines.hierarchical", "engines.latent", "estimators.generalised"},
+        {"engines.nuts"},
+        {"engines.bambi_adapter", "fitting"},
+    ),
+    "results": (
+        {"integration"},
+        {"fitted"},
+        {"variance"},
+        {"summaries"},
+        {"comparison", "factors", "marginal"},
+        {"hypotheses", "refits"},
+    ),
+    "prediction": (
+        {"newdata", "simulation"},
+        {"poststratification"},
+    ),
+    "checking": (
+        {"diagnostics", "elpd", "subsets"},
+        {"out_of_sample", "predictive"},
+        {"robustness", "validation"},
+    ),
+    "replication": (
+        {
+            "reconstruction.binary",
+            "reconstruction.continuous",
+            "reconstruction.items",
+            "reconstruction.predictors",
+            "reconstruction.regressions",
+            "remarks",
+        },
+        {"reconstruction.arrangement", "reconstruction.indices", "reconstruction.provenance"},
+        {"reconstruction.answers", "reconstruction.joint"},
+        {"counterparts", "reconstruction.discrepancies"},
+        {"reconstruction.build"},
+        {"papers"},
+        {"overview", "verdicts"},
+    ),
+    "plots": (
+        {"style"},
+        {"labels"},
+        {"checks", "coefficients", "expectations", "groups", "predictions", "priors"},
+        {"means"},
+    ),
+    "reporting": (
+        {"grids", "levels", "words"},
+        {"cuts_and_loadings", "mathematics", "plugin", "rankings", "sensitivity", "terminal"},
+        {"checklists", "figures", "word"},
+        {"documents", "tables"},
+        {"page"},
+    ),
+    "cli": ({"cli"},),
+}
+TOP = {"__init__.py", "cli.py", "errors.py", "namespaces.py", "py.typed"}
+
+# they read trees and know nothing of how they were made
+READERS_OF_TREES = {"results.summaries", "results.comparison", "checking.diagnostics"}
 MAKERS = {
-    *("data.design", "data.encoding", "gaussian", "inference", "engines.exact", "estimators.mixed", "literature"),
-    *("evidence.tables", "evidence.cells", "evidence.posterior", "evidence.sums", "evidence.credibility"),
-    *("evidence.significance", "evidence.refits"),
+    *("data.design", "data.encoding", "inference.gaussian", "inference.fitting", "inference.engines.exact"),
+    *("inference.estimators.mixed", "printed.literature"),
+    *(f"printed.evidence.{name}" for name in ("cells", "credibility", "posterior", "significance", "sums")),
+    "printed.evidence.tables",
 }
 
 
@@ -107,8 +156,8 @@ def modules():
 
 
 def imported(path, names, at_run_time=True):
-    """Own modules that a file imports; imports for type checking count only if asked for."""
-    found = set()
+    """Own modules and packages that a file imports; imports for type checking count only if asked for."""
+    found, packages = set(), {name.rpartition(".")[0] for name in names}
 
     def visit(node):
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING" and at_run_time:
@@ -117,7 +166,7 @@ def imported(path, names, at_run_time=True):
             base = node.module.removeprefix("bayesmig").lstrip(".")
             for alias in node.names:
                 full = f"{base}.{alias.name}".lstrip(".")
-                found.add(full if full in names else base)
+                found.add(full if full in names or full in packages else base)
         for child in ast.iter_child_nodes(node):
             visit(child)
 
@@ -125,23 +174,37 @@ def imported(path, names, at_run_time=True):
     return found - {""}
 
 
+def places():
+    """Room and layer of every module; a package stands where its highest module does."""
+    found = {}
+    for height, (room, layers) in enumerate(ROOMS.items()):
+        for layer, members in enumerate(layers):
+            for member in members:
+                name = member if member == room else f"{room}.{member}"
+                parts = name.split(".")
+                for count in range(1, len(parts)):
+                    found[".".join(parts[:count])] = (height, layer)
+                found[name] = (height, layer)
+    return found
+
+
 def test_every_module_has_a_layer():
-    assert set(modules()) == set().union(*LAYERS)
+    assert set(modules()) == set(places()) - {name.rpartition(".")[0] for name in modules()}
 
 
 def test_imports_only_go_down():
-    names = modules()
-    rank = {name: level for level, layer in enumerate(LAYERS) for name in layer}
-    for name, level in list(rank.items()):  # a package stands as high as its highest module
-        package = name.partition(".")[0]
-        rank[package] = max(level, rank.get(package, 0))
+    names, place = modules(), places()
     wrong = [
         f"{name} imports {other}"
         for name, path in names.items()
         for other in imported(path, names)
-        if rank[other] > rank[name] or (rank[other] == rank[name] and other.partition(".")[0] != name.partition(".")[0])
+        if place[other] >= place[name]
     ]
     assert not wrong
+
+
+def test_the_top_of_the_package_is_rooms():
+    assert {path.name for path in PACKAGE.iterdir() if path.suffix} == TOP
 
 
 @pytest.mark.parametrize("name", sorted(READERS_OF_TREES))
@@ -160,14 +223,49 @@ def test_no_own_import_inside_a_function():
 
 
 def test_public_names_are_complete_sorted_and_documented():
-    assert bayesmig.__all__ == sorted(bayesmig.__all__)
-    assert set(bayesmig._HOMES) <= set(bayesmig.__all__)
-    for name in bayesmig.__all__:
-        value = getattr(bayesmig, name)
-        assert value.__doc__, name
-        if callable(value) and not isinstance(value, type):
-            for section in ("Parameters", "Returns", "Examples"):
-                assert section in value.__doc__ or name in ("studies",), f"{name} lacks {section}"
+    for space in NAMES:
+        module = importlib.import_module(space)
+        assert dir(module) == module.__all__ == sorted(module.__all__)
+        assert set(homes(space)) <= set(module.__all__)
+        for name in homes(space):
+            value = getattr(module, name)
+            assert value.__doc__, name
+            assert space == "bayesmig" or f"``{name}``" in module.__doc__, (
+                f"the docstring of {space} does not say {name}"
+            )
+            if callable(value) and not isinstance(value, type):
+                for section in ("Parameters", "Returns", "Examples"):
+                    without = section == "Parameters" and not inspect.signature(value).parameters
+                    assert section in value.__doc__ or without, f"{name} lacks {section}"
+
+
+def test_types_know_the_public_names():
+    for space in NAMES:
+        tree = ast.parse(Path(importlib.import_module(space).__file__).read_text())
+        imports = [
+            node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module != "bayesmig.namespaces"
+        ]
+        known = {alias.name: node.module for node in imports for alias in node.names if alias.name == alias.asname}
+        assert homes(space).items() <= known.items()
+        if space == "bayesmig":
+            assert set(bayesmig.__all__) <= set(known)
+
+
+def test_a_public_name_has_one_home_and_no_module_is_called_like_it():
+    names = [name for space in NAMES for name in homes(space) if space != "bayesmig.plots"]
+    assert len(names) == len(set(names))
+    for space in NAMES:
+        folder = PACKAGE.parent / Path(*space.split("."))
+        assert not {path.stem for path in folder.iterdir()} & set(homes(space))
+
+
+def test_a_name_that_is_elsewhere_says_where():
+    with pytest.raises(AttributeError, match="'bayesmig' has no attribute 'rake'; it is bm.prediction.rake"):
+        bayesmig.rake  # noqa: B018
+    with pytest.raises(AttributeError, match="it is bm.checking.calibration or bm.plots.calibration"):
+        bayesmig.calibration  # noqa: B018
+    with pytest.raises(AttributeError, match="'bayesmig.checking' has no attribute 'fit'; it is bm.fit"):
+        bayesmig.checking.fit  # noqa: B018
 
 
 def test_unknown_public_name_lists_the_others():

@@ -16,12 +16,12 @@ import pandas as pd
 import pytest
 
 from bayesmig import priors
-from bayesmig.engines.exact import Exact
 from bayesmig.errors import BayesmigError, DataError, NotFound, SpecificationError, UnknownColumn, UnknownLevel
-from bayesmig.families import CALLED_ELSEWHERE
-from bayesmig.inference import fit
-from bayesmig.priors import LKJ, HalfNormal, InverseGamma, Normal, PriorSet
-from bayesmig.spec import ModelSpec, Study, Variable, Weights
+from bayesmig.inference.engines.exact import Exact
+from bayesmig.inference.fitting import fit
+from bayesmig.specification.families import CALLED_ELSEWHERE
+from bayesmig.specification.model import ModelSpec, Study, Variable, Weights
+from bayesmig.specification.priors import LKJ, HalfNormal, InverseGamma, Normal, PriorSet
 
 FORMULA = "trust ~ hukou + age + poverty + (1 | neighbourhood)"
 HUKOU = Variable("hukou", "Hukou", {"urban": "城镇", "rural": "农村", "migrant": "流动"})

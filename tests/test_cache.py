@@ -12,10 +12,11 @@ import pytest
 import xarray as xr
 
 import bayesmig as bm
-from bayesmig import cache, inference, writing
-from bayesmig.engines.exact import Exact
+from bayesmig.data import writing
 from bayesmig.errors import SpecificationError
-from bayesmig.priors import Normal
+from bayesmig.inference import cache, fitting
+from bayesmig.inference.engines.exact import Exact
+from bayesmig.specification.priors import Normal
 
 SPEC = bm.ModelSpec("trust ~ hukou + age + (1 | area)")
 
@@ -41,13 +42,13 @@ def people(seed: int = 1) -> pd.DataFrame:
 def fits(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The fits that were really made."""
     made: list[str] = []
-    draw = inference.posterior_of
+    draw = fitting.posterior_of
 
     def counted(engine: object, adjust: object, item: object) -> xr.DataTree:
         made.append(repr(engine))
         return draw(engine, adjust, item)
 
-    monkeypatch.setattr(inference, "posterior_of", counted)
+    monkeypatch.setattr(fitting, "posterior_of", counted)
     return made
 
 

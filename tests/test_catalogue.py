@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from bayesmig.catalogue import studies, study
 from bayesmig.errors import NotFound, SpecificationError
+from bayesmig.specification.catalogue import studies, study
 
 OWN = """
-from bayesmig.blocks import formula, varying_intercept
-from bayesmig.spec import ModelSpec, Study, Variable
+from bayesmig.specification.blocks import formula, varying_intercept
+from bayesmig.specification.model import ModelSpec, Study, Variable
 
 study = Study(
     name="fifth_paper",

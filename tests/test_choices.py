@@ -9,8 +9,8 @@ import xarray as xr
 
 import bayesmig as bm
 from bayesmig.errors import SpecificationError
-from bayesmig.priors import preset
-from bayesmig.spec import Choices, ModelSpec, Variable, Weights
+from bayesmig.specification.model import Choices, ModelSpec, Variable, Weights
+from bayesmig.specification.priors import preset
 
 EXACT = bm.Exact(draws=400)
 

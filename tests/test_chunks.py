@@ -8,13 +8,13 @@ import pytest
 import xarray as xr
 
 import bayesmig as bm
-from bayesmig import schema
-from bayesmig.data.accumulation import added_up
+from bayesmig.contract import schema
+from bayesmig.data.accumulation import summed_design
+from bayesmig.data.cross_products import CrossProducts, Membership, Moments
 from bayesmig.data.encoding import build_design
 from bayesmig.data.rows import outline_of
-from bayesmig.data.totals import CrossProducts, Membership, Moments
 from bayesmig.errors import BayesmigError, DataError, EngineRefusal, SpecificationError, UnknownColumn, UnknownLevel
-from bayesmig.spec import as_spec
+from bayesmig.specification.model import as_spec
 
 pytestmark = pytest.mark.blas
 
@@ -218,7 +218,7 @@ def test_sums_are_those_of_all_rows_around_any_centre():
 def test_totals_have_the_moments_and_priors_of_the_design():
     data = people()
     spec = as_spec("y ~ age + hukou + (1 + age | area)")
-    design, totals = build_design(spec, data), added_up(spec, bm.chunks(data, rows=100))
+    design, totals = build_design(spec, data), summed_design(spec, bm.chunks(data, rows=100))
     for one, two in zip(design.moments, totals.moments, strict=True):
         np.testing.assert_allclose(one, two, rtol=1e-12)
     for one, two in zip(design.varying_moments, totals.varying_moments, strict=True):
@@ -486,13 +486,13 @@ def test_what_needs_rows_says_so(both):
     parts = both[1]
     for wants in (
         bm.predict,
-        bm.posterior_predictive,
+        bm.checking.posterior_predictive,
         bm.loo,
         bm.r2,
         bm.adjust,
-        bm.power_scaling,
+        bm.checking.power_scaling,
         lambda tree: bm.effects(tree, "age"),
-        lambda tree: bm.interaction_lines(tree, "age", "hukou"),
+        lambda tree: bm.results.interaction_lines(tree, "age", "hukou"),
     ):
         with pytest.raises(BayesmigError, match=r"this needs rows, and the result was fitted to \d+ that were read"):
             wants(parts)

@@ -18,13 +18,13 @@ from typer.testing import CliRunner, Result
 
 import bayesmig as bm
 import bayesmig.cli
-import bayesmig.inference
-import bayesmig.replication.results
+import bayesmig.inference.fitting
+import bayesmig.replication.papers
 from bayesmig.cli import app
 from bayesmig.errors import EngineRefusal, InferenceFailure
 from bayesmig.replication import overview
 from bayesmig.replication.overview import Overview
-from bayesmig.replication.results import Replication
+from bayesmig.replication.papers import Replication
 
 runner = CliRunner()
 
@@ -43,7 +43,7 @@ def calls(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, result: Replication) 
         asked.append({"study": study, "model": model, **rest})
         return result
 
-    monkeypatch.setattr(bayesmig.replication.results, "replicate", replicate)
+    monkeypatch.setattr(bayesmig.replication.papers, "replicate", replicate)
     monkeypatch.chdir(tmp_path)
     return asked
 
@@ -161,7 +161,7 @@ def test_data_that_do_not_follow_the_codebook_are_refused_before_any_work(calls,
 
 def test_a_failed_check_is_said_and_is_no_error(calls, monkeypatch):
     failed = replication(passed=False)
-    monkeypatch.setattr(bayesmig.replication.results, "replicate", lambda *_, **__: failed)
+    monkeypatch.setattr(bayesmig.replication.papers, "replicate", lambda *_, **__: failed)
     shown = run("replicate", "social_trust", "--no-report")
     assert shown.exit_code == 0
     assert "✗ failed" in shown.stdout
@@ -308,7 +308,7 @@ def test_a_fit_that_cannot_be_trusted_has_a_status_of_its_own(tmp_path, monkeypa
     def fail(*_: object, **__: object) -> xr.DataTree:
         raise InferenceFailure("the importance sampler did not settle")
 
-    monkeypatch.setattr(bayesmig.inference, "fit", fail)
+    monkeypatch.setattr(bayesmig.inference.fitting, "fit", fail)
     shown = run("fit", "trust ~ age", str(survey_file(tmp_path)))
     assert (shown.exit_code, shown.stderr) == (3, "Error: the importance sampler did not settle\n")
 
@@ -375,7 +375,7 @@ def test_a_refusal_during_the_fit_is_a_message_too(calls, monkeypatch):
     def refuse(*_: object, **__: object) -> Replication:
         raise EngineRefusal("Exact fits Gaussian outcomes only")
 
-    monkeypatch.setattr(bayesmig.replication.results, "replicate", refuse)
+    monkeypatch.setattr(bayesmig.replication.papers, "replicate", refuse)
     shown = run("replicate", "social_trust")
     assert (shown.exit_code, shown.stderr) == (2, "Error: Exact fits Gaussian outcomes only\n")
     assert not Path("social_trust.html").exists()
@@ -385,7 +385,7 @@ def test_a_bug_keeps_its_traceback(calls, monkeypatch):
     def fail(*_: object, **__: object) -> Replication:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(bayesmig.replication.results, "replicate", fail)
+    monkeypatch.setattr(bayesmig.replication.papers, "replicate", fail)
     assert isinstance(run("replicate", "social_trust").exception, ZeroDivisionError)
 
 

@@ -14,9 +14,9 @@ from typer.testing import CliRunner
 
 import bayesmig as bm
 from bayesmig.cli import _open, app
+from bayesmig.contract.schema import read
+from bayesmig.contract.seal import SEAL, check_seal, seal
 from bayesmig.errors import BayesmigError, SpecificationError
-from bayesmig.schema import read
-from bayesmig.seal import SEAL, check_seal, seal
 
 runner = CliRunner()
 
@@ -60,7 +60,7 @@ VERBS: dict[str, Callable[[xr.DataTree], object]] = {
     "varying_effects": lambda tree: bm.varying_effects(tree, "g"),
     "poststratify": lambda tree: bm.poststratify(tree, survey().head(6).assign(count=1)),
     "compare": lambda tree: bm.compare({"it": tree}),
-    "guideline": lambda tree: bm.guideline(tree, "WAMBS", sensitivity=False),
+    "guideline": lambda tree: bm.reporting.guideline(tree, "WAMBS", sensitivity=False),
 }
 
 

@@ -13,8 +13,8 @@ import pytest
 from bayesmig import priors
 from bayesmig.data.encoding import build_design, prior_table
 from bayesmig.errors import BayesmigError, SpecificationError
-from bayesmig.priors import LKJ, Flat, HalfNormal, HalfStudentT, Normal, Prior
-from bayesmig.spec import ModelSpec, Variable, Weights
+from bayesmig.specification.model import ModelSpec, Variable, Weights
+from bayesmig.specification.priors import LKJ, Flat, HalfNormal, HalfStudentT, Normal, Prior
 
 HUKOU = Variable("hukou", levels={"urban_local": "本市城镇", "rural_local": "本市农村", "rural_migrant": "外来农村"})
 FORMULA = "trust ~ hukou * area_poverty + age + (1 + age | neighbourhood)"

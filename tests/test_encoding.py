@@ -11,9 +11,9 @@ import xarray as xr
 from scipy import optimize, stats
 
 import bayesmig as bm
+from bayesmig.contract.names import joined, parted
 from bayesmig.data.encoding import build_design
-from bayesmig.names import joined, parted
-from bayesmig.prediction.people import scores
+from bayesmig.results.fitted import category_scores
 
 N = 80
 
@@ -249,10 +249,10 @@ def test_a_category_without_answers_keeps_its_place(survey):
     steps = ["never", "seldom", "often", "always"]
     answers = pd.Categorical(np.resize(["never", "often", "always"], N), steps, ordered=True)
     design = build_design(bm.ModelSpec("t ~ x", family="cumulative"), survey.assign(t=answers))
-    assert scores(design).tolist() == [1, 3, 4]
+    assert category_scores(design).tolist() == [1, 3, 4]
     assert "no row has t = seldom; no threshold for it" in design.notes
     numbers = build_design(bm.ModelSpec("t ~ x", family="cumulative"), survey.assign(t=np.resize([1, 2, 4], N)))
-    assert scores(numbers).tolist() == [1, 2, 4]
+    assert category_scores(numbers).tolist() == [1, 2, 4]
     assert "no row has t = 3; no threshold for it" in numbers.notes
 
 

@@ -10,16 +10,17 @@ import pytest
 from scipy import integrate, stats
 
 import bayesmig as bm
-from bayesmig import literature, schema
 from bayesmig import priors as pr
-from bayesmig.evidence import credibility, significance
-from bayesmig.evidence.cells import design_bounds, evidence_of
-from bayesmig.evidence.credibility import prior_sensitivity, tipping_sd
-from bayesmig.evidence.posterior import marginal_of
-from bayesmig.evidence.refits import agreement
-from bayesmig.evidence.significance import design_errors, errors_of_design
-from bayesmig.evidence.sums import combine_printed
-from bayesmig.evidence.tables import FLAT, PrintedModel
+from bayesmig.contract import schema
+from bayesmig.printed import literature
+from bayesmig.printed.evidence import credibility, significance
+from bayesmig.printed.evidence.cells import design_bounds, evidence_of
+from bayesmig.printed.evidence.credibility import prior_sensitivity, tipping_sd
+from bayesmig.printed.evidence.posterior import marginal_of
+from bayesmig.printed.evidence.significance import design_errors, errors_of_design
+from bayesmig.printed.evidence.sums import combine_printed
+from bayesmig.printed.evidence.tables import FLAT, PrintedModel
+from bayesmig.results.refits import agreement
 
 PRINTED = [(name, key) for name in bm.studies() for key, spec in bm.study(name).models.items() if spec.printed]
 FOLDERS = sorted(

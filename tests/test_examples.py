@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from pages import check_page
 
-from bayesmig.inference import estimate
-from bayesmig.spec import ModelSpec
+from bayesmig.inference.fitting import estimate
+from bayesmig.specification.model import ModelSpec
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = sorted((ROOT / "examples").glob("*.py"))

@@ -10,7 +10,7 @@ import bayesmig as bm
 from bayesmig.data.encoding import build_design
 from bayesmig.data.rows import encode_rows
 from bayesmig.errors import SpecificationError
-from bayesmig.formula import Formula, VaryingTerm, parse
+from bayesmig.specification.formula import Formula, VaryingTerm, parse
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import statsmodels.formula.api as smf
 from scipy import stats
 
 import bayesmig as bm
-from bayesmig.claims import parse_claim
+from bayesmig.specification.claims import parse_claim
 
 KNOWN = ["age", "hukou[rural]", "hukou[rural]:age", "a b", "sigma"]
 
@@ -183,15 +183,15 @@ def test_an_estimate_has_no_draws_of_margins(estimated):
     with pytest.raises(bm.BayesmigError, match="needs draws"):
         bm.hypothesis(estimated, "margin(h=c) > 0")
     with pytest.raises(bm.BayesmigError, match="draws of all coefficients"):
-        bm.ranks(estimated, ["x", "h[b]"])
+        bm.results.ranks(estimated, ["x", "h[b]"])
 
 
 def test_all_pairs_and_ranks(drawn):
-    pairs = bm.pairwise(drawn, "h")
+    pairs = bm.results.pairwise(drawn, "h")
     assert pairs.index.tolist() == ["b - a", "c - a", "c - b"]
     direct = bm.hypothesis(drawn, ["h[b] > 0", "h[c] > 0", "h[c] - h[b] > 0"])
     pd.testing.assert_frame_equal(pairs.reset_index(drop=True), direct.reset_index(drop=True))
-    table = bm.ranks(drawn, ["x", "h[b]", "h[c]"])
+    table = bm.results.ranks(drawn, ["x", "h[b]", "h[c]"])
     np.testing.assert_allclose(table[["1", "2", "3"]].sum(axis=1), 1)
     draws = drawn["posterior"]["beta"].sel(term=["x", "h[b]", "h[c]"]).stack(s=("chain", "draw"))
     first = draws.argmax("term").to_numpy()
@@ -201,9 +201,9 @@ def test_all_pairs_and_ranks(drawn):
 
 def test_bad_input_is_refused(drawn):
     for call, why in (
-        (lambda: bm.pairwise(drawn, "x"), "no levels.*those that have are h"),
-        (lambda: bm.ranks(drawn, ["x"]), "two or more different"),
-        (lambda: bm.ranks(drawn, ["x", "z"]), "coefficients of the model"),
+        (lambda: bm.results.pairwise(drawn, "x"), "no levels.*those that have are h"),
+        (lambda: bm.results.ranks(drawn, ["x"]), "two or more different"),
+        (lambda: bm.results.ranks(drawn, ["x", "z"]), "coefficients of the model"),
         (lambda: bm.hypothesis(drawn, []), "no hypothesis was given"),
         (lambda: bm.hypothesis(drawn, "x > 0", interval=95), "between 0 and 1"),
     ):

@@ -6,16 +6,16 @@ import pytest
 from scipy import stats
 
 import bayesmig as bm
-from bayesmig import schema
+from bayesmig.contract import schema
 from bayesmig.data.encoding import build_design
 from bayesmig.data.rows import Rows, design_of, encode_rows
-from bayesmig.engines import graphs
-from bayesmig.engines.exact import Exact
-from bayesmig.engines.nuts import NUTS
 from bayesmig.errors import BayesmigError, DataError, EngineRefusal, SpecificationError
-from bayesmig.imputation import rubin
-from bayesmig.inference import automatic, estimate, fit
-from bayesmig.spec import ModelSpec
+from bayesmig.inference.engines import graphs
+from bayesmig.inference.engines.exact import Exact
+from bayesmig.inference.engines.nuts import NUTS
+from bayesmig.inference.fitting import automatic, estimate, fit
+from bayesmig.inference.pooling import rubin
+from bayesmig.specification.model import ModelSpec
 
 SPEC = ModelSpec("trust ~ income + age + (1 | area)")
 
@@ -266,7 +266,7 @@ def gappy(n=300, seed=3):
 def test_gaps_stand_at_the_mean_and_their_rows_stay():
     data = gappy()
     design = build_design(GAPS, data)
-    income, age = design.gaps
+    income, age = design.imputed
     assert design.n == len(data)
     np.testing.assert_array_equal(income.rows, np.flatnonzero(data["income"].isna()))
     # standardised by the answers given, so that gaps are at zero
@@ -281,7 +281,7 @@ def test_gaps_stand_at_the_mean_and_their_rows_stay():
     np.testing.assert_allclose(income.slopes[:, place], income.sd)
     np.testing.assert_allclose(income.slopes[:, product], income.sd * (data["hukou"] == level).to_numpy()[income.rows])
     assert any("missing values of income are modelled" in note for note in design.notes)
-    assert build_design(GAPS, data.dropna()).gaps == ()
+    assert build_design(GAPS, data.dropna()).imputed == ()
     assert ModelSpec.from_json(GAPS.to_json()) == GAPS
     assert ModelSpec("trust ~ income + age").with_imputed("income").impute == ("income",)
 
@@ -300,7 +300,7 @@ def test_the_graph_is_the_joint_density():
         frame = data.copy()
         standard, on = {}, None
         total = 0.0
-        for gap in design.gaps:
+        for gap in design.imputed:
             column = gap.standard.copy()
             column[gap.rows] = point[f"gap_{gap.name}"]
             standard[gap.name] = column
@@ -315,7 +315,7 @@ def test_the_graph_is_the_joint_density():
     values = []
     density = model.compile_logp(mode="FAST_COMPILE")
     for _ in range(3):
-        point = base | {f"gap_{gap.name}": rng.normal(size=len(gap.rows)) for gap in design.gaps}
+        point = base | {f"gap_{gap.name}": rng.normal(size=len(gap.rows)) for gap in design.imputed}
         values.append((float(density(point)), by_hand(point)))
     ours, theirs = np.array(values).T
     # the priors are the same at all three points
@@ -370,7 +370,7 @@ def test_a_small_fit_with_gaps(tmp_path):
     assert abs(float(imputed.mean()) - data["income"].mean()) < 2 * data["income"].std()
     tree.to_netcdf(tmp_path / "tree.nc")
     design = design_of(tree)
-    assert design.gaps[0].name == "income"
+    assert design.imputed[0].name == "income"
     with pytest.raises(BayesmigError, match="missing values of income, age were drawn"):
         Rows.of(design)
     people = data.dropna().iloc[:4]

@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 import bayesmig as bm
-from bayesmig.literature import printed_cells, printed_statistics, printed_variances, variances_of
+from bayesmig.printed.literature import printed_cells, printed_statistics, printed_variances, variances_of
 
 PRINTED = [(name, key) for name in bm.studies() for key, spec in bm.study(name).models.items() if spec.printed]
 

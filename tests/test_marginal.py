@@ -10,9 +10,9 @@ from scipy import integrate, special, stats
 import bayesmig as bm
 from bayesmig.data.rows import Rows, design_of
 from bayesmig.errors import BayesmigError, DataError, UnknownColumn, UnknownLevel
-from bayesmig.prediction.marginal import effects, margins
-from bayesmig.prediction.people import Fitted, scores
-from bayesmig.prediction.response import parameters
+from bayesmig.inference.response import parameters
+from bayesmig.results.fitted import Fitted, category_scores
+from bayesmig.results.marginal import effects, margins
 
 DATA = survey()
 SLOPE = 1e-6  # relative: truncation and rounding of a central difference over 2e-5 sd, with room to spare
@@ -163,7 +163,7 @@ def test_every_family_has_every_effect(family, link, random):
         np.testing.assert_allclose(totals, 0, atol=1e-9)
         mean = effects(tree, "x", scale="score", random=random).iloc[0]
         slopes = table[table["variable"] == "x"]["estimate"].to_numpy()
-        assert mean["estimate"] == pytest.approx(slopes @ scores(Fitted.of(tree).design), rel=1e-6)
+        assert mean["estimate"] == pytest.approx(slopes @ category_scores(Fitted.of(tree).design), rel=1e-6)
         one = effects(tree, "x", category="often", random=random)
         assert one["category"].tolist() == ["often"]
         # 1e-10: rounding of a difference over 2e-5 sd
@@ -448,5 +448,5 @@ def test_frequency_weights_are_repeated_rows():
 
 def test_averages_do_not_depend_on_how_draws_are_cut(monkeypatch):
     whole = effects(TREE)
-    monkeypatch.setattr("bayesmig.prediction.people.PART", 1)
+    monkeypatch.setattr("bayesmig.results.fitted.PART", 1)
     pd.testing.assert_frame_equal(effects(TREE), whole, rtol=1e-6)  # the step of the quadrature follows the largest sd

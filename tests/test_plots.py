@@ -15,15 +15,16 @@ from fontTools.ttLib import TTFont
 from matplotlib import font_manager
 
 import bayesmig as bm
-from bayesmig import plots, schema
-from bayesmig.catalogue import study
+from bayesmig import plots
+from bayesmig.contract import schema
 from bayesmig.data.rows import design_of
 from bayesmig.errors import BayesmigError, NotFound
-from bayesmig.inference import estimate, fit
-from bayesmig.literature import published
+from bayesmig.inference.fitting import estimate, fit
 from bayesmig.plots import style
-from bayesmig.spec import ModelSpec, Variable
-from bayesmig.summaries import coefficients, interaction_lines, variance_components, varying_effects
+from bayesmig.printed.literature import published
+from bayesmig.results.summaries import coefficients, interaction_lines, variance_components, varying_effects
+from bayesmig.specification.catalogue import study
+from bayesmig.specification.model import ModelSpec, Variable
 
 mpl.use("Agg")
 
@@ -360,7 +361,7 @@ def test_prior_and_posterior_count_in_spreads_of_the_prior(posterior):
 
 
 def test_a_prior_that_is_as_good_as_flat_has_no_row():
-    from bayesmig.priors import Normal, preset
+    from bayesmig.specification.priors import Normal, preset
 
     priors = preset("mlwin").changed(**{"gender[woman]": Normal(0, 1)})
     tree = fit(SPEC.with_priors(priors), survey(), seed=1)

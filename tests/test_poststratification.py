@@ -11,7 +11,7 @@ from scipy import special, stats
 
 import bayesmig as bm
 from bayesmig.errors import BayesmigError, DataError, UnknownColumn, UnknownLevel
-from bayesmig.prediction.people import predict
+from bayesmig.prediction.newdata import predict
 from bayesmig.prediction.poststratification import composition, poststratify, rake
 
 RIGHT = "hukou + x + (1 | area)"
@@ -362,9 +362,9 @@ AGREE = {
 
 
 def verbs(tree, margins):
-    yield lambda: bm.rake(tree, margins).attrs["assumptions"]
+    yield lambda: bm.prediction.rake(tree, margins).attrs["assumptions"]
     yield lambda: bm.poststratify(tree, margins, draws=50).notes
-    yield lambda: [""] * len(bm.composition(tree, margins))
+    yield lambda: [""] * len(bm.prediction.composition(tree, margins))
 
 
 @pytest.mark.parametrize(("g", "k"), DIFFER.values(), ids=DIFFER)
@@ -382,7 +382,7 @@ def test_margins_that_rounding_explains_are_not(plain, g, k, recwarn):
     assert not recwarn.list
 
 
-@pytest.mark.parametrize("verb", [bm.rake, bm.poststratify, bm.composition])
+@pytest.mark.parametrize("verb", [bm.prediction.rake, bm.poststratify, bm.prediction.composition])
 @pytest.mark.parametrize(
     ("census", "fragment"),
     [

@@ -8,16 +8,17 @@ from fabricated import CASES, posterior, specification, survey
 from scipy import integrate, special, stats
 
 import bayesmig as bm
-from bayesmig import schema
+from bayesmig.contract import schema
 from bayesmig.data.encoding import build_design
 from bayesmig.data.rows import Rows, encode_rows
 from bayesmig.errors import BayesmigError, DataError
-from bayesmig.families import FAMILIES
-from bayesmig.prediction.integration import added_variance, integrated, normal_mean
-from bayesmig.prediction.people import PART, Fitted, predict, quantity, scores
-from bayesmig.prediction.response import expected, linear_predictor, parameters
-from bayesmig.prediction.variance import SMOOTH
-from bayesmig.spec import Factor
+from bayesmig.inference.response import expected, linear_predictor, parameters
+from bayesmig.prediction.newdata import predict
+from bayesmig.results.fitted import PART, Fitted, category_scores, quantity
+from bayesmig.results.integration import added_variance, integrated, normal_mean
+from bayesmig.results.variance import SMOOTH
+from bayesmig.specification.families import FAMILIES
+from bayesmig.specification.model import Factor
 
 DATA = survey()
 PEOPLE = DATA.drop(columns=["y", "owns", "answer", "visits"])
@@ -293,7 +294,7 @@ def test_new_groups_can_be_refused():
 
 def test_what_would_not_fit_into_memory_is_refused(monkeypatch):
     tree = posterior(specification("cumulative", "x"), DATA)
-    monkeypatch.setattr("bayesmig.prediction.people.LARGEST", 2000)
+    monkeypatch.setattr("bayesmig.prediction.newdata.LARGEST", 2000)
     with pytest.raises(BayesmigError, match=r"40 x 120 x 3 numbers would fill more than 4 GiB; use draws=5 or fewer"):
         predict(tree)
 
@@ -328,7 +329,9 @@ def test_quantities_are_named_in_words():
     assert quantity(design("binomial")) == "probability of visits in one trial"
     assert quantity(design("binomial"), per_trial=False) == "expected visits"
     assert quantity(design("cumulative"), "score") == "expected score of answer (never = 1, often = 2, always = 3)"
-    assert scores(build_design(bm.ModelSpec("w ~ x", family="cumulative"), DATA.assign(w=DATA["w"] * 10))).tolist() == [
+    assert category_scores(
+        build_design(bm.ModelSpec("w ~ x", family="cumulative"), DATA.assign(w=DATA["w"] * 10))
+    ).tolist() == [
         10,
         20,
         30,

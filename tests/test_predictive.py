@@ -12,15 +12,16 @@ import xarray as xr
 from scipy import special, stats
 
 import bayesmig as bm
-from bayesmig import plots, schema
+from bayesmig import plots
 from bayesmig import priors as pr
-from bayesmig.checking.parts import NO_ANSWER
 from bayesmig.checking.predictive import calibration, posterior_predictive, predictive_check
+from bayesmig.checking.subsets import NO_ANSWER
 from bayesmig.checking.validation import log_likelihood
+from bayesmig.contract import schema
+from bayesmig.contract.seal import seal
 from bayesmig.data.encoding import build_design
-from bayesmig.engines.exact import Exact
 from bayesmig.errors import BayesmigError, DataError, NotFound
-from bayesmig.seal import seal
+from bayesmig.inference.engines.exact import Exact
 
 mpl.use("Agg")
 

@@ -13,8 +13,18 @@ from bayesmig import priors
 from bayesmig.data.design import ResolvedPriors
 from bayesmig.data.encoding import build_design
 from bayesmig.errors import SpecificationError
-from bayesmig.priors import LKJ, Exponential, Flat, HalfNormal, HalfStudentT, InverseGamma, Normal, PriorSet, ScalePrior
-from bayesmig.spec import ModelSpec
+from bayesmig.specification.model import ModelSpec
+from bayesmig.specification.priors import (
+    LKJ,
+    Exponential,
+    Flat,
+    HalfNormal,
+    HalfStudentT,
+    InverseGamma,
+    Normal,
+    PriorSet,
+    ScalePrior,
+)
 
 
 class RootOfInverseGamma:

@@ -13,18 +13,18 @@ import pandas as pd
 import pytest
 from scipy import optimize
 
-from bayesmig.catalogue import studies, study
 from bayesmig.data.design import Design
 from bayesmig.data.encoding import PROVENANCE_COLUMN, build_design
 from bayesmig.errors import BayesmigError, InferenceFailure, NotFound, SpecificationError
-from bayesmig.gaussian import MixedModelEquations
-from bayesmig.inference import estimate
-from bayesmig.literature import printed_cells, printed_variances
-from bayesmig.reconstruction import answer_spread, reconstruct, standard_errors
-from bayesmig.reconstruction.account import printed_errors
-from bayesmig.reconstruction.binary import Gradient, Truth
-from bayesmig.reconstruction.people import Subject, draw
-from bayesmig.spec import Margin, ModelSpec, Population, Range, Study, Variable, Weights
+from bayesmig.inference.fitting import estimate
+from bayesmig.inference.gaussian import MixedModelEquations
+from bayesmig.printed.literature import printed_cells, printed_variances
+from bayesmig.replication.reconstruction import answer_spread, reconstruct, standard_errors
+from bayesmig.replication.reconstruction.binary import Gradient, Truth
+from bayesmig.replication.reconstruction.predictors import Subject, draw
+from bayesmig.replication.reconstruction.provenance import printed_errors
+from bayesmig.specification.catalogue import studies, study
+from bayesmig.specification.model import Margin, ModelSpec, Population, Range, Study, Variable, Weights
 
 SEEDS = range(1, 6)
 STUDIES = {name: study(name) for name in studies()}

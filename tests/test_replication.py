@@ -9,10 +9,10 @@ import pytest
 
 import bayesmig as bm
 from bayesmig.errors import InferenceFailure
-from bayesmig.literature import printed_cells
-from bayesmig.reconstruction.account import printed_errors
+from bayesmig.printed.literature import printed_cells
 from bayesmig.replication import overview
 from bayesmig.replication.counterparts import FACTORS, composite_weights, counterparts_of, in_units_of_the_outcome
+from bayesmig.replication.reconstruction.provenance import printed_errors
 
 STUDIES = bm.studies()
 

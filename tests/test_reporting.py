@@ -14,17 +14,17 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from bayesmig import writing
-from bayesmig.catalogue import study
-from bayesmig.checking.checks import check
+from bayesmig.checking.diagnostics import check
+from bayesmig.data import writing
 from bayesmig.errors import BayesmigError
-from bayesmig.evidence.posterior import published_posterior
-from bayesmig.inference import estimate, fit
+from bayesmig.inference.fitting import estimate, fit
+from bayesmig.printed.evidence.posterior import published_posterior
 from bayesmig.replication import remarks
-from bayesmig.replication.results import Replication
+from bayesmig.replication.papers import Replication
 from bayesmig.reporting import page, words
-from bayesmig.spec import ModelSpec, Study, Variable
-from bayesmig.summaries import coefficients, variance_components
+from bayesmig.results.summaries import coefficients, variance_components
+from bayesmig.specification.catalogue import study
+from bayesmig.specification.model import ModelSpec, Study, Variable
 
 ATTACK = "<script>alert('x')</script>"
 QUOTED = 'a"b onload="x'

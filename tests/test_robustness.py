@@ -15,13 +15,13 @@ from bayesmig import priors as pr
 from bayesmig.checking import robustness
 from bayesmig.checking.robustness import FINE, MATTERS, WEAK_DATA, log_prior, power_scaling, sensitivity
 from bayesmig.data.encoding import build_design
-from bayesmig.engines import graphs
-from bayesmig.engines.exact import Exact
-from bayesmig.engines.nuts import NUTS
 from bayesmig.errors import BayesmigError, EngineRefusal, InferenceFailure
-from bayesmig.families import FAMILIES
-from bayesmig.prediction.response import parameters
-from bayesmig.priors import PRESETS
+from bayesmig.inference.engines import graphs
+from bayesmig.inference.engines.exact import Exact
+from bayesmig.inference.engines.nuts import NUTS
+from bayesmig.inference.response import parameters
+from bayesmig.specification.families import FAMILIES
+from bayesmig.specification.priors import PRESETS
 
 RNG = np.random.default_rng(6)
 N = 90

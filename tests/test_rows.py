@@ -8,11 +8,11 @@ import pytest
 import xarray as xr
 
 import bayesmig as bm
+from bayesmig.contract.schema import stamp
 from bayesmig.data.encoding import build_design
 from bayesmig.data.rows import Rows, design_of, encode_rows
 from bayesmig.errors import BayesmigError, DataError, UnknownColumn, UnknownLevel
-from bayesmig.families import FAMILIES
-from bayesmig.schema import stamp
+from bayesmig.specification.families import FAMILIES
 
 RNG = np.random.default_rng(4)
 N = 240

@@ -23,9 +23,9 @@ from typer.testing import CliRunner
 import bayesmig as bm
 from bayesmig.checking.validation import engine_of
 from bayesmig.cli import app
+from bayesmig.contract.seal import seal
 from bayesmig.errors import BayesmigError
-from bayesmig.formula import ENVIRONMENT
-from bayesmig.seal import seal
+from bayesmig.specification.formula import ENVIRONMENT
 
 PAYLOADS = (
     "I(x + np.f2py.os.system('touch MARK'))",
@@ -172,7 +172,7 @@ API: dict[str, Callable[[str, pd.DataFrame], object]] = {
     "simulation": lambda formula, data: bm.simulate(bm.ModelSpec(formula), data, draws=10),
     "priors": lambda formula, data: bm.prior_table(formula, data),
     "chunks": lambda formula, data: bm.fit(formula, bm.chunks(lambda: iter([data]))),
-    "modelled gaps": lambda formula, data: bm.fit(
+    "modelled missing values": lambda formula, data: bm.fit(
         bm.ModelSpec(formula, impute=("x",)), data, engine=bm.NUTS(draws=10, tune=10)
     ),
     "completed data": lambda formula, data: bm.fit(formula, [data, data]),
@@ -183,7 +183,9 @@ API: dict[str, Callable[[str, pd.DataFrame], object]] = {
     "a study": lambda formula, data: bm.replicate(
         bm.Study("s", "S", "", (), {"m": bm.ModelSpec(formula)}), "m", data=data
     ),
-    "a match": lambda formula, data: bm.match(bm.Study("s", "S", "", (), {"m": bm.ModelSpec(formula)}), data, ("m",)),
+    "a match": lambda formula, data: bm.data.match(
+        bm.Study("s", "S", "", (), {"m": bm.ModelSpec(formula)}), data, ("m",)
+    ),
     "a cache": lambda formula, data: bm.fit(formula, data, cache=Path("..") / "cache"),
 }
 
@@ -203,10 +205,10 @@ VERBS: dict[str, Callable[[xr.DataTree, pd.DataFrame], object]] = {
     "table": lambda tree, _: bm.table(tree),
     "report": lambda tree, _: bm.report(tree, Path("..") / "page.html"),
     "check": lambda tree, _: bm.check(tree),
-    "guideline": lambda tree, _: bm.guideline(tree, "WAMBS"),
+    "guideline": lambda tree, _: bm.reporting.guideline(tree, "WAMBS"),
     "poststratify": lambda tree, data: bm.poststratify(tree, data.assign(count=1)),
     "shares on the response scale": lambda tree, _: bm.variance_components(tree, scale="response"),
-    "refits": lambda tree, _: bm.leave_one_group_out(tree, "g"),
+    "refits": lambda tree, _: bm.checking.leave_one_group_out(tree, "g"),
 }
 
 
@@ -243,11 +245,11 @@ def test_the_command_line_runs_nothing(payload: str, data: pd.DataFrame, tmp_pat
 def test_tables_run_nothing(payload: str, tmp_path: Path) -> None:
     """Cells of a codebook and of printed tables are names, not formulas."""
     study, folder = bm.study("social_trust"), tmp_path / "printed"
-    codebook = pd.read_csv(bm.write_codebook(study, tmp_path / "codebook.csv"), dtype=str)
+    codebook = pd.read_csv(bm.data.write_codebook(study, tmp_path / "codebook.csv"), dtype=str)
     codebook["your_column"] = payload
     codebook.to_csv(tmp_path / "codebook.csv", index=False)
-    refused(lambda: bm.translated(survey(), study, tmp_path / "codebook.csv"))
-    bm.write_template(folder)
+    refused(lambda: bm.data.translated(survey(), study, tmp_path / "codebook.csv"))
+    bm.printed.write_template(folder)
     for file in folder.glob("*.csv"):
         heads = list(pd.read_csv(file).columns)
         pd.DataFrame([[payload] * len(heads)], columns=heads).to_csv(file, index=False)

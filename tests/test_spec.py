@@ -7,8 +7,8 @@ import dataclasses
 import pytest
 
 from bayesmig import priors
-from bayesmig.priors import LKJ, HalfStudentT, Normal
-from bayesmig.spec import ModelSpec, Study, Variable, Weights
+from bayesmig.specification.model import ModelSpec, Study, Variable, Weights
+from bayesmig.specification.priors import LKJ, HalfStudentT, Normal
 
 HUKOU = Variable("hukou", "Hukou", {"urban": "Urban", "rural": "Rural <new>"}, reference="rural")
 AGE = Variable("age", unit="years", minimum=18, maximum=100)

@@ -8,7 +8,7 @@ import xarray as xr
 from scipy import stats
 
 import bayesmig as bm
-from bayesmig import schema
+from bayesmig.contract import schema
 
 RNG = np.random.default_rng(5)
 N = 400
@@ -86,7 +86,7 @@ def test_varying_effects_are_sorted_and_complete(tree):
 
 
 def test_interaction_lines_are_the_linear_predictor_in_original_units(tree):
-    lines = bm.interaction_lines(tree, "x", "hukou", points=3)
+    lines = bm.results.interaction_lines(tree, "x", "hukou", points=3)
     beta = {term: tree["posterior"]["beta"].sel(term=term).to_numpy().ravel() for term in bm.coefficients(tree).index}
     last = lines[lines["hukou"] == "migrant"].iloc[-1]
     assert last["x"] == pytest.approx(DATA["x"].max())
@@ -97,7 +97,7 @@ def test_interaction_lines_are_the_linear_predictor_in_original_units(tree):
 
 
 def test_interaction_lines_name_the_reference_level(tree):
-    assert list(dict.fromkeys(bm.interaction_lines(tree, "x", "hukou")["hukou"])) == ["local", "migrant"]
+    assert list(dict.fromkeys(bm.results.interaction_lines(tree, "x", "hukou")["hukou"])) == ["local", "migrant"]
 
 
 def test_compare_aligns_and_standardises(tree, ml):
@@ -147,7 +147,7 @@ def test_a_saved_tree_gives_the_same_numbers(tree, tmp_path):
         pd.testing.assert_frame_equal(bm.coefficients(again), bm.coefficients(tree))
         pd.testing.assert_frame_equal(bm.variance_components(again), bm.variance_components(tree))
         pd.testing.assert_frame_equal(
-            bm.interaction_lines(again, "x", "hukou"), bm.interaction_lines(tree, "x", "hukou")
+            bm.results.interaction_lines(again, "x", "hukou"), bm.results.interaction_lines(tree, "x", "hukou")
         )
         assert bm.ModelSpec.from_json(again.attrs["spec"]) == SPEC
         assert schema.read(again, "missing") == {}

@@ -12,7 +12,7 @@ import pytest
 import bayesmig as bm
 from bayesmig.data.surveys import codebook, missing_answers, read_survey
 from bayesmig.errors import DataError, UnknownColumn
-from bayesmig.evidence.tables import printed_model
+from bayesmig.printed.evidence.tables import printed_model
 
 NAN = float("nan")
 MANY = [str(age) for age in range(20, 60)]

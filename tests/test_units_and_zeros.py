@@ -5,18 +5,18 @@ import pandas as pd
 import pytest
 
 import bayesmig as bm
-from bayesmig import simulation
 from bayesmig.checking.robustness import log_prior
 from bayesmig.data.encoding import build_design
-from bayesmig.engines import graphs
-from bayesmig.engines.exact import Exact, VarianceDensity
-from bayesmig.engines.hierarchical import Layout
 from bayesmig.errors import DataError
-from bayesmig.gaussian import MixedModelEquations
-from bayesmig.kernels import hierarchical
-from bayesmig.prediction.response import parameters
-from bayesmig.priors import PRESETS
-from bayesmig.spec import as_spec
+from bayesmig.inference.engines import graphs
+from bayesmig.inference.engines.exact import Exact, VarianceDensity
+from bayesmig.inference.engines.hierarchical import Layout
+from bayesmig.inference.gaussian import MixedModelEquations
+from bayesmig.inference.kernels import hierarchical
+from bayesmig.inference.response import parameters
+from bayesmig.prediction import simulation
+from bayesmig.specification.model import as_spec
+from bayesmig.specification.priors import PRESETS
 
 FORMULAS = {
     "one slope": "x + (1 + x | g)",

@@ -18,11 +18,11 @@ import bayesmig as bm
 from bayesmig import priors as pr
 from bayesmig.checking import validation
 from bayesmig.checking.validation import compare_models, engine_of, leave_one_group_out, log_likelihood, loo
-from bayesmig.engines.exact import Exact
-from bayesmig.engines.nuts import NUTS
+from bayesmig.contract.seal import seal
 from bayesmig.errors import BayesmigError, DataError, EngineRefusal, InferenceFailure, NotFound
-from bayesmig.seal import seal
-from bayesmig.spec import Weights
+from bayesmig.inference.engines.exact import Exact
+from bayesmig.inference.engines.nuts import NUTS
+from bayesmig.specification.model import Weights
 
 PRIORS = pr.PriorSet(slopes=pr.Normal(0, 2), sigma=pr.HalfNormal(2), tau=pr.HalfNormal(1))
 REFERENCE = Path(__file__).parent / "reference" / "stan_loo.csv"

@@ -8,9 +8,9 @@ from scipy import special
 
 import bayesmig as bm
 from bayesmig.errors import BayesmigError
-from bayesmig.prediction.people import Fitted, scores
-from bayesmig.prediction.response import draw_outcomes, parameters
-from bayesmig.summaries import coefficients, r2, variance_components
+from bayesmig.inference.response import draw_outcomes, parameters
+from bayesmig.results.fitted import Fitted, category_scores
+from bayesmig.results.summaries import coefficients, r2, variance_components
 
 DATA = survey()
 LATENT = {"logit": np.pi**2 / 3, "probit": 1.0}
@@ -128,7 +128,7 @@ def test_response_shares_are_the_correlation_of_two_people_of_a_group(family, li
             one = design.trials is not None
             pair = draw_outcomes(design, eta, many, rng, _pair(one))
             if family == "cumulative":
-                pair = scores(design)[pair.astype(int)]
+                pair = category_scores(design)[pair.astype(int)]
             found[name].append(np.corrcoef(pair.T)[0, 1])
     for name, correlations in found.items():
         assert shares.loc[f"vpc_response_{name}", "estimate"] == pytest.approx(np.mean(correlations), abs=0.015)

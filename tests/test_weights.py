@@ -11,17 +11,17 @@ from scipy import optimize
 import bayesmig as bm
 from bayesmig.data.encoding import build_design
 from bayesmig.data.rows import design_of
-from bayesmig.engines import graphs
-from bayesmig.engines.exact import Exact
-from bayesmig.engines.nuts import NUTS
 from bayesmig.errors import BayesmigError, DataError, EngineRefusal, SpecificationError, UnknownColumn
-from bayesmig.families import FAMILIES
-from bayesmig.gaussian import MixedModelEquations, VarianceParameters
-from bayesmig.inference import estimate, fit
-from bayesmig.prediction.response import parameters
-from bayesmig.priors import HalfNormal, Normal, PriorSet
-from bayesmig.sandwich import _scores, _Space, _Units, adjust
-from bayesmig.spec import ModelSpec, Weights
+from bayesmig.inference.engines import graphs
+from bayesmig.inference.engines.exact import Exact
+from bayesmig.inference.engines.nuts import NUTS
+from bayesmig.inference.fitting import estimate, fit
+from bayesmig.inference.gaussian import MixedModelEquations, VarianceParameters
+from bayesmig.inference.response import parameters
+from bayesmig.inference.sandwich import _scores, _Space, _Units, adjust
+from bayesmig.specification.families import FAMILIES
+from bayesmig.specification.model import ModelSpec, Weights
+from bayesmig.specification.priors import HalfNormal, Normal, PriorSet
 
 REFERENCE = Path(__file__).parent / "reference" / "svyglm.csv"
 FLAT = PriorSet(Normal(0, 100), Normal(0, 100), HalfNormal(100), HalfNormal(100))
@@ -526,7 +526,7 @@ def test_a_right_model_of_equal_people_is_left_alone():
     area = np.arange(4000) % 400
     data = pd.DataFrame({"area": area, "x": rng.normal(size=4000)})
     data["y"] = 0.5 * data["x"] + rng.normal(0, 0.6, 400)[area] + rng.normal(size=4000)
-    ratios = bm.schema.read(adjust(fit("y ~ x + (1 | area)", data, seed=1)), "sd_ratios")
+    ratios = bm.contract.schema.read(adjust(fit("y ~ x + (1 | area)", data, seed=1)), "sd_ratios")
     # J of 400 clusters has a relative error of sqrt(2 / 400) = 7 %, its root half of that; three errors
     assert all(abs(ratio - 1) < 0.11 for ratio in ratios.values()), ratios
 
@@ -647,7 +647,7 @@ def test_pooling_needs_adjustment_before():
 
 
 def test_the_transport_has_the_covariance_asked_for():
-    from bayesmig.sandwich import _transport
+    from bayesmig.inference.sandwich import _transport
 
     rng = np.random.default_rng(1)
     old, new = (np.cov(rng.normal(size=(3, 20))) for _ in range(2))

@@ -15,13 +15,13 @@ import pytest
 from typer.testing import CliRunner
 
 import bayesmig as bm
-from bayesmig import cache
 from bayesmig.cli import app
+from bayesmig.contract.seal import seal
+from bayesmig.data.writing import RESULTS, UNPRINTABLE, as_csv, cell_text, from_cell, writable, write
 from bayesmig.errors import BayesmigError
+from bayesmig.inference import cache
 from bayesmig.reporting.mathematics import equations, latex, mathml, omml
-from bayesmig.seal import seal
-from bayesmig.spec import Study, Variable
-from bayesmig.writing import RESULTS, UNPRINTABLE, as_csv, cell_text, from_cell, writable, write
+from bayesmig.specification.model import Study, Variable
 
 NASTY = "\x1b[31m=cmd|'/c'!A0 \u202e<b onload=x>&[a](http://b.c)![i](www.e.f) " + r'\input{x}$\$ #eval("y") ' + "\x9b2J"
 
@@ -230,10 +230,10 @@ import os, stat, sys
 import numpy as np, pandas as pd
 from pathlib import Path
 import numba.core.caching as caching
-from bayesmig.kernels import machine
+from bayesmig.inference.kernels import machine
 caching.CacheImpl._locator_classes = []  # as where no folder can be written
 import bayesmig as bm
-from bayesmig.kernels import coordinates
+from bayesmig.inference.kernels import coordinates
 machine.WAITING[:] = [each for each in machine.WAITING if each.__module__ == coordinates.__name__]
 machine.compile_all()
 print(coordinates.__name__, type(next(v for k, v in vars(coordinates).items() if hasattr(v, "py_func"))).__name__)
@@ -338,13 +338,13 @@ def test_numbers_and_words_stay(text):
 def test_a_codebook_with_such_levels_is_read_back(tmp_path):
     entry = Variable("work", "=Work", levels={"-none": "@none", "-1": "one"})
     study = Study("s", "S", "", (entry,), {"m": bm.ModelSpec("work ~ 1")})
-    path = bm.write_codebook(study, tmp_path / "codebook.csv")
+    path = bm.data.write_codebook(study, tmp_path / "codebook.csv")
     table = pd.read_csv(path, dtype=str, keep_default_na=False)
     assert table["level"].tolist() == ["'-none", "-1", ""]
     table["your_column"], table["your_code"] = "v1", ["7", "8", "9"]
     table.to_csv(path, index=False)
     own = pd.DataFrame({"v1": [7, 8, 9, 7]})
-    assert bm.translated(own, study, path)["work"].fillna("").tolist() == ["-none", "-1", "", "-none"]
+    assert bm.data.translated(own, study, path)["work"].fillna("").tolist() == ["-none", "-1", "", "-none"]
 
 
 def test_a_path_that_can_be_written_is_given_back(tmp_path):

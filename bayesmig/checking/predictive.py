@@ -10,13 +10,14 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayesmig.checking.parts import Grouping, fitted_posterior, grouping, part
+from bayesmig.checking.subsets import Grouping, fitted_posterior, grouping, subset
 from bayesmig.data.design import Design
 from bayesmig.data.rows import Rows
 from bayesmig.errors import BayesmigError, closest, listing
-from bayesmig.prediction.people import Fitted, Treatment, expectation, outcome_of, predict, with_new_groups
-from bayesmig.prediction.response import draw_outcomes, linear_predictor
-from bayesmig.summaries import check_interval, interval_heads
+from bayesmig.inference.response import draw_outcomes, linear_predictor
+from bayesmig.prediction.newdata import predict, with_new_groups
+from bayesmig.results.fitted import Fitted, Treatment, expectation, outcome_of
+from bayesmig.results.summaries import check_interval, interval_heads
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -65,7 +66,7 @@ def posterior_predictive(tree: xr.DataTree, draws: int | None = 400, *, seed: in
 
     Examples
     --------
-    >>> from bayesmig.inference import fit
+    >>> from bayesmig import fit
     >>> tree = fit("y ~ x", pd.DataFrame({"y": [1.0, 2, 4, 3, 6], "x": [0.0, 1, 2, 3, 4]}), seed=1)
     >>> dict(posterior_predictive(tree)["posterior_predictive"]["y"].sizes)
     {'chain': 4, 'draw': 100, 'row': 5}
@@ -151,7 +152,7 @@ def predictive_check(
     >>> rng = np.random.default_rng(1)
     >>> data = pd.DataFrame({"area": np.repeat(list("abcdefgh"), 30), "hukou": rng.choice(["local", "migrant"], 240)})
     >>> data["trust"] = 5 + (data["hukou"] == "local") * (data["area"] < "c") + rng.normal(size=240)
-    >>> from bayesmig.inference import fit
+    >>> from bayesmig import fit
     >>> table = predictive_check(fit("trust ~ 1 + (1 | area)", data, seed=1), by=data["hukou"], statistic="mean")
     >>> table[["hukou", "observed", "predicted"]].round(1)
          hukou  observed  predicted
@@ -234,9 +235,7 @@ def calibration(
     >>> rng = np.random.default_rng(1)
     >>> data = pd.DataFrame({"age": rng.integers(20, 70, 400).astype(float)})
     >>> data["owns"] = np.where(rng.random(400) < (data["age"] - 10) / 70, "yes", "no")
-    >>> from bayesmig.engines.nuts import NUTS
-    >>> from bayesmig.inference import fit
-    >>> from bayesmig.spec import ModelSpec
+    >>> from bayesmig import NUTS, ModelSpec, fit
     >>> tree = fit(ModelSpec("owns ~ age", family="bernoulli"), data, engine=NUTS(draws=200, tune=300), seed=1)
     >>> calibration(tree, bins=3)[["event", "bin", "observed", "predicted"]].round(1)
             event  bin  observed  predicted
@@ -377,7 +376,7 @@ def _counted(fitted: Fitted, people: Grouping) -> tuple[Fitted, Grouping]:
             f" at most {MOST_PEOPLE:,} do. Fit a sample of the rows to check the model."
         )
     places = np.repeat(np.arange(design.n), design.weights.astype(int))
-    spread = dataclasses.replace(part(design, places), weights=None)
+    spread = dataclasses.replace(subset(design, places), weights=None)
     return (
         dataclasses.replace(fitted, design=spread),
         dataclasses.replace(people, codes=people.codes[places]),

@@ -13,20 +13,20 @@ import pandas as pd
 import xarray as xr
 from scipy import stats
 
-from bayesmig.checking.heldout import QUADRATURE_DRAWS, log_marginal_likelihood
-from bayesmig.checking.parts import fitted_posterior
+from bayesmig.checking.out_of_sample import QUADRATURE_DRAWS, log_marginal_likelihood
+from bayesmig.checking.subsets import fitted_posterior
 from bayesmig.data.design import Design
 from bayesmig.data.encoding import build_design
 from bayesmig.data.rows import Rows
-from bayesmig.engines.base import Engine
 from bayesmig.errors import BayesmigError, EngineRefusal, InferenceFailure, closest, listing
-from bayesmig.inference import automatic, posterior_of
-from bayesmig.parallel import Failure, map_fits
-from bayesmig.prediction.people import Fitted
-from bayesmig.prediction.response import linear_predictor, log_density
-from bayesmig.priors import PRESETS, Flat, Normal, Prior, PriorSet, ScalePrior
-from bayesmig.spec import ModelSpec, as_spec
-from bayesmig.summaries import coefficients, variance_components
+from bayesmig.inference.engines.base import Engine
+from bayesmig.inference.fitting import automatic, posterior_of
+from bayesmig.inference.parallel import Failure, map_fits
+from bayesmig.inference.response import linear_predictor, log_density
+from bayesmig.results.fitted import Fitted
+from bayesmig.results.summaries import coefficients, variance_components
+from bayesmig.specification.model import ModelSpec, as_spec
+from bayesmig.specification.priors import PRESETS, Flat, Normal, Prior, PriorSet, ScalePrior
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -47,7 +47,7 @@ def log_prior(design: Design, values: Mapping[str, Array]) -> Array:
     ----------
     design : Design
     values : mapping of str to array
-        Draws by name, first axis draws, from :func:`bayesmig.prediction.response.parameters`.
+        Draws by name, first axis draws, from :func:`bayesmig.inference.response.parameters`.
 
     Returns
     -------
@@ -141,7 +141,7 @@ def power_scaling(tree: xr.DataTree, threshold: float = THRESHOLD) -> pd.DataFra
 
     Examples
     --------
-    >>> from bayesmig.inference import fit
+    >>> from bayesmig import fit
     >>> rng = np.random.default_rng(1)
     >>> data = pd.DataFrame({"x": rng.normal(size=100)})
     >>> data["y"] = data["x"] + rng.normal(size=100)
@@ -218,7 +218,7 @@ def sensitivity(
     spec : ModelSpec or str
     data : pandas.DataFrame
     presets : sequence of str, or mapping of str to PriorSet, optional
-        Names of :func:`bayesmig.priors.preset`, or sets of your own by name; all presets unless given.
+        Names of :func:`bayesmig.specification.priors.preset`, or sets of your own by name; all presets unless given.
     engine : Engine, optional
         As in :func:`bayesmig.fit`.
     seed : int, optional

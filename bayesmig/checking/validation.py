@@ -16,7 +16,7 @@ import xarray as xr
 from scipy import special
 
 from bayesmig.checking.elpd import Elpd, Outcome
-from bayesmig.checking.heldout import (
+from bayesmig.checking.out_of_sample import (
     QUADRATURE_DRAWS,
     left_out_weights,
     log_joint_density,
@@ -26,15 +26,15 @@ from bayesmig.checking.heldout import (
     row_densities,
     unseen,
 )
-from bayesmig.checking.parts import fitted_posterior, grouping, part, without
 from bayesmig.checking.predictive import seed_of
+from bayesmig.checking.subsets import fitted_posterior, grouping, subset, without
 from bayesmig.data.design import Design
-from bayesmig.engines.base import Engine, trusted
-from bayesmig.engines.exact import Exact
-from bayesmig.engines.nuts import NUTS
 from bayesmig.errors import BayesmigError, EngineRefusal, listing
-from bayesmig.parallel import Failure, map_fits
-from bayesmig.prediction.response import parameters
+from bayesmig.inference.engines.base import Engine, trusted
+from bayesmig.inference.engines.exact import Exact
+from bayesmig.inference.engines.nuts import NUTS
+from bayesmig.inference.parallel import Failure, map_fits
+from bayesmig.inference.response import parameters
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -71,7 +71,7 @@ def log_likelihood(tree: xr.DataTree, draws: int | None = None) -> xr.DataTree:
 
     Examples
     --------
-    >>> from bayesmig.inference import fit
+    >>> from bayesmig import fit
     >>> tree = fit("y ~ x", pd.DataFrame({"y": [1.0, 2, 4, 3, 6], "x": [0.0, 1, 2, 3, 4]}), seed=1)
     >>> dict(log_likelihood(tree)["log_likelihood"]["y"].sizes)
     {'chain': 4, 'draw': 1000, 'row': 5}
@@ -139,7 +139,7 @@ def loo(tree: xr.DataTree, *, refit: bool = False, engine: Engine | None = None,
     >>> rng = np.random.default_rng(1)
     >>> data = pd.DataFrame({"x": rng.normal(size=100)})
     >>> data["y"] = data["x"] + rng.normal(size=100)
-    >>> from bayesmig.inference import fit
+    >>> from bayesmig import fit
     >>> result = loo(fit("y ~ x", data, seed=1))
     >>> round(result.p), result.above
     (4, 0)
@@ -205,7 +205,7 @@ def leave_one_group_out(
     Notes
     -----
     ``log p(y_j | y_-j)``, with the effects of the left-out group integrated out jointly for all of its people
-    (see ``bayesmig.checking.heldout``), as are effects of finer groups within it. The importance weights are the
+    (see ``bayesmig.checking.out_of_sample``), as are effects of finer groups within it. The importance weights are the
     reciprocals of these integrated densities; those of densities given the group's effect would vary without bound
     (Merkle, Furr & Rabe-Hesketh 2019, Psychometrika 84(3)). Where the integral needs quadrature, at most 1,000 draws
     are used. Frequency and survey weights multiply log densities within the group; groups count once each. A refit
@@ -220,7 +220,7 @@ def leave_one_group_out(
     >>> rng = np.random.default_rng(1)
     >>> data = pd.DataFrame({"area": np.repeat(np.arange(12), 20)})
     >>> data["y"] = rng.normal(size=12)[data["area"]] + rng.normal(size=240)
-    >>> from bayesmig.inference import fit
+    >>> from bayesmig import fit
     >>> result = leave_one_group_out(fit("y ~ 1 + (1 | area)", data, seed=1), "area")
     >>> len(result.pointwise), result.above
     (12, 0)
@@ -250,7 +250,7 @@ def leave_one_group_out(
         fitted = fitted_posterior(tree, QUADRATURE_DRAWS)
     judged = _Reweighted(pareto_threshold(fitted.size), relative_efficiency(tree, fitted.size))
     for some in places:
-        density = log_joint_density(part(design, some), fitted.values, unseen(design, some))
+        density = log_joint_density(subset(design, some), fitted.values, unseen(design, some))
         judged.add(density[None], np.ones(1), np.ones(1))
     pointwise = judged.pointwise(pd.Index(people.levels, name=people.name)).assign(n=people.sizes)
     failed: dict[str, str] = {}
@@ -300,7 +300,7 @@ def compare_models(models: Mapping[str, xr.DataTree | Elpd]) -> pd.DataFrame:
     >>> rng = np.random.default_rng(1)
     >>> data = pd.DataFrame({"x": rng.normal(size=200)})
     >>> data["y"] = data["x"] + rng.normal(size=200)
-    >>> from bayesmig.inference import fit
+    >>> from bayesmig import fit
     >>> table = compare_models({"without x": fit("y ~ 1", data, seed=1), "with x": fit("y ~ x", data, seed=1)})
     >>> table.loc["without x", "reading"]
     'predicts worse than the best'
@@ -449,7 +449,7 @@ class _LeftOut:
         """Refuse what cannot be integrated out when these rows are left out."""
         new = unseen(design, np.concatenate(self.places))
         for some in self.places:
-            refuse_unseen(part(design, some), new)
+            refuse_unseen(subset(design, some), new)
 
 
 @dataclass(frozen=True, eq=False)
@@ -505,7 +505,7 @@ def _refitted(refits: _Refits, item: tuple[_LeftOut, np.random.SeedSequence]) ->
         new[group.name] = ~known
     densities = []
     for places in left_out.places:
-        people = part(design, places)
+        people = subset(design, places)
         if left_out.person and design.counting is not None:
             people = dataclasses.replace(people, weights=None)
         densities.append(log_joint_density(people, values, new))

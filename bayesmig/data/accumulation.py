@@ -1,4 +1,4 @@
-"""ModelSpec + rows a part at a time -> Totals: the checks and columns of a data frame, added up."""
+"""ModelSpec + rows a part at a time -> SummedDesign: the checks and columns of a data frame, added up."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from bayesmig.data.chunks import Chunks, Piece
 from bayesmig.data.columns import (
     checked_column,
     checked_weights,
@@ -21,6 +20,7 @@ from bayesmig.data.columns import (
     without_values,
     without_weight,
 )
+from bayesmig.data.cross_products import ROWS_IN_CACHE, CrossProducts, Membership, Moments, SummedDesign, SummedGroups
 from bayesmig.data.encoding import (
     check_levels,
     check_single,
@@ -44,10 +44,10 @@ from bayesmig.data.identification import (
     told_apart,
 )
 from bayesmig.data.planning import Coding, Plan, category_column, check_addable, check_constant_by_group, planned
-from bayesmig.data.totals import ROWS_IN_CACHE, CrossProducts, GroupTotals, Membership, Moments, Totals
+from bayesmig.data.sources import Chunks, Piece
 from bayesmig.errors import DataError
-from bayesmig.formula import parse
-from bayesmig.spec import ModelSpec
+from bayesmig.specification.formula import parse
+from bayesmig.specification.model import ModelSpec
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     Codes = NDArray[np.int64]
 
 
-def added_up(spec: ModelSpec, data: Chunks) -> Totals:
+def summed_design(spec: ModelSpec, data: Chunks) -> SummedDesign:
     """Check rows against a specification, encode them and add them up, part by part.
 
     Parameters
@@ -101,7 +101,7 @@ class _Sums:
     ----------
     n : int
     products, common, varying, uncentred, log_weight
-        As of :class:`bayesmig.data.totals.Totals`, ``uncentred`` as sums.
+        As of :class:`bayesmig.data.cross_products.SummedDesign`, ``uncentred`` as sums.
     weights : (2,) array
         Sum and sum of squares.
     range : (2, p + 1) array
@@ -225,7 +225,7 @@ def _sums(plan: Plan, columns: Mapping[str, Array], codes: Mapping[str, Codes], 
     factors, turns = [], []
     for name, effects, blocks, parts in plan.varying:
         given = [column for part in parts for column in _values(part, frame, brief=True)]
-        group = GroupTotals(name, plan.levels_of(name), effects, blocks, np.zeros(0, np.int64))
+        group = SummedGroups(name, plan.levels_of(name), effects, blocks, np.zeros(0, np.int64))
         turn = group.centring(np.array([column if isinstance(column, float) else column.mean() for column in given]))
         shifts = (turn - np.eye(len(turn))).sum(axis=0)
         moved = [column + shift if shift else column for column, shift in zip(given, shifts, strict=True)]
@@ -370,7 +370,7 @@ def _emptied(plan: Plan, part: _Part) -> dict[str, Coding]:
     return found
 
 
-def _finished(plan: Plan, part: _Part) -> Totals:
+def _finished(plan: Plan, part: _Part) -> SummedDesign:
     """The checks that take all rows, and the totals."""
     spec, formula, notes = plan.spec, plan.formula, []
     missing = {name: int(count) for name, count in zip(plan.used, part.missing, strict=True) if count}
@@ -408,7 +408,7 @@ def _finished(plan: Plan, part: _Part) -> Totals:
     if spec.weights is not None and spec.weights.kind == "survey":
         products = products.times(sums.n / sums.weights[0])
         effective = float(sums.weights[0] ** 2 / sums.weights[1])
-    return Totals(
+    return SummedDesign(
         spec=spec,
         terms=plan.terms,
         formula_terms=common_terms(plan.common),
@@ -431,13 +431,13 @@ def _finished(plan: Plan, part: _Part) -> Totals:
     )
 
 
-def _groups(plan: Plan, sums: _Sums, notes: list[str]) -> tuple[tuple[GroupTotals, ...], list[Codes]]:
+def _groups(plan: Plan, sums: _Sums, notes: list[str]) -> tuple[tuple[SummedGroups, ...], list[Codes]]:
     """Grouping factors without the groups that no complete row belongs to, and the codes of the others."""
     groups, kept, first = [], [], 0
     for (name, effects, blocks, _), sizes, ranges in zip(plan.varying, sums.sizes, sums.effect_ranges, strict=True):
         codes = np.flatnonzero(sizes)
         names = plan.levels_of(name)
-        group = GroupTotals(name, tuple(names[code] for code in codes), effects, blocks, sizes[codes])
+        group = SummedGroups(name, tuple(names[code] for code in codes), effects, blocks, sizes[codes])
         own, first = slice(first, first + len(effects)), first + len(effects)
         check_zeros(group, sums.varying.mean[own], sums.varying.sd[own], notes)
         check_sizes(group, group.sizes, (ranges[0, codes] == ranges[1, codes]).all(axis=0), notes)
@@ -446,7 +446,9 @@ def _groups(plan: Plan, sums: _Sums, notes: list[str]) -> tuple[tuple[GroupTotal
     return tuple(groups), kept
 
 
-def _check(plan: Plan, sums: _Sums, products: CrossProducts, groups: tuple[GroupTotals, ...], notes: list[str]) -> None:
+def _check(
+    plan: Plan, sums: _Sums, products: CrossProducts, groups: tuple[SummedGroups, ...], notes: list[str]
+) -> None:
     """Whether the sums tell the parameters apart."""
     kind = plan.spec.weights.kind if plan.spec.weights is not None else None
     people = float(sums.weights[0]) if kind == "frequency" else float(sums.n)

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import pandas as pd
 
+from bayesmig.contract.names import as_code
 from bayesmig.errors import DataError, SpecificationError, UnknownColumn, UnknownLevel, closest, listing
-from bayesmig.formula import Formula, parse
-from bayesmig.names import as_code
-from bayesmig.spec import ModelSpec, Variable
+from bayesmig.specification.formula import Formula, parse
+from bayesmig.specification.model import ModelSpec, Variable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from bayesmig.contract.names import of_factor, pieces
 from bayesmig.errors import SpecificationError, closest, listing
-from bayesmig.names import of_factor, pieces
-from bayesmig.priors import LKJ, Flat, Normal, Prior, ScalePrior
-from bayesmig.spec import Factor, ModelSpec
+from bayesmig.specification.model import Factor, ModelSpec
+from bayesmig.specification.priors import LKJ, Flat, Normal, Prior, ScalePrior
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -257,7 +257,7 @@ class LatentOutcome(Correlated):
 
 
 @dataclass(frozen=True)
-class Gaps:
+class Imputed:
     """A numeric predictor whose missing values are modelled.
 
     Attributes
@@ -314,7 +314,8 @@ class ResolvedPriors:
 class Outline(ABC):
     """What is known of a model and its data without the rows: what priors, the Gaussian algebra and results need.
 
-    A :class:`Design` has the rows besides, :class:`bayesmig.data.totals.Totals` their sums in the place of them.
+    A :class:`Design` has the rows besides, :class:`bayesmig.data.cross_products.SummedDesign` their sums in the place
+    of them.
     """
 
     spec: ModelSpec
@@ -330,7 +331,7 @@ class Outline(ABC):
     provenance: str
     digest: str
     latent: LatentOutcome | None
-    gaps: tuple[Gaps, ...]
+    imputed: tuple[Imputed, ...]
 
     @property
     @abstractmethod
@@ -450,7 +451,7 @@ class Design(Outline):
         Fingerprint of the used columns.
     latent : LatentOutcome or None
         The items, if the outcome is one or several latent factors.
-    gaps : tuple of Gaps
+    imputed : tuple of Imputed
         Predictors whose missing values are modelled; only NUTS can.
 
     Derived
@@ -478,7 +479,7 @@ class Design(Outline):
     provenance: str
     digest: str
     latent: LatentOutcome | None = None
-    gaps: tuple[Gaps, ...] = ()
+    imputed: tuple[Imputed, ...] = ()
 
     @property
     def n(self) -> int:

@@ -14,6 +14,8 @@ import numpy as np
 import pandas as pd
 from formulae.matrices import DesignMatrices
 
+from bayesmig.contract.names import as_code, joined
+from bayesmig.contract.schema import RECONSTRUCTED
 from bayesmig.data.columns import (
     check_constant_within,
     checked_column,
@@ -26,7 +28,6 @@ from bayesmig.data.columns import (
     without_attributes,
 )
 from bayesmig.data.design import Design, GroupTerm, Scaling
-from bayesmig.data.gaps import COEFFICIENT, SPREAD, filled, traced, without_gaps
 from bayesmig.data.identification import (
     check_factors,
     check_finite,
@@ -36,14 +37,13 @@ from bayesmig.data.identification import (
     check_told_apart,
     spread_of,
 )
+from bayesmig.data.items import display_outcome, for_each_factor, latent_outcome, usable
+from bayesmig.data.missing import COEFFICIENT, SPREAD, completed, filled, traced
 from bayesmig.data.weighting import weighted
 from bayesmig.errors import DataError, SpecificationError, closest, listing
-from bayesmig.formula import ENVIRONMENT, Formula, VaryingTerm, description, parse
-from bayesmig.latent.items import display_outcome, for_each_factor, latent_outcome, usable
-from bayesmig.names import as_code, joined
-from bayesmig.priors import Prior
-from bayesmig.schema import RECONSTRUCTED
-from bayesmig.spec import ModelSpec, as_spec
+from bayesmig.specification.formula import ENVIRONMENT, Formula, VaryingTerm, description, parse
+from bayesmig.specification.model import ModelSpec, as_spec
+from bayesmig.specification.priors import Prior
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -78,7 +78,7 @@ def build_design(spec: ModelSpec, data: pd.DataFrame) -> Design:
         {name: checked_column(codebook, name, data[name], role_of(spec, formula, name)) for name in used}
     )
     missing = {str(name): int(count) for name, count in frame.isna().sum().items() if count}
-    rows = np.flatnonzero(usable(spec, without_gaps(spec, formula, frame)))
+    rows = np.flatnonzero(usable(spec, completed(spec, formula, frame)))
     weights = checked_weights(spec, frame, rows)
     if weights is not None and not weights.all():
         notes.append(weightless(int((weights == 0).sum())))
@@ -142,7 +142,7 @@ def build_design(spec: ModelSpec, data: pd.DataFrame) -> Design:
         provenance=provenance,
         digest=digest,
         latent=latent,
-        gaps=gaps,
+        imputed=gaps,
     )
 
 
@@ -478,7 +478,7 @@ def prior_table(spec: ModelSpec | str, data: pd.DataFrame) -> pd.DataFrame:
         }
         rows |= {f"rho_{group.name}": priors.rho[group.name]} if group.name in priors.rho else {}
     rows |= priors.auxiliary
-    for gap in design.gaps:
+    for gap in design.imputed:
         rows |= {f"{gap.name} given the others": COEFFICIENT, f"{gap.name} given the others (residual sd)": SPREAD}
     for role, chosen in priors.items.items():
         rows |= {f"{role}[{item}]": prior for item, prior in zip(design.items.names, chosen, strict=True)}

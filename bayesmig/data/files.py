@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from bayesmig.contract.names import as_code
 from bayesmig.data.separated import columns_of, decoded, readings, table_of
 from bayesmig.errors import DataError
-from bayesmig.names import as_code
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

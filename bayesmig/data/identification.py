@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import pandas as pd
 
-from bayesmig import schema
+from bayesmig.contract import schema
+from bayesmig.contract.names import pieces
 from bayesmig.data.columns import is_categorical
 from bayesmig.data.design import Grouped, GroupTerm
 from bayesmig.errors import DataError, SpecificationError, listing
-from bayesmig.formula import Formula
-from bayesmig.names import pieces
-from bayesmig.spec import ModelSpec
+from bayesmig.specification.formula import Formula
+from bayesmig.specification.model import ModelSpec
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -177,7 +177,7 @@ def check_sizes(
 def check_identified(
     x: Array, terms: tuple[str, ...], formula_terms: tuple[str, ...], frame: pd.DataFrame, people: float
 ) -> None:
-    """Every coefficient can be told from the others; ``people`` is their number."""
+    """Every coefficient is identified; ``people`` is their number."""
     n = len(x)
     check_count(n, formula_terms, people)
     check_variation(terms, np.ptp(x, axis=0) == 0, n)
@@ -217,7 +217,7 @@ def check_variation(terms: tuple[str, ...], constant: NDArray[np.bool_], n: int)
 
 
 def check_products(formula: Formula, products: Array, terms: tuple[str, ...]) -> None:
-    """Every coefficient can be told from the others, and something is left to estimate, by the rows' cross products.
+    """Every coefficient is identified, and something is left to estimate, by the rows' cross products.
 
     Parameters
     ----------

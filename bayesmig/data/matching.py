@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pandas as pd
 
+from bayesmig.contract.names import as_code
+from bayesmig.contract.schema import RECONSTRUCTED
 from bayesmig.data.columns import check_constant_within, checked_column, role_of
 from bayesmig.data.encoding import PROVENANCE_COLUMN
 from bayesmig.data.surveys import in_codes, read_survey
+from bayesmig.data.writing import as_csv, from_cell, writable, write
 from bayesmig.errors import DataError, UnknownColumn, UnknownLevel, closest, listing
-from bayesmig.formula import parse
-from bayesmig.names import as_code
-from bayesmig.schema import RECONSTRUCTED
-from bayesmig.spec import ModelSpec, Study, Variable
-from bayesmig.writing import as_csv, from_cell, writable, write
+from bayesmig.specification.formula import parse
+from bayesmig.specification.model import ModelSpec, Study, Variable
 
 ALIKE = 0.65  # of two names, from 0 to 1, that the one may be meant by the other
 OK, ABSENT, WRONG = "matches", "absent", "wrong values"
@@ -83,7 +83,7 @@ def match(study: Study, data: pd.DataFrame, models: Sequence[str] = ()) -> Match
 
     Examples
     --------
-    >>> from bayesmig.catalogue import study
+    >>> from bayesmig import study
     >>> found = match(study("social_trust"), pd.DataFrame({"Age": [30, 40], "hukou": ["urban", "rural_local"]}))
     >>> found.table.loc[["age", "hukou", "income"], "status"].tolist()
     ['absent', 'wrong values', 'absent']
@@ -129,7 +129,7 @@ def write_codebook(study: Study, path: str | Path) -> Path:
     Examples
     --------
     >>> import tempfile
-    >>> from bayesmig.catalogue import study
+    >>> from bayesmig import study
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     pd.read_csv(write_codebook(study("social_trust"), Path(folder, "codebook.csv"))).shape[1]
     7
@@ -171,7 +171,7 @@ def translated(data: pd.DataFrame, study: Study, path: str | Path) -> pd.DataFra
     Examples
     --------
     >>> import tempfile
-    >>> from bayesmig.catalogue import study
+    >>> from bayesmig import study
     >>> own = pd.DataFrame({"v1": [1, 2, 2], "v2": [30, 40, 50]})
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     rows = "column,level,your_column,your_code\\ngender,male,v1,1\\ngender,female,,2\\nage,,v2,\\n"

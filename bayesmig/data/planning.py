@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from bayesmig.data.chunks import Chunks, Piece
+from bayesmig.contract.names import as_code, joined
+from bayesmig.contract.schema import RECONSTRUCTED
 from bayesmig.data.columns import (
     TEXTS,
     check_constant_within,
@@ -21,6 +22,7 @@ from bayesmig.data.columns import (
     plain,
     role_of,
 )
+from bayesmig.data.cross_products import Moments
 from bayesmig.data.design import Scaling
 from bayesmig.data.encoding import (
     PROVENANCE_COLUMN,
@@ -31,12 +33,10 @@ from bayesmig.data.encoding import (
     varying_effects,
     without_outcome_bounds,
 )
-from bayesmig.data.totals import Moments
+from bayesmig.data.sources import Chunks, Piece
 from bayesmig.errors import DataError, EngineRefusal, SpecificationError, listing
-from bayesmig.formula import CONTRASTS, ELEMENTWISE, Formula
-from bayesmig.names import as_code, joined
-from bayesmig.schema import RECONSTRUCTED
-from bayesmig.spec import ModelSpec
+from bayesmig.specification.formula import CONTRASTS, ELEMENTWISE, Formula
+from bayesmig.specification.model import ModelSpec
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from bayesmig import schema
+from bayesmig.contract import schema
+from bayesmig.contract.names import as_code
 from bayesmig.data.columns import numeric, plain, role_of
+from bayesmig.data.cross_products import Moments, SummedDesign, SummedGroups
 from bayesmig.data.design import Design, Outline, Scaling
 from bayesmig.data.encoding import (
     PROVENANCE_COLUMN,
@@ -22,11 +24,9 @@ from bayesmig.data.encoding import (
     group_codes,
     varying_effects,
 )
-from bayesmig.data.totals import GroupTotals, Moments, Totals
 from bayesmig.errors import BayesmigError, DataError, UnknownColumn, UnknownLevel, closest, listing
-from bayesmig.formula import Formula, parse
-from bayesmig.names import as_code
-from bayesmig.spec import ModelSpec
+from bayesmig.specification.formula import Formula, parse
+from bayesmig.specification.model import ModelSpec
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -74,10 +74,11 @@ class Rows:
         BayesmigError
             If missing values were modelled, so that the rows differ between draws.
         """
-        if design.gaps:
+        if design.imputed:
             raise BayesmigError(
-                f"missing values of {listing(gap.name for gap in design.gaps)} were drawn with the parameters, so these"
-                " rows have no single value of the predictors; give people without gaps, or fit completed data sets."
+                f"missing values of {listing(gap.name for gap in design.imputed)} were drawn with the parameters, so"
+                " these rows have no single value of the predictors; give people without gaps, or fit completed data"
+                " sets."
             )
         return cls(
             x=design.x,
@@ -139,10 +140,10 @@ def outline_of(tree: xr.DataTree) -> Outline:
     groups, names = [], []
     for name, effects, blocks, _ in varying_effects(spec, formula, specimen):
         sizes = constant[f"{name}_size"]
-        groups.append(GroupTotals(name, tuple(map(str, sizes[name].to_numpy())), effects, blocks, sizes.to_numpy()))
+        groups.append(SummedGroups(name, tuple(map(str, sizes[name].to_numpy())), effects, blocks, sizes.to_numpy()))
         names.append(name)
     varying = _moments(constant, n, [f"{k}_effect_mean" for k in names], [f"{k}_effect_sd" for k in names])
-    return Totals(
+    return SummedDesign(
         spec=spec,
         terms=tuple(map(str, constant["term"].to_numpy())),
         formula_terms=common_terms(evaluated(spec, formula.common, specimen).common),
@@ -249,8 +250,8 @@ def _encoded(design: Outline, frame: pd.DataFrame) -> pd.DataFrame:
     changes = {}
     for name, levels in design.levels.items():
         changes[name] = frame[name].cat.set_categories(levels)
-    if design.gaps:
-        frame = frame.fillna(frame[[gap.name for gap in design.gaps]].mean())
+    if design.imputed:
+        frame = frame.fillna(frame[[gap.name for gap in design.imputed]].mean())
     for name in frame.columns.intersection(list(design.scaling)):
         changes[name] = (frame[name] - design.scaling[name].mean) / design.scaling[name].sd
     return frame.assign(**changes)

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
+from bayesmig.contract.names import as_code
 from bayesmig.data.columns import without_attributes
 from bayesmig.data.files import Raw, read_csv, read_dta, read_parquet, read_sav
 from bayesmig.data.numerals import DECIMAL_SIGNS, TextColumn, decimal_sign
 from bayesmig.errors import DataError, UnknownColumn, closest, listing
-from bayesmig.names import as_code
-from bayesmig.spec import Variable
+from bayesmig.specification.model import Variable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -154,7 +154,7 @@ def read_survey(
 
 
 def codebook(data: pd.DataFrame, reference: Mapping[str, str] | None = None) -> tuple[Variable, ...]:
-    """The codebook of a survey file, for a :class:`~bayesmig.spec.ModelSpec`.
+    """The codebook of a survey file, for a :class:`~bayesmig.ModelSpec`.
 
     Parameters
     ----------

@@ -18,7 +18,7 @@ import pandas as pd
 from bayesmig.data.columns import check_constant_within
 from bayesmig.data.design import GroupTerm
 from bayesmig.errors import SpecificationError, closest, listing
-from bayesmig.spec import Weights
+from bayesmig.specification.model import Weights
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -153,7 +153,7 @@ def _crossed(group: GroupTerm, other: GroupTerm) -> str:
 
 
 def _scaled(people: Array, trials: Codes, codes: Codes, scaling: str) -> Array:
-    """Weights of people scaled within groups; see :class:`bayesmig.spec.Weights`."""
+    """Weights of people scaled within groups; see :class:`bayesmig.Weights`."""
     if scaling == "none":
         return people * (trials.sum() / (people @ trials))
     total = np.bincount(codes, people * trials)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from bayesmig import schema
 from bayesmig.checking.predictive import calibration as calibrated
 from bayesmig.checking.predictive import predictive_check
+from bayesmig.contract import schema
 from bayesmig.plots.labels import label_of, level_in_words, outcome_of, plain, spec_of, with_scale
 from bayesmig.plots.style import (
     COLOURS,
@@ -64,7 +64,7 @@ def predicted(
     Examples
     --------
     >>> import numpy as np, pandas as pd
-    >>> from bayesmig.inference import fit
+    >>> from bayesmig import fit
     >>> rng = np.random.default_rng(1)
     >>> data = pd.DataFrame({"area": np.repeat(["a", "b", "c", "d"], 15), "trust": rng.normal(3, 1, 60)})
     >>> len(predicted(fit("trust ~ 1 + (1 | area)", data, seed=1), "area").get_yticklabels())
@@ -110,7 +110,7 @@ def calibration(tree: xr.DataTree, bins: int = 10, ax: Axes | None = None) -> Ax
     tree : DataTree
         A posterior of a binary, ordered or binomial outcome.
     bins : int
-        As in :func:`bayesmig.calibration`.
+        As in :func:`bayesmig.checking.calibration`.
     ax : matplotlib Axes, optional
 
     Returns

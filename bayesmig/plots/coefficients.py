@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from bayesmig import schema
+from bayesmig.contract import schema
 from bayesmig.errors import BayesmigError, NotFound, closest, listing
 from bayesmig.plots.labels import TermRow, label_of, on_predictor, outcome_of, plain, spec_of, term_rows
 from bayesmig.plots.style import (
@@ -28,8 +28,8 @@ from bayesmig.plots.style import (
     typeset,
     wrap,
 )
-from bayesmig.spec import ModelSpec
-from bayesmig.summaries import coefficients
+from bayesmig.results.summaries import coefficients
+from bayesmig.specification.model import ModelSpec
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,7 +72,7 @@ def forest(
     Examples
     --------
     >>> import numpy as np, pandas as pd
-    >>> from bayesmig.inference import fit
+    >>> from bayesmig import fit
     >>> rng = np.random.default_rng(1)
     >>> data = pd.DataFrame({"age": rng.normal(40, 9, 60), "trust": rng.normal(3, 1, 60)})
     >>> ax = forest({"posterior": fit("trust ~ age", data, seed=1)})

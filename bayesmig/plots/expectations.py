@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from bayesmig import schema
+from bayesmig.contract import schema
 from bayesmig.data.design import Design
 from bayesmig.data.rows import design_of
 from bayesmig.errors import BayesmigError, listing
 from bayesmig.plots.labels import label_of, level_in_words, outcome_of, spec_of, with_scale
 from bayesmig.plots.style import COLOURS, INK, WIDTH, legend_below, new_axes, rule, set_title, typeset, wrap
-from bayesmig.prediction.variance import shares_of_rows
-from bayesmig.priors import Flat
-from bayesmig.simulation import prior_draws
-from bayesmig.spec import ModelSpec
+from bayesmig.prediction.simulation import prior_draws
+from bayesmig.results.variance import row_weights
+from bayesmig.specification.model import ModelSpec
+from bayesmig.specification.priors import Flat
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -111,7 +111,7 @@ def prior_predictive(tree: xr.DataTree, ax: Axes | None = None) -> Axes:
     ------
     BayesmigError
         If nothing can be drawn from the priors: one is flat, or the tree has no data, several completed data sets,
-        modelled gaps, latent factors, or more than 50,000 rows.
+        modelled missing values, latent factors, or more than 50,000 rows.
 
     Notes
     -----
@@ -127,7 +127,7 @@ def prior_predictive(tree: xr.DataTree, ax: Axes | None = None) -> Axes:
     Examples
     --------
     >>> import numpy as np, pandas as pd
-    >>> from bayesmig.inference import fit
+    >>> from bayesmig import fit
     >>> rng = np.random.default_rng(1)
     >>> data = pd.DataFrame({"area": np.repeat(["a", "b", "c"], 20), "trust": rng.normal(3, 1, 60)})
     >>> ax = prior_predictive(fit("trust ~ 1 + (1 | area)", data, seed=1))
@@ -185,7 +185,7 @@ def prior_outcomes(tree: xr.DataTree) -> PriorOutcomes:
     with np.errstate(divide="ignore", over="ignore"):
         drawn = prior_draws(design, size, np.random.default_rng(int(tree.attrs["seed"])))[1]
     drawn = np.clip(drawn, -FARTHEST, FARTHEST)
-    weights = shares_of_rows(design)
+    weights = row_weights(design)
     if spec.distribution.outcome in ("number", "count") and design.trials is None:
         rows = (_pooled("single values", drawn, design.y), *_means(spec, design, drawn, weights))
         scale = _scale(spec, outcome)
@@ -209,8 +209,8 @@ def _drawable(tree: xr.DataTree) -> Design:
     if spec_of(tree).factors:
         raise BayesmigError("the outcome is a latent factor, and answers to its items are not drawn from priors.")
     design = design_of(tree)
-    if design.gaps:
-        names = listing(gap.name for gap in design.gaps)
+    if design.imputed:
+        names = listing(gap.name for gap in design.imputed)
         raise BayesmigError(f"missing values of {names} were drawn with the parameters, and have no value beforehand.")
     if design.n > MOST_ROWS:
         raise BayesmigError(

@@ -7,24 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from bayesmig import schema
+from bayesmig.contract import schema
 from bayesmig.errors import BayesmigError
+from bayesmig.inference.response import parameters
 from bayesmig.plots.labels import label_of, level_in_words, on_predictor, outcome_of, plain, spec_of
-from bayesmig.plots.style import (
-    COLOURS,
-    INK,
-    LINES,
-    MARKERS,
-    WIDTH,
-    name_groups,
-    new_axes,
-    rule,
-    set_title,
-    typeset,
-)
-from bayesmig.prediction.response import parameters
-from bayesmig.prediction.variance import variances_at_means
-from bayesmig.summaries import variance_components, varying_effects
+from bayesmig.plots.style import COLOURS, INK, LINES, MARKERS, WIDTH, name_groups, new_axes, rule, set_title, typeset
+from bayesmig.results.summaries import variance_components, varying_effects
+from bayesmig.results.variance import variances_at_means
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,7 +44,7 @@ def caterpillar(tree: xr.DataTree, group: str, effect: str = "intercept", ax: Ax
     Examples
     --------
     >>> import numpy as np, pandas as pd
-    >>> from bayesmig.inference import fit
+    >>> from bayesmig import fit
     >>> rng = np.random.default_rng(1)
     >>> area = np.repeat(["a", "b", "c", "d", "e", "f"], 10)
     >>> data = pd.DataFrame({"area": area, "trust": rng.normal(3, 1, 60) + (area == "f")})
@@ -112,7 +101,7 @@ def vpc(tree: xr.DataTree, ax: Axes | None = None) -> Axes:
     Examples
     --------
     >>> import numpy as np, pandas as pd
-    >>> from bayesmig.inference import fit
+    >>> from bayesmig import fit
     >>> rng = np.random.default_rng(1)
     >>> area = np.repeat(["a", "b", "c", "d", "e", "f"], 10)
     >>> data = pd.DataFrame({"area": area, "trust": rng.normal(3, 1, 60) + (area == "f")})

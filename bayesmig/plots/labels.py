@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import xarray as xr
 
-from bayesmig import schema
-from bayesmig.names import base, columns_of, parted, pieces
+from bayesmig.contract import schema
+from bayesmig.contract.names import base, columns_of, parted, pieces
 from bayesmig.plots.style import wrap
-from bayesmig.spec import ModelSpec
+from bayesmig.specification.model import ModelSpec
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,7 +46,7 @@ def term_rows(spec: ModelSpec, terms: Iterable[str]) -> list[TermRow]:
 
     Examples
     --------
-    >>> from bayesmig.blocks import hukou
+    >>> from bayesmig.specification.blocks import hukou
     >>> spec = ModelSpec("trust ~ hukou", variables=(hukou(),))
     >>> [row.label for row in term_rows(spec, ["hukou[rural_local]", "hukou[rural_migrant]"])]
     ['Hukou (vs Urban local)', 'Rural local', 'Rural migrant']

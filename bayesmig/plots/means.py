@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayesmig import schema
+from bayesmig.contract import schema
+from bayesmig.contract.names import joined, parted
 from bayesmig.data.design import Design, GroupTerm
 from bayesmig.data.rows import design_of
 from bayesmig.errors import BayesmigError, closest, listing
-from bayesmig.names import joined, parted
 from bayesmig.plots.groups import caterpillar_height
 from bayesmig.plots.labels import label_of, level_in_words, outcome_of, plain, spec_of, with_scale
 from bayesmig.plots.style import (
@@ -28,9 +28,9 @@ from bayesmig.plots.style import (
     typeset,
     wrap,
 )
-from bayesmig.prediction.marginal import margins
-from bayesmig.prediction.people import quantity, scores
-from bayesmig.prediction.variance import shares_of_rows
+from bayesmig.results.fitted import category_scores, quantity
+from bayesmig.results.marginal import margins
+from bayesmig.results.variance import row_weights
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -75,7 +75,7 @@ def shrinkage(tree: xr.DataTree, group: str, draws: int = 1000, ax: Axes | None 
     Examples
     --------
     >>> import numpy as np, pandas as pd
-    >>> from bayesmig.inference import fit
+    >>> from bayesmig import fit
     >>> rng = np.random.default_rng(1)
     >>> area = np.repeat(["a", "b", "c", "d"], [2, 5, 20, 40])
     >>> data = pd.DataFrame({"area": area, "trust": rng.normal(3, 1, 67) + (area == "a")})
@@ -156,7 +156,7 @@ def group_dots(tree: xr.DataTree, group: str, along: str, draws: int = 1000, ax:
     Examples
     --------
     >>> import numpy as np, pandas as pd
-    >>> from bayesmig.inference import fit
+    >>> from bayesmig import fit
     >>> rng = np.random.default_rng(1)
     >>> data = pd.DataFrame({"area": np.repeat(list("abcdef"), 10), "poverty": np.repeat([1.0, 2, 3, 5, 8, 9], 10)})
     >>> data["trust"] = 5 - 0.2 * data["poverty"] + rng.normal(0, 1, 60)
@@ -263,8 +263,8 @@ def _expected_outcome(tree: xr.DataTree, design: Design, width: int = 70) -> str
 def _raw_means(design: Design, term: GroupTerm) -> tuple[np.ndarray, float]:
     """Mean outcome of each group's respondents and of all: shares of trials, scores of ordered answers."""
     if design.spec.family == "cumulative":
-        y = scores(design)[design.y.astype(int)]
+        y = category_scores(design)[design.y.astype(int)]
     else:
         y = design.y / (1.0 if design.trials is None else np.maximum(design.trials, 1))
-    weights = shares_of_rows(design)
+    weights = row_weights(design)
     return np.bincount(term.codes, weights * y) / np.bincount(term.codes, weights), float(weights @ y)

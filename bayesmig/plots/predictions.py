@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import xarray as xr
 
-from bayesmig import schema
+from bayesmig.contract import schema
+from bayesmig.contract.names import both
 from bayesmig.data.rows import design_of
 from bayesmig.errors import BayesmigError
-from bayesmig.names import both
 from bayesmig.plots.labels import label_of, level_in_words, on_predictor, outcome_of, plain, spec_of, with_scale
 from bayesmig.plots.style import (
     COLOURS,
@@ -28,10 +28,10 @@ from bayesmig.plots.style import (
     typeset,
     wrap,
 )
-from bayesmig.prediction.marginal import Scale, effects, levels_of
-from bayesmig.prediction.people import quantity
-from bayesmig.spec import ModelSpec
-from bayesmig.summaries import interaction_lines
+from bayesmig.results.fitted import quantity
+from bayesmig.results.marginal import Scale, effects, levels_of
+from bayesmig.results.summaries import interaction_lines
+from bayesmig.specification.model import ModelSpec
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,9 +68,9 @@ def interaction(tree: xr.DataTree, x: str, by: str, ax: Axes | None = None) -> A
         Examples
         --------
         >>> import numpy as np, pandas as pd
-        >>> from bayesmig.inference import fit
-        >>> from bayesmig.names import both
-    from bayesmig.spec import Variable
+        >>> from bayesmig import fit
+        >>> from bayesmig.contract.names import both
+    from bayesmig.specification.model import Variable
         >>> hukou = Variable("hukou", "Hukou", {"local": "Local", "migrant": "Migrant"})
         >>> rng = np.random.default_rng(1)
         >>> data = pd.DataFrame({"poverty": rng.normal(30, 9, 60), "hukou": ["local", "migrant"] * 30})
@@ -142,7 +142,7 @@ def slopes(
     Examples
     --------
     >>> import numpy as np, pandas as pd
-    >>> from bayesmig.inference import fit
+    >>> from bayesmig import fit
     >>> rng = np.random.default_rng(1)
     >>> data = pd.DataFrame({"poverty": rng.normal(30, 9, 60), "hukou": ["local", "migrant"] * 30})
     >>> data["trust"] = rng.normal(3, 1, 60)

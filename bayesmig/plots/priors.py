@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from bayesmig import schema
+from bayesmig.contract import schema
 from bayesmig.data.rows import design_of
 from bayesmig.errors import BayesmigError, NotFound, closest, listing
+from bayesmig.inference.response import parameters
 from bayesmig.plots.labels import label_of, outcome_of, spec_of
 from bayesmig.plots.style import COLOURS, GREY, INK, RULE, WIDTH, legend_below, new_axes, rule, set_title, typeset, wrap
-from bayesmig.prediction.response import parameters
-from bayesmig.priors import Normal, Prior, ScalePrior
-from bayesmig.spec import ModelSpec
+from bayesmig.specification.model import ModelSpec
+from bayesmig.specification.priors import Normal, Prior, ScalePrior
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -58,7 +58,7 @@ def prior_posterior(tree: xr.DataTree, terms: Sequence[str] | None = None, ax: A
     Examples
     --------
     >>> import numpy as np, pandas as pd
-    >>> from bayesmig.inference import fit
+    >>> from bayesmig import fit
     >>> rng = np.random.default_rng(1)
     >>> data = pd.DataFrame({"age": rng.normal(40, 9, 60), "trust": rng.normal(3, 1, 60)})
     >>> [label.get_text() for label in prior_posterior(fit("trust ~ age", data, seed=1)).get_yticklabels()]

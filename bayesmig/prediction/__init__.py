@@ -1,1 +1,19 @@
-"""What a fitted model says of people: predictions, effects, shares of variance, populations."""
+"""What a model says of people and of populations.
+
+Beside ``bm.predict``, ``bm.poststratify`` and ``bm.simulate``, users find here ``composition``, which holds a sample
+beside a census, ``rake``, which makes a census of its margins, and ``Poststratification``, which ``bm.poststratify``
+returns.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bayesmig.namespaces import namespace
+
+if TYPE_CHECKING:
+    from bayesmig.prediction.poststratification import Poststratification as Poststratification
+    from bayesmig.prediction.poststratification import composition as composition
+    from bayesmig.prediction.poststratification import rake as rake
+else:
+    __getattr__, __dir__, __all__ = namespace(__name__)

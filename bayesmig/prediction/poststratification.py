@@ -17,24 +17,16 @@ import pandas as pd
 import xarray as xr
 from scipy import sparse
 
+from bayesmig.contract.names import as_code
 from bayesmig.data.design import Design
 from bayesmig.data.rows import Rows, design_of
 from bayesmig.errors import BayesmigError, DataError, UnknownColumn, UnknownLevel, closest, listing
-from bayesmig.formula import parse
-from bayesmig.names import as_code
-from bayesmig.prediction.integration import added_variance, integrated
-from bayesmig.prediction.people import (
-    TREATMENTS,
-    Fitted,
-    Treatment,
-    check_one_of,
-    encoded,
-    quantity,
-    scores,
-    with_new_groups,
-)
-from bayesmig.prediction.response import expected, linear_predictor
-from bayesmig.summaries import check_interval, interval_heads, summarise_draws
+from bayesmig.inference.response import expected, linear_predictor
+from bayesmig.prediction.newdata import with_new_groups
+from bayesmig.results.fitted import TREATMENTS, Fitted, Treatment, category_scores, check_one_of, encoded, quantity
+from bayesmig.results.integration import added_variance, integrated
+from bayesmig.results.summaries import check_interval, interval_heads, summarise_draws
+from bayesmig.specification.formula import parse
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -150,7 +142,7 @@ def poststratify(
     >>> rng = np.random.default_rng(1)
     >>> data = pd.DataFrame({"old": rng.choice(["no", "yes"], 400, p=[0.2, 0.8])})
     >>> data["trust"] = 4.0 + 2 * (data["old"] == "yes") + rng.normal(0, 1, 400)
-    >>> from bayesmig.inference import fit
+    >>> from bayesmig import fit
     >>> census = pd.DataFrame({"old": ["no", "yes"], "count": [700, 300]})
     >>> table = poststratify(fit("trust ~ old", data, seed=1), census).table
     >>> bool(abs(table["estimate"][0] - (0.7 * 4 + 0.3 * 6)) < 0.2), bool(table["survey"][0] > 5.4)
@@ -177,7 +169,7 @@ def poststratify(
     rows = _rows(design, cells.drop(columns=count))
     _check_groups(fitted, rows, random, new_groups)
     entropy = np.random.SeedSequence(seed).entropy
-    means = _means(fitted, rows, random, shares, scores(design) if scale == "score" else None, entropy)
+    means = _means(fitted, rows, random, shares, category_scores(design) if scale == "score" else None, entropy)
     categories = design.categories if ordered and scale == "response" else ()
     labels = parts.loc[parts.index.repeat(max(1, len(categories)))].reset_index(drop=True)
     if categories:
@@ -231,7 +223,7 @@ def rake(tree: xr.DataTree, margins: Margins, *, joint: Literal["survey", "indep
     Examples
     --------
     >>> import pandas as pd
-    >>> from bayesmig.inference import estimate
+    >>> from bayesmig import estimate
     >>> data = pd.DataFrame({"y": [1.0, 2, 4, 3, 5, 7], "sex": list("mmffff"), "old": list("nynyny")})
     >>> table = rake(estimate("y ~ sex + old", data), {"sex": {"m": 50, "f": 50}, "old": {"n": 70, "y": 30}})
     >>> table.groupby("sex", observed=True)["count"].sum().round(3).to_dict()
@@ -281,7 +273,7 @@ def composition(tree: xr.DataTree, census: pd.DataFrame | Margins, *, count: str
     Examples
     --------
     >>> import pandas as pd
-    >>> from bayesmig.inference import estimate
+    >>> from bayesmig import estimate
     >>> data = pd.DataFrame({"y": [1.0, 2, 4, 3, 5, 7], "sex": list("mmffff")})
     >>> composition(estimate("y ~ sex", data), {"sex": {"m": 50, "f": 50}})[["level", "ratio"]].round(2).values.tolist()
     [['f', 1.33], ['m', 0.67]]
@@ -424,7 +416,7 @@ def _survey(design: Design, parts: pd.DataFrame, categories: tuple[str, ...], sc
     frame = _as_codes(design.frame)
     y = design.y / design.trials if design.trials is not None else design.y
     outcomes = [y == place for place in range(len(categories))] or [
-        scores(design)[y.astype(int)] if scale == "score" else y
+        category_scores(design)[y.astype(int)] if scale == "score" else y
     ]
     rows = []
     for part in _as_codes(parts).to_dict("index").values():

@@ -1,17 +1,24 @@
-"""A study's model in every way, and what the tables of a replication say. Each module loads when it is first used."""
+"""A paper's models in every way, with its own or with reconstructed data.
+
+Beside ``bm.reconstruct`` and ``bm.replicate``, users find here ``replicate_study`` and ``replicate_all``, for all
+models of one study and of all, which return ``Replication`` and ``Overview``; and ``measure_discrepancies``,
+``standard_errors`` and ``answer_spread``, which say how far data, and the table itself, are from what is printed.
+"""
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
 
+from bayesmig.namespaces import namespace
+
 if TYPE_CHECKING:
-    from bayesmig.replication import counterparts, overview, remarks, results, verdicts
-
-__all__ = ["counterparts", "overview", "remarks", "results", "verdicts"]
-
-
-def __getattr__(name: str) -> object:
-    if name not in __all__:
-        raise AttributeError(f"module 'bayesmig.replication' has no attribute {name!r}; it has {', '.join(__all__)}")
-    return importlib.import_module(f"bayesmig.replication.{name}")
+    from bayesmig.replication import overview as overview
+    from bayesmig.replication.overview import Overview as Overview
+    from bayesmig.replication.overview import replicate_all as replicate_all
+    from bayesmig.replication.papers import Replication as Replication
+    from bayesmig.replication.papers import replicate_study as replicate_study
+    from bayesmig.replication.reconstruction.build import standard_errors as standard_errors
+    from bayesmig.replication.reconstruction.discrepancies import measure_discrepancies as measure_discrepancies
+    from bayesmig.replication.reconstruction.provenance import answer_spread as answer_spread
+else:
+    __getattr__, __dir__, __all__ = namespace(__name__)

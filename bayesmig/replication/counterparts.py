@@ -13,17 +13,17 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayesmig import schema
+from bayesmig.contract import schema
 from bayesmig.data.design import Design, plain_term
 from bayesmig.data.rows import Rows, design_of
-from bayesmig.engines.nuts import NUTS
 from bayesmig.errors import BayesmigError, listing
-from bayesmig.formula import parse
-from bayesmig.inference import fit
-from bayesmig.prediction.response import parameters
-from bayesmig.reconstruction.joint import composite_of, models_together
-from bayesmig.reconstruction.regressions import Regression
-from bayesmig.spec import ModelSpec, Study
+from bayesmig.inference.engines.nuts import NUTS
+from bayesmig.inference.fitting import fit
+from bayesmig.inference.response import parameters
+from bayesmig.replication.reconstruction.joint import composite_of, models_together
+from bayesmig.replication.reconstruction.regressions import Regression
+from bayesmig.specification.formula import parse
+from bayesmig.specification.model import ModelSpec, Study
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -41,7 +41,7 @@ def counterparts_of(study: Study, model: str) -> dict[str, ModelSpec]:
 
     Examples
     --------
-    >>> from bayesmig.catalogue import study
+    >>> from bayesmig import study
     >>> list(counterparts_of(study("cbo_spillover"), "model_4"))
     ['groups vary', 'latent factor']
     """
@@ -76,7 +76,7 @@ def composite_weights(study: Study, model: str) -> dict[str, float]:
 
     Examples
     --------
-    >>> from bayesmig.catalogue import study
+    >>> from bayesmig import study
     >>> weights = composite_weights(study("community_support"), "model_1")
     >>> round(weights["psychological_identity"], 2), abs(weights["cultural_acceptance"]) < 0.01
     (0.61, True)

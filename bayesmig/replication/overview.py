@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from bayesmig import catalogue, schema
-from bayesmig.literature import printed_cells, printed_variances
-from bayesmig.parallel import Failure, map_fits
-from bayesmig.reconstruction.account import printed_errors
-from bayesmig.replication.results import POSTERIOR, ROUNDING, Replication, replicate
+from bayesmig.contract import schema
+from bayesmig.inference.parallel import Failure, map_fits
+from bayesmig.printed.literature import printed_cells, printed_variances
+from bayesmig.replication.papers import POSTERIOR, ROUNDING, Replication, replicate
+from bayesmig.replication.reconstruction.provenance import printed_errors
+from bayesmig.specification import catalogue
 
 if TYPE_CHECKING:
-    from bayesmig.engines.base import Engine
+    from bayesmig.inference.engines.base import Engine
 
 LEVEL = 0.05  # p below which stars claim an effect, and what a 95 % interval leaves outside
 LEGIBLE = ROUNDING / 0.0005  # of half a printed digit: what counts as the printed number come back

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from bayesmig.contract.names import base
 from bayesmig.data.rows import Rows, design_of
-from bayesmig.names import base
-from bayesmig.prediction.response import draw_outcomes, linear_predictor, parameters
-from bayesmig.spec import ModelSpec
+from bayesmig.inference.response import draw_outcomes, linear_predictor, parameters
+from bayesmig.specification.model import ModelSpec
 
 if TYPE_CHECKING:
     import xarray as xr

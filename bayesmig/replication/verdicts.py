@@ -11,28 +11,21 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from bayesmig import catalogue
+from bayesmig.contract.schema import RECONSTRUCTED
 from bayesmig.errors import BayesmigError, NotFound, SpecificationError
-from bayesmig.hypotheses import hypothesis
-from bayesmig.inference import fit
-from bayesmig.literature import published
+from bayesmig.inference.fitting import fit
+from bayesmig.printed.literature import published
 from bayesmig.replication.counterparts import COUNTERPARTS
+from bayesmig.replication.papers import POSTERIOR, PRINTED, Replication, comparable, fitted_counterparts, reconstructed
 from bayesmig.replication.remarks import CLEAR
-from bayesmig.replication.results import (
-    POSTERIOR,
-    PRINTED,
-    Replication,
-    comparable,
-    fitted_counterparts,
-    reconstructed,
-)
-from bayesmig.schema import RECONSTRUCTED
-from bayesmig.spec import Hypothesis, Study, Weights
+from bayesmig.results.hypotheses import hypothesis
+from bayesmig.specification import catalogue
+from bayesmig.specification.model import Hypothesis, Study, Weights
 
 if TYPE_CHECKING:
     import xarray as xr
 
-    from bayesmig.engines.base import Engine
+    from bayesmig.inference.engines.base import Engine
 
 PRINT, REFIT = "print", "refit"
 ASKED = (PRINT, REFIT, *COUNTERPARTS.values())

@@ -1,17 +1,19 @@
-"""What a reader sees: the page, the terminal, and the words they share. Each module loads when it is first used."""
+"""What a reader sees: the page, the terminal, and the words they share.
+
+Beside ``bm.report`` and ``bm.table``, users find here ``guideline``, which fills in a guideline of reporting, and
+``for_maketables``, which hands a result to the package maketables.
+"""
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
 
+from bayesmig.namespaces import namespace
+
 if TYPE_CHECKING:
-    from bayesmig.reporting import page, terminal, words
-
-__all__ = ["page", "terminal", "words"]
-
-
-def __getattr__(name: str) -> object:
-    if name not in __all__:
-        raise AttributeError(f"module 'bayesmig.reporting' has no attribute {name!r}; it has {', '.join(__all__)}")
-    return importlib.import_module(f"bayesmig.reporting.{name}")
+    from bayesmig.reporting import terminal as terminal
+    from bayesmig.reporting import words as words
+    from bayesmig.reporting.checklists import guideline as guideline
+    from bayesmig.reporting.plugin import for_maketables as for_maketables
+else:
+    __getattr__, __dir__, __all__ = namespace(__name__)

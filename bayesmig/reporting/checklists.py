@@ -16,20 +16,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from bayesmig import schema
-from bayesmig.checking.checks import check
+from bayesmig.checking.diagnostics import check
 from bayesmig.checking.predictive import predictive_check
 from bayesmig.checking.robustness import power_scaling
+from bayesmig.contract import schema
+from bayesmig.contract.names import base, pieces
 from bayesmig.errors import BayesmigError, closest, listing
-from bayesmig.formula import parse
-from bayesmig.names import base, pieces
 from bayesmig.plots.expectations import prior_outcomes
 from bayesmig.replication.remarks import number
 from bayesmig.reporting.levels import PERSON, completed, level_of
 from bayesmig.reporting.mathematics import equations, in_words, latex
 from bayesmig.reporting.words import FAILED, check_line, completed_data, prior_rows, provenance, quantity, verdict
-from bayesmig.spec import ModelSpec
-from bayesmig.summaries import coefficients, variance_components
+from bayesmig.results.summaries import coefficients, variance_components
+from bayesmig.specification.formula import parse
+from bayesmig.specification.model import ModelSpec
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -52,8 +52,8 @@ def guideline(tree: xr.DataTree, name: str, *, sensitivity: bool = True) -> pd.D
         Appelbaum et al. 2018; ``level``: multilevel analyses, Monsalves et al. 2020; ``strobe``: cross-sectional
         surveys, von Elm et al. 2007.
     sensitivity : bool
-        Compute how far the priors matter (:func:`~bayesmig.power_scaling`), which takes seconds, minutes with many
-        thousand rows.
+        Compute how far the priors matter (:func:`~bayesmig.checking.power_scaling`), which takes seconds, minutes with
+        many thousand rows.
 
     Returns
     -------
@@ -76,7 +76,7 @@ def guideline(tree: xr.DataTree, name: str, *, sensitivity: bool = True) -> pd.D
 
     Examples
     --------
-    >>> from bayesmig.inference import fit
+    >>> from bayesmig import fit
     >>> rng = np.random.default_rng(1)
     >>> data = pd.DataFrame({"age": rng.normal(40, 9, 60), "trust": rng.normal(3, 1, 60)})
     >>> items = guideline(fit("trust ~ age", data, seed=1), "wambs")

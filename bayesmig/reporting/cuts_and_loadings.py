@@ -8,15 +8,15 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayesmig import schema
+from bayesmig.contract import schema
+from bayesmig.contract.names import both
 from bayesmig.errors import BayesmigError
-from bayesmig.latent.scores import loadings
-from bayesmig.names import both
 from bayesmig.plots.labels import TermRow, level_in_words
 from bayesmig.replication.remarks import number
 from bayesmig.reporting.words import Column
-from bayesmig.spec import ModelSpec
-from bayesmig.summaries import summarise_draws
+from bayesmig.results.factors import loadings
+from bayesmig.results.summaries import summarise_draws
+from bayesmig.specification.model import ModelSpec
 
 Contents = tuple[str, list[Column], list[TermRow]]  # caption, columns and rows
 
@@ -33,7 +33,7 @@ def cut_and_loading_tables(tree: xr.DataTree, results: Mapping[str, xr.DataTree]
 
     Examples
     --------
-    >>> from bayesmig.inference import fit
+    >>> from bayesmig import fit
     >>> data = pd.DataFrame({"age": [20.0, 30, 40, 50, 60], "trust": [1.0, 3, 2, 4, 3]})
     >>> tree = fit("trust ~ age", data, seed=1)
     >>> list(cut_and_loading_tables(tree, {"posterior": tree}))

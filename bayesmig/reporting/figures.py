@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from bayesmig import plots, schema
+from bayesmig import plots
+from bayesmig.contract import schema
+from bayesmig.contract.names import columns_of
+from bayesmig.data.writing import printable
 from bayesmig.errors import BayesmigError
-from bayesmig.names import columns_of
 from bayesmig.plots.checks import predicted_height
 from bayesmig.plots.coefficients import forest_height
 from bayesmig.plots.expectations import prior_outcomes, prior_predictive_height
@@ -26,8 +28,7 @@ from bayesmig.plots.priors import prior_posterior_height, proper_priors
 from bayesmig.plots.style import PLANE_HEIGHT, WIDTH
 from bayesmig.reporting.rankings import Ranking, ranking_of
 from bayesmig.reporting.words import quantity
-from bayesmig.spec import ModelSpec
-from bayesmig.writing import printable
+from bayesmig.specification.model import ModelSpec
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

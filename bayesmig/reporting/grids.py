@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from bayesmig.writing import printable
+from bayesmig.data.writing import printable
 
 Cell = tuple[str, str]  # what is said, and what stands in brackets below it
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayesmig import schema
-from bayesmig.names import base
-from bayesmig.spec import ModelSpec, Variable
+from bayesmig.contract import schema
+from bayesmig.contract.names import base
+from bayesmig.specification.model import ModelSpec, Variable
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -13,12 +13,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from bayesmig import schema
+from bayesmig.contract import schema
+from bayesmig.contract.names import base, both, of_factor, pieces
+from bayesmig.data.writing import printable
 from bayesmig.errors import listing
-from bayesmig.names import base, both, of_factor, pieces
 from bayesmig.reporting.grids import tex
-from bayesmig.spec import ModelSpec
-from bayesmig.writing import printable
+from bayesmig.specification.model import ModelSpec
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -146,8 +146,7 @@ def equations(tree: xr.DataTree) -> list[Equation]:
 
     Examples
     --------
-    >>> from bayesmig.catalogue import study
-    >>> from bayesmig.literature import published
+    >>> from bayesmig import published, study
     >>> lines = equations(published(study("social_trust"), "table_6"))
     >>> latex(lines[0])
     '\\\\text{Out-group trust}_{i} \\\\sim \\\\text{Normal} ( \\\\eta_{i} , \\\\sigma^{2} )'
@@ -303,8 +302,7 @@ def in_words(tree: xr.DataTree) -> list[str]:
 
     Examples
     --------
-    >>> from bayesmig.catalogue import study
-    >>> from bayesmig.literature import published
+    >>> from bayesmig import published, study
     >>> in_words(published(study("social_trust"), "table_6"))[-1][:70]
     'Each neighbourhood shifts the expected value of all its people by an a'
     """

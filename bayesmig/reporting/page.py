@@ -14,12 +14,13 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayesmig import schema
-from bayesmig.checking.checks import check
+from bayesmig.checking.diagnostics import check
+from bayesmig.contract import schema
 from bayesmig.data.encoding import prior_table
+from bayesmig.data.writing import PAGES, printable, writable, write
 from bayesmig.errors import BayesmigError, listing
 from bayesmig.plots.labels import TermRow, link_unit, unit_of
-from bayesmig.replication.results import Replication
+from bayesmig.replication.papers import Replication
 from bayesmig.replication.verdicts import verdicts_of
 from bayesmig.reporting.checklists import GUIDELINES
 from bayesmig.reporting.checklists import guideline as filled
@@ -47,8 +48,7 @@ from bayesmig.reporting.words import (
     tally,
     verdict,
 )
-from bayesmig.spec import ModelSpec
-from bayesmig.writing import PAGES, printable, writable, write
+from bayesmig.specification.model import ModelSpec
 
 if TYPE_CHECKING:
     pass
@@ -85,7 +85,7 @@ def report(
         A numeric predictor and a categorical one whose interaction is drawn; the study's own unless given.
     guideline : {"barg", "wambs", "jars", "level", "strobe"} or DataFrame, optional
         A guideline of reporting that the report follows at its end, item by item: its name, or what
-        :func:`~bayesmig.guideline` returned.
+        :func:`~bayesmig.reporting.guideline` returned.
 
     Returns
     -------
@@ -107,7 +107,7 @@ def report(
     Examples
     --------
     >>> import tempfile, numpy as np, pandas as pd
-    >>> from bayesmig.inference import fit
+    >>> from bayesmig import fit
     >>> rng = np.random.default_rng(1)
     >>> data = pd.DataFrame({"age": rng.normal(40, 9, 60), "trust": rng.normal(3, 1, 60)})
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -138,7 +138,7 @@ def _items(tree: xr.DataTree, guideline: str | pd.DataFrame | None) -> pd.DataFr
         return None if guideline is None else filled(tree, guideline)
     if not isinstance(guideline, pd.DataFrame) or not set(guideline.attrs) >= ABOUT_ITEMS:
         raise BayesmigError(
-            f"guideline must be {listing(GUIDELINES)} or what bayesmig.guideline returned, got"
+            f"guideline must be {listing(GUIDELINES)} or what bayesmig.reporting.guideline returned, got"
             f" {type(guideline).__name__}."
         )
     return guideline
@@ -213,8 +213,8 @@ def _study_content(results: Sequence[Replication], file: str, title: str | None)
         "verdict": verdict,
         "tally": tally,
         "code": (
-            f"import bayesmig as bm\n\nresults = bm.replicate_study({study.name!r}{own}, seed={first.attrs['seed']})\n"
-            f"bm.report(results, {file!r})"
+            f"import bayesmig as bm\n\nresults = bm.replication.replicate_study({study.name!r}{own},"
+            f" seed={first.attrs['seed']})\nbm.report(results, {file!r})"
         ),
         "facts_of_run": _facts(first),
     }

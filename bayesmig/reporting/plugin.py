@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from bayesmig import schema
-from bayesmig.names import pieces
+from bayesmig.contract import schema
+from bayesmig.contract.names import pieces
 from bayesmig.reporting.words import provenance, quantity
-from bayesmig.spec import ModelSpec
-from bayesmig.summaries import coefficients, variance_components
+from bayesmig.results.summaries import coefficients, variance_components
+from bayesmig.specification.model import ModelSpec
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -92,8 +92,7 @@ def for_maketables(tree: xr.DataTree) -> Tabled:
 
     Examples
     --------
-    >>> from bayesmig.catalogue import study
-    >>> from bayesmig.literature import published
+    >>> from bayesmig import published, study
     >>> fit = for_maketables(published(study("social_trust"), "table_6"))
     >>> fit.__maketables_coef_table__.loc["hukou[T.rural_migrant]", "b"]
     np.float64(0.812)

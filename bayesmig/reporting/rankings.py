@@ -10,8 +10,8 @@ import xarray as xr
 from bayesmig.plots.labels import level_in_words
 from bayesmig.replication.remarks import number
 from bayesmig.reporting.words import quantity
-from bayesmig.spec import ModelSpec
-from bayesmig.summaries import varying_effects
+from bayesmig.results.summaries import varying_effects
+from bayesmig.specification.model import ModelSpec
 
 MOST_OPEN = 20  # groups; a longer table is folded
 MOST_SHOWN = 200  # groups; beyond them a table hides what it shows
@@ -59,7 +59,7 @@ def ranking_of(tree: xr.DataTree, group: str, effect: str) -> Ranking:
     Examples
     --------
     >>> import pandas as pd
-    >>> from bayesmig.inference import fit
+    >>> from bayesmig import fit
     >>> rng = np.random.default_rng(1)
     >>> data = pd.DataFrame({"area": np.repeat(list("abcdef"), 10), "trust": rng.normal(3, 1, 60)})
     >>> ranking = ranking_of(fit("trust ~ 1 + (1 | area)", data, seed=1), "area", "intercept")

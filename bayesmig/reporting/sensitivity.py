@@ -9,7 +9,7 @@ import xarray as xr
 from bayesmig.checking.robustness import FINE, MATTERS, WEAK_DATA, power_scaling
 from bayesmig.errors import BayesmigError
 from bayesmig.reporting.words import quantity
-from bayesmig.spec import ModelSpec
+from bayesmig.specification.model import ModelSpec
 
 MOST_ROWS = 5_000  # of outcomes that are no numbers, whose groups are integrated out row by row
 MOVES = (
@@ -41,7 +41,7 @@ def prior_weight(tree: xr.DataTree) -> PriorWeight:
     Examples
     --------
     >>> import numpy as np, pandas as pd
-    >>> from bayesmig.inference import fit
+    >>> from bayesmig import fit
     >>> rng = np.random.default_rng(1)
     >>> data = pd.DataFrame({"x": rng.normal(size=100)})
     >>> data["y"] = data["x"] + rng.normal(size=100)
@@ -52,7 +52,8 @@ def prior_weight(tree: xr.DataTree) -> PriorWeight:
     integrated = spec.family != "gaussian" and "|" in spec.formula
     if integrated and int(tree.attrs["n_used"]) > MOST_ROWS:
         return PriorWeight(
-            "How much the priors matter takes minutes with so many rows; bayesmig.power_scaling(posterior) computes it."
+            "How much the priors matter takes minutes with so many rows; bayesmig.checking.power_scaling(posterior)"
+            " computes it."
         )
     try:
         table = power_scaling(tree)

@@ -16,12 +16,12 @@ import pandas as pd
 import xarray as xr
 from scipy import stats
 
-from bayesmig import schema
-from bayesmig.checking.checks import check
+from bayesmig.checking.diagnostics import check
 from bayesmig.checking.validation import loo
+from bayesmig.contract import schema
+from bayesmig.contract.names import base, both, columns_of, of_factor, pieces
+from bayesmig.data.writing import as_csv, printable, writable, write
 from bayesmig.errors import BayesmigError, closest, listing
-from bayesmig.formula import parse
-from bayesmig.names import base, both, columns_of, of_factor, pieces
 from bayesmig.plots.labels import TermRow, term_rows
 from bayesmig.replication.remarks import number
 from bayesmig.reporting.grids import (
@@ -38,9 +38,9 @@ from bayesmig.reporting.grids import (
 from bayesmig.reporting.levels import PERSON, completed, level_of
 from bayesmig.reporting.word import Document
 from bayesmig.reporting.words import FAILED, RATIOS, cell, check_line, provenance, quantity, settled, verdict
-from bayesmig.spec import ModelSpec
-from bayesmig.summaries import coefficients, interval_heads, r2, summarise_draws, variance_components
-from bayesmig.writing import as_csv, printable, writable, write
+from bayesmig.results.summaries import coefficients, interval_heads, r2, summarise_draws, variance_components
+from bayesmig.specification.formula import parse
+from bayesmig.specification.model import ModelSpec
 
 MEASURES = ("r2", "loo", "aic", "bic")
 SCALES = {"logit": "log odds", "probit": "latent units", "log": "log rate"}
@@ -111,9 +111,7 @@ def table(
 
     Examples
     --------
-    >>> from bayesmig.catalogue import study
-    >>> from bayesmig.evidence.posterior import published_posterior
-    >>> from bayesmig.literature import published
+    >>> from bayesmig import published, published_posterior, study
     >>> trust = study("social_trust")
     >>> posterior = published_posterior(trust, "table_6", seed=1)
     >>> both = table({"Paper": published(trust, "table_6"), "With prior": posterior})

@@ -14,9 +14,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from bayesmig.data.writing import printable
 from bayesmig.errors import listing
 from bayesmig.plots.labels import TermRow
-from bayesmig.replication.results import Replication
+from bayesmig.replication.papers import Replication
 from bayesmig.replication.verdicts import verdicts_of
 from bayesmig.reporting.words import (
     Column,
@@ -32,8 +33,7 @@ from bayesmig.reporting.words import (
     table_rows,
     verdict,
 )
-from bayesmig.spec import Study
-from bayesmig.writing import printable
+from bayesmig.specification.model import Study
 
 PIPED_WIDTH = 400
 TEXT_WIDTH = 88

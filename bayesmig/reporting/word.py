@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bayesmig.data.writing import printable, write
 from bayesmig.reporting.grids import Cell, Grid, Line
 from bayesmig.reporting.mathematics import Equation, omml
-from bayesmig.writing import printable, write
 
 if TYPE_CHECKING:
     from docx.table import _Cell

@@ -12,14 +12,14 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayesmig import schema
+from bayesmig.contract import schema
 from bayesmig.plots.labels import TermRow, term_rows
-from bayesmig.priors import Prior
+from bayesmig.replication.papers import Replication
 from bayesmig.replication.remarks import MINUS, number
-from bayesmig.replication.results import Replication
 from bayesmig.replication.verdicts import Verdicts
-from bayesmig.spec import ModelSpec
-from bayesmig.summaries import coefficients, variance_components
+from bayesmig.results.summaries import coefficients, variance_components
+from bayesmig.specification.model import ModelSpec
+from bayesmig.specification.priors import Prior
 
 NOISE = 1e-9  # of an error: smaller estimates are rounding, as the intercept of standardised columns
 RATIOS = {"logit": "odds ratio", "log": "rate ratio"}

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from bayesmig.auditing import Interval, audit, read_tables
+from bayesmig.printed.auditing import Interval, audit, read_tables
 
 # rule, where, and the printed numbers that do not agree
 FINDINGS = {

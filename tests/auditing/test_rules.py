@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bayesmig.auditing import PublishedTables, audit, list_rules
-from bayesmig.auditing.intervals import Interval, half_unit
-from bayesmig.auditing.moments import possible_mean, possible_sd
-from bayesmig.auditing.rules import RULES
-from bayesmig.literature import LAYOUTS
+from bayesmig.printed.auditing import PublishedTables, audit, list_rules
+from bayesmig.printed.auditing.intervals import Interval, half_unit
+from bayesmig.printed.auditing.moments import possible_mean, possible_sd
+from bayesmig.printed.auditing.rules import RULES
+from bayesmig.printed.literature import LAYOUTS
 
 
 def frame(name, rows):

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from bayesmig.auditing import PublishedTables, audit
+from bayesmig.printed.auditing import PublishedTables, audit
 
 PARTS = ("economic", "social", "psychological", "cultural")
 LEGEND = ((0.001, "***"), (0.01, "**"), (0.05, "*"), (1.0, ""))

@@ -6,11 +6,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bayesmig.auditing import audit, read_tables, write_template
-from bayesmig.auditing.tables import printed_studies
-from bayesmig.catalogue import study
 from bayesmig.errors import DataError, NotFound
-from bayesmig.literature import LAYOUTS
+from bayesmig.printed.auditing import audit, read_tables, write_template
+from bayesmig.printed.auditing.tables import printed_studies
+from bayesmig.printed.literature import LAYOUTS
+from bayesmig.specification.catalogue import study
 
 HEAD = "table,model,outcome,term,level,reference,estimate,std_error,p_value,p_lower,p_upper,odds_ratio,stars\n"
 ROW = "T,M,y,{term},,,{estimate},,,0.05,1,,{stars}\n"

@@ -31,7 +31,7 @@ import pandas as pd
 import xarray as xr
 
 import bayesmig as bm
-from bayesmig.engines.nuts import finished
+from bayesmig.inference.engines.nuts import finished
 
 PACKAGES = ("bayesmig", "numpy", "bambi", "pymc", "nutpie", "numpyro")
 MOST_CALLS, ENOUGH, LONG = 7, 15.0, 60.0  # calls of what is quick, for so many seconds; what takes long is called once

@@ -19,8 +19,8 @@ import pyarrow as pa
 from pyarrow import parquet
 
 import bayesmig as bm
-from bayesmig.data.accumulation import added_up
-from bayesmig.spec import as_spec
+from bayesmig.data.accumulation import summed_design
+from bayesmig.specification.model import as_spec
 
 GROUPS, PREDICTORS, ROWS = 1_000, 20, 500_000
 FORMULA = "y ~ " + " + ".join(f"x{k}" for k in range(1, PREDICTORS + 1)) + " + (1 | area)"
@@ -79,7 +79,7 @@ def main():
         tree = bm.fit(FORMULA, rows, seed=1)
         what = {
             "reading": lambda: read(path),
-            "adding up": lambda: added_up(as_spec(FORMULA), rows),
+            "adding up": lambda: summed_design(as_spec(FORMULA), rows),
             "whole fit": lambda: bm.fit(FORMULA, rows, seed=1),
         }
         found = {name: [] for name in what}

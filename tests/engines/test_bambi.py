@@ -13,13 +13,13 @@ from scipy.stats import norm
 
 import bayesmig as bm
 from bayesmig import priors as pr
-from bayesmig import schema
+from bayesmig.contract import schema
 from bayesmig.data.encoding import build_design
-from bayesmig.engines import bambi_adapter, graphs
-from bayesmig.engines.bambi_adapter import Bambi, translate
-from bayesmig.engines.nuts import NUTS
 from bayesmig.errors import EngineRefusal, SpecificationError
-from bayesmig.spec import Factor, ModelSpec, Variable, Weights
+from bayesmig.inference.engines import bambi_adapter, graphs
+from bayesmig.inference.engines.bambi_adapter import Bambi, translate
+from bayesmig.inference.engines.nuts import NUTS
+from bayesmig.specification.model import Factor, ModelSpec, Variable, Weights
 
 bmb = pytest.importorskip("bambi", reason="Bambi is an extra: pip install 'bayesmig[bambi]'")
 HUKOU = Variable("户口", "户口", {"本地": "本地", "外地农村": "外地农村", "外地城镇": "外地城镇"})
@@ -69,7 +69,7 @@ def spec(family, right=RIGHT, **settings):
 
 
 CASES = {
-    **{family: spec(family) for family in bm.families.FAMILIES},
+    **{family: spec(family) for family in bm.specification.families.FAMILIES},
     **{f"{family}, probit": spec(family, link="probit") for family in ("bernoulli", "binomial", "cumulative")},
     **{f"{family}, flat": spec(family, priors=FLAT) for family in ("gaussian", "student", "cumulative")},
     **{f"{family}, squared": spec(family, priors=SQUARED) for family in ("gaussian", "negative_binomial")},

@@ -7,10 +7,10 @@ from scipy import stats
 
 from bayesmig import priors as pr
 from bayesmig.data.encoding import build_design
-from bayesmig.engines.exact import Exact
-from bayesmig.engines.nuts import NUTS
-from bayesmig.simulation import prior_draws
-from bayesmig.spec import ModelSpec
+from bayesmig.inference.engines.exact import Exact
+from bayesmig.inference.engines.nuts import NUTS
+from bayesmig.prediction.simulation import prior_draws
+from bayesmig.specification.model import ModelSpec
 
 DESIGNS = ["y ~ x + z + (1 | g)", "y ~ x + (1 + x | g)", "y ~ x + (1 | g) + (1 | h)"]
 BINS = 20

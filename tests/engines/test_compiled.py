@@ -11,10 +11,10 @@ from references import moments
 import bayesmig as bm
 from bayesmig import priors as pr
 from bayesmig.data.encoding import build_design
-from bayesmig.engines.hierarchical import OUTCOMES, Layout
 from bayesmig.errors import EngineRefusal, SpecificationError
-from bayesmig.kernels import hierarchical, machine
-from bayesmig.spec import ModelSpec, Weights
+from bayesmig.inference.engines.hierarchical import OUTCOMES, Layout
+from bayesmig.inference.kernels import hierarchical, machine
+from bayesmig.specification.model import ModelSpec, Weights
 
 
 def answers(n=80, seed=0):

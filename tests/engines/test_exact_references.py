@@ -7,11 +7,11 @@ from references import STAN_CASES, expected_stan
 
 from bayesmig import priors as pr
 from bayesmig.data.encoding import build_design
-from bayesmig.engines.exact import Exact
-from bayesmig.inference import fit
-from bayesmig.prediction.response import parameters
-from bayesmig.spec import ModelSpec, Weights
-from bayesmig.summaries import variance_components
+from bayesmig.inference.engines.exact import Exact
+from bayesmig.inference.fitting import fit
+from bayesmig.inference.response import parameters
+from bayesmig.results.summaries import variance_components
+from bayesmig.specification.model import ModelSpec, Weights
 
 pytestmark = pytest.mark.blas
 

@@ -11,10 +11,10 @@ from arviz_stats import rhat
 from scipy import special
 
 import bayesmig as bm
-from bayesmig.engines.base import trusted
-from bayesmig.engines.nuts import sampling
 from bayesmig.errors import BayesmigError, InferenceFailure, SpecificationError
-from bayesmig.priors import Exponential, HalfNormal, HalfStudentT
+from bayesmig.inference.engines.base import trusted
+from bayesmig.inference.engines.nuts import sampling
+from bayesmig.specification.priors import Exponential, HalfNormal, HalfStudentT
 
 SHORT = bm.NUTS(draws=200, tune=400, chains=2)
 
@@ -138,7 +138,7 @@ def test_the_fewest_draws_serve_every_verb_or_are_refused(engine):
     )
     for verb in (bm.coefficients, bm.check, bm.variance_components, bm.r2, bm.predictive_check, bm.predict, bm.effects):
         assert verb(tree) is not None
-    for verb in (bm.loo, bm.power_scaling, lambda tree: bm.leave_one_group_out(tree, "g")):
+    for verb in (bm.loo, bm.checking.power_scaling, lambda tree: bm.checking.leave_one_group_out(tree, "g")):
         with pytest.raises(BayesmigError, match=f"at least 25 draws; there are {tree.attrs['draws']}"):
             verb(tree)
 

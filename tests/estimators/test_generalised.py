@@ -6,17 +6,17 @@ import pytest
 from references import GLMMTMB_CASES, LME4_GENERALISED, expected_generalised, wine
 from scipy import integrate, special, stats
 
-from bayesmig.checking.checks import check
+from bayesmig.checking.diagnostics import check
+from bayesmig.contract.schema import read
 from bayesmig.data.encoding import build_design
-from bayesmig.engines.nuts import NUTS
 from bayesmig.errors import DataError, EngineRefusal
-from bayesmig.estimators.base import clusters
-from bayesmig.estimators.laplace import Laplace
-from bayesmig.estimators.likelihoods import Likelihood
-from bayesmig.inference import estimate, fit
-from bayesmig.schema import read
-from bayesmig.spec import ModelSpec, Weights
-from bayesmig.summaries import coefficients, variance_components
+from bayesmig.inference.engines.nuts import NUTS
+from bayesmig.inference.estimators.base import clusters
+from bayesmig.inference.estimators.laplace import Laplace
+from bayesmig.inference.estimators.likelihoods import Likelihood
+from bayesmig.inference.fitting import estimate, fit
+from bayesmig.results.summaries import coefficients, variance_components
+from bayesmig.specification.model import ModelSpec, Weights
 
 pytestmark = pytest.mark.blas
 

@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 from references import LME4_CASES, expected_lme4
 
+from bayesmig.contract.schema import read
 from bayesmig.errors import EngineRefusal
-from bayesmig.inference import estimate
-from bayesmig.schema import read
-from bayesmig.spec import ModelSpec, Weights
+from bayesmig.inference.fitting import estimate
+from bayesmig.specification.model import ModelSpec, Weights
 
 pytestmark = pytest.mark.blas
 

@@ -6,9 +6,9 @@ import pytest
 from scipy import stats
 
 from bayesmig.data.encoding import build_design
-from bayesmig.engines.nuts import NUTS
-from bayesmig.priors import HalfNormal, Normal, PriorSet
-from bayesmig.spec import Factor, ModelSpec
+from bayesmig.inference.engines.nuts import NUTS
+from bayesmig.specification.model import Factor, ModelSpec
+from bayesmig.specification.priors import HalfNormal, Normal, PriorSet
 
 PRIORS = PriorSet(
     slopes=Normal(0, 1),

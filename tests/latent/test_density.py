@@ -10,9 +10,9 @@ import xarray as xr
 from scipy import special, stats
 
 from bayesmig.data.encoding import build_design
-from bayesmig.engines import latent
-from bayesmig.kernels import factors
-from bayesmig.spec import Factor, ModelSpec, Weights
+from bayesmig.inference.engines import latent
+from bayesmig.inference.kernels import factors
+from bayesmig.specification.model import Factor, ModelSpec, Weights
 
 ITEMS = ("a", "b", "c", "d", "e")
 

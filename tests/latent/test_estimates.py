@@ -6,10 +6,10 @@ from latent_data import TESTS, holzinger, lavaan, lavaan_fit, one_factor, survey
 from scipy import stats
 
 import bayesmig as bm
-from bayesmig import schema
+from bayesmig.contract import schema
 from bayesmig.errors import BayesmigError, EngineRefusal, SpecificationError
-from bayesmig.latent.scores import factor_summary, loadings, scores
-from bayesmig.spec import Factor, ModelSpec
+from bayesmig.results.factors import factor_summary, loadings, scores
+from bayesmig.specification.model import Factor, ModelSpec
 
 # lavaan stops where its gradient is small, which leaves about 1e-6 of a standard error; the numbers here have 8 digits
 DIGITS = 2e-5

@@ -9,9 +9,9 @@ from latent_data import FOLDER, holzinger, lavaan, one_factor, survey, three_fac
 
 import bayesmig as bm
 from bayesmig.errors import BayesmigError, DataError
-from bayesmig.latent.scores import factor_summary, loadings, plausible_values, scores
-from bayesmig.priors import LKJ, HalfNormal, Normal, PriorSet
-from bayesmig.spec import Factor, ModelSpec
+from bayesmig.results.factors import factor_summary, loadings, plausible_values, scores
+from bayesmig.specification.model import Factor, ModelSpec
+from bayesmig.specification.priors import LKJ, HalfNormal, Normal, PriorSet
 
 SHORT = bm.NUTS(draws=300, tune=300, chains=2)
 AVERAGE = ("chain", "draw")

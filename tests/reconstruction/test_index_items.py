@@ -9,11 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bayesmig.catalogue import study
 from bayesmig.errors import InferenceFailure
-from bayesmig.literature import tables_of
-from bayesmig.reconstruction import reconstruct
-from bayesmig.reconstruction.items import (
+from bayesmig.printed.literature import tables_of
+from bayesmig.replication.reconstruction import reconstruct
+from bayesmig.replication.reconstruction.items import (
     read_loadings,
     rest_of,
     sampling_adequacy,
@@ -21,6 +20,7 @@ from bayesmig.reconstruction.items import (
     slope_of_varimax,
     varimax,
 )
+from bayesmig.specification.catalogue import study
 
 pytestmark = pytest.mark.blas
 

@@ -12,18 +12,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bayesmig.catalogue import study
 from bayesmig.data.encoding import build_design
 from bayesmig.errors import BayesmigError, InferenceFailure, NotFound
-from bayesmig.inference import estimate
-from bayesmig.literature import printed_cells
-from bayesmig.reconstruction import measure_gaps, reconstruct, standard_errors
-from bayesmig.reconstruction.arrangement import Question, arrange
-from bayesmig.reconstruction.indices import moved_towards, moved_within, residuals
-from bayesmig.reconstruction.joint import draw_sample, models_together
-from bayesmig.reconstruction.regressions import Regression, Span, weights_of_composite
-from bayesmig.spec import Margin, ModelSpec, Population, Range, Study, Variable
-from bayesmig.summaries import coefficients
+from bayesmig.inference.fitting import estimate
+from bayesmig.printed.literature import printed_cells
+from bayesmig.replication.reconstruction import measure_discrepancies, reconstruct, standard_errors
+from bayesmig.replication.reconstruction.arrangement import Question, arrange
+from bayesmig.replication.reconstruction.indices import moved_towards, moved_within, residuals
+from bayesmig.replication.reconstruction.joint import draw_sample, models_together
+from bayesmig.replication.reconstruction.regressions import Regression, Span, weights_of_composite
+from bayesmig.results.summaries import coefficients
+from bayesmig.specification.catalogue import study
+from bayesmig.specification.model import Margin, ModelSpec, Population, Range, Study, Variable
 
 pytestmark = pytest.mark.blas
 
@@ -59,7 +59,7 @@ def joint(found: Study, keys: tuple[str, ...], seed: int) -> pd.DataFrame:
 @each_seed
 @each_table
 def test_all_printed_coefficients_come_back_within_rounding_from_one_data_set(found, keys, seed):
-    gaps = measure_gaps(found, joint(found, keys, seed), keys)
+    gaps = measure_discrepancies(found, joint(found, keys, seed), keys)
     assert len(gaps) == {"model_1": 64 if found is CBO else 125, "model_6": 115}[keys[0]]
     beyond = set(gaps.index[~gaps["within_rounding"]])
     assert beyond == {row for row in COMPOSITE_ROWS if row[0] in keys and found is SUPPORT}
@@ -67,7 +67,7 @@ def test_all_printed_coefficients_come_back_within_rounding_from_one_data_set(fo
 
 @each_seed
 def test_printed_standard_errors_come_back(seed):
-    gaps = measure_gaps(CBO, joint(CBO, TABLES[0][1], seed))
+    gaps = measure_discrepancies(CBO, joint(CBO, TABLES[0][1], seed))
     off = (gaps["obtained_error"] - gaps["printed_error"]).abs()
     # a tenth of what the printed error stands for: 0.002 is 0.0015 to 0.0025
     assert (off <= 0.0005 + 0.1 * gaps["printed_error"]).all()
@@ -97,7 +97,7 @@ def test_a_named_model_comes_back_exactly(key):
         if key not in found.models:
             continue
         data = reconstruct(found, key, seed=2)
-        gaps = measure_gaps(found, data, key)
+        gaps = measure_discrepancies(found, data, key)
         np.testing.assert_allclose(gaps["obtained"], gaps["printed"], atol=1e-10)
         assert data.attrs["reconstruction"]["honoured"][0].startswith(f"a fit of {key} by least squares returns every")
 
@@ -220,7 +220,7 @@ def test_a_kept_sample_is_not_changed_by_its_users():
 def test_standard_errors_of_least_squares():
     errors = standard_errors(CBO, "model_6", seed=1)
     assert list(errors.columns) == ["printed", "implied", "ratio"]
-    gaps = measure_gaps(CBO, reconstruct(CBO, "model_6", seed=1), "model_6")
+    gaps = measure_discrepancies(CBO, reconstruct(CBO, "model_6", seed=1), "model_6")
     np.testing.assert_allclose(errors["implied"], gaps["obtained_error"])
 
 
@@ -228,7 +228,7 @@ def test_gaps_of_own_data():
     data = joint(CBO, TABLES[0][1], 1).drop(columns="provenance")
     rng = np.random.default_rng(1)
     noisy = data.assign(behaviour_adaptation=data["behaviour_adaptation"] + rng.normal(size=len(data)))
-    gaps = measure_gaps(CBO, noisy, ["model_5", "model_6"])
+    gaps = measure_discrepancies(CBO, noisy, ["model_5", "model_6"])
     assert len(gaps) == 16 and not gaps["within_rounding"].all()
     assert gaps["ratio"].median() > 1.3  # residual variance more than doubled
 
@@ -349,7 +349,7 @@ def test_nested_models_of_another_paper(tmp_path):
     }
     found = paper(tmp_path, models, {"r2": "0.500"})
     data = reconstruct(found, seed=1)
-    gaps = measure_gaps(found, data)
+    gaps = measure_discrepancies(found, data)
     assert gaps["within_rounding"].all()
     # 0.7 = 0.5 + 0.5 r, as the sds of a and b are alike
     assert data["a"].corr(data["b"]) == pytest.approx(0.4, abs=0.005)
@@ -373,7 +373,7 @@ def test_what_is_needed_but_not_printed_is_named(tmp_path):
     with pytest.raises(BayesmigError, match="own one and its printed table name different terms: not printed b"):
         reconstruct(other, "one")
     with pytest.raises(NotFound, match="social_trust prints no least-squares model"):
-        measure_gaps(study("social_trust"), pd.DataFrame())
+        measure_discrepancies(study("social_trust"), pd.DataFrame())
 
 
 def test_standardised_models_without_printed_means_count_in_sds(tmp_path):
@@ -384,7 +384,7 @@ def test_standardised_models_without_printed_means_count_in_sds(tmp_path):
     specs["other"] = dataclasses.replace(specs["other"], standardise={"y": "person", "a": "person"})
     data = reconstruct(dataclasses.replace(found, models=specs), "other", seed=1)
     assert data["y"].mean() == pytest.approx(0, abs=1e-12) and data["y"].std() == pytest.approx(1)
-    gaps = measure_gaps(dataclasses.replace(found, models=specs), data)
+    gaps = measure_discrepancies(dataclasses.replace(found, models=specs), data)
     assert gaps.loc[("other", "a"), "obtained"] == pytest.approx(0.31)
     assert list(gaps.index) == [("one", "a"), ("other", "a")]  # the cell of b cannot be read
     assert gaps["as_starred"].isna().all() and gaps["ratio"].isna().all()

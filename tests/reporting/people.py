@@ -5,8 +5,8 @@ from functools import cache
 import numpy as np
 import pandas as pd
 
-from bayesmig.inference import estimate, fit
-from bayesmig.spec import ModelSpec, Variable
+from bayesmig.inference.fitting import estimate, fit
+from bayesmig.specification.model import ModelSpec, Variable
 
 ATTACK = "<script>alert('x')</script>"
 NASTY = r"50 % & a_b #1 {x} ~y^2 \z $m$ | *s* `c` [k] " + ATTACK

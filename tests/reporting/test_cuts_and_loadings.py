@@ -11,16 +11,16 @@ from fabricated import specification
 from fabricated import survey as invented
 from test_reporting import Reader
 
-from bayesmig.inference import estimate, fit
-from bayesmig.latent.scores import loadings
+from bayesmig.inference.fitting import estimate, fit
 from bayesmig.plots.labels import link_unit, term_rows, unit_of
 from bayesmig.replication.remarks import number
 from bayesmig.reporting.cuts_and_loadings import cut_and_loading_tables
 from bayesmig.reporting.figures import LINES_OF_ONE_STYLE, _slimmed
 from bayesmig.reporting.page import report
 from bayesmig.reporting.words import columns_of, settled
-from bayesmig.spec import Factor, ModelSpec, Variable
-from bayesmig.summaries import coefficients
+from bayesmig.results.factors import loadings
+from bayesmig.results.summaries import coefficients
+from bayesmig.specification.model import Factor, ModelSpec, Variable
 
 
 def measured(n: int = 200):

@@ -13,14 +13,14 @@ import pytest
 from reporting.people import ATTACK, likeliest, posterior, survey
 from test_reporting import Reader, replication
 
-from bayesmig import writing
+from bayesmig.data import writing
 from bayesmig.errors import BayesmigError
-from bayesmig.inference import fit
+from bayesmig.inference.fitting import fit
 from bayesmig.replication.remarks import number
 from bayesmig.reporting.checklists import guideline
 from bayesmig.reporting.mathematics import equations
 from bayesmig.reporting.page import report
-from bayesmig.summaries import coefficients
+from bayesmig.results.summaries import coefficients
 
 OFFICE = shutil.which("soffice") or shutil.which("libreoffice")
 MATH = "{http://schemas.openxmlformats.org/officeDocument/2006/math}oMath"
@@ -123,7 +123,7 @@ def test_the_page_follows_a_guideline_too(tmp_path):
     assert ATTACK not in text
     with pytest.raises(BayesmigError, match="no guideline 'consort'"):
         report(posterior(), tmp_path / "page.html", guideline="consort")
-    with pytest.raises(BayesmigError, match="or what bayesmig.guideline returned, got int"):
+    with pytest.raises(BayesmigError, match="or what bayesmig.reporting.guideline returned, got int"):
         report(posterior(), tmp_path / "page.html", guideline=5)
 
 

@@ -18,12 +18,12 @@ from test_reporting import Reader
 
 from bayesmig import plots
 from bayesmig.errors import BayesmigError
-from bayesmig.inference import fit
+from bayesmig.inference.fitting import fit
 from bayesmig.plots import expectations
 from bayesmig.plots.expectations import prior_outcomes
-from bayesmig.priors import Flat, HalfNormal, Normal, PriorSet
 from bayesmig.reporting.page import report
-from bayesmig.spec import Factor, ModelSpec, Variable, Weights
+from bayesmig.specification.model import Factor, ModelSpec, Variable, Weights
+from bayesmig.specification.priors import Flat, HalfNormal, Normal, PriorSet
 
 mpl.use("Agg")
 

@@ -12,17 +12,17 @@ from fabricated import specification
 from fabricated import survey as invented
 from reporting.people import SPEC, VARIABLES, likeliest, posterior, survey
 
-from bayesmig.checking.checks import check
+from bayesmig.checking.diagnostics import check
 from bayesmig.checking.robustness import power_scaling
 from bayesmig.errors import BayesmigError
-from bayesmig.inference import fit
-from bayesmig.priors import Normal
+from bayesmig.inference.fitting import fit
 from bayesmig.replication.remarks import number
 from bayesmig.reporting.checklists import FACTS, FOLDER, GUIDELINES, guideline
 from bayesmig.reporting.page import report
 from bayesmig.reporting.tables import table
-from bayesmig.spec import ModelSpec
-from bayesmig.summaries import coefficients, variance_components
+from bayesmig.results.summaries import coefficients, variance_components
+from bayesmig.specification.model import ModelSpec
+from bayesmig.specification.priors import Normal
 
 STATUSES = {"stated", "partly", "not stated", "not applicable"}
 LEAST = {"barg": 29, "wambs": 10, "jars": 14, "level": 15, "strobe": 22}  # items that the papers have, or more

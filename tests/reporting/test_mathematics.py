@@ -10,9 +10,9 @@ from fabricated import CASES, posterior, specification, survey
 from reporting.people import ATTACK
 from reporting.people import posterior as fitted
 
-from bayesmig.catalogue import studies, study
-from bayesmig.literature import published
+from bayesmig.printed.literature import published
 from bayesmig.reporting.mathematics import Sign, equations, in_words, latex, mathml, omml
+from bayesmig.specification.catalogue import studies, study
 
 PRINTED = [(name, key) for name in studies() for key, spec in study(name).models.items() if spec.printed]
 

@@ -18,14 +18,14 @@ import xarray as xr
 from reporting.people import ATTACK, posterior
 from test_reporting import Reader
 
-from bayesmig import schema
-from bayesmig.inference import fit
+from bayesmig.contract import schema
+from bayesmig.inference.fitting import fit
 from bayesmig.replication.remarks import number
 from bayesmig.reporting import rankings
 from bayesmig.reporting.page import report
 from bayesmig.reporting.rankings import MOST_OPEN, MOST_SHOWN, ranking_of
-from bayesmig.spec import ModelSpec, Variable
-from bayesmig.summaries import varying_effects
+from bayesmig.results.summaries import varying_effects
+from bayesmig.specification.model import ModelSpec, Variable
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 # 丙 bǐng, 丁 dīng, 甲 jiǎ, 乙 yǐ: their code points are in another order than their pinyin

@@ -9,10 +9,10 @@ import pytest
 from typer.testing import CliRunner
 
 import bayesmig as bm
-from bayesmig import schema
 from bayesmig.cli import app
+from bayesmig.contract import schema
 from bayesmig.reporting.words import quantity, verdict
-from bayesmig.spec import ModelSpec, Variable
+from bayesmig.specification.model import ModelSpec, Variable
 
 EXACT = bm.Exact(draws=400)
 
@@ -61,7 +61,7 @@ def test_labels_keep_their_case(data, label):
     tree = bm.fit(spec, data.rename(columns={"x": "acid"}), engine=EXACT, seed=1)
     assert quantity(spec, "acid") == label
     assert quantity(spec, "tau_area[intercept]") == f"{label}: SD of the intercept"
-    shown = str(bm.table(tree)) + bm.guideline(tree, "level")["said"].astype(str).str.cat()
+    shown = str(bm.table(tree)) + bm.reporting.guideline(tree, "level")["said"].astype(str).str.cat()
     others = {label.lower(), label.upper(), label.capitalize(), label.title(), label[:1].upper() + label[1:]}
     assert f"| {label} |" in shown
     assert not [other for other in others - {label} if other in shown]

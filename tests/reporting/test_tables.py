@@ -14,19 +14,19 @@ from fabricated import posterior as made_up
 from fabricated import survey as invented
 from reporting.people import ATTACK, NASTY, SPEC, VARIABLES, answers, likeliest, owners, posterior, survey
 
-from bayesmig.catalogue import studies, study
 from bayesmig.checking.validation import loo
 from bayesmig.errors import BayesmigError
-from bayesmig.evidence.posterior import published_posterior
-from bayesmig.inference import estimate, fit
-from bayesmig.literature import published
+from bayesmig.inference.fitting import estimate, fit
+from bayesmig.inference.sandwich import adjust
+from bayesmig.printed.evidence.posterior import published_posterior
+from bayesmig.printed.literature import published
 from bayesmig.replication.remarks import number
 from bayesmig.reporting.grids import TEX
 from bayesmig.reporting.plugin import for_maketables
 from bayesmig.reporting.tables import Table, table
-from bayesmig.sandwich import adjust
-from bayesmig.spec import Factor, ModelSpec, Variable
-from bayesmig.summaries import coefficients, r2, variance_components
+from bayesmig.results.summaries import coefficients, r2, variance_components
+from bayesmig.specification.catalogue import studies, study
+from bayesmig.specification.model import Factor, ModelSpec, Variable
 
 
 @pytest.fixture(scope="module")

@@ -14,10 +14,10 @@ from docx.shared import Cm, Pt
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextPath
 
-from bayesmig.catalogue import study
-from bayesmig.inference import estimate
-from bayesmig.reconstruction import reconstruct
+from bayesmig.inference.fitting import estimate
+from bayesmig.replication.reconstruction import reconstruct
 from bayesmig.reporting.tables import Table, table
+from bayesmig.specification.catalogue import study
 
 LINE = 16.0  # cm: A4 between margins of 2.5 cm
 POINT = 2.54 / 72  # cm

@@ -9,9 +9,9 @@ import pytest
 from scipy import stats
 
 import bayesmig as bm
-from bayesmig.claims import parse_claim
 from bayesmig.replication.verdicts import hypotheses
-from bayesmig.spec import VERDICTS
+from bayesmig.specification.claims import parse_claim
+from bayesmig.specification.model import VERDICTS
 
 STUDIES = {name: bm.study(name) for name in bm.studies()}
 ALL = [

@@ -31,8 +31,8 @@ def test_every_model_of_both_papers_is_named():
 
 
 @cache
-def every_model(name: str) -> tuple[bm.Replication, ...]:
-    return bm.replicate_study(name)
+def every_model(name: str) -> tuple[bm.replication.Replication, ...]:
+    return bm.replication.replicate_study(name)
 
 
 def keeps_its_sign(table: pd.DataFrame, way: str) -> pd.Series:

@@ -10,15 +10,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bayesmig.blocks import INTEGRATION, integration_index
-from bayesmig.catalogue import studies, study
 from bayesmig.data.encoding import build_design
 from bayesmig.errors import SpecificationError
-from bayesmig.literature import cells_of, tables_of
-from bayesmig.reconstruction import reconstruct
-from bayesmig.spec import ModelSpec, Study
+from bayesmig.printed.literature import cells_of, tables_of
+from bayesmig.replication.reconstruction import reconstruct
+from bayesmig.specification.blocks import INTEGRATION, integration_index
+from bayesmig.specification.catalogue import studies, study
+from bayesmig.specification.model import ModelSpec, Study
 
-ALLOWED = {"bayesmig.spec", "bayesmig.priors", "bayesmig.blocks"}
+ALLOWED = {"bayesmig.specification.model", "bayesmig.specification.priors", "bayesmig.specification.blocks"}
 STUDIES = {name: study(name) for name in studies()}
 MODELS = [pytest.param(found, key, id=f"{name}-{key}") for name, found in STUDIES.items() for key in found.models]
 PRINTED = [

@@ -1,0 +1,226 @@
+"""Whether a result can be trusted, a line for every check."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayesmig.contract import schema
+from bayesmig.errors import listing
+
+RHAT = 1.01
+LEAST_ESS = 400
+FEW_GROUPS = 6
+FEW_CLUSTERS = 20
+MOST_DROPPED = 0.10
+LEAST_EBFMI = 0.3
+ROUNDING = 1e-9  # of the number of rows: weights that cost nothing
+
+
+def check(tree: xr.DataTree) -> pd.DataFrame:
+    """Check a result.
+
+    Parameters
+    ----------
+    tree : xarray.DataTree
+        A posterior or an estimate.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a check: ``check``, ``value``, ``threshold``, ``passed``, ``message`` (a sentence) and ``verdict``:
+        ``passed`` or ``failed`` where something was held against a threshold, ``note`` where nothing could be.
+        ``passed`` is False for what failed only. Posteriors:
+        Pareto k of the importance sampler against its sample-size threshold min(0.7, 1 - 1 / log10 S)
+        (Vehtari et al. 2024), effective draws, rank-normalised split R-hat and bulk and tail effective sample
+        sizes over all parameters (Vehtari et al. 2021), and whether terms separate a binary, ordered or count outcome,
+        so that only the priors keep coefficients finite. Estimates: singularity, and the
+        likelihood-ratio test against no groups. Both: rows lost to missing
+        values, survey weights, the clusters that adjusted intervals rest on (20 or more, a convention), whether data
+        were imputed often enough (100 times the largest fraction of missing information; White, Royston & Wood 2011,
+        Statistics in Medicine 30(4)), notes on the data, number of groups, and whether the data are the researcher's
+        own.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> rng = np.random.default_rng(1)
+    >>> data = pd.DataFrame({"area": rng.integers(0, 12, 300), "x": rng.normal(size=300)})
+    >>> data["y"] = data["x"] + rng.normal(size=12)[data["area"]] + rng.normal(size=300)
+    >>> from bayesmig import fit
+    >>> bool(check(fit("y ~ x + (1 | area)", data, seed=1))["passed"].all())
+    True
+    """
+    rows = _computation(tree) if schema.kind(tree) == "posterior" else _estimation(tree)
+    rows += _data(tree) if "n_given" in tree.attrs else []
+    provenance = str(tree.attrs.get("provenance", "unknown"))
+    sentence = f"{provenance}: good for learning and sensitivity, not as evidence"
+    if provenance == "own data":
+        sentence = "the researcher's own data"
+    rows.append(("provenance", "", "", None, sentence))
+    table = pd.DataFrame(rows, columns=["check", "value", "threshold", "passed", "message"])
+    verdicts = ["note" if passed is None else "passed" if passed else "failed" for passed in table["passed"]]
+    return table.assign(passed=[verdict != "failed" for verdict in verdicts], verdict=verdicts)
+
+
+Row = tuple[str, object, object, bool | None, str]
+
+
+def _computation(tree: xr.DataTree) -> list[Row]:
+    rows: list[Row] = []
+    stats = tree["sample_stats"].to_dataset() if "sample_stats" in tree.children else xr.Dataset()
+    if tree.attrs.get("interrupted") == "yes":
+        message = "the sampler was interrupted; these are the draws it had made"
+        rows.append(("interrupted", int(tree.attrs["draws"]), "", False, message))
+    if "diverging" in stats:
+        rows += _hamiltonian(stats)
+    if "pareto_k" in stats:
+        limit = min(0.7, 1 - 1 / math.log10(float(tree.attrs["draws"]) / int(tree.attrs.get("imputations", 1))))
+        k, ess = float(stats["pareto_k"].max()), float(stats["importance_ess"].min())
+        rows.append(("Pareto k", round(k, 2), round(limit, 2), k < limit, "importance weights have a finite variance"))
+        message = f"{ess:.0f} effective draws of the variance parameters"
+        rows.append(("importance sampling", round(ess), LEAST_ESS, ess >= LEAST_ESS, message))
+    rhat, ess = _worst_diagnostics(tree)
+    rows.append(("R-hat", round(rhat, 4), RHAT, rhat < RHAT, "largest over all parameters"))
+    rows.append(
+        ("effective draws", round(ess), LEAST_ESS, ess >= LEAST_ESS, "smallest bulk or tail size over all parameters")
+    )
+    for term, contradicted in (schema.read(tree, "contradicted") if "contradicted" in tree.attrs else {}).items():
+        message = f"{term} is printed with {contradicted}; the posterior follows B and SE"
+        rows.append(("printed p", term, "", False, message))
+    if "separated" in tree.attrs:
+        terms = listing(schema.read(tree, "separated"))
+        message = f"{terms} predict answers perfectly (separation), so that how large coefficients are rests on the"
+        message += " priors; show them under other priors, or merge levels"
+        rows.append(("separation", terms, "none", False, message))
+    return rows
+
+
+def _hamiltonian(stats: xr.Dataset) -> list[Row]:
+    """Divergences, and the energy diagnostic of Betancourt (2016)."""
+    count = int(stats["diverging"].sum())
+    message = "transitions left the posterior's typical set" if count else "no transition diverged"
+    rows: list[Row] = [("divergences", count, 0, count == 0, message)]
+    if "energy" in stats:
+        energy = stats["energy"]
+        fraction = float(((energy.diff("draw") ** 2).mean("draw") / energy.var("draw")).min())
+        rows.append(("E-BFMI", round(fraction, 2), LEAST_EBFMI, fraction > LEAST_EBFMI, "smallest over chains"))
+    return rows
+
+
+def _estimation(tree: xr.DataTree) -> list[Row]:
+    rows: list[Row] = []
+    if "singular" in tree.attrs:
+        singular = tree.attrs["singular"] == "yes"
+        message = "a variance is estimated as zero, or a correlation as one: the model is too rich for the data"
+        message = message if singular else "no variance is at its boundary"
+        rows.append(("singular fit", singular, False, not singular, message))
+    if "likelihood_ratio_test" in tree.attrs:
+        test = schema.read(tree, "likelihood_ratio_test")
+        p = "p < 0.001" if test["p"] < 0.001 else f"p = {test['p']:.3f}"
+        message = f"varying effects against none: chi2 = {test['statistic']:.1f}, {p} ({test['reference']})"
+        rows.append(("likelihood-ratio test", p, "", None, message))
+    return rows
+
+
+def _worst_diagnostics(tree: xr.DataTree) -> tuple[float, float]:
+    """Largest R-hat, and smallest bulk or tail effective sample size, over all parameters.
+
+    Completed data sets have different posteriors, so that chains are compared within them, and their sizes added up.
+    """
+    from arviz_stats import ess, rhat
+
+    posterior = tree["posterior"].to_dataset()
+    posterior = posterior[[name for name, array in posterior.data_vars.items() if array.size]]
+    whose = (
+        posterior["imputation"].to_numpy() if "imputation" in posterior.coords else np.ones(posterior.sizes["chain"])
+    )
+    worst, sizes = 0.0, []
+    for number in np.unique(whose):
+        own = posterior.isel(chain=np.flatnonzero(whose == number)).drop_vars("imputation", errors="ignore")
+        worst = max(worst, *(float(array.max()) for array in rhat(own).data_vars.values()))
+        sizes.append([ess(own, method=method) for method in ("bulk", "tail")])
+    totals = [sum(each) for each in zip(*sizes, strict=True)]
+    return worst, min(float(array.min()) for total in totals for array in total.data_vars.values())
+
+
+def _data(tree: xr.DataTree) -> list[Row]:
+    given, used = int(tree.attrs["n_given"]), int(tree.attrs["n_used"])
+    share = 1 - used / given
+    gaps = ", ".join(f"{name} {count}" for name, count in schema.read(tree, "missing").items())
+    message = f"{used} of {given} rows used" + (f"; missing: {gaps}" if gaps else "")
+    rows: list[Row] = [
+        ("complete rows", f"{100 * share:.1f} % dropped", f"at most {MOST_DROPPED:.0%}", share <= MOST_DROPPED, message)
+    ]
+    for group in schema.groups(tree[schema.kind(tree)].to_dataset()):
+        count = len(schema.group_sizes(tree, group))
+        message = f"{count} groups of {group}" + ("" if count >= FEW_GROUPS else ": their sd rests mainly on the prior")
+        rows.append(("number of groups", count, FEW_GROUPS, count >= FEW_GROUPS, message))
+    rows += _weights(tree)
+    rows += _imputations(tree)
+    for note in schema.read(tree, "notes"):
+        row = (
+            ("grouping factors", "not told apart", "", False)
+            if schema.SAME_GROUPS in note
+            else ("note on the data", "", "", None)
+        )
+        rows.append((*row, note))
+    return rows
+
+
+def _weights(tree: xr.DataTree) -> list[Row]:
+    """Survey weights cost precision (Kish 1965), which a posterior from a weighted likelihood does not see."""
+    weights = schema.read(tree, "spec")["weights"]
+    if weights is None or weights["kind"] != "survey":
+        return []
+    constant, used = tree["constant_data"], int(tree.attrs["n_used"])
+    if "effective" in constant:  # of rows that were added up
+        effective = float(constant["effective"])
+    elif "weight" in constant:
+        effective = float(constant["weight"].sum() ** 2 / (constant["weight"] ** 2).sum())
+    else:  # all are equal
+        effective = used
+    if used - effective < ROUNDING * used:
+        return []
+    adjusted = "adjusted" in tree.attrs
+    robust = adjusted or tree.attrs.get("errors", "classical") != "classical"
+    message = f"the weights of {used} rows are worth {effective:.0f} unweighted ones; "
+    message += "the errors allow for it" if robust else "the intervals do not know that and are too short"
+    return [("survey weights", round(effective), "", robust, message)] + (_clusters(tree) if adjusted else [])
+
+
+def _clusters(tree: xr.DataTree) -> list[Row]:
+    """The units that a sandwich adjustment rests on."""
+    count, ratios = int(tree.attrs["clusters"]), schema.read(tree, "sd_ratios").values()
+    enough = count >= FEW_CLUSTERS
+    message = f"intervals rest on the scores of {count} clusters of {tree.attrs['cluster_of']}; sds are"
+    message += f" {min(ratios):.2f} to {max(ratios):.2f} times those of the plain posterior"
+    message += "" if enough else ", and too small with so few clusters"
+    return [("clusters", count, FEW_CLUSTERS, enough, message)]
+
+
+def _imputations(tree: xr.DataTree) -> list[Row]:
+    """Whether there are enough completed data sets: 100 times the share lost (White, Royston & Wood 2011)."""
+    if "imputations" not in tree.attrs:
+        return []
+    count, information = int(tree.attrs["imputations"]), tree["imputation"].to_dataset()
+    largest, where = 0.0, ""
+    for name, array in information.data_vars.items():
+        if str(name).endswith("_fmi") and bool((array > largest).any()):
+            largest, where = float(array.max()), _called(str(name).removesuffix("_fmi"), array)
+    needed = math.ceil(100 * largest)
+    filled = ", ".join(f"{name} {number}" for name, number in schema.read(tree, "imputed").items())
+    message = f"{count} completed data sets differ in {filled}; at most {largest:.0%} of the information is missing"
+    message += f" ({where})" + ("" if count >= needed else "; impute more often, or intervals are too short")
+    return [("imputations", count, needed, count >= needed, message)]
+
+
+def _called(name: str, array: xr.DataArray) -> str:
+    """What the largest entry of an array is called."""
+    if not array.dims:
+        return name
+    place = str(array[array.dims[0]].to_numpy()[int(np.argmax(array.to_numpy()))])
+    return place if name == "beta" else f"{name}[{place}]"

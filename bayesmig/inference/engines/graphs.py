@@ -1,0 +1,357 @@
+"""Design -> pm.Model: the one graph that every gradient sampler reads.
+
+Predictors are centred inside the graph when there is an intercept or thresholds, so the intercept's prior
+concerns the outcome at the predictors' means, as everywhere in bayesmig; :func:`draws` turns what was sampled
+into the quantities of the contract.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayesmig.data.design import Correlated, Design, GroupTerm, Scaling
+from bayesmig.data.missing import COEFFICIENT, SPREAD
+from bayesmig.errors import SpecificationError, closest, listing
+from bayesmig.specification.priors import Exponential, Flat, HalfNormal, HalfStudentT, InverseGamma, Normal, Prior
+
+if TYPE_CHECKING:
+    import pymc as pm
+    import xarray as xr
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+
+RELIABLE = 0.8
+
+
+def parameterisations(design: Design, chosen: Mapping[str, bool] | None = None) -> dict[str, bool]:
+    """Whether each grouping factor's effects are centred: sampled as they are, not as multiples of their sd.
+
+    Parameters
+    ----------
+    design : Design
+    chosen : mapping of str to bool, optional
+        Overrides by grouping factor.
+
+    Returns
+    -------
+    dict of str to bool
+        True where group means of the least-squares residual are reliable: ``1 - 1 / F`` of an analysis of variance
+        is over 0.8, F being taken against the finer factor nested in this one, if there is one. Groups that say much
+        about their own effect mix better centred, those that say little, or do not differ, non-centred
+        (Papaspiliopoulos, Roberts & Skold 2007, Statistical Science 22(1)).
+
+    Raises
+    ------
+    SpecificationError
+        If ``chosen`` names no grouping factor of the design.
+    """
+    known = [group.name for group in design.groups]
+    unknown = [name for name in chosen or {} if name not in known]
+    if unknown:
+        raise SpecificationError(
+            f"centred names {unknown[0]!r}{closest(unknown[0], known)}; grouping factors are {listing(known)}."
+        )
+    fitted = design.x @ np.linalg.lstsq(design.x, design.y)[0]
+    residual = design.y - fitted
+    residual = residual - residual.mean()
+    found = {group.name: _reliability(design, group, residual) > RELIABLE for group in design.groups}
+    return found | dict(chosen or {})
+
+
+def _reliability(design: Design, group: GroupTerm, residual: Array) -> float:
+    """``1 - 1 / F`` of a residual by group, net of the factor around it and against the factor within it."""
+    own, count = _squares(group, residual), len(group.levels)
+    outside, most_outside = 0.0, 1
+    within, units = float(residual @ residual), design.n
+    for other in design.groups:
+        size = len(other.levels)
+        pairs = len(np.unique(np.column_stack([group.codes, other.codes]), axis=0))
+        if most_outside < size < count == pairs:
+            outside, most_outside = _squares(other, residual), size
+        if count < size == pairs and size < units:
+            within, units = _squares(other, residual), size
+    mean_square = max((within - own) / max(units - count, 1), 1e-12)
+    ratio = (own - outside) / (count - most_outside) / mean_square
+    return 1 - 1 / ratio if ratio > 1 else 0.0
+
+
+def _squares(group: GroupTerm, residual: Array) -> float:
+    """Sum of squares of the groups' means."""
+    sums = np.bincount(group.codes, residual, len(group.levels))
+    return float((sums**2 / group.sizes).sum())
+
+
+def build(design: Design, centred: Mapping[str, bool] | None = None) -> pm.Model:
+    """The PyMC model of a design.
+
+    Parameters
+    ----------
+    design : Design
+    centred : mapping of str to bool, optional
+        Overrides of :func:`parameterisations`.
+
+    Returns
+    -------
+    pymc.Model
+        Free variables ``alpha`` (intercept at the means) or ``cut``, ``b`` (slopes), ``tau_<group>_<k>``,
+        ``partial_<group>``, ``sigma``, ``nu``, ``dispersion``, and of each grouping factor ``z_<group>`` (multiples
+        of the sd), ``u_<group>`` (centred) or ``a_<group>`` (centred around the intercept). Of each predictor with gaps
+        ``gap_<name>`` (the missing values in sds), ``on_<name>`` and ``spread_<name>`` (its regression on others).
+    """
+    import pymc as pm
+    import pytensor.tensor as pt
+
+    how = parameterisations(design, centred)
+    with pm.Model(coords={"row": np.arange(design.n)}) as model:
+        eta: Any = 0.0 if design.offset is None else pt.as_tensor(design.offset)
+        x = design.x[:, design.has_intercept :]
+        home = _home_of_intercept(design, how)
+        alpha = coefficients("alpha", [design.priors.intercept])[0] if design.has_intercept else None
+        if alpha is not None and home is None:
+            eta = eta + alpha
+        if x.shape[1]:
+            centre, slopes = _centre(design), coefficients("b", list(design.priors.slopes))
+            eta = eta + pt.dot(pt.as_tensor(x - centre), slopes)
+            eta = eta + _of_gaps(design, slopes) if design.imputed else eta
+        for group in design.groups:
+            effects = varying(design, group, how[group.name], alpha if group.name == home else None)
+            eta = eta + (effects[group.codes] * group.z).sum(axis=1)
+        _likelihood(design, eta)
+    return model
+
+
+def _of_gaps(design: Design, slopes: Any) -> Any:
+    """What missing values change in the linear predictor; each is normal given the predictors before it."""
+    import pymc as pm
+    import pytensor.tensor as pt
+
+    change: Any = pt.zeros(design.n)
+    columns: Any = pt.as_tensor(design.imputed[0].columns)
+    for gap in design.imputed:
+        name, size = gap.name, columns.type.shape[1]
+        mean = pt.dot(columns, pm.Normal(f"on_{name}", COEFFICIENT.mean, COEFFICIENT.sd, shape=size))
+        spread = scale(f"spread_{name}", SPREAD)
+        given = np.delete(np.arange(design.n), gap.rows)
+        pm.Normal(f"given_{name}", mean[given], spread, observed=gap.standard[given])
+        missing = pm.Normal(f"gap_{name}", mean[gap.rows], spread, shape=len(gap.rows))
+        change = pt.inc_subtensor(
+            change[gap.rows], missing * pt.dot(pt.as_tensor(gap.slopes[:, design.has_intercept :]), slopes)
+        )
+        whole = pt.set_subtensor(pt.as_tensor(gap.standard)[gap.rows], missing)
+        columns = pt.concatenate([columns, whole[:, None]], axis=1)
+    return change
+
+
+def _home_of_intercept(design: Design, centred: Mapping[str, bool]) -> str | None:
+    """The centred factor whose groups vary around the intercept instead of around zero.
+
+    Beside effects around zero the intercept would be sampled with a strong correlation to their mean.
+    """
+    homes = [group for group in design.groups if centred[group.name] and "intercept" in group.effects]
+    if not homes or not design.has_intercept:
+        return None
+    return max(homes, key=lambda group: float(np.median(group.sizes))).name
+
+
+def _centre(design: Design) -> Array:
+    """Means of the slopes' columns, zero where nothing takes the level of the outcome up."""
+    means = design.moments[0][design.has_intercept :]
+    takes_level = design.has_intercept or "cut" in design.spec.distribution.parameters
+    return means if takes_level else np.zeros_like(means)
+
+
+def coefficients(name: str, priors: list[Prior]) -> Any:
+    """A vector of coefficients with normal or flat priors."""
+    import pymc as pm
+    import pytensor.tensor as pt
+
+    normal = [k for k, prior in enumerate(priors) if isinstance(prior, Normal)]
+    flat = [k for k, prior in enumerate(priors) if isinstance(prior, Flat)]
+    parts = []
+    if normal:
+        chosen: list[Any] = [priors[k] for k in normal]
+        means, sds = np.array([p.mean for p in chosen]), np.array([p.sd for p in chosen])
+        parts.append(pm.Normal(name, means, sds, shape=len(normal)))
+    if flat:
+        parts.append(pm.Flat(f"{name}_flat", shape=len(flat)))
+    order = np.argsort([*normal, *flat])
+    return pt.concatenate(parts)[order] if len(parts) > 1 else parts[0]
+
+
+def scale(name: str, prior: Prior) -> Any:
+    """A positive parameter with one of the priors for standard deviations."""
+    import pymc as pm
+
+    match prior:
+        case HalfNormal():
+            return pm.HalfNormal(name, prior.scale)
+        case HalfStudentT():
+            return pm.HalfStudentT(name, nu=prior.df, sigma=prior.scale)
+        case Exponential():
+            return pm.Exponential(name, scale=prior.mean)
+        case InverseGamma():
+            return pm.math.sqrt(pm.InverseGamma(f"{name}_squared", alpha=prior.shape, beta=prior.scale))
+    raise SpecificationError(f"no graph for the prior {prior} of {name!r}.")
+
+
+def varying(design: Design, group: GroupTerm, centred: bool, intercept: Any) -> Any:
+    """``(J, q)`` varying effects of one grouping factor, around the intercept if it is given."""
+    import pymc as pm
+    import pytensor.tensor as pt
+
+    name, q = group.name, len(group.effects)
+    priors = design.priors.tau[name]
+    tau = pt.stack([scale(f"tau_{name}_{k}", prior) for k, prior in enumerate(priors)])
+    root = pt.diag(tau) if not group.pairs else tau[:, None] * lkj_root(name, group, design.priors.rho[name].eta)
+    shape, spread = (len(group.levels), q), 1.0 if group.weights is None else group.spread
+    if group.unpaired:
+        pm.Potential(f"unpaired_{name}", group.unpaired * pt.log(pt.diag(root)).sum())
+    if centred:
+        called, mean = f"u_{name}", pt.zeros(q)
+        if intercept is not None:
+            called, mean = f"a_{name}", pt.stack([intercept if e == "intercept" else 0.0 for e in group.effects])
+        if not group.pairs:
+            return pm.Normal(called, mean, tau * spread, shape=shape)
+        if group.weights is None:
+            return pm.MvNormal(called, mean, chol=root, shape=shape)
+        effects = pm.Flat(called, shape=shape)  # a root for each group would cost many times this
+        standard = pt.linalg.solve_triangular(root, (effects - mean).T, lower=True)
+        log_scale = len(group.levels) * pt.log(pt.diag(root)).sum()
+        pm.Potential(f"density_{name}", -0.5 * (standard**2 * group.weights).sum() - log_scale)
+        return effects
+    return pt.dot(pm.Normal(f"z_{name}", 0, spread, shape=shape), root.T)
+
+
+def lkj_root(name: str, effects: Correlated, eta: float) -> Any:
+    """Cholesky factor of correlations under LKJ(eta), from its partial correlations (Lewandowski et al. 2009)."""
+    import pymc as pm
+    import pytensor.tensor as pt
+
+    q, shapes = len(effects.effects), effects.partial_shapes(eta)
+    partial = 2 * pm.Beta(f"partial_{name}", shapes, shapes, shape=len(shapes)) - 1
+    place = {pair: k for k, pair in enumerate(effects.pairs)}
+    cells: list[list[Any]] = [[pt.constant(0.0) for _ in range(q)] for _ in range(q)]
+    for block in effects.blocks:
+        for row, i in enumerate(block):
+            left: Any = pt.constant(1.0)
+            for j in block[:row]:
+                correlation = partial[place[j, i]]
+                cells[i][j] = correlation * pt.sqrt(left)
+                left = left * (1 - correlation**2)
+            cells[i][i] = pt.sqrt(left)
+    return pt.stack([pt.stack(row) for row in cells])
+
+
+def _likelihood(design: Design, eta: Any) -> None:
+    """The outcome given the linear predictor; frequency and survey weights multiply its log density."""
+    import pymc as pm
+    import pytensor.tensor as pt
+
+    priors, family, weights = design.priors.auxiliary, design.spec.family, design.weights
+    y: Any = design.y if design.spec.distribution.outcome == "number" else design.y.astype(int)
+    arguments: dict[str, Any]
+    probit = design.spec.link == "probit"
+    match family:
+        case "gaussian" | "student":
+            sigma = scale("sigma", priors["sigma"])
+            if design.weight_kind == "precision" and weights is not None:
+                sigma, weights = sigma / np.sqrt(weights), None
+            kind, arguments = pm.Normal, {"mu": eta, "sigma": sigma}
+            if family == "student":
+                kind, arguments = pm.StudentT, {"nu": scale("nu", priors["nu"]), **arguments}
+        case "bernoulli":
+            kind, arguments = pm.Bernoulli, {"p": pm.math.invprobit(eta)} if probit else {"logit_p": eta}
+        case "binomial":
+            chance = {"p": pm.math.invprobit(eta)} if probit else {"logit_p": eta}
+            assert design.trials is not None
+            kind, arguments = pm.Binomial, {"n": design.trials.astype(int), **chance}
+        case "poisson":
+            kind, arguments = pm.Poisson, {"mu": pt.exp(eta)}
+        case "negative_binomial":
+            kind, arguments = (
+                pm.NegativeBinomial,
+                {"mu": pt.exp(eta), "alpha": scale("dispersion", priors["dispersion"])},
+            )
+        case "cumulative":
+            count = len(design.categories) - 1
+            prior: Any = priors["cut"]
+            start = prior.mean + prior.sd * np.linspace(-0.3, 0.3, count)
+            ordered = pm.distributions.transforms.ordered
+            cut = pm.Normal("cut", prior.mean, prior.sd, shape=count, transform=ordered, initval=start)
+            kind = pm.OrderedProbit if probit else pm.OrderedLogistic
+            arguments = {"eta": eta, "cutpoints": cut, "compute_p": False}
+    if weights is None or bool(np.all(weights == 1)):
+        kind("y", **arguments, observed=y, dims="row")
+    else:
+        pm.Potential("y_weighted", (weights * pm.logp(kind.dist(**arguments), y)).sum())
+
+
+def draws(design: Design, posterior: xr.Dataset) -> dict[str, Array]:
+    """What was sampled as the quantities of the contract, chain and draw in front.
+
+    Parameters
+    ----------
+    design : Design
+    posterior : xarray.Dataset
+        Draws of the free variables of :func:`build`.
+    """
+
+    def take(name: str) -> Array:
+        return np.asarray(posterior[name].transpose("chain", "draw", ...).to_numpy(), dtype=float)
+
+    centre = _centre(design)
+    slopes = _assembled("b", list(design.priors.slopes), take) if len(centre) else None
+    level = 0.0 if slopes is None else slopes @ centre
+    values: dict[str, Array] = {}
+    parts = [] if slopes is None else [slopes]
+    alpha = None
+    if design.has_intercept:
+        alpha = _assembled("alpha", [design.priors.intercept], take)
+        parts.insert(0, alpha - np.asarray(level)[..., None])
+    values["beta"] = np.concatenate(parts, axis=-1)
+    for name, prior in design.priors.auxiliary.items():
+        if name == "cut":  # P(y <= k) = F(cut - eta): what centring took out of eta goes back to the thresholds
+            values[name] = take(name) + np.asarray(level)[..., None]
+        else:
+            values[name] = np.sqrt(take(f"{name}_squared")) if isinstance(prior, InverseGamma) else take(name)
+    for group in design.groups:
+        values |= group_draws(design, group, take, set(map(str, posterior.data_vars)), alpha)
+    for gap in design.imputed:
+        unit = design.scaling.get(gap.name, Scaling(0.0, 1.0, ""))
+        values[f"imputed_{gap.name}"] = (take(f"gap_{gap.name}") * gap.sd + gap.mean) * unit.sd + unit.mean
+    return values
+
+
+def _assembled(name: str, priors: list[Prior], take: Any) -> Array:
+    normal = [k for k, prior in enumerate(priors) if isinstance(prior, Normal)]
+    flat = [k for k, prior in enumerate(priors) if isinstance(prior, Flat)]
+    parts = ([take(name)] if normal else []) + ([take(f"{name}_flat")] if flat else [])
+    return np.asarray(np.concatenate(parts, axis=-1)[..., np.argsort([*normal, *flat])])
+
+
+def group_draws(
+    design: Design, group: GroupTerm, take: Any, sampled: set[str], intercept: Array | None
+) -> dict[str, Array]:
+    name = group.name
+    scales = []
+    for k, prior in enumerate(design.priors.tau[name]):
+        squared = isinstance(prior, InverseGamma)
+        scales.append(np.sqrt(take(f"tau_{name}_{k}_squared")) if squared else take(f"tau_{name}_{k}"))
+    tau = np.stack(scales, axis=-1)
+    values = {f"tau_{name}": tau}
+    root = np.zeros((*tau.shape, tau.shape[-1])) + np.eye(tau.shape[-1])
+    if group.pairs:
+        root = group.correlation_root(2 * take(f"partial_{name}") - 1)
+        values[f"rho_{name}"] = group.correlations(root)
+    if f"a_{name}" in sampled and intercept is not None:
+        around = np.array([effect == "intercept" for effect in group.effects], dtype=float)
+        values[f"u_{name}"] = take(f"a_{name}") - intercept[..., None] * around
+    elif f"u_{name}" in sampled:
+        values[f"u_{name}"] = take(f"u_{name}")
+    else:
+        values[f"u_{name}"] = np.einsum("cdij,cdgj->cdgi", tau[..., None] * root, take(f"z_{name}"))
+    return values

@@ -1,0 +1,518 @@
+"""Design -> the density of :mod:`bayesmig.inference.kernels.hierarchical` for nutpie, and draws of the contract.
+
+A penalised fit with working responses gives a pseudo-response: a number with known normal errors for every
+cell (Breslow & Clayton 1993). It turns coefficients and varying effects into nearly independent coordinates. The
+posterior does not depend on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from scipy import linalg, optimize, sparse, special
+from scipy.sparse.linalg import splu
+
+from bayesmig.data.design import Design, GroupTerm
+from bayesmig.inference.engines import points
+from bayesmig.inference.engines.points import Blocks, Part, prior_numbers, scale_kind
+from bayesmig.inference.kernels import coordinates as kinds
+from bayesmig.inference.kernels import hierarchical, outcomes
+from bayesmig.inference.kernels.coordinates import Coordinates
+from bayesmig.inference.kernels.hierarchical import Cells, Coefficients, Model
+from bayesmig.inference.kernels.varying import Factors, Path
+from bayesmig.specification.priors import Flat, Prior
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+    Codes = NDArray[np.int64]
+
+OUTCOMES = {
+    ("gaussian", "identity"): outcomes.GAUSSIAN,
+    ("student", "identity"): outcomes.STUDENT,
+    ("bernoulli", "logit"): outcomes.LOGIT,
+    ("bernoulli", "probit"): outcomes.PROBIT,
+    ("binomial", "logit"): outcomes.LOGIT,
+    ("binomial", "probit"): outcomes.PROBIT,
+    ("poisson", "log"): outcomes.POISSON,
+    ("negative_binomial", "log"): outcomes.NEGATIVE_BINOMIAL,
+    ("cumulative", "logit"): outcomes.CUMULATIVE_LOGIT,
+    ("cumulative", "probit"): outcomes.CUMULATIVE_PROBIT,
+}
+SUMMED = (outcomes.LOGIT, outcomes.PROBIT, outcomes.POISSON)  # whose rows of equal predictors count by their sum
+SIGNABLE = (kinds.HALF_NORMAL, kinds.HALF_STUDENT, kinds.EXPONENTIAL)
+MOST_STEPS, CLOSE = 60, 1e-3
+LEAST_WEIGHT = 0.02  # of the average working weight: answers that were sure to come say nothing
+LEAST_TAU = 0.02
+USUAL_NU = 8.0
+LOG_DISPERSIONS = (np.log(1e-3), np.log(1e3))
+JITTER = 0.3
+MANY_GROUPS = 20  # from which the sd between them is known well enough to be left out of the coefficients' scale
+MOST_AS_ONE = 20  # effects of a factor whose levels are known together only
+CLEAR = 10.0  # variance between groups, in sampling variances
+LEAST_OWN = 0.02  # of a coefficient's variance, without the groups
+
+
+def refusal(design: Design, centred: Mapping[str, bool]) -> str | None:
+    """Why this density does not serve a design; None if it does."""
+    if design.latent is not None or design.imputed:
+        return "modelled missing values and latent factors have densities of their own"
+    if any(group.weights is not None for group in design.groups):
+        return "groups have survey weights"
+    if centred:
+        return "a parameterisation is prescribed by centred=..."
+    if not design.x.shape[1] and not design.categories and not design.groups:
+        return "there is no predictor and no group"
+    return None
+
+
+@dataclass(frozen=True)
+class PseudoResponse:
+    """What stands in for the outcome: working responses and weights of the cells, and what they imply.
+
+    Attributes
+    ----------
+    response, weight : (cells,) array
+        The response without the offset.
+    centre, turn : (p,) and (p, p) array
+        Coefficients that fit it best, and a root of their covariance.
+    tau : tuple of (q,) arrays
+        Sds between groups.
+    growth : tuple of (q, p, p) arrays
+        How the covariance of the coefficients grows with the squares of these.
+    spread, shape : float
+        Residual sd, and nu or dispersion, of outcomes that have one.
+    """
+
+    response: Array
+    weight: Array
+    centre: Array
+    turn: Array
+    tau: tuple[Array, ...]
+    growth: tuple[Array, ...]
+    spread: float
+    shape: float
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which coordinates the points of a design have, and what its density needs.
+
+    Attributes
+    ----------
+    design : Design
+    """
+
+    design: Design
+
+    @cached_property
+    def kind(self) -> int:
+        """The outcome as the density knows it."""
+        return OUTCOMES[self.design.spec.family, self.design.spec.link]
+
+    @property
+    def ordered(self) -> bool:
+        """Whether thresholds take the place of an intercept."""
+        return "cut" in self.design.spec.distribution.parameters
+
+    @cached_property
+    def groups(self) -> tuple[GroupTerm, ...]:
+        """Grouping factors from coarse to fine."""
+        return tuple(sorted(self.design.groups, key=lambda group: len(group.levels)))
+
+    @cached_property
+    def centre(self) -> Array:
+        """What is taken from the slopes' columns, so that the prior of the level concerns people at their means."""
+        design = self.design
+        means = design.moments[0][design.has_intercept :]
+        return means if design.has_intercept or self.ordered else np.zeros_like(means)
+
+    @cached_property
+    def x(self) -> Array:
+        """Columns of the coefficients ``(n, p)``: the level, if there is one, then centred slopes."""
+        design = self.design
+        slopes = design.x[:, design.has_intercept :] - self.centre
+        level = design.has_intercept or self.ordered
+        return np.column_stack([np.ones(design.n), slopes]) if level else slopes
+
+    @cached_property
+    def prior_of_coefficients(self) -> tuple[Array, Array]:
+        """Means and sds; infinite where flat."""
+        design = self.design
+        own: list[Prior] = [design.priors.intercept] if design.has_intercept else []
+        own += [Flat()] if self.ordered else []
+        pairs = [prior_numbers(prior) for prior in (*own, *design.priors.slopes)]
+        mean, sd = np.array(pairs).reshape(-1, 2).T
+        return np.ascontiguousarray(mean), np.ascontiguousarray(sd)
+
+    @cached_property
+    def cells(self) -> Cells:
+        """Rows that are alike put together, which changes the density by a constant."""
+        design, groups = self.design, self.groups
+        weight = np.ones(design.n) if design.weights is None else design.weights
+        root = np.ones(design.n)
+        if design.weight_kind == "precision":
+            weight, root = root, np.sqrt(weight)
+        trials = np.ones(design.n) if design.trials is None else design.trials
+        offset = np.zeros(design.n) if design.offset is None else design.offset
+        key = [self.x, *(part for group in groups for part in (group.codes[:, None], group.z))]
+        key += [np.column_stack([offset, root])]
+        key += [] if self.kind in SUMMED else [design.y[:, None]]
+        frame = pd.DataFrame(np.hstack(key))
+        cell = frame.groupby(list(frame), sort=False).ngroup().to_numpy()
+        first = np.unique(cell, return_index=True)[1]
+        summed = [np.bincount(cell, weight * values) for values in (design.y, trials, np.ones(design.n))]
+        y, total, count = summed if self.kind in SUMMED else (design.y[first], trials[first], summed[2])
+        starts = np.cumsum([0, *(len(group.levels) * len(group.effects) for group in groups)])
+        column: list[Any] = [np.zeros((len(first), 0), dtype=np.int64)]
+        amount: list[Any] = [np.zeros((len(first), 0))]
+        for start, group in zip(starts, groups, strict=False):
+            q = len(group.effects)
+            column.append(start + group.codes[first, None] * q + np.arange(q))
+            amount.append(group.z[first])
+        own = np.ones(len(first)) if self.kind in SUMMED else count
+        parts = (y, total, offset[first], own, root[first], self.x[first], np.hstack(column), np.hstack(amount))
+        return Cells(*(np.ascontiguousarray(part) for part in parts))
+
+    @cached_property
+    def fixed(self) -> int:
+        """The threshold that the level stands for."""
+        return (len(self.design.categories) - 1) // 2
+
+    @cached_property
+    def cut(self) -> Array:
+        """Thresholds about the fixed one, if nothing explained the answers."""
+        design = self.design
+        if not self.ordered:
+            return np.zeros(0)
+        counts = np.bincount(design.y.astype(int), design.weights, len(design.categories)) + 0.5
+        inverse = special.logit if design.spec.link == "logit" else special.ndtri
+        found = inverse(np.cumsum(counts)[:-1] / counts.sum())
+        return np.asarray(found - found[self.fixed])
+
+    def _first_predictor(self) -> Array:
+        """A linear predictor that no predictor has entered yet."""
+        cells, kind = self.cells, self.kind
+        if kind in (outcomes.GAUSSIAN, outcomes.STUDENT):
+            return cells.y
+        if self.ordered:
+            return np.full(len(cells.y), -self._level)
+        share = (cells.y + 0.5) / (cells.trials + 1)
+        if kind == outcomes.LOGIT:
+            return np.asarray(special.logit(share))
+        if kind == outcomes.PROBIT:
+            return np.asarray(special.ndtri(share))
+        return np.asarray(np.log((cells.y + 0.5) / cells.trials))
+
+    @property
+    def _level(self) -> float:
+        counts = np.bincount(self.design.y.astype(int), minlength=len(self.design.categories)) + 0.5
+        share = float(np.cumsum(counts)[self.fixed] / counts.sum())
+        return float(special.logit(share) if self.design.spec.link == "logit" else special.ndtri(share))
+
+    @cached_property
+    def pseudo(self) -> PseudoResponse:
+        """Penalised working responses, sds between groups by Schall's (1991) steps."""
+        cells, p = self.cells, self.x.shape[1]
+        bare = self._model(None)
+        size = int(cells.column.max(initial=-1)) + 1
+        row = np.repeat(np.arange(len(cells.y)), cells.column.shape[1])
+        varying = sparse.csr_array((cells.amount.ravel(), (row, cells.column.ravel())), (len(cells.y), size))
+        whole = sparse.csc_array(sparse.hstack([sparse.csr_array(cells.x), varying]))
+        mean, sd = self.prior_of_coefficients
+        tau = [0.5 * np.array(_unit(self.design, group)) for group in self.groups]
+        places = np.cumsum([p, *(len(group.levels) * len(group.effects) for group in self.groups)])
+        eta, spread = self._first_predictor(), max(self.design.moments[3], 1e-12)
+        for _ in range(MOST_STEPS):
+            shape = self._shape(eta)
+            first, told = hierarchical.working(eta, bare, self.cut, spread, shape)
+            weight = np.maximum(told, LEAST_WEIGHT * float(np.mean(np.abs(told))))
+            response = eta - cells.offset + first / weight
+            penalty = np.concatenate(
+                [
+                    sd**-2.0,
+                    *(np.tile(own**-2.0, len(group.levels)) for own, group in zip(tau, self.groups, strict=True)),
+                ]
+            )
+            used = [own.copy() for own in tau]
+            information = sparse.csc_array(whole.T @ (whole * weight[:, None])) + sparse.diags_array(penalty)
+            solver = splu(sparse.csc_matrix(information))
+            pull = whole.T @ (weight * response)
+            pull[:p] += np.where(np.isinf(sd), 0.0, mean) * penalty[:p]
+            found = solver.solve(np.asarray(pull))
+            after = whole @ found + cells.offset
+            moved, eta = float(np.max(np.abs(after - eta), initial=0.0)), after
+            for k, group in enumerate(self.groups):
+                effects = found[places[k] : places[k + 1]].reshape(len(group.levels), -1)
+                certain = information.diagonal()[places[k] : places[k + 1]].reshape(effects.shape)
+                free = len(effects) - (1 / certain / tau[k] ** 2).sum(axis=0)
+                least = LEAST_TAU * np.array(_unit(self.design, group))
+                tau[k] = np.maximum(np.sqrt((effects**2).sum(axis=0) / np.maximum(free, 0.5)), least)
+            if "sigma" in self.design.spec.distribution.parameters:
+                shrunk = float(np.sqrt(told @ (cells.y - eta) ** 2 / cells.weight.sum()))
+                spread *= max(shrunk, 1e-3)
+            if moved < CLOSE * max(spread, 1e-12):
+                break
+        identity = np.zeros((whole.shape[1], p))
+        identity[:p] = np.eye(p)
+        solved = solver.solve(identity) if p else identity
+        covariance, growth = solved[:p], []
+        for k, group in enumerate(self.groups):
+            shared = solved[places[k] : places[k + 1]].reshape(len(group.levels), len(group.effects), p)
+            growth.append(np.einsum("jqa,jqb->qab", shared, shared) / used[k][:, None, None] ** 4)
+        turn = linalg.cholesky((covariance + covariance.T) / 2, lower=True) if p else covariance
+        return PseudoResponse(response, weight, found[:p], turn, tuple(tau), tuple(growth), spread, shape)
+
+    def _shape(self, eta: Array) -> float:
+        """A usual nu; of counts the dispersion that is most likely at a linear predictor."""
+        if self.kind != outcomes.NEGATIVE_BINOMIAL:
+            return USUAL_NU
+        y, weight, rate = self.cells.y, self.cells.weight, np.exp(eta)
+
+        def loss(log_shape: float) -> float:
+            r = np.exp(log_shape)
+            ways = special.gammaln(y + r) - special.gammaln(r)
+            return -float(weight @ (ways - (y + r) * np.log1p(rate / r) - y * log_shape))
+
+        return float(np.exp(optimize.minimize_scalar(loss, bounds=LOG_DISPERSIONS, options={"xatol": 0.05}).x))
+
+    @cached_property
+    def blocks(self) -> Blocks:
+        """Coefficients, the family's own parameters, and of each grouping factor sds, correlations and effects."""
+        return Blocks.of(self._parts())
+
+    def _parts(self) -> Iterator[Part]:
+        design, pseudo = self.design, self.pseudo
+        yield Part.free("coefficients", len(pseudo.centre), JITTER)
+        for name, value in (("sigma", pseudo.spread), ("nu", pseudo.shape), ("dispersion", pseudo.shape)):
+            if name in design.priors.auxiliary:
+                prior = design.priors.auxiliary[name]
+                yield Part(name, [scale_kind(prior)], [prior], np.log(value), JITTER)
+        steps = np.diff(self.cut)
+        yield Part("cut", [kinds.INCREMENT] * len(steps), [Flat()] * len(steps), np.log(steps), JITTER)
+        for group, tau, is_one in zip(self.groups, pseudo.tau, self._as_one_block, strict=True):
+            priors = design.priors.tau[group.name]
+            of = [scale_kind(prior) for prior in priors]
+            signed = not group.pairs and all(kind in SIGNABLE for kind in of)
+            signed &= not (is_one and self._plainly_differing(group, tau))
+            own = [kind + kinds.SIGNED * signed for kind in of]
+            yield Part(f"tau_{group.name}", own, list(priors), tau if signed else np.log(tau), JITTER)
+            shapes = group.partial_shapes(design.priors.rho[group.name].eta) if group.pairs else ()
+            yield Part.partial(f"partial_{group.name}", shapes, JITTER)
+            yield Part.free(f"u_{group.name}", len(group.levels) * len(group.effects), JITTER)
+
+    def begin(self, seed: int) -> Array:
+        """A point to start from."""
+        start = self.blocks.begin
+        moved = self.blocks.jitter * np.random.default_rng(seed).standard_normal(len(start))
+        signed = self.blocks.coordinates.kind >= kinds.SIGNED
+        return np.where(signed, start * np.exp(moved), start + moved)
+
+    def model(self) -> Model:
+        """What the density needs; every thread needs its own, for the room to work in."""
+        return self._whole._replace(path=_path(self._whole.factors))
+
+    @cached_property
+    def _whole(self) -> Model:
+        return self._model(self.pseudo)
+
+    def _model(self, pseudo: PseudoResponse | None) -> Model:
+        p = self.x.shape[1]
+        mean, sd = self.prior_of_coefficients
+        prior = self.design.priors.auxiliary.get("cut")
+        place, spread = prior_numbers(prior) if prior is not None else (0.0, 1.0)
+        cut = np.full(len(self.cut), place), np.full(len(self.cut), spread)
+        if pseudo is None:
+            empty = Coordinates(np.zeros(0, np.int64), np.zeros(0), np.zeros(0))
+            still = np.ones(p), np.zeros((p, 0)), np.zeros(0, np.int64)
+            none = Coefficients(np.zeros(p), np.zeros((p, p)), mean, sd, *still)
+            factors = _no_factors(p)
+            return Model(self.kind, empty, none, self.cells, factors, _path(factors), -1, -1, 0, self.fixed, *cut)
+        blocks = self.blocks
+        spread_at, nu, dispersion = (blocks.start(name) for name in ("sigma", "nu", "dispersion"))
+        factors = self._factors(pseudo)
+        return Model(
+            self.kind,
+            blocks.coordinates,
+            self._coefficients(pseudo),
+            self.cells,
+            factors,
+            _path(factors),
+            spread_at,
+            max(nu, dispersion),
+            blocks.start("cut"),
+            self.fixed,
+            *cut,
+        )
+
+    def _coefficients(self, pseudo: PseudoResponse) -> Coefficients:
+        """Coordinates of the coefficients, in directions that differ in how much sds between few groups matter."""
+        mean, sd = self.prior_of_coefficients
+        p, growth = len(pseudo.centre), []
+        squares, scales = [], []
+        for group, tau, own in zip(self.groups, pseudo.tau, pseudo.growth, strict=True):
+            for effect in range(len(group.effects) if p and len(group.levels) < MANY_GROUPS else 0):
+                half = linalg.solve_triangular(pseudo.turn, own[effect], lower=True)
+                growth.append(linalg.solve_triangular(pseudo.turn, half.T, lower=True))
+                squares.append(tau[effect] ** 2)
+                scales.append(self.blocks.start(f"tau_{group.name}") + effect)
+        turned = np.linalg.eigh(np.tensordot(squares, growth, 1))[1] if growth else np.eye(p)
+        share = np.array([np.einsum("ij,ik,kj->j", turned, one, turned) for one in growth]).reshape(-1, p).T
+        return Coefficients(
+            pseudo.centre,
+            np.ascontiguousarray(pseudo.turn @ turned),
+            mean,
+            sd,
+            np.maximum(1 - share @ np.array(squares), LEAST_OWN),
+            np.ascontiguousarray(share),
+            np.array(scales, dtype=np.int64),
+        )
+
+    def _plainly_differing(self, group: GroupTerm, tau: Array) -> bool:
+        """Whether sds between few groups are so far from zero that the logs of them are the better coordinates."""
+        told = (group.z**2).sum(axis=0) * self.pseudo.weight.mean() * len(self.cells.y) / self.design.n
+        return bool((tau**2 * told / len(group.levels) > CLEAR).all())
+
+    @cached_property
+    def _as_one_block(self) -> list[bool]:
+        """Which factors have few levels, without correlations, that a finer factor does not lie in."""
+        codes = [group.codes for group in self.groups]
+        found = []
+        for g, group in enumerate(self.groups):
+            small = len(group.levels) * len(group.effects) <= MOST_AS_ONE and not group.pairs
+            crossed = [len(np.unique(np.column_stack([fine, codes[g]]), axis=0)) for fine in codes[g + 1 :]]
+            own = [len(np.unique(fine)) for fine in codes[g + 1 :]]
+            found.append(small and any(pairs > levels for pairs, levels in zip(crossed, own, strict=True)))
+        return found
+
+    def _factors(self, pseudo: PseudoResponse) -> Factors:
+        cells, weight = self.cells, pseudo.weight
+        table, information, shared, amounts = [], [], [], []
+        pairs: list[tuple[int, int]] = []
+        links: list[Codes] = []
+        size = sum(len(group.levels) * len(group.effects) for group in self.groups)
+        target, tilt = np.zeros(size), np.zeros((size, self.x.shape[1]))
+        np.add.at(target, cells.column, cells.amount * (weight * pseudo.response)[:, None])
+        for k in range(cells.column.shape[1]):
+            np.add.at(tilt, cells.column[:, k], cells.x * (weight * cells.amount[:, k])[:, None])
+        first = start = corner = column = 0
+        spans = []
+        for group, is_one in zip(self.groups, self._as_one_block, strict=True):
+            levels, q = len(group.levels), len(group.effects)
+            z = cells.amount[:, column : column + q]
+            code = (cells.column[:, column] - first) // q if q else np.zeros(len(z), np.int64)
+            places = [self.blocks.start(f"{what}_{group.name}") for what in ("tau", "partial", "u")]
+            column += q
+            own_sds = q
+            if is_one:
+                z = np.einsum("nj,nq->njq", code[:, None] == np.arange(levels), z).reshape(len(z), levels * q)
+                code, levels, q = np.zeros_like(code), 1, levels * q
+            own = np.zeros((levels, q, q))
+            np.add.at(own, code, z[:, :, None] * z[:, None, :] * weight[:, None, None])
+            table.append([levels, q, *places, first, start, len(pairs), len(group.pairs), corner, own_sds])
+            pairs += [(j, i) for i, j in group.pairs]
+            information.append(own.ravel())
+            spans.append((code, z))
+            first, start, corner = first + levels * q, start + levels * q * q, corner + q * q
+        count = 0
+        for f, (fine, z_fine) in enumerate(spans):
+            for g, (coarse, z_coarse) in enumerate(spans[:f]):
+                both, place = np.unique(np.column_stack([fine, coarse]), axis=0, return_inverse=True)
+                product = np.zeros((len(both), z_fine.shape[1], z_coarse.shape[1]))
+                np.add.at(product, place.ravel(), z_fine[:, :, None] * z_coarse[:, None, :] * weight[:, None, None])
+                shared.append([f, g, sum(map(len, links)), sum(map(len, links)) + len(both), count])
+                links.append(both)
+                amounts.append(product.ravel())
+                count += product.size
+        row, other = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
+        return Factors(
+            np.array(table, dtype=np.int64).reshape(-1, 11),
+            np.ascontiguousarray(row),
+            np.ascontiguousarray(other),
+            np.concatenate([np.zeros(0), *information]),
+            target,
+            tilt,
+            np.array(shared, dtype=np.int64).reshape(-1, 5),
+            np.concatenate([np.zeros((0, 2), dtype=np.int64), *links]),
+            np.concatenate([np.zeros(0), *amounts]),
+        )
+
+
+def _no_factors(p: int) -> Factors:
+    none, whole = np.zeros(0), np.zeros(0, np.int64)
+    table, shared, links = (np.zeros((0, columns), np.int64) for columns in (11, 5, 2))
+    return Factors(table, whole, whole, none, none, np.zeros((0, p)), shared, links, none)
+
+
+def _path(factors: Factors) -> Path:
+    """Room for what the density writes down on its way."""
+    corners, largest = int((factors.table[:, 1] ** 2).sum()), int(factors.table[:, 1].max(initial=0))
+    size, squares = len(factors.target), len(factors.information)
+    lengths = [corners, corners, len(factors.row), *[size] * 5, *[squares] * 6, size, corners, 3 * largest**2]
+    return Path(*(np.zeros(length) for length in lengths))
+
+
+def _unit(design: Design, group: GroupTerm) -> list[float]:
+    """Sizes that varying effects may have, by effect."""
+    size = np.sqrt((group.z**2).mean(axis=0))
+    return list(design.moments[3] / np.where(size > 0, size, 1.0))
+
+
+def nutpie_model(layout: Layout) -> Any:
+    """The density as nutpie takes it."""
+
+    def density() -> points.Evaluate:
+        fast, model = hierarchical.log_density, layout.model()  # one a chain, because it has room to work in
+        return lambda point: fast(point, model)
+
+    return points.nutpie_model(layout.blocks.dimension, density, layout.begin)
+
+
+def draws(layout: Layout, posterior: xr.Dataset) -> dict[str, Array]:
+    """What was sampled as the quantities of the contract, chain and draw in front.
+
+    Parameters
+    ----------
+    layout : Layout
+    posterior : xarray.Dataset
+        With the variable ``point``.
+    """
+    design = layout.design
+    sampled = posterior["point"].transpose("chain", "draw", ...).to_numpy().astype(float)
+    shape = sampled.shape[:2]
+    coefficients, cut, effects, value = hierarchical.expanded(
+        np.ascontiguousarray(sampled.reshape(-1, sampled.shape[-1])), layout.model()
+    )
+
+    def take(name: str) -> Array:
+        return value[:, layout.blocks.places[name]].reshape(*shape, -1)
+
+    level = design.has_intercept or layout.ordered
+    slopes = coefficients[:, int(level) :].reshape(*shape, -1)
+    at_zero = slopes @ layout.centre
+    values: dict[str, Array] = {"beta": slopes}
+    if design.has_intercept:
+        intercept = coefficients[:, 0].reshape(shape) - at_zero
+        values["beta"] = np.concatenate([intercept[..., None], slopes], axis=-1)
+    for name in design.priors.auxiliary:
+        if name == "cut":
+            about = cut - coefficients[:, :1]
+            values[name] = about.reshape(*shape, -1) + at_zero[..., None]
+        else:
+            values[name] = take(name)[..., 0]
+    first = 0
+    for group in layout.groups:
+        q, levels = len(group.effects), len(group.levels)
+        values[f"tau_{group.name}"] = abs(take(f"tau_{group.name}"))
+        if group.pairs:
+            values[f"rho_{group.name}"] = group.correlations(group.correlation_root(take(f"partial_{group.name}")))
+        values[f"u_{group.name}"] = effects[:, first : first + levels * q].reshape(*shape, levels, q)
+        first += levels * q
+    return values

@@ -1,0 +1,182 @@
+"""What estimators share: Wald intervals, p values and errors that allow for clusters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import special
+
+from bayesmig.data.design import Design, Grouped, Outline
+from bayesmig.errors import EngineRefusal, closest, listing
+from bayesmig.inference.numerics import STEP
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+
+LEVEL = 0.95
+ERRORS = ("classical", "robust", "cluster")
+OVERALL = (
+    "without varying effects a person counts by the overall weight, group's times person's; give that one column, as"
+    " in spec.with_weights('overall')."
+)
+
+
+def wald(estimate: Array, error: Array, df: float = np.inf) -> dict[str, Array]:
+    """Companions of a point: standard error and the bounds of its 95 % interval."""
+    reach = special.stdtrit(df, 0.5 + LEVEL / 2) * error
+    return {"_se": error, "_lower": estimate - reach, "_upper": estimate + reach}
+
+
+def on_log_scale(name: str, sd: Array, log_error: Array) -> dict[str, Array]:
+    """A positive parameter with its companions; the interval is symmetric in the log."""
+    reach = special.ndtri(0.5 + LEVEL / 2) * log_error
+    return {
+        name: sd,
+        f"{name}_se": sd * log_error,
+        f"{name}_lower": sd * np.exp(-reach),
+        f"{name}_upper": sd * np.exp(reach),
+    }
+
+
+def on_fisher_scale(name: str, rho: Array, error: Array) -> dict[str, Array]:
+    """A correlation with its companions; the interval is symmetric in the inverse hyperbolic tangent.
+
+    A correlation of one is a boundary, and has no error.
+    """
+    inside = np.where(abs(rho) < 1 - 1e-9, rho, np.nan)
+    error = np.where(np.isnan(inside), np.nan, error)
+    spread = special.ndtri(0.5 + LEVEL / 2) * error / (1 - inside**2)
+    return {
+        name: rho,
+        f"{name}_se": error,
+        f"{name}_lower": np.tanh(np.arctanh(inside) - spread),
+        f"{name}_upper": np.tanh(np.arctanh(inside) + spread),
+    }
+
+
+def variance_estimates(
+    groups: Sequence[Grouped], scales: Callable[[Array], Array], point: Array, covariance: Array
+) -> dict[str, Array]:
+    """Sds and correlations of varying effects, with errors by the delta method; NaN for sds of zero.
+
+    Parameters
+    ----------
+    groups : sequence of Grouped
+    scales : callable
+        From a point to the sds of all effects of all factors, then their correlations.
+    point : (d,) array
+    covariance : (d, d) array
+        Of the point; zero where it is at a boundary.
+    """
+    found, steps = scales(point), STEP * np.eye(len(point))
+    with np.errstate(invalid="ignore"):
+        jacobian = np.column_stack([(scales(point + step) - scales(point - step)) / (2 * STEP) for step in steps])
+        errors = np.sqrt(np.einsum("kp,pq,kq->k", jacobian, covariance, jacobian))
+    values: dict[str, Array] = {}
+    start, pair = 0, sum(len(group.effects) for group in groups)
+    for group in groups:
+        stop, last = start + len(group.effects), pair + len(group.pairs)
+        sd = found[start:stop]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            values |= on_log_scale(f"tau_{group.name}", sd, np.where(sd > 0, errors[start:stop], np.nan) / sd)
+        if group.pairs:
+            values |= on_fisher_scale(f"rho_{group.name}", found[pair:last], errors[pair:last])
+        start, pair = stop, last
+    return values
+
+
+def against_no_groups(statistic: float, extra: int) -> dict[str, float | str]:
+    """Likelihood-ratio test against the model without varying effects.
+
+    With one variance the reference is the 50:50 mixture of a point at zero and chi-square with one degree of
+    freedom (Self & Liang 1987); with more parameters chi-square with that many, which is conservative.
+
+    Parameters
+    ----------
+    statistic : float
+        Twice the difference of the log-likelihoods.
+    extra : int
+        Variances and covariances.
+    """
+    statistic = max(0.0, statistic)
+    if extra == 1:
+        p = 0.5 * float(special.chdtrc(1, statistic)) if statistic > 0 else 1.0
+        return {"statistic": statistic, "p": p, "reference": "50:50 mixture of chi2(0) and chi2(1)"}
+    return {
+        "statistic": statistic,
+        "p": float(special.chdtrc(extra, statistic)),
+        "reference": f"chi2({extra}), conservative",
+    }
+
+
+def chosen_errors(design: Outline, errors: str | None) -> str:
+    """The kind of standard error: robust by default under survey weights, classical otherwise.
+
+    Raises
+    ------
+    EngineRefusal
+        If the kind is unknown, or clusters are asked for and the formula has no group.
+    """
+    kind = errors or ("robust" if design.weight_kind == "survey" else "classical")
+    if kind not in ERRORS:
+        raise EngineRefusal(f"errors={kind!r}{closest(kind, ERRORS)}; allowed are {listing(ERRORS)}.")
+    if kind == "cluster" and not design.groups:
+        raise EngineRefusal("errors='cluster' needs a grouping factor; write it in the formula as (1 | group).")
+    return kind
+
+
+def check_groups_unweighted(design: Outline, why: str) -> None:
+    """Refuse survey weights of groups, saying why and what to do.
+
+    Raises
+    ------
+    EngineRefusal
+        If groups have weights.
+    """
+    weighted = [group.name for group in design.groups if group.weights is not None]
+    if weighted:
+        raise EngineRefusal(f"weights of {listing(weighted)}: {why}")
+
+
+def clusters(design: Design) -> NDArray[np.int64]:
+    """Codes of the grouping factor with the fewest groups: clusters must be independent of each other.
+
+    Raises
+    ------
+    EngineRefusal
+        If another factor is not nested in it.
+    """
+    outer = min(design.groups, key=lambda group: len(group.levels))
+    for group in design.groups:
+        pairs = np.unique(np.column_stack([group.codes, outer.codes]), axis=0)
+        if len(pairs) > len(group.levels):
+            raise EngineRefusal(
+                f"{group.name} and {outer.name} are crossed, so no grouping factor gives independent clusters;"
+                " use errors='classical'."
+            )
+    return outer.codes
+
+
+def sandwich(bread: Array, scores: Array) -> Array:
+    """``bread (sum of outer products of scores) bread'``, with the factor G / (G - 1) of Stata's robust errors.
+
+    Parameters
+    ----------
+    bread : (p, p) array
+        Inverse information.
+    scores : (G, p) array
+        Score of each independent unit.
+    """
+    count = len(scores)
+    return count / (count - 1) * bread @ (scores.T @ scores) @ bread
+
+
+def summed(scores: Array, codes: NDArray[np.int64]) -> Array:
+    """Scores of rows added up within clusters."""
+    total = np.zeros((codes.max() + 1, scores.shape[1]))
+    np.add.at(total, codes, scores)
+    return total

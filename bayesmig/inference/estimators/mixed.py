@@ -1,0 +1,165 @@
+"""Maximum likelihood and REML for Gaussian mixed models.
+
+The mixed model equations of :mod:`bayesmig.inference.gaussian` with flat priors give the profile likelihood (ML) and
+the restricted likelihood (REML) of the variance parameters; Newton's method finds their maximum. Results
+agree with lme4's to the digits that its optimiser reaches; that is why no other package is used here.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+import xarray as xr
+
+from bayesmig.contract import schema
+from bayesmig.data.design import Design, Outline
+from bayesmig.errors import EngineRefusal
+from bayesmig.inference.estimators.base import (
+    against_no_groups,
+    check_groups_unweighted,
+    chosen_errors,
+    clusters,
+    on_log_scale,
+    sandwich,
+    summed,
+    variance_estimates,
+    wald,
+)
+from bayesmig.inference.gaussian import MixedModelEquations, VarianceParameters
+from bayesmig.inference.numerics import derivatives, maximise
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+
+ZERO = -30.0
+NEARLY_ZERO = -2.5
+NEARLY_ONE = 0.9999
+STARTS = (0.0, 1.0, -1.5)
+
+
+def mixed(design: Outline, method: str, errors: str | None) -> tuple[xr.Dataset, dict[str, object]]:
+    """Fit by ``method`` "ml" or "reml"; the dataset of the group ``estimate``, and facts for the attributes.
+
+    Errors other than classical ones need a :class:`Design`, with its rows.
+    """
+    if not design.groups:
+        raise EngineRefusal(f"method {method!r} needs varying effects in the formula; use method='ols' without.")
+    if len(design.groups) > 1:
+        why = "maximum likelihood takes them with one grouping factor only; draw from the posterior with fit"
+        check_groups_unweighted(design, f"{why}.")
+    if method == "reml":
+        check_groups_unweighted(design, "restricted likelihood has no weights of groups; use method='ml'.")
+    kind = chosen_errors(design, errors)
+    design = design.whitened if isinstance(design, Design) else design.centred
+    equations = MixedModelEquations.of(design, flat=True)
+    parameters = VarianceParameters(design.groups)
+
+    def likelihood(points: Array) -> Array:
+        def density(part: Array) -> Array:
+            at = equations.at(*parameters.factors(part))
+            return at.profile if method == "ml" else at.log_density
+
+        return equations.evaluate(density, points)
+
+    starts = [parameters.start + shift * (np.arange(parameters.dimension) > 0) for shift in STARTS]
+    point, value = max((maximise(likelihood, start) for start in starts), key=lambda found: found[1])
+    point, value = _to_boundary(likelihood, parameters, point, value)
+    conditional = equations.at(*parameters.factors(point[None]))
+    beta, effects = equations.best(conditional)
+    covariance = equations.covariance(conditional)
+    if kind != "classical":
+        assert isinstance(design, Design)
+        fitted = design.x @ beta[0]
+        for group, effect in zip(design.groups, effects, strict=True):
+            fitted += (group.z * effect[0][group.codes]).sum(axis=1)
+        weights = 1.0 if design.weights is None else design.weights
+        sigma = conditional.sigma[0] * equations.scale.y_sd
+        rows = design.x * ((design.y - fitted) * weights / sigma**2)[:, None]
+        covariance = sandwich(covariance, summed(rows, clusters(design)))
+    values = {"beta": beta[0]} | {f"beta{k}": v for k, v in wald(beta[0], np.sqrt(np.diag(covariance))).items()}
+    values["covariance"] = covariance
+    for factor, effect in zip(design.groups, effects, strict=True):
+        values |= factor.at_zero({f"u_{factor.name}": effect[0]})
+    variance_values, singular = _variance_estimates(equations, parameters, likelihood, point)
+    p = len(design.terms)
+    log_likelihood = value + equations.log_likelihood_constant
+    if method == "reml":
+        log_likelihood += p * (0.5 * math.log(2 * math.pi) + math.log(equations.scale.y_sd))
+        log_likelihood -= float(np.log(equations.scale.x_sd).sum())
+    count = p + parameters.dimension
+    facts: dict[str, object] = {
+        "estimator": method,
+        "errors": kind if kind == "classical" else "cluster",
+        "log_likelihood": log_likelihood,
+        "n_parameters": count,
+        "aic": 2 * count - 2 * log_likelihood,
+        "bic": math.log(design.n_effective) * count - 2 * log_likelihood,
+        "singular": "yes" if singular else "no",
+    }
+    if method == "ml":
+        facts["likelihood_ratio_test"] = _against_no_groups(design, log_likelihood, parameters.dimension - 1)
+    return schema.estimate(design, values | variance_values), facts
+
+
+def _to_boundary(likelihood, parameters: VarianceParameters, point: Array, value: float) -> tuple[Array, float]:  # type: ignore[no-untyped-def]
+    """Set sds that are as good as zero to zero where the likelihood does not mind."""
+    for where, _ in parameters.places:
+        for place in range(where.start, where.stop):
+            if point[place] < NEARLY_ZERO:
+                candidate = point.copy()
+                candidate[place] = ZERO
+                reached = float(likelihood(candidate[None])[0])
+                if reached >= value - 1e-6:
+                    point, value = candidate, max(value, reached)
+    return point, value
+
+
+def _variance_estimates(  # type: ignore[no-untyped-def]
+    equations: MixedModelEquations, parameters: VarianceParameters, likelihood, point: Array
+) -> tuple[dict[str, Array], bool]:
+    """Sds and correlations with errors and Wald intervals; and whether the fit is singular."""
+    free = point > ZERO
+    _, _, partials = parameters.parts(point[None])
+    singular = not free.all() or any((abs(partial) > NEARLY_ONE).any() for partial in partials)
+    covariance = _covariance(likelihood, point, free & (abs(point) < 6))
+    sigma = math.exp(point[0]) * equations.scale.y_sd
+    values = on_log_scale("sigma", np.array(sigma), np.sqrt(covariance[0, 0]))
+
+    def scales(moved: Array) -> Array:
+        (_, sds, _), rho = parameters.parts(moved[None]), parameters.correlations(moved[None])
+        found = []
+        for k, (group, (at_sds, _)) in enumerate(zip(parameters.groups, parameters.places, strict=True)):
+            tau = sds[k][0] * free[at_sds] * equations.scale.y_sd / equations.scale.z_sd[k]
+            at_zero = group.at_zero({f"tau_{group.name}": tau, f"rho_{group.name}": rho[k][0]})
+            found.append((at_zero[f"tau_{group.name}"], at_zero[f"rho_{group.name}"]))
+        return np.concatenate([part for parts in zip(*found, strict=True) for part in parts])
+
+    return values | variance_estimates(parameters.groups, scales, point, covariance), singular
+
+
+def _covariance(likelihood, point: Array, free: NDArray[np.bool_]) -> Array:  # type: ignore[no-untyped-def]
+    """Inverse of the observed information on the unbounded scale; zero for what is at a boundary."""
+
+    def restricted(moved: Array) -> Array:
+        full = np.repeat(point[None], len(moved), axis=0)
+        full[:, free] = moved
+        return np.asarray(likelihood(full))
+
+    _, curvature = derivatives(restricted, point[free])
+    covariance = np.zeros((len(point), len(point)))
+    covariance[np.ix_(free, free)] = np.linalg.pinv(-curvature, hermitian=True)
+    return covariance
+
+
+def _against_no_groups(design: Outline, log_likelihood: float, extra: int) -> dict[str, float | str]:
+    """Likelihood-ratio test against the model without varying effects."""
+    equations = MixedModelEquations.of(design.without_groups(), flat=True)
+    at = equations.at(np.ones(1), ())
+    residual = float(at.factor[0, -1, -1]) ** 2
+    n = design.n_effective
+    without = -0.5 * n * (math.log(residual / n) + 1) + equations.log_likelihood_constant
+    return against_no_groups(2 * (log_likelihood - without), extra)

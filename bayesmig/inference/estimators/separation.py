@@ -1,0 +1,94 @@
+"""Terms that separate an outcome, so that no finite maximum of the likelihood exists."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import linalg, optimize
+
+from bayesmig.data.design import Design
+from bayesmig.errors import EngineRefusal, listing
+from bayesmig.inference.estimators.likelihoods import ordered_forms, row_trials
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+
+SEPARABLE = ("bernoulli", "binomial", "cumulative", "poisson", "negative_binomial")
+ENOUGH_ROWS = 5_000
+
+
+def check_separation(design: Design) -> None:
+    """Refuse data in which some terms predict the outcome perfectly, so that coefficients have no finite estimate.
+
+    Raises
+    ------
+    EngineRefusal
+        Naming the terms.
+    """
+    terms = separating_terms(design)
+    if terms:
+        zeros = design.spec.link == "log"
+        raise EngineRefusal(
+            f"the outcome {'is always zero' if zeros else 'is separated'} along {listing(terms)}: no finite coefficient"
+            " is the most likely one (complete or quasi-complete separation). Merge levels or leave the term out; or"
+            " use fit, whose priors keep it finite."
+        )
+
+
+def separating_terms(design: Design) -> list[str]:
+    """Terms that predict an outcome perfectly, in some rows at least; none for outcomes that are numbers.
+
+    Coefficients can grow for ever when some direction lowers no row's likelihood and raises one (Albert &
+    Anderson 1984, Biometrika 71: complete and quasi-complete separation; for counts Santos Silva & Tenreyro 2010,
+    Economics Letters 107). A linear programme decides whether there is one, and finds a short one.
+    """
+    if design.spec.family not in SEPARABLE or not design.x.shape[1]:
+        return []
+    free, fixed = _recession(design)
+    scale = np.sqrt((np.concatenate([free, fixed]) ** 2).mean(axis=0))
+    free, fixed = free / scale, fixed / scale
+    still = linalg.orth(fixed.T @ fixed, rcond=1e-10).T if len(fixed) else np.zeros((0, len(scale)))
+    if len(still) == len(scale):
+        return []
+    rows = np.unique(free, axis=0)
+    mean = free.mean(axis=0)
+    if len(rows) > ENOUGH_ROWS:  # what some rows forbid all rows forbid, which settles most large surveys
+        some = np.random.default_rng(0).choice(len(rows), ENOUGH_ROWS, replace=False)
+        if _rising_direction(rows[some], mean, still) is None:
+            return []
+    direction = _rising_direction(rows, mean, still)
+    if direction is None:
+        return []
+    sizes = abs(direction[: len(design.terms)])
+    return [t for t, size in zip(design.terms, sizes, strict=True) if size > 1e-6 * sizes.max() and t != "intercept"]
+
+
+def _rising_direction(rows: Array, mean: Array, still: Array) -> Array | None:
+    """The direction with the smallest sum of absolute coefficients that lowers no row and raises the mean by one."""
+    equal = np.vstack([mean, still])
+    found = optimize.linprog(
+        np.ones(2 * len(mean)),
+        A_ub=np.hstack([-rows, rows]),
+        b_ub=np.zeros(len(rows)),
+        A_eq=np.hstack([equal, -equal]),
+        b_eq=np.eye(len(equal))[0],
+    )
+    if found.x is None or not found.success:
+        return None
+    return np.asarray(found.x[: len(mean)] - found.x[len(mean) :])
+
+
+def _recession(design: Design) -> tuple[Array, Array]:
+    """Rows of forms that must not fall, and of forms that must not move, along a direction that loses nothing."""
+    if design.spec.family == "cumulative":
+        forms, offsets = ordered_forms(design)
+        upper, lower = np.isfinite(offsets).T
+        return np.concatenate([forms[upper, 0], -forms[lower, 1]]), np.zeros((0, forms.shape[2]))
+    most = row_trials(design) if design.spec.family in ("bernoulli", "binomial") else np.full(design.n, np.inf)
+    none, all_ = design.y == 0, design.y == most
+    either = none & all_  # rows without trials say nothing
+    free = np.concatenate([-design.x[none & ~either], design.x[all_ & ~either]])
+    return free, design.x[~none & ~all_]

@@ -1,0 +1,369 @@
+"""The two verbs that turn a specification and data into a result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Unpack
+
+import numpy as np
+import pandas as pd
+
+from bayesmig.contract import schema
+from bayesmig.data.accumulation import summed_design
+from bayesmig.data.columns import no_frame
+from bayesmig.data.design import Design, Outline
+from bayesmig.data.encoding import build_design
+from bayesmig.data.imputations import completed_designs
+from bayesmig.data.sources import Chunks
+from bayesmig.data.surveys import codebook
+from bayesmig.errors import EngineRefusal, InferenceFailure, SpecificationError, closest, listing
+from bayesmig.inference import cache as stored
+from bayesmig.inference import sandwich
+from bayesmig.inference.engines.base import Engine, trusted
+from bayesmig.inference.engines.exact import Exact
+from bayesmig.inference.engines.nuts import NUTS
+from bayesmig.inference.estimators import latent
+from bayesmig.inference.estimators.generalised import glm, glmm
+from bayesmig.inference.estimators.linear import ols
+from bayesmig.inference.estimators.mixed import mixed
+from bayesmig.inference.estimators.scored import scored
+from bayesmig.inference.estimators.separation import separating_terms
+from bayesmig.inference.parallel import Failure, map_fits
+from bayesmig.inference.pooling import pooled_estimate, pooled_posterior
+from bayesmig.specification.formula import parse
+from bayesmig.specification.model import Choices, ModelSpec, as_spec
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+METHODS = {"gaussian": ("ml", "reml", "ols"), "student": (), "latent": ("components", "sumscore", "ml")}
+GENERALISED_METHODS = ("ml", "agq", "glm")
+
+
+def fit(
+    spec: ModelSpec | str,
+    data: pd.DataFrame | Sequence[pd.DataFrame] | Chunks,
+    *,
+    engine: Engine | None = None,
+    seed: int | None = None,
+    adjust: Literal["sandwich"] | None = None,
+    cache: str | Path | None = None,
+    reference: Mapping[str, str] | None = None,
+    **model: Unpack[Choices],
+) -> xr.DataTree:
+    """Draw from the posterior of a model.
+
+    Parameters
+    ----------
+    spec : ModelSpec or str
+        A specification, or a formula with the weakly informative default priors.
+    data : pandas.DataFrame, list of them, or Chunks
+        One row a person; it is not changed. Rows with a missing value are left out and counted. A list holds
+        completed data sets of one survey (multiple imputation): each is fitted, and the draws are stacked.
+        :func:`bayesmig.chunks` reads data larger than memory a part at a time, for Gaussian outcomes.
+    engine : Engine, optional
+        By default :class:`~bayesmig.Exact` where it can, :class:`~bayesmig.NUTS` elsewhere.
+    seed : int, optional
+        The same seed, data and versions give the same draws. A fresh one is drawn and stored if none is given.
+    adjust : {"sandwich"}, optional
+        Stretch the draws so that their intervals allow for survey weights and clusters; see
+        :func:`bayesmig.adjust`, which takes clusters and strata that are no groups of the model.
+    cache : str or Path, optional
+        A folder: a result that was fitted before from the same specification, data, engine and versions, with the same
+        seed (which must be given), is read from there; a new one is written to it. See ``bayesmig.inference.cache``.
+    reference : mapping of str to str, optional
+        With a formula: the level that each of these categorical columns is compared with, as in
+        ``{"hukou": "local"}``; of a yes-or-no outcome the no.
+    **model
+        With a formula, what :class:`ModelSpec` takes: ``family``, ``link``, ``weights`` (the name of a column of survey
+        weights, or :class:`Weights`), ``priors`` (a preset's name, or a PriorSet), ``standardise``, ``trials``,
+        ``offset``, ``variables``, ``factors``, ``impute``.
+
+    Returns
+    -------
+    xarray.DataTree
+        Groups ``posterior``, ``sample_stats``, ``observed_data`` and ``constant_data`` in the contract of
+        :mod:`bayesmig.contract.schema`; ArviZ functions work on it. The attributes carry specification, seed,
+        provenance, versions and the data flow. Completed data sets add a group ``imputation`` with the
+        fraction of missing information of every parameter, and a coordinate ``imputation`` of the chains. A result
+        from chunks keeps no rows.
+
+    Raises
+    ------
+    BayesmigError
+        For bad input, before any work; :class:`~bayesmig.errors.InferenceFailure` when a fit cannot be trusted.
+
+    Notes
+    -----
+    What it means: every number of the posterior is a statement about the parameter given the data, the model
+    and the priors; ``bm.prior_table(spec, data)`` shows the latter.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> rng = np.random.default_rng(1)
+    >>> area = rng.integers(0, 12, 300)
+    >>> trust = 3 + rng.normal(0, 0.5, 12)[area] + rng.normal(0, 1, 300)
+    >>> tree = fit("trust ~ 1 + (1 | area)", pd.DataFrame({"trust": trust, "area": area}), seed=1)
+    >>> 0.8 < float(tree["posterior"]["sigma"].mean()) < 1.2
+    True
+    >>> data = pd.DataFrame({"trust": trust, "age": rng.normal(40, 9, 300), "w": rng.uniform(1, 2, 300)})
+    >>> tree = fit("trust ~ age", data, weights="w", standardise={"age": "person"}, priors="stata", seed=1)
+    """
+    if engine is not None and (isinstance(engine, type) or not isinstance(engine, Engine)):
+        raise SpecificationError(f"engine={engine!r}: give an engine with its settings, such as Exact() or NUTS().")
+    if seed is not None and (not isinstance(seed, (int, np.integer)) or seed < 0):
+        raise SpecificationError(f"seed={seed!r}: give a whole number that is not negative, or None for a fresh one.")
+    if adjust not in (None, "sandwich"):
+        raise SpecificationError(f"adjust={adjust!r}: allowed are 'sandwich' and None.")
+    if cache is not None and seed is None:
+        raise SpecificationError("cache= needs a seed, as in seed=1: without one every fit is another.")
+    spec = _specified(spec, data, reference, model)
+    if isinstance(data, Chunks):
+        return _drawn_from_chunks(spec, data, engine, seed, adjust, cache)
+    folder = None if cache is None else stored.folder_of(cache)
+    completed = isinstance(data, (list, tuple))
+    designs = completed_designs(spec, data) if completed else (build_design(spec, data),)  # type: ignore[arg-type]
+    chosen = engine or automatic(designs[0])
+    for design in designs:
+        reason = chosen.refuses(design)
+        if reason:
+            raise EngineRefusal(reason)
+    if folder is not None and seed is not None:
+        key = stored.fingerprint(spec, data, chosen, seed, adjust)
+        found = stored.load(folder, key)
+        if found is None:
+            found = _drawn_from(designs, completed, chosen, seed, adjust)
+            stored.store(folder, key, found)
+        return found
+    return _drawn_from(designs, completed, chosen, seed, adjust)
+
+
+def _specified(
+    spec: ModelSpec | str,
+    data: pd.DataFrame | Sequence[pd.DataFrame] | Chunks,
+    reference: Mapping[str, str] | None,
+    model: Choices,
+) -> ModelSpec:
+    """The specification of a formula and choices; levels are those of the data, of completed ones the first."""
+    frames = data if isinstance(data, (list, tuple)) else [data]
+    if not all(isinstance(frame, (pd.DataFrame, Chunks)) for frame in frames):
+        raise no_frame(data)
+    if not reference:
+        return as_spec(spec, **model)
+    if isinstance(data, Chunks) or "variables" in model:
+        raise SpecificationError(
+            f"reference={dict(reference)!r}: with chunks, and where variables are given, a Variable says its reference"
+            " itself, as in Variable('hukou', levels={...}, reference='local')."
+        )
+    found = codebook(frames[0], reference)  # type: ignore[arg-type]
+    chosen: Choices = {**model, "variables": tuple(entry for entry in found if entry.name in reference)}
+    return as_spec(spec, **chosen)
+
+
+def _drawn_from_chunks(
+    spec: ModelSpec,
+    data: Chunks,
+    engine: Engine | None,
+    seed: int | None,
+    adjust: str | None,
+    cache: str | Path | None,
+) -> xr.DataTree:
+    """The posterior given rows that are read a part at a time; refusals come before reading."""
+    chosen = engine or Exact()
+    if not isinstance(chosen, Exact):
+        raise EngineRefusal(f"{chosen!r} needs all rows at once; with chunks leave engine out, or say engine=Exact().")
+    if adjust is not None:
+        raise EngineRefusal(
+            "adjust='sandwich' needs the residual of every row, and chunks are read once. Fit a random sample of whole"
+            " clusters to see how much wider intervals are."
+        )
+    if cache is not None:
+        raise SpecificationError(
+            "cache= knows a result by its data, all of which would have to be read; with chunks keep the result"
+            " itself, as in tree.to_netcdf('result.nc')."
+        )
+    design, sequence = summed_design(spec, data), np.random.SeedSequence(seed)
+    return _checked(trusted(chosen.sample(design, np.random.default_rng(sequence))), design, chosen, sequence)
+
+
+def _drawn_from(
+    designs: Sequence[Design], completed: bool, engine: Engine, seed: int | None, adjust: str | None
+) -> xr.DataTree:
+    """The posterior of one design, or that of several completed data sets together."""
+    sequence = np.random.SeedSequence(seed)
+    draw = partial(posterior_of, engine, adjust)
+    if not completed:
+        return draw((designs[0], sequence))
+    items = dict(zip(_labels(designs), zip(designs, sequence.spawn(len(designs)), strict=True), strict=True))
+    return pooled_posterior(
+        _all_done(map_fits(draw, items, "fits of completed data sets")), designs, str(sequence.entropy)
+    )
+
+
+def posterior_of(engine: Engine, adjust: str | None, item: tuple[Design, np.random.SeedSequence]) -> xr.DataTree:
+    """A posterior of one design."""
+    design, sequence = item
+    groups, facts = trusted(engine.sample(design, np.random.default_rng(sequence)))
+    separated = separating_terms(design)
+    facts |= {"separated": separated} if separated else {}
+    tree = _checked((groups, facts), design, engine, sequence)
+    return sandwich.adjust(tree) if adjust else tree
+
+
+def _checked(
+    sampled: tuple[dict[str, xr.Dataset], dict[str, object]],
+    design: Outline,
+    engine: Engine,
+    sequence: np.random.SeedSequence,
+) -> xr.DataTree:
+    """A tree in the contract, stamped."""
+    groups, facts = sampled
+    tree = schema.stamp(groups, design, engine=repr(engine), seed=str(sequence.entropy), **facts)
+    schema.validate(tree, design)
+    return tree
+
+
+def _labels(designs: Sequence[Design]) -> list[str]:
+    return [f"completed data set {number}" for number in range(1, len(designs) + 1)]
+
+
+def _all_done(results: Mapping[str, xr.DataTree | Failure]) -> list[xr.DataTree]:
+    """The results of completed data sets; leaving one out would leave out a part of the uncertainty."""
+    for label, result in results.items():
+        if isinstance(result, Failure):
+            raise InferenceFailure(f"{label}: {result.reason}")
+    return [result for result in results.values() if not isinstance(result, Failure)]
+
+
+def estimate(
+    spec: ModelSpec | str,
+    data: pd.DataFrame | Sequence[pd.DataFrame] | Chunks,
+    *,
+    method: str | None = None,
+    errors: str | None = None,
+    reference: Mapping[str, str] | None = None,
+    **model: Unpack[Choices],
+) -> xr.DataTree:
+    """The frequentist counterpart of :func:`fit`: a point and its standard error.
+
+    Parameters
+    ----------
+    spec : ModelSpec or str
+        Priors are ignored.
+    data : pandas.DataFrame, list of them, or Chunks
+        A list holds completed data sets (multiple imputation), whose estimates are put together by Rubin's rules.
+        :func:`bayesmig.chunks` reads data larger than memory a part at a time, for ``ml`` and ``reml`` with classical
+        errors.
+    method : {"ml", "reml", "ols", "agq", "glm", "components", "sumscore"}, optional
+        Gaussian outcomes: maximum likelihood (the default of Stata's ``mixed``), restricted maximum likelihood
+        (the default of lme4), or least squares on the common terms. Binary, ordered and count outcomes: ``ml``
+        by Laplace's approximation (the default of lme4's ``glmer``) or ``agq`` by adaptive quadrature (Stata's
+        ``melogit``), both for logit and Poisson models only; ``glm`` is maximum likelihood on the common terms.
+        Latent factors: ``ml`` for continuous items without varying effects, as lavaan does it; ``components`` and
+        ``sumscore`` are least squares on scores (``bayesmig.inference.estimators.scored``). By default the
+        method of record of the specification if it has varying effects and the family this method, else ``ml``
+        with and ``ols`` or ``glm`` without varying effects.
+    errors : {"classical", "robust", "cluster"}, optional
+        Classical by default, robust under survey weights. ``cluster`` sums scores within the grouping factor
+        with the fewest groups; in mixed models ``robust`` means the same, as in Stata. Outcomes that are no
+        numbers use the observed information and the factor G / (G - 1) of Stata's robust errors.
+    reference, **model
+        With a formula: family, weights and other parts of a model, as in :func:`fit`.
+
+    Returns
+    -------
+    xarray.DataTree
+        Group ``estimate`` with ``beta``, ``tau_<group>``, ``sigma``, ``cut`` or ``dispersion``, of latent factors
+        ``loading``, ``item_intercept``, ``item_sd``, ``psi`` and ``rho_factor``, each with
+        ``*_se``, ``*_lower``, ``*_upper`` (95 % Wald; t for OLS, else normal; on the log scale for sds and the
+        dispersion), and conditional modes ``u_<group>``. Attributes: log-likelihood, AIC, whether the fit is
+        singular, and for ML the likelihood-ratio test against the model without groups.
+
+    Raises
+    ------
+    BayesmigError
+        For bad input, before any work; :class:`~bayesmig.errors.EngineRefusal` if the family has no such
+        method, or terms separate a binary, ordered or count outcome.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> data = pd.DataFrame({"y": [1.0, 2, 4, 3, 5, 7], "x": [0.0, 1, 2, 3, 4, 5]})
+    >>> tree = estimate("y ~ x", data)
+    >>> float(tree["estimate"]["beta"].sel(term="x").round(3))
+    1.086
+    """
+    spec = _specified(spec, data, reference, model)
+    if isinstance(data, Chunks):
+        return _estimated_from_chunks(spec, data, method, errors)
+    if isinstance(data, (list, tuple)):
+        designs = completed_designs(spec, data)
+        each = map_fits(
+            partial(_estimated, method, errors), dict(zip(_labels(designs), designs, strict=True)), "estimates"
+        )
+        return pooled_estimate(_all_done(each), designs)
+    return _estimated(method, errors, build_design(spec, data))  # type: ignore[arg-type]
+
+
+def _estimated_from_chunks(spec: ModelSpec, data: Chunks, method: str | None, errors: str | None) -> xr.DataTree:
+    """Maximum likelihood given rows that are read a part at a time; refusals come before reading."""
+    if method not in (None, "ml", "reml"):
+        raise EngineRefusal(f"method {method!r} needs all rows at once; with chunks use 'ml' or 'reml'.")
+    survey = spec.weights is not None and spec.weights.kind == "survey"
+    if errors not in (None, "classical") or (errors is None and survey):
+        raise EngineRefusal(
+            f"{errors or 'robust'} errors need the residual of every row, and chunks are read once; say"
+            " errors='classical', which know nothing of clusters and survey weights."
+        )
+    if not parse(spec.formula).varying:
+        raise EngineRefusal(
+            "without varying effects the estimate is least squares, which is not computed from chunks; draw the"
+            " posterior with fit, whose means are the same with flat priors."
+        )
+    design = summed_design(spec, data)
+    dataset, facts = mixed(
+        design, method or (spec.estimator if spec.estimator in ("ml", "reml") else "ml"), "classical"
+    )
+    return schema.stamp({"estimate": dataset}, design, **facts)
+
+
+def _estimated(method: str | None, errors: str | None, design: Design) -> xr.DataTree:
+    if design.imputed:
+        raise EngineRefusal(
+            f"missing values of {listing(gap.name for gap in design.imputed)} are modelled by fit only; leave impute"
+            " out, or pass completed data sets as a list."
+        )
+    chosen = _chosen_method(design, method)
+    if design.latent is not None:
+        dataset, facts = latent.ml(design, errors) if chosen == "ml" else scored(design, chosen, errors)
+    elif chosen in ("ols", "glm"):
+        dataset, facts = (ols if chosen == "ols" else glm)(design, errors)
+    else:
+        dataset, facts = (mixed if design.spec.family == "gaussian" else glmm)(design, chosen, errors)
+    return schema.stamp({"estimate": dataset}, design, **facts)
+
+
+def _chosen_method(design: Design, method: str | None) -> str:
+    """The method that was asked for, or else the one of record, if the family has it."""
+    family, record = design.spec.family, design.spec.estimator
+    allowed = METHODS.get(family, GENERALISED_METHODS)
+    if not allowed:
+        raise EngineRefusal(
+            f"family {family!r} has no frequentist estimator here; draw its posterior with fit, or use 'gaussian'."
+        )
+    if method is None:
+        return allowed[-1] if not design.groups else record if record in allowed else "ml"
+    if method not in allowed:
+        raise EngineRefusal(
+            f"method {method!r} of family {family!r}{closest(method, allowed)}; allowed are {listing(allowed)}."
+        )
+    return method
+
+
+def automatic(design: Design) -> Engine:
+    """The engine that fits a design best: independent draws where they can be had."""
+    exact = Exact()
+    return NUTS() if exact.refuses(design) else exact

@@ -1,1 +1,0 @@
-"""Latent factors: what several items measure, as an outcome."""

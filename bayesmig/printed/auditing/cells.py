@@ -1,0 +1,273 @@
+"""Rules on single coefficients: stars, p, odds ratios, digits."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+from functools import partial
+
+from scipy import stats
+
+from bayesmig.printed.auditing.intervals import Interval, decimals, exponential
+from bayesmig.printed.auditing.rules import LIKELY, PROVED, Finding, Outcome, rule
+from bayesmig.printed.auditing.tables import PrintedRegression, PublishedTables
+from bayesmig.printed.literature import p_bounds
+
+FEWEST_DIGITS_SEEN = 5
+
+
+def two_sided(t: Interval, df: float) -> Interval:
+    """All p of a statistic, from the t distribution with ``df`` degrees of freedom to the normal.
+
+    >>> two_sided(Interval(1.96, 1.96), 280).lower.__round__(3)
+    0.05
+    """
+    size = t.absolute()
+    ends = [2 * tail for value in (size.lower, size.upper) for tail in (stats.norm.sf(value), stats.t.sf(value, df))]
+    return Interval(float(min(ends)), float(max(ends)))
+
+
+def fewest_degrees(model: PrintedRegression) -> float:
+    """The fewest residual degrees of freedom that p can rest on: 1 where nothing is known."""
+    if model.n is None or model.multilevel:
+        return 1.0
+    return max(1.0, float(model.n) - len(model.slopes) - 1)
+
+
+@rule("stars against B and SE", source="Wald test, two-sided", kind="cells")
+def check_stars(tables: PublishedTables) -> Iterator[Outcome]:
+    """Stars say between which bounds p lies under the table's own legend; B / SE says it too.
+
+    p runs over every B and SE that round to the printed ones, and from the t distribution with n - k - 1
+    degrees of freedom to the normal. Multilevel models and tables without n may have used any number of
+    degrees of freedom, so there 1 is the lower limit. Powerless without standard errors or a legend. Standard
+    errors clustered on few groups can rest on fewer degrees of freedom than the sample suggests.
+    """
+    for model in tables.models:
+        for term, row in model.cells.iterrows():
+            if "" in (row["estimate"], row["std_error"], row["p_lower"], row["p_upper"]):
+                continue
+            b, se = Interval.printed(row["estimate"]), Interval.printed(row["std_error"])
+            legend = Interval(float(row["p_lower"]), float(row["p_upper"]))
+            p = two_sided(b / se, fewest_degrees(model)) if se.lower > 0 else Interval(0.0, 1.0)
+            yield Finding.unless(
+                p.meets(legend),
+                (model.table, model.model, str(term)),
+                (f"{row['estimate']} ({row['std_error']})", row["stars"] or "no star"),
+                p,
+                f"B {row['estimate']} and SE {row['std_error']} give p {p}; {row['stars'] or 'no star'} says"
+                f" {legend}. Which of the three is meant?",
+                repair=partial(_readings, b, se, legend, fewest_degrees(model)),
+            )
+
+
+def _readings(b: Interval, se: Interval, claim: Interval, df: float) -> str:
+    readings = {"B ten times as large": 10.0, "B a tenth as large": 0.1}
+    found = [text for text, factor in readings.items() if two_sided(b.scaled(factor) / se, df).meets(claim)]
+    one_sided = ["p of a one-sided test"] if two_sided(b / se, df).scaled(0.5).meets(claim) else []
+    return "; or ".join(one_sided + found)
+
+
+@rule("p against B and SE", source="Wald test; Nuijten et al. 2016, Behavior Research Methods 48", kind="cells")
+def check_p(tables: PublishedTables) -> Iterator[Outcome]:
+    """A printed p is that of B / SE.
+
+    As in *stars against B and SE*, with the rounding of all three. A p that is half of the two-sided one is a
+    question too, and likely only: tests may be one-sided, and few are. Powerless where one of the three is not printed.
+    """
+    for model in tables.models:
+        df = fewest_degrees(model)
+        for term, row in model.cells.iterrows():
+            if "" in (row["estimate"], row["std_error"], row["p_value"]):
+                continue
+            b, se = Interval.printed(row["estimate"]), Interval.printed(row["std_error"])
+            claim = Interval(*p_bounds(row["p_value"]))
+            p = two_sided(b / se, df) if se.lower > 0 else Interval(0.0, 1.0)
+            yield Finding.unless(
+                p.meets(claim),
+                (model.table, model.model, str(term)),
+                (row["p_value"], f"{row['estimate']} ({row['std_error']})"),
+                p,
+                f"B {row['estimate']} and SE {row['std_error']} give p {p}; {row['p_value']} is printed. Which of the"
+                " three is meant?",
+                LIKELY if p.scaled(0.5).meets(claim) else PROVED,
+                repair=partial(_readings, b, se, claim, df),
+            )
+
+
+@rule("stars against p", source="the table's own legend", kind="cells")
+def check_stars_against_p(tables: PublishedTables) -> Iterator[Outcome]:
+    """A printed p must lie between the bounds that its stars stand for. Powerless where no p is printed."""
+    for model in tables.models:
+        for term, row in model.cells.iterrows():
+            if "" in (row["p_value"], row["p_lower"], row["p_upper"]):
+                continue
+            p, legend = Interval(*p_bounds(row["p_value"])), Interval(float(row["p_lower"]), float(row["p_upper"]))
+            stars = row["stars"] or "no star"
+            yield Finding.unless(
+                p.meets(legend),
+                (model.table, model.model, str(term)),
+                (row["p_value"], stars),
+                legend,
+                f"p is printed as {row['p_value']}, and {stars} says {legend}. Which is meant?",
+            )
+
+
+@rule("odds ratio against B", source="logistic regression: odds ratio = exp(B)", kind="cells")
+def check_odds_ratios(tables: PublishedTables) -> Iterator[Outcome]:
+    """An odds ratio is exp(B). Powerless where either is not printed, or B is printed with few digits."""
+    for model in tables.models:
+        for term, row in model.cells.iterrows():
+            if not row["estimate"] or not row["odds_ratio"]:
+                continue
+            odds, expected = Interval.printed(row["odds_ratio"]), Interval.printed(row["estimate"]).mapped(exponential)
+            yield Finding.unless(
+                odds.meets(expected),
+                (model.table, model.model, str(term)),
+                (row["odds_ratio"], row["estimate"]),
+                expected,
+                f"exp({row['estimate']}) is {expected}, and the odds ratio is printed as {row['odds_ratio']}."
+                " Which of the two is meant?",
+                repair=partial(_repair_odds, row["estimate"], odds),
+            )
+
+
+def _repair_odds(estimate: str, odds: Interval) -> str:
+    places = decimals(estimate)
+    cut = Interval(float(estimate), float(estimate)) + Interval(
+        *sorted((0.0, math.copysign(10.0**-places, float(estimate))))
+    )
+    if odds.meets(cut.mapped(exponential)):
+        return f"B cut off after {places} decimals, not rounded"
+    return f"B {math.log(odds.middle):.{places}f}" if odds.lower > 0 else ""
+
+
+@rule(
+    "odds ratio against the text", source="logistic regression: percent change of odds = 100 (exp(B) - 1)", kind="cells"
+)
+def check_odds_in_text(tables: PublishedTables) -> Iterator[Outcome]:
+    """A percentage that the text gives for a coefficient, against the odds ratio in the table.
+
+    Facts named ``<model>_model_<words>_percent`` are matched with the one term of the same sign that has all
+    the words in its name. Powerless where no term or more than one has. Called likely, since the text may
+    speak of another quantity than the odds.
+    """
+    for model in tables.models:
+        prefix = f"{model.model}_model_"
+        for fact in tables.facts:
+            text = tables.number(fact)
+            if not (text and fact.startswith(prefix) and fact.endswith("_percent")):
+                continue
+            words = set(fact.removeprefix(prefix).removesuffix("_percent").split("_"))
+            terms = [
+                term
+                for term in model.cells.index
+                if words <= set(str(term).replace("[", "_").replace("]", "").split("_"))
+            ]
+            terms = [t for t in terms if _float(model.cells.loc[t, "odds_ratio"]) > 1 and float(text) > 0]
+            if len(terms) == 1:
+                yield _text_finding(model, terms[0], text)
+
+
+def _text_finding(model: PrintedRegression, term: str, text: str) -> Outcome:
+    odds, estimate = model.text(term, "odds_ratio"), model.text(term)
+    change = (Interval.printed(odds) - Interval.exact(1)).scaled(100)
+    stated = Interval.printed(text)
+    b = Interval.printed(estimate)
+    repair = "100 B was taken for the change" if b.scaled(100).meets(stated) else ""
+    if (b.mapped(exponential) - Interval.exact(1)).scaled(100).meets(stated):
+        repair = "the text follows B, and the printed odds ratio does not"
+    return Finding.unless(
+        stated.meets(change),
+        (model.table, model.model, term),
+        (f"{text} %", odds),
+        change,
+        f"the text states {text} % for a coefficient whose odds ratio {odds} is a change of the odds"
+        f" by {change} %. Which is meant?",
+        LIKELY,
+        repair,
+    )
+
+
+def _float(text: str) -> float:
+    return float(text) if text else math.nan
+
+
+@rule("printed digits", source="typesetting", kind="cells")
+def check_digits(tables: PublishedTables) -> Iterator[Outcome]:
+    """A coefficient with more decimals than all others of its table, or a statistic of 0 among decimals.
+
+    One digit too many is often a digit typed twice; a 0 among numbers with three decimals is often a cell left
+    unfilled. Called likely. Powerless in tables of fewer than five numbers or of mixed digits.
+    """
+    for model in tables.models:
+        texts = model.cells["estimate"][model.cells["estimate"] != ""]
+        counts = Counter(map(decimals, texts))
+        usual, times = counts.most_common(1)[0]
+        if len(texts) < FEWEST_DIGITS_SEEN or sum(counts[more] for more in counts if more > usual) > 1:
+            continue
+        for term, text in texts.items():
+            yield Finding.unless(
+                decimals(text) <= usual,
+                (model.table, model.model, str(term)),
+                (text, f"{times} with {usual} decimals"),
+                Interval.printed(f"{float(text):.{usual}f}"),
+                f"B is printed as {text}, with {decimals(text)} decimals where the others have {usual}."
+                " Is a digit there twice?",
+                LIKELY,
+            )
+    yield from _zero_statistics(tables)
+
+
+def _zero_statistics(tables: PublishedTables) -> Iterator[Outcome]:
+    rows = tables.fit_statistics[tables.fit_statistics["value"] != ""]
+    for statistic, part in rows.groupby("statistic", sort=False):
+        if (part["value"].map(decimals) > 0).sum() < FEWEST_DIGITS_SEEN - 1:
+            continue
+        for row in part.itertuples(index=False):
+            yield Finding.unless(
+                str(row.value) != "0",
+                (str(row.table), str(row.model), str(statistic)),
+                ("0", f"{part['value'].map(decimals).max()} decimals elsewhere"),
+                Interval.exact(0),
+                f"{statistic} is printed as 0, where the other models have decimals. Was the cell left unfilled?",
+                LIKELY,
+            )
+
+
+@rule(
+    "stars against the smallest standard error",
+    source="least squares with standardised variables; VIF >= 1",
+    kind="cells",
+)
+def check_smallest_error(tables: PublishedTables) -> Iterator[Outcome]:
+    """Stars on a standardised coefficient that no standard error could earn.
+
+    With all variables standardised ``SE² = VIF (1 - adjusted R²) / (n - 1)`` and VIF is at least 1, so
+    ``|t| <= |beta| / sqrt((1 - adjusted R²) / (n - 1))``. Missing answers make n smaller and the bound
+    stricter still. Powerless unless the design file states ``coefficients_are,standardised`` and n and adjusted
+    R² are printed; and for stars that are missing, since VIF can be large. Robust errors can be smaller: the
+    finding is called likely.
+    """
+    if not tables.facts.get("coefficients_are", "").startswith("standardised"):
+        return
+    for model in tables.models:
+        adjusted, n = model.statistic("adjusted_r2"), model.n
+        if adjusted is None or n is None or n < 2 or model.statistics["adjusted_r2"] == "0":
+            continue
+        smallest = math.sqrt(max(0.0, 1 - adjusted.upper) / (n - 1))
+        for term, row in model.cells.iterrows():
+            if not row["estimate"] or not row["p_upper"] or float(row["p_upper"]) >= 1 or not smallest:
+                continue
+            largest = Interval.printed(row["estimate"]).absolute().upper / smallest
+            p = Interval(two_sided(Interval.exact(largest), fewest_degrees(model)).lower, 1.0)
+            yield Finding.unless(
+                p.meets(Interval(float(row["p_lower"]), float(row["p_upper"]))),
+                (model.table, model.model, str(term)),
+                (row["estimate"], row["stars"]),
+                p,
+                f"with n and adjusted R² as printed, a standardised coefficient of {row['estimate']} has p of at"
+                f" least {p.lower:.3f}; {row['stars']} says less than {row['p_upper']}. Which is meant?",
+                LIKELY,
+            )

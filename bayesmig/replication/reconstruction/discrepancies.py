@@ -1,0 +1,348 @@
+"""Printed least-squares models held beside what data give, and the account of a joint reconstruction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from bayesmig.data.encoding import build_design
+from bayesmig.errors import listing
+from bayesmig.printed.literature import tables_of
+from bayesmig.replication.reconstruction.items import Measurement
+from bayesmig.replication.reconstruction.joint import Indices, Sample, models_together
+from bayesmig.replication.reconstruction.provenance import sample_assumptions, sample_facts
+from bayesmig.replication.reconstruction.regressions import WHOLE_SAMPLE, Regression, Span
+from bayesmig.specification.formula import parse
+from bayesmig.specification.model import Study
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+
+R2_NEAR = 0.01
+VIF_NEAR = 0.05
+ROUNDED = 1.0001  # half units within which a coefficient prints as it should
+
+
+def measure_discrepancies(study: Study, data: pd.DataFrame, models: str | Sequence[str] | None = None) -> pd.DataFrame:
+    """Every printed coefficient of least-squares models beside the one that data give.
+
+    Parameters
+    ----------
+    study : Study
+    data : pandas.DataFrame
+        Reconstructed, or a researcher's own in the study's codebook.
+    models : str or sequence of str, optional
+        Printed least-squares models of these people; by default those of the people of the first printed one.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Indexed by model and term: ``printed`` and ``obtained`` coefficients, their difference ``gap`` and the same in
+        ``half_units`` of the last printed digit, ``within_rounding``; ``printed_error`` and ``obtained_error``, their
+        ``ratio``, and ``as_starred``, whether p lies where the printed stars put it (missing where none are printed).
+
+    Raises
+    ------
+    NotFound
+        If the study prints no least-squares model, or has no such model.
+    BayesmigError
+        If the data do not follow the codebook.
+
+    Notes
+    -----
+    What it means: printed tables say the same things several times, so that often no data set can have all of their
+    numbers. A gap that stays whatever the seed is a property of the table.
+
+    Examples
+    --------
+    >>> from bayesmig import reconstruct, study
+    >>> paper = study("community_support")
+    >>> gaps = measure_discrepancies(paper, reconstruct(paper, seed=1))
+    >>> int(gaps["within_rounding"].sum()), len(gaps)
+    (120, 125)
+    """
+    keys = [models] if isinstance(models, str) else list(models or models_together(study, None))
+    return pd.concat([_gaps_of(study, key, Fit.of(study, key, data)) for key in keys])
+
+
+def _gaps_of(study: Study, key: str, fit: Fit) -> pd.DataFrame:
+    cells = Regression.of(study, key, fit.n, parse(study.model(key).formula).outcome).cells
+    frame = pd.DataFrame(
+        {
+            "printed": cells["estimate"],
+            "obtained": fit.coefficients.reindex(cells.index),
+            "half_unit": cells["half_unit"],
+            "printed_error": cells["std_error"],
+            "obtained_error": fit.errors.reindex(cells.index),
+        }
+    ).dropna(subset=["printed"])
+    frame.insert(2, "gap", frame["obtained"] - frame["printed"])
+    frame.insert(3, "half_units", frame["gap"] / frame.pop("half_unit"))
+    frame.insert(4, "within_rounding", frame["half_units"].abs() <= ROUNDED)
+    frame["ratio"] = frame["obtained_error"] / frame["printed_error"]
+    p = pd.Series(2 * stats.t.sf(abs(frame["obtained"] / frame["obtained_error"]), fit.df), frame.index)
+    bounds = cells.loc[frame.index, ["p_lower", "p_upper"]]
+    frame["as_starred"] = p.between(bounds["p_lower"], bounds["p_upper"]).where(bounds.notna().all(axis=1))
+    frame.index = pd.MultiIndex.from_product([[key], frame.index], names=["model", "term"])
+    return frame
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Least squares.
+
+    Attributes
+    ----------
+    coefficients, errors : pandas.Series
+        By term; classical standard errors.
+    r2 : float
+    n, df : int
+    """
+
+    coefficients: pd.Series
+    errors: pd.Series
+    r2: float
+    n: int
+    df: int
+
+    @classmethod
+    def of(cls, study: Study, key: str, data: pd.DataFrame) -> Fit:
+        design = build_design(study.model(key), data)
+        x, y, terms = design.x, design.y, list(design.terms)
+        beta = np.linalg.lstsq(x, y, rcond=None)[0]
+        residual, df = y - x @ beta, len(y) - x.shape[1]
+        errors = np.sqrt(residual @ residual / df * np.diag(np.linalg.inv(x.T @ x)))
+        r2 = 1 - float(residual @ residual / ((y - y.mean()) ** 2).sum())
+        return cls(pd.Series(beta, terms), pd.Series(errors, terms), r2, len(y), df)
+
+
+@dataclass(frozen=True)
+class JointProvenance:
+    """A joint reconstruction held beside everything that is printed of it.
+
+    Attributes
+    ----------
+    sample : Sample
+    indices : Indices
+    measurements : sequence of Measurement
+    data : pandas.DataFrame
+    exact : str
+        The model that was met exactly, or nothing.
+    whole_items : bool
+    """
+
+    sample: Sample
+    indices: Indices
+    measurements: Sequence[Measurement]
+    data: pd.DataFrame
+    exact: str
+    whole_items: bool
+
+    @property
+    def study(self) -> Study:
+        return self.sample.study
+
+    @cached_property
+    def gaps(self) -> pd.DataFrame:
+        """Of all models of these people."""
+        return pd.concat([_gaps_of(self.study, key, fit) for key, fit in self._fits.items()])
+
+    @cached_property
+    def _fits(self) -> dict[str, Fit]:
+        return {key: Fit.of(self.study, key, self.data) for key in self.sample.keys}
+
+    @cached_property
+    def r2(self) -> pd.DataFrame:
+        """Obtained R² by model, and between which numbers the printed one lies."""
+        rows: dict[str, tuple[float, Span]] = {}
+        for model in self.sample.printed.regressions:
+            if model.r2 is not None:
+                rows[model.key] = (self._fits[model.key].r2, model.r2)
+        found = {key: (value, span.lower, span.upper) for key, (value, span) in rows.items()}
+        frame = pd.DataFrame.from_dict(found, orient="index", columns=["obtained", "lower", "upper"])
+        frame["near"] = frame["obtained"].between(frame["lower"] - R2_NEAR, frame["upper"] + R2_NEAR)
+        return frame
+
+    def honoured(self) -> list[str]:
+        """Printed facts that hold in the data."""
+        within, starred = self.gaps["within_rounding"], self.gaps["as_starred"].dropna()
+        near = self.r2[self.r2["near"]]
+        exact = f"a fit of {self.exact} by least squares returns every printed coefficient, as printed"
+        stars = f"p of {starred.eq(True).sum()} of {len(starred)} coefficients lies where the stars put it"
+        return [
+            *[exact] * bool(self.exact),
+            f"{within.sum()} of {len(within)} printed coefficients of {listing(self.sample.keys, 20)} come back within"
+            " rounding from these data",
+            *[stars] * bool(len(starred)),
+            *[f"R² of {key}: {row['obtained']:.3f}, {_shown(row)} printed" for key, row in near.iterrows()],
+            f"{len(self.data):,} people are analysed",
+            *self._means(),
+            *self._items(),
+            *sample_facts(self.study, self.sample.population, self.data),
+        ]
+
+    def not_honoured(self) -> list[str]:
+        """Printed facts that do not hold, with what holds instead."""
+        beyond = self.gaps[~self.gaps["within_rounding"]]
+        far = self.r2[~self.r2["near"]]
+        return [
+            *[
+                f"{key} {term}: {obtained:.3f} comes back, {printed:g} is printed"
+                for key, term, obtained, printed in zip(
+                    beyond.index.get_level_values("model"),
+                    beyond.index.get_level_values("term"),
+                    beyond["obtained"],
+                    beyond["printed"],
+                    strict=True,
+                )
+            ],
+            *[f"R² of {key}: {row['obtained']:.3f}, {_shown(row)} printed" for key, row in far.iterrows()],
+            *self._errors(),
+            *self._inflations(),
+            *self.indices.lost,
+            *self._descriptives(),
+            *self._impossible(),
+            *(self._moved() if self.whole_items else self._beyond_scales()),
+        ]
+
+    def assumed(self) -> list[str]:
+        """What is not printed."""
+        facts = [fact for measurement in self.measurements for fact in measurement.facts]
+        own = sample_assumptions(self.study, self.sample.population, self.data)
+        return [*own, *self.sample.assumed, *self.indices.assumed, *facts]
+
+    def _means(self) -> list[str]:
+        facts = []
+        for name, means in self.indices.means.items():
+            if means.variable:
+                obtained = self.data.groupby(means.variable)[name].mean()
+                pairs = listing(f"{level} {obtained[level]:.2f} ({mean:.2f})" for level, mean in means.by_level.items())
+                facts.append(
+                    f"mean of {name}, printed ones in brackets: {self.data[name].mean():.2f} ({means.whole:.2f}),"
+                    f" {pairs}"
+                )
+        return facts
+
+    def _items(self) -> list[str]:
+        form = "in whole answers, of" if self.whole_items else "with"
+        return [
+            f"{listing(found.items, 20)}: items {form} the printed means and sds; their components are"
+            f" {listing(found.outcomes)}"
+            for found in self.measurements
+        ]
+
+    def _errors(self) -> list[str]:
+        ratio = self.gaps["ratio"].dropna()
+        if ratio.empty:
+            return []
+        largest = " ".join(ratio.index.to_list()[int(ratio.argmax())])
+        return [
+            f"printed standard errors: those of a fit are {ratio.min():.2f} to {ratio.max():.2f} times as large (median"
+            f" {ratio.median():.2f}; largest for {largest})"
+        ]
+
+    def _inflations(self) -> list[str]:
+        """Variance inflation factors, among all predictors, that differ from print."""
+        printed = self.sample.printed
+        inverse = np.diag(np.linalg.inv(np.corrcoef(self.sample.columns.T)))
+        obtained = dict(zip(printed.terms, inverse, strict=True))
+        off = [
+            f"{term} {obtained[term]:.2f} ({span.middle:.2f})"
+            for term, span in printed.inflations.items()
+            if term in obtained and not abs(obtained[term] / span.middle - 1) < VIF_NEAR
+        ]
+        return [f"variance inflation factors, printed ones in brackets: {listing(off, 20)}"] if off else []
+
+    def _descriptives(self) -> list[str]:
+        """Printed means and sds of predictors that the data do not have."""
+        rows = tables_of(self.study).get("descriptives")
+        if rows is None or self.sample.population != self.study.population:
+            return []
+        rows = rows[rows["statistic"].isin(["mean", "sd"]) & (rows["value"] != "") & rows["group"].isin(WHOLE_SAMPLE)]
+        facts = []
+        for row in rows[rows["variable"].isin(list(self.sample.data))].to_dict("records"):
+            variable, level, printed = row["variable"], row["level"], row["value"]
+            values = (self.data[variable] == level).astype(float) if level else self.data[variable]
+            obtained = float(values.mean() if row["statistic"] == "mean" else values.std())
+            span = Span.printed(printed)
+            if not span.lower <= obtained <= span.upper:
+                name, decimals = f"{variable}[{level}]" if level else variable, len(printed.partition(".")[2]) + 1
+                facts.append(
+                    f"{row['table']}, {row['statistic']} of {name}: {obtained:.{decimals}f}, {printed} is printed"
+                )
+        return facts
+
+    def _impossible(self) -> list[str]:
+        return [
+            f"sd of {item}: {scale.sd:g} is printed; with the mean {scale.mean:g} on {scale.lowest:g} to"
+            f" {scale.highest:g} none above {scale.largest_sd:.3f} is possible; here it is {self.data[item].std():.3f}"
+            for found in self.measurements
+            for item, scale in found.scales.items()
+            if item in found.items and not scale.possible
+        ]
+
+    def _beyond_scales(self) -> list[str]:
+        outside = [
+            ((self.data[item] < scale.lowest) | (self.data[item] > scale.highest)).mean()
+            for found in self.measurements
+            for item, scale in found.scales.items()
+            if item in found.items
+        ]
+        if not outside:
+            return []
+        return [
+            f"the answer scales: items are continuous, and {100 * np.mean(outside):.0f} % of the answers lie beyond the"
+            " ends of their scales; whole_items=True gives whole answers"
+        ]
+
+    def _moved(self) -> list[str]:
+        """How far whole answers move the loadings, the scores and the coefficients."""
+        facts = []
+        for found in self.measurements:
+            loadings, scores = components_like(self.data[list(found.items)], found.loadings)
+            kept = [np.corrcoef(scores[:, k], self.indices.scores[name])[0, 1] for k, name in enumerate(found.outcomes)]
+            facts.append(
+                f"components of the whole answers, {listing(found.outcomes)}: loadings move by up to"
+                f" {abs(loadings - found.loadings).max():.2f}, scores correlate with the outcomes by"
+                f" {listing(f'{value:.2f}' for value in kept)}, their coefficients move by up to"
+                f" {self._coefficient_shift(found, scores):.2f} sds of an outcome per sd of a predictor"
+            )
+        return facts
+
+    def _coefficient_shift(self, found: Measurement, scores: Array) -> float:
+        columns = self.sample.columns
+        x = np.column_stack([np.ones(len(columns)), (columns - columns.mean(axis=0)) / columns.std(axis=0, ddof=1)])
+        own = self.indices.scores[list(found.outcomes)].to_numpy()
+        own = (own - own.mean(axis=0)) / own.std(axis=0, ddof=1)
+        return float(abs(np.linalg.lstsq(x, scores - own, rcond=None)[0][1:]).max())
+
+
+def _shown(row: pd.Series) -> str:
+    return f"{row['lower']:.3f} to {row['upper']:.3f}"
+
+
+def components_like(items: pd.DataFrame, loadings: Array) -> tuple[Array, Array]:
+    """Principal components of items, turned to lie as near as can be to given loadings (Schoenemann 1966).
+
+    Returns
+    -------
+    loadings : (p, k) array
+    scores : (n, k) array
+        Standardised, by the regression method.
+    """
+    z = ((items - items.mean()) / items.std()).to_numpy()
+    correlation = z.T @ z / (len(z) - 1)
+    values, vectors = np.linalg.eigh(correlation)
+    count = loadings.shape[1]
+    found = vectors[:, -count:] * np.sqrt(values[-count:])
+    left, _, right = np.linalg.svd(found.T @ loadings)
+    found = found @ left @ right
+    return found, z @ np.linalg.solve(correlation, found)

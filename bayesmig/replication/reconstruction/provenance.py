@@ -1,0 +1,283 @@
+"""What a reconstruction honours of the printed, what it does not, and what the print itself says of its outcome."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from bayesmig.errors import NotFound, listing
+from bayesmig.printed.literature import printed_cells, printed_variances, tables_of
+from bayesmig.replication.reconstruction.predictors import Subject
+from bayesmig.specification.formula import parse
+from bayesmig.specification.model import Margin, ModelSpec, Population, Study
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+
+METHODS = {"ml": "maximum likelihood", "reml": "REML", "ols": "least squares"}
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """One reconstruction held beside its printed table.
+
+    Attributes
+    ----------
+    study : Study
+    model : str
+    data : pandas.DataFrame
+    errors : pandas.DataFrame
+        Standard errors by term, ``printed``, ``implied`` and ``ratio``.
+    gaps : pandas.Series
+        Distance of a fit from each printed number, by term and sd; empty if there is none.
+    """
+
+    study: Study
+    model: str
+    data: pd.DataFrame
+    errors: pd.DataFrame
+    gaps: pd.Series
+
+    @property
+    def spec(self) -> ModelSpec:
+        return self.study.model(self.model)
+
+    @property
+    def population(self) -> Population:
+        found = self.study.population_of(self.model)
+        assert found is not None
+        return found
+
+    @property
+    def outcome(self) -> str:
+        return parse(self.spec.formula).outcome
+
+    def honoured(self) -> list[str]:
+        """Printed facts that hold in the data."""
+        facts = [*self._fit(), f"{len(self.data):,} people are analysed", *self._shares()]
+        return facts + sample_facts(self.study, self.population, self.data)
+
+    def assumed(self) -> list[str]:
+        """Numbers of groups that are not printed."""
+        return sample_assumptions(self.study, self.population, self.data)
+
+    def not_honoured(self) -> list[str]:
+        """Printed facts that do not hold, with what holds instead."""
+        return [*self._errors(), *(self._answers() if self.spec.family == "gaussian" else [])]
+
+    def _fit(self) -> list[str]:
+        method = METHODS[self.spec.estimator]
+        if self.gaps.empty:
+            return [f"a fit by {method} returns every printed coefficient and variance component, as printed"]
+        away = (self.gaps.abs() / self.errors["printed"]).dropna().sort_values()
+        variances = printed_variances(self.study, self.model)["variance"]
+        groups = [term.group for term in parse(self.spec.formula).varying]
+        near = [f"{group} {variances[f'tau_{group}'] + self.gaps[f'tau_{group}']:.3f}" for group in groups]
+        met = f", and the variances as {listing(near)}" if near else ""
+        return [
+            f"a fit by {method} (Laplace) returns every printed coefficient within {away.iloc[-1]:.2f} of its printed"
+            f" standard error (farthest: {away.index[-1]}){met}"
+        ]
+
+    def _shares(self) -> list[str]:
+        shares = printed_shares(self.study, self.outcome) if not self.gaps.empty else None
+        if shares is None:
+            return []
+        counts = self.data.groupby(str(shares.index.name))[self.outcome].agg(["sum", "size"]).loc[shares.index]
+        met = listing(f"{level} {row['sum']:,} of {row['size']:,}" for level, row in counts.iterrows())
+        printed = listing(f"{100 * share:.1f} %" for share in shares)
+        return [f"{self.outcome} by {shares.index.name}: {met}; printed are {printed}"]
+
+    def _errors(self) -> list[str]:
+        ratio = self.errors["ratio"].dropna()
+        if ratio.empty:
+            return []
+        own = printed_cells(self.study, self.model)["std_error"].notna().any()
+        which = (
+            "printed standard errors" if own else "the standard errors that the printed coefficients and p stand for"
+        )
+        return [
+            f"{which}: those of a fit are {ratio.min():.2f} to {ratio.max():.2f} times as large"
+            f" (median {ratio.median():.2f}; largest for {ratio.idxmax()})"
+        ]
+
+    def _answers(self) -> list[str]:
+        shares, y = printed_answers(self.study, self.outcome), self.data[self.outcome]
+        if shares is None:
+            return []
+        low, high = float(shares.index.min()), float(shares.index.max())
+        outside = ((y < low - 0.5) | (y > high + 0.5)).mean()
+        spread = answer_spread(self.study, self.model)
+        facts = [
+            f"the answer scale: {y.name} is continuous,"
+            f" and {100 * outside:.1f} % of it would not round to {low:g} to {high:g}",
+            f"the printed answers: their mean is {spread['mean']:.2f} and their variance {spread['variance']:.3f}; the"
+            f" reconstructed outcome has {y.mean():.2f} and {y.var():.3f}, because the printed variance components"
+            f" are {spread['components']:.3f} and the predictors explain more",
+        ]
+        if spread["variance"] < spread["components"] and spread["zero_share"] > 0:
+            facts.append(
+                "the printed answers and the printed variance components cannot both describe the analysed answers;"
+                f" only with answers of 0 from at least {100 * spread['zero_share']:.1f} % of people would they agree"
+            )
+        return facts
+
+
+def sample_facts(study: Study, population: Population, data: pd.DataFrame) -> list[str]:
+    """Printed facts of groups and margins, and how the data meet them."""
+    unsized = [(group, count) for group, count in population.groups.items() if not _sized(population, group)]
+    facts = [_sizes(data, group) for group, count in unsized if _is_printed(study, group, count)]
+    return facts + [_met(data, margin) for margin in population.margins if not margin.assumed]
+
+
+def sample_assumptions(study: Study, population: Population, data: pd.DataFrame) -> list[str]:
+    """Numbers of groups that are not printed."""
+    unsized = [(group, count) for group, count in population.groups.items() if not _sized(population, group)]
+    return [f"{_sizes(data, group)} (not printed)" for group, count in unsized if not _is_printed(study, group, count)]
+
+
+def _sized(population: Population, group: str) -> bool:
+    """Whether a margin gives the sizes of the groups."""
+    return any(Subject.of(margin).variable == group for margin in population.margins)
+
+
+def _sizes(data: pd.DataFrame, group: str) -> str:
+    sizes = data[group].value_counts()
+    return f"{len(sizes)} groups of {group}, of {sizes.min()} to {sizes.max()} people"
+
+
+def _is_printed(study: Study, group: str, count: int) -> bool:
+    """Whether the printed facts of the design, where there are any, hold a number of such groups."""
+    facts = tables_of(study).get("design")
+    if facts is None:
+        return True
+    return bool((facts["fact"].str.startswith(f"n_{group[:-1]}") & (facts["value"] == str(count))).any())
+
+
+def _met(data: pd.DataFrame, margin: Margin) -> str:
+    subject = Subject.of(margin)
+    columns = {str(name): data[name].to_numpy() for name in data}
+    values = data.loc[subject.rows(columns, len(data)), subject.variable]
+    if not margin.counts:
+        return f"{subject}: mean {values.mean():.4g}, with an sd of {values.std():.3g} ({margin.source})"
+    met = values.value_counts()
+    pairs = listing(f"{level} {met[type(met.index[0])(level)]:,}" for level in margin.counts)
+    return f"{subject}: {pairs}, in proportion to {margin.source}"
+
+
+def printed_errors(cells: pd.DataFrame) -> pd.Series:
+    """Standard errors as printed, or else those that B and p stand for.
+
+    A p rounded to zero bounds the error only; the bound is taken.
+    """
+    return pd.Series(
+        [
+            row["std_error"] if np.isfinite(row["std_error"]) else _error(row["estimate"], str(row["p_value"]))
+            for _, row in cells.iterrows()
+        ],
+        cells.index,
+        dtype=float,
+    )
+
+
+def _error(estimate: float, p: str) -> float:
+    if not p:
+        return np.nan
+    bound = p.removeprefix("<")
+    value = float(bound) or 0.5 * 10.0 ** int(Decimal(bound).as_tuple().exponent)
+    return float(abs(estimate) / stats.norm.isf(value / 2)) or np.nan
+
+
+def answer_spread(study: Study, model: str) -> pd.Series:
+    """Variance of the outcome that its printed answers show, beside the printed variance components.
+
+    Parameters
+    ----------
+    study : Study
+        One whose ``descriptives.csv`` prints the outcome's answers by the levels of a variable with printed counts.
+    model : str
+        A model with printed variance components.
+
+    Returns
+    -------
+    pandas.Series
+        ``mean`` and ``variance`` of the printed answers; ``components``, the sum of the printed variance
+        components, which the answers' variance must exceed by what the predictors explain; ``zero_share``, the
+        smallest share of answers of 0 among the others that would reach the components: 0 where none is needed,
+        NaN where none would do.
+
+    Raises
+    ------
+    NotFound
+        If the answers or the variance components are not printed.
+
+    Examples
+    --------
+    >>> from bayesmig import study
+    >>> answer_spread(study("social_trust"), "table_6").round(3).to_dict()
+    {'mean': 3.449, 'variance': 0.672, 'components': 0.873, 'zero_share': 0.018}
+    """
+    outcome = parse(study.model(model).formula).outcome
+    shares = printed_answers(study, outcome)
+    components = float(printed_variances(study, model)["variance"].sum())
+    if shares is None or not components:
+        missing = "variance components" if shares is not None else f"answers to {outcome!r} by a counted variable"
+        raise NotFound(f"{study.name} {model} prints no {missing}.")
+    answers = shares.index.to_numpy(dtype=float)
+    mean = float(answers @ shares)
+    variance = float((answers - mean) ** 2 @ shares)
+    zero_share = 0.0
+    if components > variance:
+        # a share z of zeros gives the variance (1 - z) variance + z (1 - z) mean^2
+        roots = np.roots([-(mean**2), mean**2 - variance, variance - components])
+        real = roots[np.isreal(roots) & (roots.real > 0)].real
+        zero_share = float(real.min()) if len(real) else float("nan")
+    return pd.Series({"mean": mean, "variance": variance, "components": components, "zero_share": zero_share})
+
+
+def _by_counted_variable(study: Study, outcome: str) -> tuple[pd.DataFrame, pd.Series, str] | None:
+    """Printed percentages of the outcome by the levels of a variable with printed counts.
+
+    The rows, the counts of those levels, and the variable.
+    """
+    table = tables_of(study).get("descriptives")
+    if table is None:
+        return None
+    rows = table[(table["variable"] == outcome) & (table["statistic"] == "percent")]
+    for margin in study.population.margins if study.population else ():
+        part = rows[rows["group"].isin(list(margin.counts))]
+        if margin.counts and not margin.assumed and set(part["group"]) == set(margin.counts):
+            part = part.assign(value=part["value"].astype(float))
+            return part, pd.Series(margin.counts, dtype=float), margin.variable
+    return None
+
+
+def printed_shares(study: Study, outcome: str) -> pd.Series | None:
+    """Share of ones of a binary outcome by the levels of the variable that names the index."""
+    found = _by_counted_variable(study, outcome)
+    if found is None:
+        return None
+    rows, counts, variable = found
+    shares = rows.set_index("group")["value"].reindex(list(counts.index)) / 100
+    return shares.rename_axis(variable)
+
+
+def printed_answers(study: Study, outcome: str) -> pd.Series | None:
+    """Shares of the outcome's answers over all people, from shares by a variable whose counts are printed."""
+    found = _by_counted_variable(study, outcome)
+    if found is None:
+        return None
+    rows, counts, _ = found
+    rows = rows[rows["level"].str.isdigit()]
+    if rows.empty:
+        return None
+    by_level = rows.pivot(index="level", columns="group", values="value")
+    shares = (by_level / by_level.sum())[list(counts.index)] @ (counts / counts.sum())
+    return shares.rename(index=float).sort_index()

@@ -1,0 +1,456 @@
+"""What a result says of hypotheses: signs, differences, regions, orders, and several of them at once."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from bayesmig.contract import schema
+from bayesmig.data.rows import design_of
+from bayesmig.errors import BayesmigError, SpecificationError, closest, listing
+from bayesmig.results.marginal import margin_draws
+from bayesmig.results.summaries import check_interval, interval_heads, quantity_values, summarise_draws
+from bayesmig.specification.claims import Claim, Expression, Margin, Quantity, parse_claim
+from bayesmig.specification.priors import Normal, Prior
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+
+PRINTED = "published_posterior"  # the engine whose draws of different coefficients are independent of each other
+PRIOR_DRAWS = 20_000  # of a joint claim's prior probability, whose error is then below 0.004
+
+
+def hypothesis(
+    tree: xr.DataTree,
+    claims: str | Sequence[str] | Mapping[str, str],
+    *,
+    beyond: float = 0.0,
+    interval: float = 0.95,
+) -> pd.DataFrame:
+    """How probable hypotheses are, or how far a sample contradicts them.
+
+    Parameters
+    ----------
+    tree : xarray.DataTree
+        From ``fit``, ``estimate``, ``published`` or ``published_posterior``.
+    claims : str, sequence of str, or mapping of name to str
+        Comparisons of expressions: ``"hukou[rural] - hukou[urban] > 0.1"``, ``"a > b > c"`` (an order),
+        ``"abs(a) < 0.1"`` (as good as none), ``"a > 0 and b > 0"`` (both), ``"a > max(b, c)"``, ``"a = 0"`` (for
+        its Bayes factor). Quantities are coefficients, the rows of :func:`bayesmig.variance_components`, and
+        ``margin(hukou=rural)``, the average expected outcome if everybody were rural
+        (:func:`bayesmig.margins`). Names that could be read otherwise stand in backticks.
+    beyond : float
+        By how much every comparison must hold, such as the smallest effect that matters: ``"a > 0"`` beyond 0.1 is
+        ``"a > 0.1"``.
+    interval : float
+        Probability of the interval.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Indexed by the hypotheses' names (or texts). ``estimate`` and its error and interval are those of what is
+        claimed to be larger or smaller than a number, or of the difference of the two sides; missing where a claim
+        speaks of several things.
+
+        Posterior: ``probability`` that the claim holds, and ``bayes_factor``, how much more probable the data are if it
+        holds than if it does not: posterior odds over prior odds, for ``a = b`` the ratio of the densities at equality
+        (Savage and Dickey; Wagenmakers et al. 2010). It is missing where a coefficient's prior is not normal.
+        Estimate: ``p``, the largest one-sided p value of the claim's comparisons, which is that of the hypothesis that
+        the claim does *not* hold (Berger 1982); errors by the delta method. Printed tables:
+        ``probability_lower`` and ``probability_upper``, between which the probability lies under flat priors, whatever
+        the correlations of the coefficients, which no table prints, and whatever the standard errors, where only p
+        or stars are printed: one star for p below 0.05 leaves between 0.975 and 0.995 for the printed sign, no star
+        between 0.5 and 0.975. The interval is the widest of all.
+        ``attrs`` has engine or estimator, seed and provenance.
+
+    Raises
+    ------
+    SpecificationError
+        If a claim cannot be read, or names what the result does not have.
+    BayesmigError
+        If the result has no draws and the claim needs them.
+
+    See Also
+    --------
+    pairwise : Differences between all levels of a predictor.
+    ranks : Which coefficient is the largest.
+
+    Notes
+    -----
+    What it means: 0.98 says that, the model and its priors taken for granted, 49 to 1 may be bet on the hypothesis. A
+    claim that something is absent needs a region that counts as absent: that an effect is "not significant" does not
+    make it probable that there is none.
+
+    Examples
+    --------
+    >>> from bayesmig import published, study
+    >>> printed = published(study("social_trust"), "table_6")
+    >>> hypothesis(printed, {"H1": "area_poverty < 0"}).loc["H1", "probability_lower"] > 0.99
+    np.True_
+    """
+    check_interval(interval)
+    if not (isinstance(beyond, (int, float)) and 0 <= beyond < math.inf):
+        raise SpecificationError(
+            f"beyond={beyond!r} must be a number of at least 0: by how much a comparison must hold."
+        )
+    named = _named(claims)
+    source = _source(tree)
+    read = {name: parse_claim(text, source.names).beyond(beyond) for name, text in named.items()}
+    rows = {name: source.row(claim, interval) for name, claim in read.items()}
+    table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("hypothesis")
+    return _attributed(table, tree)
+
+
+def pairwise(tree: xr.DataTree, variable: str, *, interval: float = 0.95) -> pd.DataFrame:
+    """Differences between all pairs of levels of a predictor, the reference included.
+
+    Parameters
+    ----------
+    tree : xarray.DataTree
+        From ``fit``, ``estimate``, ``published`` or ``published_posterior``.
+    variable : str
+        A categorical predictor.
+    interval : float
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row a pair, named as in ``rural - urban``; columns as in :func:`hypothesis`, of the claim that the difference
+        is positive.
+
+    Raises
+    ------
+    SpecificationError
+        If the predictor has no levels among the coefficients.
+
+    Notes
+    -----
+    What it means: a table compares every level with one reference. Whether two others differ cannot be read from their
+    stars, because their coefficients share the reference and so its error. With interactions in the model the
+    differences are those where the other variables are at their reference levels and zeros.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> from bayesmig import fit
+    >>> rng = np.random.default_rng(1)
+    >>> data = pd.DataFrame({"y": rng.normal(size=90), "hukou": np.repeat(["local", "rural", "urban"], 30)})
+    >>> pairwise(fit("y ~ hukou", data, seed=1), "hukou").index.tolist()
+    ['rural - local', 'urban - local', 'urban - rural']
+    """
+    check_interval(interval)
+    source = _source(tree)
+    levels = {name[len(variable) + 1 : -1]: name for name in source.terms if _is_level(name, variable)}
+    if not levels:
+        found = sorted({name.partition("[")[0] for name in source.terms if name.endswith("]") and ":" not in name})
+        raise SpecificationError(
+            f"variable={variable!r}{closest(variable, found)} has no levels among the coefficients; those that have"
+            f" are {listing(found)}."
+        )
+    reference = schema.read(tree, "levels").get(variable, ["reference"])[0] if "levels" in tree.attrs else "reference"
+    claims = {f"{level} - {reference}": f"`{term}` > 0" for level, term in levels.items()}
+    pairs = itertools.combinations(levels, 2)
+    claims |= {f"{two} - {one}": f"`{levels[two]}` - `{levels[one]}` > 0" for one, two in pairs}
+    return hypothesis(tree, claims, interval=interval).rename_axis("difference")
+
+
+def ranks(tree: xr.DataTree, terms: Sequence[str]) -> pd.DataFrame:
+    """Which of several coefficients is the largest, the second largest, and so on.
+
+    Parameters
+    ----------
+    tree : xarray.DataTree
+        A posterior from ``fit``.
+    terms : sequence of str
+        Coefficients that can be compared: levels of one predictor, or standardised predictors.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Indexed by term, most probably largest first: ``mean_rank`` and the probabilities of the ranks ``1``, ``2``, ...
+
+    Raises
+    ------
+    BayesmigError
+        If there are no joint draws, fewer than two terms, or one that the model does not have.
+
+    Notes
+    -----
+    What it means: "the most positive effect" is a claim about the order of coefficients, each of which is uncertain.
+    The largest estimate often is the largest coefficient with little more probability than the next.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> from bayesmig import fit
+    >>> rng = np.random.default_rng(1)
+    >>> data = pd.DataFrame(rng.normal(size=(80, 3)), columns=["y", "a", "b"])
+    >>> ranks(fit("y ~ a + b", data, seed=1), ["a", "b"]).shape
+    (2, 3)
+    """
+    source = _source(tree)
+    if not isinstance(source, _Draws):
+        raise BayesmigError("ranks need draws of all coefficients together; draw them with fit.")
+    unknown = [term for term in terms if term not in source.terms]
+    if unknown or len(set(terms)) < 2:
+        raise BayesmigError(
+            f"terms={list(terms)!r}: give two or more different coefficients of the model, of"
+            f" {listing(source.terms, 20)}."
+        )
+    draws = np.stack([source.value(term) for term in terms], axis=1)
+    places = (-draws).argsort(axis=1).argsort(axis=1) + 1
+    table = pd.DataFrame({"mean_rank": places.mean(axis=0)}, pd.Index(terms, name="term"))
+    for rank in range(1, len(terms) + 1):
+        table[str(rank)] = (places == rank).mean(axis=0)
+    return _attributed(table.sort_values("mean_rank"), tree)
+
+
+@dataclass(frozen=True)
+class _Draws:
+    """A posterior whose draws belong together."""
+
+    tree: xr.DataTree
+    components: Mapping[str, Array]
+
+    @property
+    def terms(self) -> list[str]:
+        return [str(name) for name in self.tree["posterior"]["term"].to_numpy()]
+
+    @property
+    def names(self) -> list[str]:
+        return [*self.terms, *self.components]
+
+    def value(self, name: Quantity) -> Array:
+        if isinstance(name, Margin):
+            return margin_draws(self.tree, dict(name.at))
+        if name in self.components:
+            return np.asarray(self.components[name])
+        beta = self.tree["posterior"]["beta"].sel(term=name).transpose("chain", "draw")
+        return np.asarray(beta.to_numpy().ravel())
+
+    def row(self, claim: Claim, interval: float) -> dict[str, Any]:
+        values = {name: self.value(name) for name in claim.quantities}
+        differences = [np.asarray(one.difference.of(values)) for one in claim.comparisons]
+        row = _moments(claim.subject.of(values) if claim.subject else np.full(2, np.nan), interval)
+        if claim.is_equality:
+            return row | {"probability": np.nan, "bayes_factor": self._equality(claim, differences[0])}
+        holds = np.logical_and.reduce([difference > 0 for difference in differences])
+        return row | {"probability": float(holds.mean()), "bayes_factor": self._odds(claim, holds)}
+
+    def _priors(self, claim: Claim) -> Mapping[str, Normal] | None:
+        """Normal priors of the claim's coefficients, or nothing if it has others or other quantities."""
+        found: dict[str, Normal] = {}
+        priors = self._prior_of_terms()
+        for name in claim.quantities:
+            prior = priors.get(name) if isinstance(name, str) else None
+            if not isinstance(prior, Normal):
+                return None
+            found[str(name)] = prior
+        return found
+
+    def _prior_of_terms(self) -> Mapping[str, Prior]:
+        if "observed_data" not in self.tree.children:
+            return {}
+        design = design_of(self.tree)
+        slopes = (term for term in design.terms if term != "intercept")
+        return dict(zip(slopes, design.priors.slopes, strict=True))
+
+    def _odds(self, claim: Claim, holds: NDArray[np.bool_]) -> float:
+        """Posterior odds over prior odds; infinite or zero where all draws agree."""
+        priors = self._priors(claim)
+        if priors is None:
+            return math.nan
+        before = _prior_probability(claim, priors)
+        after = float(holds.mean())
+        if not 0 < before < 1:
+            return math.nan
+        return math.inf if after == 1 else after / (1 - after) * (1 - before) / before
+
+    def _equality(self, claim: Claim, difference: Array) -> float:
+        """Density of the difference at zero, after the data over before; the former of a kernel estimate."""
+        priors = self._priors(claim)
+        if priors is None:
+            return math.nan
+        mean, sd = _normal_difference(claim.comparisons[0].difference, priors)
+        return float(stats.gaussian_kde(difference)(0.0)[0] / stats.norm.pdf(0.0, mean, sd))
+
+
+@dataclass(frozen=True)
+class _Points:
+    """Coefficients with errors: an estimate, which knows their covariance, or a printed table, which does not.
+
+    Of a table that prints p or stars only, ``error`` holds the smallest and the largest error that these allow.
+    """
+
+    estimate: Mapping[str, float]
+    error: Mapping[str, tuple[float, float]]
+    covariance: pd.DataFrame | None
+    df: float
+
+    @property
+    def terms(self) -> list[str]:
+        return [name for name in self.estimate if math.isfinite(self.error[name][0])]
+
+    @property
+    def names(self) -> list[str]:
+        return self.terms
+
+    def row(self, claim: Claim, interval: float) -> dict[str, Any]:
+        sides = [self._moments(one.difference, claim) for one in claim.comparisons]
+        lower, upper = interval_heads("ci", interval)
+        reference = stats.t(self.df)
+        row: dict[str, Any] = dict.fromkeys(("estimate", "std_error", lower, upper), math.nan)
+        if claim.subject:
+            estimate, _, widest = self._moments(claim.subject, claim)
+            reach = reference.ppf(0.5 + interval / 2) * widest
+            row = {"estimate": estimate, "std_error": widest, lower: estimate - reach, upper: estimate + reach}
+        if self.covariance is not None:
+            if claim.is_equality:
+                return row | {"p": 2 * float(reference.sf(abs(sides[0][0] / sides[0][2])))}
+            return row | {"p": max(float(reference.sf(estimate / error)) for estimate, _, error in sides)}
+        if claim.is_equality:
+            raise BayesmigError(
+                f"hypothesis {claim.text!r}: equality has no probability; give a region that counts as equal, as in"
+                " 'abs(a - b) < 0.1'."
+            )
+        subjects: dict[Expression, list[tuple[float, float, float]]] = {}
+        for one, side in zip(claim.comparisons, sides, strict=True):
+            subjects.setdefault(one.subject, []).append(side)
+        lows, highs = zip(*(self._bounds(of_one) for of_one in subjects.values()), strict=True)
+        low, high = sum(lows) - (len(lows) - 1), min(highs)  # Frechet 1935
+        return row | {"probability_lower": max(0.0, low), "probability_upper": max(0.0, high)}
+
+    def _bounds(self, sides: Sequence[tuple[float, float, float]]) -> tuple[float, float]:
+        """Those of the probability that comparisons of one thing hold, which fail together in no draw."""
+        errors = _between(*sides[0][1:], abs(sides[0][0]) or 1.0)
+        holds = [stats.t(self.df).cdf(_ratio(estimate, errors)) for estimate, _, _ in sides]
+        below = np.sum(holds, axis=0) - (len(sides) - 1)
+        return float(below.min()), float(below.max())
+
+    def _moments(self, expression: Expression, claim: Claim) -> tuple[float, float, float]:
+        """The value of an expression with the least and the largest error that it can have."""
+        names = list(dict.fromkeys(expression.quantities()))
+        missing = [str(name) for name in names if isinstance(name, Margin)]
+        if missing:
+            raise BayesmigError(
+                f"hypothesis {claim.text!r}: {listing(missing)} needs draws, which this result has not; draw the"
+                " posterior with fit."
+            )
+        at = {name: self.estimate[str(name)] for name in names}
+        with np.errstate(all="ignore"):
+            value = float(expression.of(at))
+            weights = np.array([self._slope(expression, at, name) for name in names])
+        if not np.isfinite([value, *weights]).all():
+            raise BayesmigError(
+                f"hypothesis {claim.text!r} has no finite value at the estimates; write a ratio as a difference"
+                " ('a - 2 * b > 0' for 'a / b > 2')."
+            )
+        if self.covariance is not None:
+            block = self.covariance.loc[list(names), list(names)].to_numpy()
+            error = float(weights @ block @ weights) ** 0.5
+            return value, error, error
+        low, high = abs(weights) * np.array([self.error[str(name)] for name in names]).T
+        others = [np.delete(high, place).sum() for place in range(len(names))]
+        return value, max(0.0, float((low - others).max())), float(high.sum())
+
+    def _slope(self, expression: Expression, at: Mapping[Quantity, float], name: Quantity) -> float:
+        """Derivative by one coefficient: a central difference, exact for linear expressions but for rounding."""
+        largest = self.error[str(name)][1]
+        step = 1e-4 * (largest if 0 < largest < math.inf else abs(at[name]) or 1.0)
+        up, down = (float(expression.of({**at, name: at[name] + side * step})) for side in (1, -1))
+        return (up - down) / (2 * step)
+
+
+def _source(tree: xr.DataTree) -> _Draws | _Points:
+    kind = schema.kind(tree)
+    dataset = tree[kind].to_dataset()
+    if kind == "posterior" and tree.attrs.get("engine") != PRINTED:
+        return _Draws(tree, quantity_values(tree))
+    terms = [str(name) for name in dataset["term"].to_numpy()]
+    if kind == "posterior":
+        beta = dataset["beta"]
+        means, errors = (getattr(beta, what)(("chain", "draw")).to_numpy() for what in ("mean", "std"))
+    else:
+        means, errors = dataset["beta"].to_numpy(), dataset["beta_se"].to_numpy()
+    df = float(tree.attrs.get("df", math.inf))
+    ranges = np.stack([errors, errors], axis=1)
+    if "p_lower" in dataset:
+        bounds, unsaid = dataset[["p_lower", "p_upper"]].to_array().to_numpy().T, np.isnan(errors)
+        ranges[unsaid] = _errors_of_p(means[unsaid], bounds[unsaid], df)
+    covariance = None
+    if "covariance" in dataset:
+        matrix = dataset["covariance"]
+        covariance = pd.DataFrame(matrix.to_numpy(), matrix["parameter"].to_numpy(), matrix["parameter"].to_numpy())
+    return _Points(
+        dict(zip(terms, means, strict=True)), dict(zip(terms, map(tuple, ranges), strict=True)), covariance, df
+    )
+
+
+def _errors_of_p(estimate: Array, bounds: Array, df: float) -> Array:
+    """Smallest and largest standard error that a two-sided p between two bounds allows, (n, 2)."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = abs(estimate)[:, None] / stats.t.isf(bounds / 2, df)
+    found[(estimate == 0) & np.isfinite(bounds[:, 0])] = 0.0, math.inf  # of a zero any p tells nothing
+    return np.asarray(found)
+
+
+def _between(lowest: float, highest: float, unit: float) -> Array:
+    """Errors from the lowest to the highest, which may be infinite, close together around a unit."""
+    return np.asarray(unit * np.tan(np.linspace(math.atan(lowest / unit), math.atan(highest / unit), 101)))
+
+
+def _named(claims: str | Sequence[str] | Mapping[str, str]) -> dict[str, str]:
+    if isinstance(claims, str):
+        return {claims: claims}
+    named = dict(claims) if isinstance(claims, Mapping) else {str(claim): claim for claim in claims}
+    if not named:
+        raise SpecificationError("no hypothesis was given; write one, as in 'age > 0'.")
+    return named
+
+
+def _is_level(term: str, variable: str) -> bool:
+    return term.startswith(f"{variable}[") and term.endswith("]") and "]:" not in term
+
+
+def _moments(draws: Array, interval: float) -> dict[str, Any]:
+    """Moments of what a claim speaks of."""
+    table = summarise_draws(draws[:, None], pd.Index(["row"]), interval)
+    return {str(head): values.iloc[0] for head, values in table.items()}
+
+
+def _ratio(estimate: float, errors: Array) -> Array:
+    """Estimate over error; infinite where the error is zero."""
+    return np.divide(estimate, errors, out=np.full_like(errors, math.copysign(math.inf, estimate)), where=errors > 0)
+
+
+def _prior_probability(claim: Claim, priors: Mapping[str, Normal]) -> float:
+    """That of the claim where coefficients are independent and normal, as they are a priori."""
+    rng = np.random.default_rng(0)
+    values: dict[Quantity, Array] = {
+        name: prior.mean + prior.sd * rng.normal(size=PRIOR_DRAWS) for name, prior in priors.items()
+    }
+    holds = [one.difference.of(values) > 0 for one in claim.comparisons]
+    return float(np.logical_and.reduce(holds).mean())
+
+
+def _normal_difference(difference: Expression, priors: Mapping[str, Normal]) -> tuple[float, float]:
+    """Prior mean and sd of a difference that is linear in the coefficients."""
+    at: dict[Quantity, float] = {name: prior.mean for name, prior in priors.items()}
+    centre = float(difference.of(at))
+    slopes = {name: float(difference.of({**at, name: prior.mean + 1})) - centre for name, prior in priors.items()}
+    return centre, math.sqrt(sum((slopes[name] * prior.sd) ** 2 for name, prior in priors.items()))
+
+
+def _attributed(table: pd.DataFrame, tree: xr.DataTree) -> pd.DataFrame:
+    table.attrs = {key: tree.attrs[key] for key in ("engine", "estimator", "seed", "provenance") if key in tree.attrs}
+    return table

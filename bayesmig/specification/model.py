@@ -1,0 +1,937 @@
+"""Specifications as frozen values: a codebook, a formula, priors, and the study they belong to.
+
+Nothing here touches data. A changed specification is a new value::
+
+    spec.with_terms("+ hukou:area_poverty").with_priors(slopes=priors.Normal(0, 0.5))
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import html
+import itertools
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypedDict, Unpack
+
+from bayesmig.contract.names import FACTOR_MARK, as_code, columns_of, of_factor, pieces
+from bayesmig.errors import NotFound, SpecificationError, closest, listing
+from bayesmig.specification.claims import parse_claim
+from bayesmig.specification.families import CALLED_ELSEWHERE, FAMILIES, LATENT, Family
+from bayesmig.specification.priors import WEAK, Prior, PriorSet, preset
+
+WeightKind = Literal["survey", "frequency", "precision"]
+WEIGHT_KINDS = ("survey", "frequency", "precision")
+WEIGHT_SCALINGS = ("size", "effective", "none")
+ESTIMATORS = ("ml", "reml", "ols")
+SCALES = ("continuous", "ordinal")
+LINKS = ("logit", "probit")
+ANSWERS = ("listwise", "full")
+VERDICTS = ("supported", "partly supported", "not supported", "claimed", "no effect")
+FULL_WIDTH = frozenset("～＋－＊：｜（）")
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One entry of a codebook.
+
+    Parameters
+    ----------
+    name : str
+        Column of the data.
+    label : str
+        What tables and plots call it.
+    levels : mapping of str to str
+        Code to label, for a categorical variable, in order; the first is the reference unless
+        ``reference`` says otherwise. Empty for a number.
+    reference : str
+        The level that coefficients compare with.
+    unit : str
+        Unit of a number ("years", "recipients").
+    group : str
+        The grouping variable within which this one is constant ("neighbourhood"), if it describes groups.
+    minimum, maximum : float
+        Smallest and largest value that can occur.
+
+    Raises
+    ------
+    SpecificationError
+        If levels are no mapping, are fewer than two or repeat, the reference is no level, or the
+        smallest value exceeds the largest.
+
+    Examples
+    --------
+    >>> Variable("gender", levels={"male": "Man", "female": "Woman"}).reference
+    'male'
+    """
+
+    name: str
+    label: str = ""
+    levels: Mapping[str, str] = field(default_factory=dict)
+    reference: str = ""
+    unit: str = ""
+    group: str = ""
+    minimum: float | None = None
+    maximum: float | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "label", self.label or self.name.replace("_", " "))
+        if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
+            raise SpecificationError(f"variable {self.name!r}: minimum {self.minimum} exceeds maximum {self.maximum}.")
+        if not isinstance(self.levels, Mapping):
+            raise SpecificationError(
+                f"variable {self.name!r}: levels must map codes to labels, as in {{'1': 'yes', '2': 'no'}};"
+                f" got {self.levels!r}."
+            )
+        levels = {as_code(code): str(label) for code, label in self.levels.items()}
+        if len(levels) < len(self.levels):
+            raise SpecificationError(f"variable {self.name!r} has a level twice: {listing(map(repr, self.levels))}.")
+        object.__setattr__(self, "levels", levels)
+        object.__setattr__(self, "reference", as_code(self.reference))
+        if not self.levels:
+            if self.reference:
+                raise SpecificationError(f"variable {self.name!r} has a reference but no levels.")
+            return
+        if len(self.levels) < 2:
+            raise SpecificationError(f"variable {self.name!r} needs at least two levels, got {listing(self.levels)}.")
+        if not self.reference:
+            object.__setattr__(self, "reference", next(iter(self.levels)))
+        if self.reference not in self.levels:
+            raise SpecificationError(
+                f"variable {self.name!r}: reference {self.reference!r} is no level"
+                f"{closest(self.reference, self.levels)}; levels are {listing(self.levels)}."
+            )
+
+    @property
+    def is_categorical(self) -> bool:
+        """Whether the variable has levels."""
+        return bool(self.levels)
+
+    @property
+    def coding_order(self) -> tuple[str, ...]:
+        """Levels with the reference first, the others in codebook order."""
+        return (self.reference, *(level for level in self.levels if level != self.reference))
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Columns of weights and what they mean.
+
+    Parameters
+    ----------
+    column : str
+        Column of the data, positive numbers (zero drops a row). Empty if only groups have weights.
+    kind : {"survey", "frequency", "precision"}
+        ``survey``: inverse sampling probabilities; they are scaled to sum to n and give a
+        pseudo-posterior, whose intervals do not account for the design (see :func:`bayesmig.adjust`).
+        ``frequency``: each row stands for that many identical people. ``precision``: the residual variance is sigma
+        squared over the weight.
+    groups : mapping of str to str
+        Grouping factor to the column with its survey weights, one value a group: the inverse probability with which
+        the group was drawn. The weights of people are then those within their group.
+    scaling : {"size", "effective", "none"}
+        How the weights of people are scaled within the finest factor that has weights, or within the only factor
+        of the formula. ``size``: to sum to the group's number of people; ``effective``: to sum to its effective
+        number, (sum w)^2 / sum w^2 (methods A and B of Carle 2009, BMC Medical Research Methodology 9(49));
+        ``none``: to average one over all people, no group apart. By default ``size`` where groups have weights and
+        ``none`` elsewhere.
+
+    Raises
+    ------
+    SpecificationError
+        For an unknown kind or scaling, no column at all, or group weights that are no survey weights.
+
+    Notes
+    -----
+    The pseudo-posterior is the prior times ``prod_j [p(u_j) prod_i p(y_ij | u_j)^w_ij]^w_j`` (Savitsky & Williams
+    2022, Journal of Official Statistics 38(4)): the weight of a group counts for its effect and all its people. Group
+    weights are scaled to average one. With ``size`` or ``effective`` it makes no difference whether the
+    weights of people have the group's weight in them already, because it cancels.
+
+    What it means: without group weights a group that was twice as likely to be drawn counts twice.
+
+    Examples
+    --------
+    >>> Weights("w_student", groups={"school": "w_school"}).scaling
+    'size'
+    """
+
+    column: str
+    kind: WeightKind = "survey"
+    groups: Mapping[str, str] = field(default_factory=dict)
+    scaling: Literal["", "size", "effective", "none"] = ""
+
+    def __post_init__(self) -> None:
+        if self.kind not in WEIGHT_KINDS:
+            raise SpecificationError(
+                f"weights {self.column!r}: kind {self.kind!r}{closest(self.kind, WEIGHT_KINDS)}; "
+                f"allowed are {listing(WEIGHT_KINDS)}."
+            )
+        if not isinstance(self.groups, Mapping) or not all(isinstance(name, str) for name in self.groups.values()):
+            raise SpecificationError(
+                "weights of groups must map grouping factors to columns, as in {'school': 'w_school'};"
+                f" got {self.groups!r}."
+            )
+        object.__setattr__(self, "groups", dict(self.groups))
+        object.__setattr__(self, "scaling", self.scaling or ("size" if self.groups else "none"))
+        if self.scaling not in WEIGHT_SCALINGS:
+            raise SpecificationError(
+                f"weights: scaling {self.scaling!r}{closest(self.scaling, WEIGHT_SCALINGS)}; "
+                f"allowed are {listing(WEIGHT_SCALINGS)}."
+            )
+        if not self.columns:
+            raise SpecificationError("weights name no column; give that of people, of groups, or both.")
+        if self.kind != "survey" and (self.groups or self.scaling != "none"):
+            raise SpecificationError(
+                f"weights {self.column!r} of kind {self.kind!r} have neither groups nor scaling;"
+                " both belong to kind='survey'."
+            )
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All columns of weights, that of people first."""
+        return tuple(filter(None, (self.column, *self.groups.values())))
+
+    def __str__(self) -> str:
+        of_groups = [f"{column} of {group}" for group, column in self.groups.items()]
+        scaled = "" if self.scaling == "none" else f", scaled by {self.scaling}"
+        return f"{' and '.join(filter(None, [self.column, *of_groups]))} ({self.kind}{scaled})"
+
+
+@dataclass(frozen=True)
+class Factor:
+    """A latent factor: what several items measure, each with error.
+
+    Parameters
+    ----------
+    name : str
+        One word, by which the formula names the factor as outcome: ``integration ~ age + (1 | community)``.
+    items : tuple of str
+        Columns of the data, two or more. The first fixes the direction of the factor, so it should measure the
+        factor well: its loading is positive.
+    scale : {"continuous", "ordinal"}
+        ``continuous``: ``item = intercept + loading * factor + error``. ``ordinal``: the graded response model
+        (Samejima 1969), for answers in ordered categories, two or more; the codebook gives their order.
+    link : {"logit", "probit"}
+        Of ordinal items; logit unless given.
+    marker : str
+        The item whose loading is 1, so that the factor counts in this item's units and its residual sd is
+        estimated (``psi``; the default of lavaan and Mplus). Without one the residual sd of the factor is 1, given
+        the predictors.
+    missing : {"listwise", "full"}
+        ``listwise``: rows that lack an answer to any item are left out. ``full``: the answers that a row has are used
+        (full information), which assumes that answers are missing at random given the rest.
+
+    Raises
+    ------
+    SpecificationError
+        If the name is no word, items repeat or are fewer than two, or a choice does not exist.
+
+    Notes
+    -----
+    A factor has no intercept in its formula: the items' own intercepts (or thresholds) take its place. Its zero is
+    a person at the reference levels and zeros of the predictors in an average group.
+
+    What it means: nobody can see integration; what can be seen is whether people have friends, work and plans to stay.
+    Items that go together because they share a cause tell about the cause, each as far as its loading says. The
+    rest of an item is its own.
+
+    Examples
+    --------
+    >>> Factor("integration", ("friends", "work", "stay"), scale="ordinal").link
+    'logit'
+    """
+
+    name: str
+    items: tuple[str, ...]
+    scale: Literal["continuous", "ordinal"] = "continuous"
+    link: Literal["", "logit", "probit"] = ""
+    marker: str = ""
+    missing: Literal["listwise", "full"] = "listwise"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name.isidentifier():
+            raise SpecificationError(
+                f"factor {self.name!r}: a factor's name is one word of letters, digits and _, as in 'integration'."
+            )
+        if isinstance(self.items, str) or not all(isinstance(item, str) for item in self.items):
+            raise SpecificationError(f"factor {self.name!r}: items must be a tuple of columns, got {self.items!r}.")
+        object.__setattr__(self, "items", tuple(self.items))
+        if len(self.items) < 2:
+            raise SpecificationError(
+                f"factor {self.name!r} has {len(self.items)} items ({listing(self.items)}); one item cannot tell the"
+                " factor from its own error, so give two or more, or use the item itself as outcome."
+            )
+        twice = sorted({item for item in self.items if self.items.count(item) > 1})
+        if twice:
+            raise SpecificationError(f"factor {self.name!r} has the item {listing(twice)} twice.")
+        for what, value, allowed in (("scale", self.scale, SCALES), ("missing", self.missing, ANSWERS)):
+            if value not in allowed:
+                raise SpecificationError(
+                    f"factor {self.name!r}: {what} {value!r}{closest(value, allowed)}; allowed are {listing(allowed)}."
+                )
+        if self.link not in ("", *LINKS) or (self.link and self.scale == "continuous"):
+            raise SpecificationError(
+                f"factor {self.name!r}: link {self.link!r} with scale {self.scale!r}; ordinal items have the link"
+                f" {' or '.join(LINKS)}, continuous ones none."
+            )
+        object.__setattr__(self, "link", self.link or ("logit" if self.scale == "ordinal" else ""))
+        if self.marker and self.marker not in self.items:
+            raise SpecificationError(
+                f"factor {self.name!r}: marker {self.marker!r} is none of its items"
+                f"{closest(self.marker, self.items)}; they are {listing(self.items)}."
+            )
+
+    @property
+    def first(self) -> str:
+        """The item that fixes the direction: the marker, or else the first."""
+        return self.marker or self.items[0]
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """Which priors of a :class:`~bayesmig.specification.priors.PriorSet` the factor and its items have."""
+        own = ("cut",) if self.scale == "ordinal" else ("item_intercept", "item_sd")
+        return ("loading", *own, *(("sigma",) if self.marker else ()))
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A multilevel model without data.
+
+    Parameters
+    ----------
+    formula : str
+        lme4/Bambi dialect: ``trust ~ hukou * area_poverty + age + (1 + age | neighbourhood)``. Varying
+        effects are written ``(1 | g)``, ``(1 + x | g)``, ``(x || g)`` (uncorrelated), ``(1 | a/b)``
+        (b nested in a), several of them crossed. An outcome may be a latent factor, or several correlated ones
+        with the same predictors: ``visual + speed ~ age``.
+    name, title : str
+        Key in a study, and a line for people.
+    variables : tuple of Variable
+        Codebook. Columns without an entry are taken as they are: numbers as numbers, text as
+        categories with the alphabetically first as reference.
+    priors : PriorSet
+    family : {"gaussian", "student", "bernoulli", "binomial", "cumulative", "poisson", "negative_binomial"}
+        ``bernoulli``: an outcome of 0 and 1, or of two levels, the codebook's reference being 0. ``binomial``:
+        successes out of the column ``trials``. ``cumulative``: ordered categories in the codebook's order.
+    link : str
+        ``"logit"`` or ``"probit"`` for binary and ordered outcomes; the family's default unless given.
+    trials : str
+        Column with the number of trials, for ``binomial``.
+    offset : str
+        Column that is added to the linear predictor, such as the log of an exposure.
+    standardise : mapping of str to str
+        Numeric predictor (or outcome) to whose standard deviation it is divided by, after its mean is taken off:
+        ``"person"`` counts every row once, the name of a grouping variable counts each group once. Of a categorical
+        predictor every column is, as "standardised coefficients" of SPSS are counted.
+    weights : Weights, optional
+    estimator : {"ml", "reml", "ols"}
+        The frequentist method of record.
+    printed : tuple of (str, str), optional
+        Table and model in the study's printed results.
+    factors : tuple of Factor
+        The latent factors that the formula has as its outcome. The family is then ``latent``; what the items are is
+        said by each factor.
+    impute : tuple of str
+        Numeric predictors of persons whose missing values are modelled, normal around a linear regression on the
+        predictors without gaps, and drawn with the parameters; their rows stay in. Only the engine NUTS can.
+
+    Raises
+    ------
+    SpecificationError
+        For an empty formula, an unknown family, a codebook that names a variable twice, or factors that the formula
+        does not have as its outcome.
+
+    Examples
+    --------
+    >>> spec = ModelSpec("trust ~ age + (1 | area)")
+    >>> spec.with_terms("+ income").formula
+    'trust ~ age + (1 | area) + income'
+    """
+
+    formula: str
+    name: str = "model"
+    title: str = ""
+    variables: tuple[Variable, ...] = ()
+    priors: PriorSet = WEAK
+    family: str = "gaussian"
+    link: str = ""
+    trials: str = ""
+    offset: str = ""
+    standardise: Mapping[str, str] = field(default_factory=dict)
+    weights: Weights | None = None
+    estimator: Literal["ml", "reml", "ols"] = "ml"
+    printed: tuple[str, str] | None = None
+    factors: tuple[Factor, ...] = ()
+    impute: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.formula, str) or self.formula.count("~") != 1:
+            wide = FULL_WIDTH & set(str(self.formula))
+            raise SpecificationError(
+                f"formula {self.formula!r}: write 'outcome ~ predictors + (1 | group)' with exactly one '~'."
+                + (f" It has full-width signs ({listing(sorted(wide))}); type them half-width." if wide else "")
+            )
+        self._check_factors()
+        if self.family not in FAMILIES and not self.factors:
+            meant = CALLED_ELSEWHERE.get(re.sub(r"[\W_]+", "_", str(self.family).strip().casefold()))
+            here = f" is family {meant} here" if meant else closest(self.family, FAMILIES)
+            raise SpecificationError(f"family {self.family!r}{here}; available: {listing(FAMILIES)}.")
+        links = self.distribution.links
+        if self.link and self.link not in links:
+            raise SpecificationError(f"link {self.link!r} of family {self.family!r}; allowed are {listing(links)}.")
+        object.__setattr__(self, "link", self.link or links[0])
+        if (self.family == "binomial") != bool(self.trials):
+            raise SpecificationError(
+                f"family {self.family!r} with trials={self.trials!r}: binomial needs the column of trials, others none;"
+                " outcomes of 0 and 1 have the family 'bernoulli'."
+            )
+        if not isinstance(self.priors, PriorSet):
+            raise SpecificationError(
+                f"priors must be a PriorSet, got {self.priors!r}; see bayesmig.specification.priors.preset."
+            )
+        if self.estimator not in ESTIMATORS:
+            raise SpecificationError(
+                f"estimator {self.estimator!r}{closest(self.estimator, ESTIMATORS)}; available: {listing(ESTIMATORS)}."
+            )
+        if not isinstance(self.weights, Weights | None):
+            raise SpecificationError(f"weights must be Weights(column, kind), got {self.weights!r}.")
+        if not isinstance(self.standardise, Mapping):
+            raise SpecificationError(
+                f"standardise must map predictors to 'person' or a group, as in {{'age': 'person'}};"
+                f" got {self.standardise!r}."
+            )
+        if not isinstance(self.variables, (tuple, list)) or not all(isinstance(v, Variable) for v in self.variables):
+            raise SpecificationError(f"variables must be a tuple of Variable, got {self.variables!r}.")
+        object.__setattr__(self, "variables", tuple(self.variables))
+        names = [variable.name for variable in self.variables]
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            raise SpecificationError(f"codebook names a variable twice: {listing(repeated)}.")
+        self._check_impute()
+        object.__setattr__(self, "title", self.title or self.name.replace("_", " "))
+
+    def _check_impute(self) -> None:
+        """Gaps are modelled in plain models without weights."""
+        if isinstance(self.impute, str) or not all(isinstance(name, str) for name in self.impute):
+            raise SpecificationError(f"impute must be a tuple of predictors, as in ('income',); got {self.impute!r}.")
+        object.__setattr__(self, "impute", tuple(dict.fromkeys(self.impute)))
+        if self.impute and (self.weights is not None or self.factors):
+            raise SpecificationError(
+                f"impute={self.impute!r} models missing values in models without weights and latent factors; for others"
+                " impute before, and pass the completed data sets as a list."
+            )
+
+    def _check_factors(self) -> None:
+        """Factors are the outcome, all of one kind; the family then follows from them."""
+        if not isinstance(self.factors, (tuple, list)) or not all(isinstance(f, Factor) for f in self.factors):
+            raise SpecificationError(f"factors must be a tuple of Factor(name, items), got {self.factors!r}.")
+        object.__setattr__(self, "factors", tuple(self.factors))
+        if not self.factors:
+            return
+        if self.family not in ("gaussian", LATENT.name) or self.link not in ("", "identity") or self.offset:
+            raise SpecificationError(
+                "a latent factor has no family, link or offset of its own; say what the items are by Factor(scale=...,"
+                " link=...)."
+            )
+        object.__setattr__(self, "family", LATENT.name)
+        names = [factor.name for factor in self.factors]
+        outcome = self.formula.split("~")[0]
+        named = [part.strip() for part in outcome.split("+")]
+        if sorted(named) != sorted(names):
+            raise SpecificationError(
+                f"formula {self.formula!r} has the outcome {outcome.strip()!r}, but the factors are {listing(names)};"
+                f" write {' + '.join(dict.fromkeys(names))!r} before '~', each factor once."
+            )
+        items = [item for factor in self.factors for item in factor.items]
+        for name in dict.fromkeys((*names, *items)):
+            if items.count(name) > 1 or (name in names and name in items):
+                raise SpecificationError(f"{name!r} belongs to more than one factor, or is item and factor at once.")
+        for what in ("scale", "link", "marker"):
+            if len({bool(f.marker) if what == "marker" else getattr(f, what) for f in self.factors}) > 1:
+                raise SpecificationError(
+                    f"the factors {listing(names)} differ in {what}; give all of them the same scale and link, and a"
+                    " marker to all or to none."
+                )
+
+    @property
+    def distribution(self) -> Family:
+        """The outcome's family."""
+        return LATENT if self.factors else FAMILIES[self.family]
+
+    def variable(self, name: str) -> Variable | None:
+        """The codebook entry of a column, if it has one."""
+        return next((variable for variable in self.variables if variable.name == name), None)
+
+    @property
+    def nameable(self) -> tuple[str, ...]:
+        """What the coefficients can be called, as far as formula and codebook tell: all products if there is one.
+
+        >>> ModelSpec("y ~ x + hukou", variables=(Variable("hukou", levels={"a": "urban", "b": "rural"}),)).nameable
+        ('intercept', 'x', 'hukou[b]')
+        """
+        common = re.sub(r"\([^()]*\|[^()]*\)", "", self.formula.partition("~")[2])
+        names = []
+        for name in dict.fromkeys(re.findall(r"[^\W\d]\w*", common)):
+            entry = self.variable(name)
+            levels = entry.coding_order[1:] if entry and entry.is_categorical else ()
+            names.append([f"{name}[{level}]" for level in levels] or [name])
+        products = itertools.permutations(names, 2) if re.search(r"[:*]", common) else ()
+        joined = (":".join(pair) for sides in products for pair in itertools.product(*sides))
+        return ("intercept", *itertools.chain(*names), *joined)
+
+    def label(self, name: str) -> str:
+        """A term, group or variable in the codebook's words.
+
+        >>> spec = ModelSpec("y ~ x", variables=(Variable("hukou", "Hukou", {"a": "urban", "b": "rural"}),))
+        >>> spec.label("hukou[b]:age")
+        'Hukou: rural × age'
+        """
+        factor, term = of_factor(name)
+        if factor:
+            return f"{self.label(factor)}{FACTOR_MARK}{self.label(term)}"
+        parts = []
+        for column, level in pieces(name):
+            entry = self.variable(column)
+            label = entry.label if entry else column.replace("_", " ")
+            shown = entry.levels.get(level or "", level) if entry else level
+            parts.append(label if level is None else f"{label}: {shown}")
+        return " × ".join(parts)
+
+    def heading(self, name: str) -> str:
+        """A label where a line begins: the codebook's words as they are, a bare column name with a capital.
+
+        >>> spec = ModelSpec("y ~ x", variables=(Variable("acid", "pH value"),))
+        >>> spec.heading("acid"), spec.heading("birth_year"), spec.heading("GDP")
+        ('pH value', 'Birth year', 'GDP')
+        """
+        label, entry = self.label(name), self.variable(columns_of(name)[0])
+        as_called = entry is None or entry.label in (entry.name, entry.name.replace("_", " "))
+        first = label.split(" ")[0]
+        return label[:1].upper() + label[1:] if as_called and first == first.lower() else label
+
+    def mention(self, name: str) -> str:
+        """A label within a sentence: of a column that the codebook calls by its name, the name as it is written.
+
+        >>> spec = ModelSpec("y ~ x", variables=(Variable("village", "Village"), Variable("country", "EU country")))
+        >>> spec.mention("village"), spec.mention("country")
+        ('village', 'EU country')
+        """
+        label, words = self.label(name), name.replace("_", " ")
+        return words if label.casefold() == words.casefold() else label
+
+    def with_priors(self, priors: PriorSet | None = None, **changes: Prior) -> ModelSpec:
+        """A copy with another set of priors, or with some of them changed."""
+        chosen = priors or self.priors
+        return dataclasses.replace(self, priors=chosen.changed(**changes) if changes else chosen)
+
+    def with_weights(
+        self,
+        column: str,
+        kind: WeightKind = "survey",
+        groups: Mapping[str, str] | None = None,
+        scaling: Literal["", "size", "effective", "none"] = "",
+    ) -> ModelSpec:
+        """A copy that weights its rows by a column, and groups by theirs; see :class:`Weights`."""
+        return dataclasses.replace(self, weights=Weights(column, kind, groups or {}, scaling))
+
+    def with_imputed(self, *names: str) -> ModelSpec:
+        """A copy that models the missing values of these predictors; see the parameter ``impute``."""
+        return dataclasses.replace(self, impute=names)
+
+    def with_family(self, family: str, link: str = "") -> ModelSpec:
+        """A copy with another outcome family; its estimator of record is maximum likelihood."""
+        return dataclasses.replace(self, family=family, link=link)
+
+    def with_terms(self, terms: str) -> ModelSpec:
+        """A copy with terms added (``"+ income"``) or taken away (``"- age"``)."""
+        if terms.strip()[:1] not in ("+", "-"):
+            raise SpecificationError(f"with_terms({terms!r}): begin with '+' to add terms or '-' to take them away.")
+        return dataclasses.replace(self, formula=f"{self.formula} {terms.strip()}")
+
+    def to_json(self) -> str:
+        """The whole specification as JSON, as it travels in the attributes of every result."""
+        values = vars(self) | {
+            "variables": [vars(variable) for variable in self.variables],
+            "priors": self.priors.to_dict(),
+            "weights": vars(self.weights) if self.weights else None,
+            "factors": [vars(factor) for factor in self.factors],
+        }
+        return json.dumps(values, ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> ModelSpec:
+        """The specification that :meth:`to_json` wrote.
+
+        Raises
+        ------
+        SpecificationError
+            If the text is none.
+        """
+        try:
+            values = json.loads(text)
+            values["variables"] = tuple(Variable(**variable) for variable in values["variables"])
+            values["priors"] = PriorSet.from_dict(values["priors"])
+            values["weights"] = Weights(**values["weights"]) if values["weights"] else None
+            values["printed"] = tuple(values["printed"]) if values["printed"] else None
+            values["factors"] = tuple(Factor(**factor) for factor in values.get("factors", ()))
+            values["impute"] = tuple(values.get("impute", ()))
+            return cls(**values)
+        except (AttributeError, KeyError, RecursionError, TypeError, json.JSONDecodeError) as error:
+            raise SpecificationError(
+                f"this is no specification that bayesmig wrote ({type(error).__name__}: {error}); take spec.to_json()."
+            ) from None
+
+    def _facts(self) -> list[tuple[str, str]]:
+        centre = "cut" if "cut" in self.distribution.parameters else "intercept"
+        own = [role for factor in self.factors for role in factor.roles]
+        names = dict.fromkeys((*(own or [centre]), "slopes", *self.distribution.parameters, "tau", "rho"))
+        roles = {role: getattr(self.priors, role) for role in names}
+        prior_lines = [
+            f"{key}: {prior}. {prior.why}".strip() for key, prior in {**roles, **self.priors.specific}.items()
+        ]
+        scaled = [f"{name} (by {by})" for name, by in self.standardise.items()]
+        measured = [f"{factor.name} by {listing(factor.items, 20)} ({factor.scale})" for factor in self.factors]
+        return [
+            ("formula", self.formula),
+            ("factors", "\n".join(measured)) if measured else ("family", f"{self.family}, {self.link} link"),
+            ("standardised", ", ".join(scaled) or "nothing"),
+            ("weights", str(self.weights) if self.weights else "none"),
+            *([("gaps modelled", listing(self.impute))] if self.impute else []),
+            (f"priors ({self.priors.name})", "\n".join(prior_lines)),
+        ]
+
+    def __str__(self) -> str:
+        lines = [f"ModelSpec {self.name}: {self.title}"]
+        for key, value in self._facts():
+            lines.append(f"  {key}: " + value.replace("\n", "\n      "))
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><th>{html.escape(key)}</th><td>{html.escape(value).replace(chr(10), '<br>')}</td></tr>"
+            for key, value in self._facts()
+        )
+        return f"<table><caption>{html.escape(self.title)}</caption>{rows}</table>"
+
+
+class Choices(TypedDict, total=False):
+    """What may be said of a model beside its formula, as :class:`ModelSpec` takes it."""
+
+    family: str
+    link: str
+    weights: Weights | str
+    priors: PriorSet | str
+    standardise: Mapping[str, str]
+    trials: str
+    offset: str
+    variables: tuple[Variable, ...]
+    factors: tuple[Factor, ...]
+    impute: tuple[str, ...]
+
+
+def as_spec(spec: ModelSpec | str, **choices: Unpack[Choices]) -> ModelSpec:
+    """A formula is a specification with default priors, unless something else is chosen.
+
+    Parameters
+    ----------
+    spec : ModelSpec or str
+    **choices
+        With a formula only: parameters of :class:`ModelSpec`. ``weights`` may be the name of a column of survey
+        weights, ``priors`` that of a preset.
+
+    Raises
+    ------
+    SpecificationError
+        If there is no such parameter, or a specification has its own.
+
+    Examples
+    --------
+    >>> as_spec("vote ~ age", family="bernoulli", weights="w").weights.kind
+    'survey'
+    """
+    unknown = next((name for name in choices if name not in Choices.__annotations__), None)
+    if unknown:
+        raise SpecificationError(
+            f"{unknown}={closest(unknown, Choices.__annotations__)}: no such choice; beside a formula there are"
+            f" {listing(Choices.__annotations__)}."
+        )
+    if isinstance(spec, ModelSpec):
+        if choices:
+            raise SpecificationError(
+                f"{listing(choices)} given beside a ModelSpec, which says this itself; change it by its own with_..."
+                " methods or dataclasses.replace, or give a formula."
+            )
+        return spec
+    if not isinstance(spec, str):
+        raise SpecificationError(f"expected a ModelSpec or a formula, got {type(spec).__name__}.")
+    chosen: dict[str, Any] = {**choices}
+    if isinstance(chosen.get("weights"), str):
+        chosen["weights"] = Weights(chosen["weights"])
+    if isinstance(chosen.get("priors"), str):
+        chosen["priors"] = preset(chosen["priors"])
+    return ModelSpec(spec, **chosen)
+
+
+@dataclass(frozen=True)
+class Range:
+    """An unprinted number, drawn uniformly between two bounds for each reconstruction."""
+
+    lower: float
+    upper: float
+
+
+@dataclass(frozen=True)
+class Margin:
+    """How one variable is distributed in a reconstructed data set.
+
+    Parameters
+    ----------
+    variable : str
+        A name of the codebook; ``"age | household_type[mixed_status]"`` for the margin among one level of another
+        variable; ``"contract_members <= household_size"`` for a count that another one bounds.
+    counts : mapping of str to float, optional
+        Level to its printed frequency; scaled to the sample size and met exactly.
+    assumed : bool
+        Whether the shares (or the mean and sd) are an assumption, not printed. Assumed shares vary by seed.
+    mean, sd, minimum, maximum : float, optional
+        For a number: a normal distribution cut to the range, around a mean that is met. Where mean and sd are printed
+        and no range is given, both are met.
+    whole : bool
+        Round to whole numbers.
+    clustering : float
+        Share of the variable's latent variance that lies between groups, from 0 to 1.
+    source : str
+        Where the numbers come from, or what the assumption rests on.
+    """
+
+    variable: str
+    counts: Mapping[str, float] = field(default_factory=dict)
+    assumed: bool = False
+    mean: float = 0.0
+    sd: float = 1.0
+    minimum: float = float("-inf")
+    maximum: float = float("inf")
+    whole: bool = False
+    clustering: float = 0.0
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Population:
+    """What is printed or assumed about a sample, enough to rebuild one like it.
+
+    Parameters
+    ----------
+    n : int
+        People analysed.
+    groups : mapping of str to int
+        Grouping variable to its number of groups, of sizes as equal as possible unless a margin gives them.
+    margins : tuple of Margin
+    correlations : mapping of (str, str) to Range
+        Latent correlations that are not printed. Between two group-level variables, or where either
+        describes groups, they hold between groups; otherwise within.
+    """
+
+    n: int
+    groups: Mapping[str, int]
+    margins: tuple[Margin, ...]
+    correlations: Mapping[tuple[str, str], Range] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """What a paper expects or says, as a claim about coefficients that a probability can answer.
+
+    Parameters
+    ----------
+    name : str
+        As in the paper (``"H1b"``), or a short one of your own.
+    claim : str
+        As :func:`bayesmig.hypothesis` takes it: ``"hukou[rural] < 0"``. The word ``absent`` stands for the number of
+        that name: ``"abs(age) < absent"``.
+    models : tuple of str
+        Models of the study that the claim is about; of several it holds if it holds in each.
+    printed : {"supported", "partly supported", "not supported", "claimed", "no effect"}
+        The paper's verdict; ``claimed`` where it states a finding that it did not announce as a hypothesis, ``no
+        effect`` where the finding is that there is none.
+    where : str
+        Section, table or page of the paper.
+    words : str
+        The claim in a sentence.
+    absent : tuple of (float, str), optional
+        The largest size that counts as no effect, in the unit of what is compared, and why it does.
+
+    Raises
+    ------
+    SpecificationError
+        If something is missing, the verdict is none of these, or the size is not positive or has no reason.
+
+    Notes
+    -----
+    What it means: that an effect was not significant does not make it absent. A claim that there is none needs a size
+    that would not matter, and so does the claim that there is one that does.
+
+    Examples
+    --------
+    >>> Hypothesis("H0", "abs(x) < absent", ("m",), "no effect", "p. 4", absent=(0.1, "Too small.")).text
+    'abs(x) < 0.1'
+    """
+
+    name: str
+    claim: str
+    models: tuple[str, ...]
+    printed: str
+    where: str
+    words: str = ""
+    absent: tuple[float, str] | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.models, str):
+            raise SpecificationError(f"hypothesis {self.name!r}: models must be a tuple of keys, got {self.models!r}.")
+        object.__setattr__(self, "models", tuple(self.models))
+        for what in ("name", "claim", "models", "where"):
+            if not getattr(self, what):
+                raise SpecificationError(f"hypothesis {self.name!r} says no {what}.")
+        if self.printed not in VERDICTS:
+            raise SpecificationError(
+                f"hypothesis {self.name!r}: printed verdict {self.printed!r}{closest(self.printed, VERDICTS)}; allowed"
+                f" are {listing(VERDICTS)}."
+            )
+        if self.absent is not None and not (len(self.absent) == 2 and self.absent[0] > 0 and self.absent[1]):
+            raise SpecificationError(
+                f"hypothesis {self.name!r}: absent={self.absent!r} must be a positive size and why it counts as none,"
+                " as in (0.1, 'a tenth of a point')."
+            )
+
+    @property
+    def text(self) -> str:
+        """The claim with its numbers."""
+        return self.claim if self.absent is None else re.sub(r"\babsent\b", f"{self.absent[0]:g}", self.claim)
+
+    @property
+    def is_of_absence(self) -> bool:
+        """Whether the claim is that something lies within the size that counts as none."""
+        return self.text != self.claim
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.text} in {listing(self.models)} ({self.printed}, {self.where})"
+
+
+@dataclass(frozen=True)
+class Study:
+    """A paper: codebook, models, and what is known of its sample.
+
+    Parameters
+    ----------
+    name, title, citation, doi : str
+    variables : tuple of Variable
+        The codebook that a researcher's own data must follow.
+    models : mapping of str to ModelSpec
+        The models by key; printed ones and counterparts.
+    data_statement : str
+        Whether the microdata are open, and what follows.
+    population : Population, optional
+        What :func:`bayesmig.reconstruct` builds from.
+    populations : mapping of str to Population
+        By model key, where a model is about other people than ``population``, such as a part of the sample.
+    focus : tuple of (str, str), optional
+        Predictor and moderator of the interaction that the paper turns on.
+    hypotheses : tuple of Hypothesis
+        What the paper expects or says; see :func:`bayesmig.hypothesis`.
+    folder : Path, optional
+        Where ``published/<name>/`` lies; set by the catalogue.
+
+    Raises
+    ------
+    SpecificationError
+        If a hypothesis is there twice; what each is about is checked when the study's file is read, or they are asked.
+    """
+
+    name: str
+    title: str
+    citation: str
+    variables: tuple[Variable, ...]
+    models: Mapping[str, ModelSpec]
+    doi: str = ""
+    data_statement: str = ""
+    population: Population | None = None
+    populations: Mapping[str, Population] = field(default_factory=dict)
+    focus: tuple[str, str] | None = None
+    hypotheses: tuple[Hypothesis, ...] = ()
+    folder: Path | None = None
+
+    def __post_init__(self) -> None:
+        models = {
+            key: dataclasses.replace(spec, name=key, variables=self.variables) for key, spec in self.models.items()
+        }
+        object.__setattr__(self, "models", models)
+        object.__setattr__(self, "hypotheses", tuple(self.hypotheses))
+        names = [hypothesis.name for hypothesis in self.hypotheses]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise SpecificationError(f"study {self.name!r} has the hypothesis {twice!r} twice.")
+
+    def check_hypotheses(self) -> None:
+        """Refuse hypotheses about models or coefficients that are not there; files of studies are read so.
+
+        Raises
+        ------
+        SpecificationError
+            If one is about a model that the study does not have, or cannot be read as a claim about its coefficients.
+        """
+        for hypothesis in self.hypotheses:
+            try:
+                for key in hypothesis.models:
+                    if parse_claim(hypothesis.text, self.model(key).nameable).is_equality:
+                        raise SpecificationError("'=' has no probability; give a region, as in 'abs(a - b) < absent'.")
+            except (NotFound, SpecificationError) as error:
+                raise SpecificationError(f"study {self.name!r}, hypothesis {hypothesis.name!r}: {error}") from None
+
+    def model(self, key: str) -> ModelSpec:
+        """One model, with an error that lists the others if the key is wrong."""
+        if key not in self.models:
+            raise NotFound(
+                f"study {self.name!r} has no model {key!r}{closest(key, self.models)}; it has {listing(self.models)}."
+            )
+        return self.models[key]
+
+    def population_of(self, key: str) -> Population | None:
+        """The people whom a model is about."""
+        return self.populations.get(key, self.population)
+
+    def _codebook_rows(self) -> list[tuple[str, str, str]]:
+        rows = []
+        for entry in self.variables:
+            if entry.is_categorical:
+                shown = ", ".join(f"{level}*" if level == entry.reference else level for level in entry.levels)
+            else:
+                bounds = [("" if b is None else f"{b:g}") for b in (entry.minimum, entry.maximum)]
+                shown = " ".join(filter(None, [entry.unit or "number", " to ".join(bounds) if any(bounds) else ""]))
+            rows.append((entry.name, entry.label, shown + (f" (one value per {entry.group})" if entry.group else "")))
+        return rows
+
+    def __str__(self) -> str:
+        width = max(len(entry.name) for entry in self.variables)
+        lines = [f"Study {self.name}: {self.title}", self.citation, self.data_statement, "", "Codebook (* = reference)"]
+        lines += [f"  {name:<{width}}  {label}: {values}" for name, label, values in self._codebook_rows()]
+        lines += ["", "Models"] + ["  " + str(spec).replace("\n", "\n  ") for spec in self.models.values()]
+        if self.hypotheses:
+            lines += ["", "Hypotheses", *(f"  {hypothesis}" for hypothesis in self.hypotheses)]
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in self._codebook_rows()
+        )
+        models = "".join(spec._repr_html_() for spec in self.models.values())
+        claims = "".join(f"<li>{html.escape(str(hypothesis))}</li>" for hypothesis in self.hypotheses)
+        return (
+            f"<h3>{html.escape(self.title)}</h3><p>{html.escape(self.citation)}</p>"
+            f"<p>{html.escape(self.data_statement)}</p>"
+            f"<table><caption>Codebook (* = reference)</caption>{rows}</table>{models}"
+            + (f"<p>Hypotheses</p><ul>{claims}</ul>" if claims else "")
+        )
