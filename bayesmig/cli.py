@@ -271,7 +271,7 @@ def replicate(
         written = None if target is None else bm.report(results if len(results) > 1 else results[0], target)
         if as_json:
             facts = [reporting.terminal.facts(result, written) for result in results]
-            claims = replication.verdicts.verdicts_of(results)
+            claims = replication.verdicts_of(results)
             about = {"hypotheses": claims.facts() if claims else None}
             _print_json(({"study": study.name, "models": facts} if len(facts) > 1 else facts[0]) | about)
         else:
@@ -289,7 +289,7 @@ def hypotheses(
 ) -> None:
     """Say how probable a paper's hypotheses are, from print alone and from refits to data like the paper's."""
     with _user_errors():
-        found = replication.verdicts.hypotheses(name, counterparts=counterparts, seed=seed)
+        found = bm.hypotheses(name, counterparts=counterparts, seed=seed)
         if as_json:
             _print_json({"study": found.study.name} | found.facts())
         else:

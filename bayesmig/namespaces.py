@@ -33,6 +33,7 @@ NAMES: dict[str, dict[str, tuple[str, ...]]] = {
         "printed.literature": ("published",),
         "replication.papers": ("replicate",),
         "replication.reconstruction.build": ("reconstruct",),
+        "replication.verdicts": ("hypotheses",),
         "reporting.page": ("report",),
         "reporting.tables": ("table",),
         "results.comparison": ("compare",),
@@ -80,6 +81,7 @@ NAMES: dict[str, dict[str, tuple[str, ...]]] = {
         "replication.reconstruction.build": ("standard_errors",),
         "replication.reconstruction.discrepancies": ("measure_discrepancies",),
         "replication.reconstruction.provenance": ("answer_spread",),
+        "replication.verdicts": ("Verdicts", "verdicts_of"),
     },
     "bayesmig.reporting": {
         "reporting.checklists": ("guideline",),

@@ -416,7 +416,7 @@ HYPOTHESES = (
         ("table_3_2",),
         "not supported",
         RESULTS,
-        "So do households with more members in each of the four other insurances.",
+        "Households with more members in each of the four other insurances own a home more often.",
     ),
     Hypothesis(
         "substitution",

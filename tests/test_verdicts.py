@@ -9,7 +9,6 @@ from scipy import stats
 
 import bayesmig as bm
 from bayesmig.replication import verdicts
-from bayesmig.replication.verdicts import hypotheses
 
 PARTICIPANT = "cbo_participation[participant]"
 
@@ -35,7 +34,7 @@ def data(small):
 
 @pytest.fixture(scope="module")
 def found(small, data):
-    return hypotheses(small, data=data, seed=3)
+    return bm.hypotheses(small, data=data, seed=3)
 
 
 def test_each_number_is_that_of_the_single_result(small, data, found):
@@ -84,8 +83,8 @@ def test_several_reconstructions_give_a_range(small, data, monkeypatch):
     drawn = {seed: data.sample(frac=1, replace=True, random_state=seed) for seed in (1, 2)}
     monkeypatch.setattr(verdicts, "reconstructed", lambda study, model, seed: drawn[seed])
     study = dataclasses.replace(small, hypotheses=small.hypotheses[2:3])
-    each = [hypotheses(study, seed=seed, counterparts=False).table["refit lower"].item() for seed in (1, 2)]
-    both = hypotheses(study, seed=1, seeds=2, counterparts=False).table
+    each = [bm.hypotheses(study, seed=seed, counterparts=False).table["refit lower"].item() for seed in (1, 2)]
+    both = bm.hypotheses(study, seed=1, seeds=2, counterparts=False).table
     assert (both["refit lower"].item(), both["refit upper"].item()) == (min(each), max(each))
     assert min(each) < max(each)
 
@@ -114,7 +113,7 @@ def fifth():
 
 def test_a_fifth_study_gets_them_by_adding_values(fifth, tmp_path):
     study, frame = fifth
-    found = hypotheses(study, data=frame, seed=1)
+    found = bm.hypotheses(study, data=frame, seed=1)
     assert found.provenance == {"refit": "own data"}
     draws = bm.fit(study.models["m"], frame, seed=1)["posterior"]["beta"]
     inside = (abs(draws.sel(term="hukou[rural]")) < 0.3).mean().item()
@@ -131,11 +130,11 @@ def test_a_fifth_study_gets_them_by_adding_values(fifth, tmp_path):
 def test_what_cannot_be_asked_is_said(fifth):
     study, frame = fifth
     for call, why in (
-        (lambda: hypotheses(dataclasses.replace(study, hypotheses=()), data=frame), "states no hypotheses"),
-        (lambda: hypotheses(study, data=frame, seeds=2), "there is one set"),
-        (lambda: hypotheses(study, seeds=0), "one reconstruction or more"),
-        (lambda: hypotheses(study), "prints no model"),
-        (lambda: hypotheses("fith"), "no study 'fith'"),
+        (lambda: bm.hypotheses(dataclasses.replace(study, hypotheses=()), data=frame), "states no hypotheses"),
+        (lambda: bm.hypotheses(study, data=frame, seeds=2), "there is one set"),
+        (lambda: bm.hypotheses(study, seeds=0), "one reconstruction or more"),
+        (lambda: bm.hypotheses(study), "prints no model"),
+        (lambda: bm.hypotheses("fith"), "no study 'fith'"),
     ):
         with pytest.raises(bm.BayesmigError, match=why):
             call()
@@ -144,5 +143,5 @@ def test_what_cannot_be_asked_is_said(fifth):
 def test_a_claim_that_a_result_cannot_answer_is_left_out(fifth):
     study, frame = fifth
     beyond = dataclasses.replace(study.hypotheses[0], claim="margin(age=1) > margin(age=0)")
-    found = hypotheses(dataclasses.replace(study, hypotheses=(beyond,)), data=frame, seed=1)
+    found = bm.hypotheses(dataclasses.replace(study, hypotheses=(beyond,)), data=frame, seed=1)
     assert 0.99 < found.table["refit lower"].item() <= 1

@@ -1,8 +1,9 @@
 """A paper's models in every way, with its own or with reconstructed data.
 
 Beside ``bm.reconstruct`` and ``bm.replicate``, users find here ``replicate_study`` and ``replicate_all``, for all
-models of one study and of all, which return ``Replication`` and ``Overview``; and ``measure_discrepancies``,
-``standard_errors`` and ``answer_spread``, which say how far data, and the table itself, are from what is printed.
+models of one study and of all, which return ``Replication`` and ``Overview``; ``Verdicts``, which ``bm.hypotheses``
+returns, and ``verdicts_of`` replications that there are; and ``measure_discrepancies``, ``standard_errors`` and
+``answer_spread``, which say how far data, and the table itself, are from what is printed.
 """
 
 from __future__ import annotations
@@ -20,5 +21,7 @@ if TYPE_CHECKING:
     from bayesmig.replication.reconstruction.build import standard_errors as standard_errors
     from bayesmig.replication.reconstruction.discrepancies import measure_discrepancies as measure_discrepancies
     from bayesmig.replication.reconstruction.provenance import answer_spread as answer_spread
+    from bayesmig.replication.verdicts import Verdicts as Verdicts
+    from bayesmig.replication.verdicts import verdicts_of as verdicts_of
 else:
     __getattr__, __dir__, __all__ = namespace(__name__)

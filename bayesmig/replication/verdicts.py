@@ -173,13 +173,31 @@ def hypotheses(
 
 
 def verdicts_of(results: Sequence[Replication]) -> Verdicts | None:
-    """The hypotheses about replicated models of a study; nothing if there are none."""
+    """The same for models of a study that are replicated already.
+
+    Parameters
+    ----------
+    results : sequence of Replication
+        Of one study.
+
+    Returns
+    -------
+    Verdicts or None
+        Of the hypotheses all of whose models are among them; None if there are none.
+
+    Examples
+    --------
+    >>> from bayesmig.replication.papers import replicate
+    >>> found = verdicts_of([replicate("cbo_spillover", "model_4", counterparts=False)])
+    >>> list(found.sentences)
+    ['H1b', 'H2b']
+    """
     names = {PRINTED: PRINT, POSTERIOR: REFIT} | {name: name for name in COUNTERPARTS.values()}
-    answers = {}
+    asked, answers = results[0].study.hypotheses, {}
     for result in results:
         trees = {names[name]: tree for name, tree in result.results.items() if name in names}
         answers[result.model] = _answers(result.study, result.model, trees)
-    return _verdicts(results[0].study, answers) if any(answers.values()) else None
+    return _verdicts(results[0].study, answers) if any(set(each.models) <= answers.keys() for each in asked) else None
 
 
 @dataclass(frozen=True)
@@ -260,18 +278,20 @@ def _verdicts(study: Study, answers: Mapping[str, Answers]) -> Verdicts:
     rows: dict[tuple[str, str], dict[str, Any]] = {}
     provenance: dict[str, list[str]] = {}
     for stated in study.hypotheses:
-        parts = {key: answers[key] for key in stated.models if key in answers}
+        if not answers.keys() >= set(stated.models):
+            continue
+        parts = {key: answers[key] for key in stated.models}
         facts = {"claim": stated.text, "printed": stated.printed, "where": stated.where}
         for key in parts:
             rows[stated.name, key] = dict(facts)
-        if len(stated.models) > 1 and len(parts) == len(stated.models):
+        if len(parts) > 1:
             rows[stated.name, TOGETHER] = dict(facts)
         for result in ASKED:
             found = {key: part[stated.name, result] for key, part in parts.items() if (stated.name, result) in part}
             for key, answer in found.items():
                 provenance.setdefault(result, []).append(answer.provenance)
                 rows[stated.name, key] |= _cells(result, answer.holds, answer.relevant)
-            if (stated.name, TOGETHER) in rows and len(found) == len(stated.models):
+            if len(parts) > 1 and len(found) == len(parts):
                 joint = (_jointly([getattr(one, what) for one in found.values()]) for what in ("holds", "relevant"))
                 rows[stated.name, TOGETHER] |= _cells(result, *joint)
     table = pd.DataFrame.from_dict(rows, orient="index")

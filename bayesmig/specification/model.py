@@ -841,7 +841,7 @@ class Study:
     focus : tuple of (str, str), optional
         Predictor and moderator of the interaction that the paper turns on.
     hypotheses : tuple of Hypothesis
-        What the paper expects or says; see :func:`bayesmig.hypothesis`.
+        What the paper expects or says; see :func:`bayesmig.hypotheses`.
     folder : Path, optional
         Where ``published/<name>/`` lies; set by the catalogue.
 

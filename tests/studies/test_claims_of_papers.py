@@ -9,7 +9,6 @@ import pytest
 from scipy import stats
 
 import bayesmig as bm
-from bayesmig.replication.verdicts import hypotheses
 from bayesmig.specification.claims import parse_claim
 from bayesmig.specification.model import VERDICTS
 
@@ -118,7 +117,7 @@ def study():
 def test_a_study_refuses_what_it_cannot_answer(study, change, why):
     fields = {"name": "H1", "claim": "age > 0", "models": ("m",), "printed": "claimed", "where": "p. 1"}
     with pytest.raises(bm.BayesmigError, match=why):
-        hypotheses(dataclasses.replace(study, hypotheses=(bm.Hypothesis(**fields | change),)))
+        bm.hypotheses(dataclasses.replace(study, hypotheses=(bm.Hypothesis(**fields | change),)))
 
 
 @pytest.mark.parametrize(
