@@ -43,41 +43,39 @@ GRID = 31  # values of a moderator
 def interaction(tree: xr.DataTree, x: str, by: str, ax: Axes | None = None) -> Axes:
     """Expected outcome along one predictor, a line for each level of another.
 
-        Parameters
-        ----------
-        tree : DataTree
-            A posterior.
-        x : str
-            Numeric predictor; drawn in its original units, whether or not the model standardises it.
-        by : str
-            The moderator.
-        ax : matplotlib Axes, optional
+    Parameters
+    ----------
+    tree : DataTree
+        A posterior.
+    x : str
+        Numeric predictor; drawn in its original units, whether or not the model standardises it.
+    by : str
+        The moderator.
+    ax : matplotlib Axes, optional
 
-        Returns
-        -------
-        matplotlib Axes
+    Returns
+    -------
+    matplotlib Axes
 
-        Notes
-        -----
-        Bands are 95 % intervals of the expected outcome. Other predictors are held at their means and varying
-        effects at zero, so the lines describe a group at the mean.
+    Notes
+    -----
+    Bands are 95 % intervals of the expected outcome. Other predictors are held at their means and varying
+    effects at zero, so the lines describe a group at the mean.
 
-        What it means: parallel lines say that the predictor works alike for everybody; where the lines fan
-        out, it matters more for some than for others.
+    What it means: parallel lines say that the predictor works alike for everybody; where the lines fan
+    out, it matters more for some than for others.
 
-        Examples
-        --------
-        >>> import numpy as np, pandas as pd
-        >>> from bayesmig import fit
-        >>> from bayesmig.contract.names import both
-    from bayesmig.specification.model import Variable
-        >>> hukou = Variable("hukou", "Hukou", {"local": "Local", "migrant": "Migrant"})
-        >>> rng = np.random.default_rng(1)
-        >>> data = pd.DataFrame({"poverty": rng.normal(30, 9, 60), "hukou": ["local", "migrant"] * 30})
-        >>> data["trust"] = rng.normal(3, 1, 60)
-        >>> tree = fit(ModelSpec("trust ~ poverty * hukou", variables=(hukou,)), data, seed=1)
-        >>> [line.get_label() for line in interaction(tree, "poverty", "hukou").lines]
-        ['Local', 'Migrant']
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> from bayesmig import ModelSpec, Variable, fit
+    >>> hukou = Variable("hukou", "Hukou", {"local": "Local", "migrant": "Migrant"})
+    >>> rng = np.random.default_rng(1)
+    >>> data = pd.DataFrame({"poverty": rng.normal(30, 9, 60), "hukou": ["local", "migrant"] * 30})
+    >>> data["trust"] = rng.normal(3, 1, 60)
+    >>> tree = fit(ModelSpec("trust ~ poverty * hukou", variables=(hukou,)), data, seed=1)
+    >>> [line.get_label() for line in interaction(tree, "poverty", "hukou").lines]
+    ['Local', 'Migrant']
     """
     spec = spec_of(tree)
     lines = plain(interaction_lines(tree, x, by))
