@@ -5,6 +5,7 @@ from bayesmig.specification.blocks import (
     about,
     among,
     assumed,
+    each,
     formula,
     gender,
     index_models,
@@ -346,7 +347,7 @@ HYPOTHESES = (
     ),
     Hypothesis(
         "training first",
-        " and ".join(f"training_satisfaction > {name}" for name in SUPPORTS),
+        each("training_satisfaction > {}", SUPPORTS),
         ("model_1",),
         "claimed",
         WHOLE_RESULTS,
@@ -354,11 +355,7 @@ HYPOTHESES = (
     ),
     Hypothesis(
         "amenity and security next",
-        " and ".join(
-            f"{one} > {other}"
-            for one in ("environmental_amenity", "spatial_security")
-            for other in ("housing_security", "spatial_accessibility")
-        ),
+        each("environmental_amenity > {0} and spatial_security > {0}", ("housing_security", "spatial_accessibility")),
         ("model_1",),
         "claimed",
         WHOLE_RESULTS,
@@ -366,7 +363,7 @@ HYPOTHESES = (
     ),
     Hypothesis(
         "psychological",
-        " and ".join(f"{name} > 0" for name in SUPPORTS),
+        each("{} > 0", SUPPORTS),
         ("model_2",),
         "claimed",
         WHOLE_RESULTS,
@@ -475,7 +472,7 @@ HYPOTHESES = (
     ),
     Hypothesis(
         "culture",
-        " and ".join(f"abs({name}) < absent" for name in ("training_satisfaction", *SUPPORTS)),
+        each("abs({}) < absent", ("training_satisfaction", *SUPPORTS)),
         ("model_5",),
         "no effect",
         WHOLE_RESULTS,

@@ -3,6 +3,7 @@
 from bayesmig.specification.blocks import (
     age,
     among,
+    each,
     formula,
     gender,
     household_size,
@@ -412,7 +413,7 @@ HYPOTHESES = (
     ),
     Hypothesis(
         "minor insurances",
-        " and ".join(f"{name} > 0" for name in MINOR_INSURANCE),
+        each("{} > 0", MINOR_INSURANCE),
         ("table_3_2",),
         "not supported",
         RESULTS,
@@ -445,7 +446,7 @@ HYPOTHESES = (
     ),
     Hypothesis(
         "employment",
-        " and ".join(f"abs({name}) < absent" for name in EMPLOYMENT),
+        each("abs({}) < absent", EMPLOYMENT),
         ("table_3_2",),
         "no effect",
         RESULTS,

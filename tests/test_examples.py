@@ -196,11 +196,11 @@ def test_page_runs_in_order_and_shows_its_numbers(name, tmp_path, monkeypatch):
 
 
 def test_the_guides_contents_and_links():
-    text = GUIDE.read_text(encoding="utf-8")
-    heads = [head.lower() for head in re.findall(r"^## (.+)$", text, re.M)]
-    anchors = {re.sub(r"[^\w -]", "", head).replace(" ", "-") for head in heads}
     for page in (GUIDE, GUIDE.with_name("limitations.md")):
         for target in re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8")):
             file, _, anchor = target.partition("#")
             assert not file or (page.parent / file).is_file(), f"{page.name} links to {target}"
+            text = (page.parent / file if file else page).read_text(encoding="utf-8") if anchor else ""
+            heads = [head.lower() for head in re.findall(r"^## (.+)$", text, re.M)]
+            anchors = {re.sub(r"[^\w -]", "", head).replace(" ", "-") for head in heads}
             assert not anchor or anchor in anchors, f"{page.name} links to {target}"

@@ -17,6 +17,7 @@ from matplotlib import font_manager
 import bayesmig as bm
 from bayesmig import plots
 from bayesmig.contract import schema
+from bayesmig.contract.seal import seal
 from bayesmig.data.rows import design_of
 from bayesmig.errors import BayesmigError, NotFound
 from bayesmig.inference.fitting import estimate, fit
@@ -101,7 +102,7 @@ def test_forest_draws_printed_numbers_with_their_standard_errors():
 def test_forest_draws_a_value_printed_without_error_as_a_point():
     tree = published(study("social_trust"), "table_6").copy()
     tree["published"]["beta_se"][:] = np.nan
-    ax = plots.forest({"printed": tree})
+    ax = plots.forest({"printed": seal(tree)})
     assert np.isfinite(ax.containers[0][0].get_xdata()).all()
 
 
@@ -220,7 +221,7 @@ def _renamed(label: str) -> xr.DataTree:
 def test_labels_are_never_read_as_mathematics():
     ax = plots.forest(_renamed("cost $x_1$ \\frac"))
     ax.figure.canvas.draw()
-    assert "Cost $x_1$ \\frac (vs Local)" in [label.get_text() for label in ax.get_yticklabels()]
+    assert "cost $x_1$ \\frac (vs Local)" in [label.get_text() for label in ax.get_yticklabels()]
     assert not any(label.get_parse_math() for label in ax.get_yticklabels())
 
 

@@ -9,6 +9,7 @@ from scipy import integrate, special, stats
 
 import bayesmig as bm
 from bayesmig.contract import schema
+from bayesmig.contract.seal import seal
 from bayesmig.data.encoding import build_design
 from bayesmig.data.rows import Rows, encode_rows
 from bayesmig.errors import BayesmigError, DataError
@@ -145,9 +146,8 @@ def thickened(tree, times):
     """Each draw many times over, to draw new groups from."""
     dataset = tree["posterior"].to_dataset()
     dataset = dataset.isel(draw=np.zeros(times, int)).assign_coords(draw=np.arange(times))
-    return xr.DataTree.from_dict(
-        {"/": xr.Dataset(attrs=tree.attrs), "/posterior": dataset, "/data": tree["data"].to_dataset()}
-    )
+    groups = {"/": xr.Dataset(attrs=tree.attrs), "/posterior": dataset, "/data": tree["data"].to_dataset()}
+    return seal(xr.DataTree.from_dict(groups))
 
 
 def test_people_without_groups_are_each_from_a_group_of_their_own():

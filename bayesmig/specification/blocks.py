@@ -350,3 +350,20 @@ def about(population: Population, *printed: IndexModel) -> dict[str, Population]
     ['model_6', 'model_6_multilevel', 'model_6_latent']
     """
     return dict.fromkeys(index_models(*printed, group="group", priors=PriorSet()), population)
+
+
+def each(claim: str, names: Iterable[str]) -> str:
+    """A claim of every one of these quantities together; ``{}`` stands for the name.
+
+    Parameters
+    ----------
+    claim : str
+        In the language of :func:`bayesmig.hypothesis`.
+    names : iterable of str
+
+    Examples
+    --------
+    >>> each("{} > 0", ("training", "amenity"))
+    'training > 0 and amenity > 0'
+    """
+    return " and ".join(claim.format(name) for name in names)
