@@ -5,8 +5,8 @@ log-density of a row is a function of one or two linear forms of the parameters,
 than its derivatives. Errors come from the observed information.
 
 With them the varying effects are integrated out by Laplace's approximation, or by adaptive Gauss-Hermite
-quadrature. ``mixedlm`` finds the maximum, from two starts; Newton's method of :mod:`bayesmig.inference.numerics` checks
-and sharpens it. Errors come from the observed information of coefficients and variances together, as in
+quadrature. ``mixedlm`` gives the starts; Newton's method of :mod:`bayesmig.inference.numerics` climbs from
+the best of them. Errors come from the observed information of coefficients and variances together, as in
 glmmTMB and in lme4's quadrature fits, with which they agree to 1e-5. Those of lme4's Laplace fits differ by about
 1 %, and so do those that ``mixedlm`` itself gives, which take the variances as known.
 """
@@ -88,7 +88,7 @@ def glmm(design: Design, method: str, errors: str | None) -> tuple[xr.Dataset, d
     """
     _check_mixed(design, method)
     check_groups_unweighted(
-        design, "mixedlm, which finds the maximum, has no weights of groups; draw from the posterior with fit."
+        design, "the likelihood here has no weights of groups; draw from the posterior with fit."
     )
     kind = chosen_errors(design, errors)
     codes = None if kind == "classical" else clusters(design)
