@@ -422,7 +422,7 @@ def test_a_codebook_that_leaves_a_value_open_is_refused(tmp_path):
     written = write_codebook(study, tmp_path / "codebook.csv")
     with pytest.raises(DataError, match="already exists"):
         write_codebook(study, written)
-    with pytest.raises(DataError, match="does not exist"):
+    with pytest.raises(BayesmigError, match="does not exist"):
         write_codebook(study, tmp_path / "nowhere" / "codebook.csv")
 
 

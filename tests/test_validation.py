@@ -326,7 +326,7 @@ def test_differences_are_those_of_arviz():
     assert ours.attrs["estimand"] == "expected log predictive density, leave-one-out"
     assert ours.attrs["seed"] == {"null": "1", "x": "1", "x and area": "1"}
     assert ours["reading"].iloc[0] == "best"
-    assert ours["reading"].iloc[2] == "predicts worse than the best"
+    assert ours["reading"].iloc[2].startswith("predicts worse than the best")
 
 
 def test_a_small_difference_is_called_one():
@@ -397,7 +397,7 @@ def test_an_unknown_engine_has_to_be_given(text):
     seal(tree)
     with pytest.raises(EngineRefusal, match="say how, as in engine=NUTS"):
         loo(tree, refit=True)
-    assert loo(tree).above == 0
+    assert math.isfinite(loo(tree).elpd)  # nothing of the engine is needed without refits
 
 
 @dataclasses.dataclass(frozen=True)
@@ -482,7 +482,7 @@ def test_draws_that_cannot_be_reweighted_are_refused():
 
 
 def test_weighted_groups_are_not_left_out():
-    data = people().assign(group_weight=people()["area"].map(lambda area: 1 + len(area) % 2))
+    data = people().assign(group_weight=people()["area"].map(lambda area: 1 + sum(map(ord, area)) % 2))
     spec = bm.ModelSpec("y ~ x + (1 | area)").with_weights("w", groups={"area": "group_weight"})
     tree = bm.fit(spec, data, seed=1)
     with pytest.raises(BayesmigError, match="density of a weighted group is not defined; use loo"):

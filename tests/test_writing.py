@@ -178,7 +178,7 @@ def test_a_full_disk_costs_a_cached_result_a_note_only(tmp_path, survey):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from bayesmig import writing
+from bayesmig.data import writing
 writing.os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 writing.write(Path(sys.argv[1]), b"new" * 10_000)
 """

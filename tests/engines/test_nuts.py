@@ -229,7 +229,9 @@ def test_bad_settings_are_refused():
     with pytest.raises(SpecificationError, match="'nutpy' .closest: 'nutpie'"):
         NUTS(sampler="nutpy")
     for wrong in ({"target_accept": 1.5}, {"tune": 0}, {"draws": 0}, {"chains": 0}):
-        with pytest.raises(SpecificationError, match="draws, tune and chains are positive.*between 0 and 1"):
+        with pytest.raises(
+            SpecificationError, match="draws are at least 4 a chain, tune and chains positive.*between 0 and 1"
+        ):
             NUTS(**wrong)
     data = outcomes(200).assign(w=1.5)
     with pytest.raises(EngineRefusal, match="precision weights.*bernoulli"):
@@ -250,7 +252,9 @@ def test_interruption_keeps_what_is_drawn(sampler, monkeypatch):
 
     bm.fit(ModelSpec("y ~ x + (1 | g)"), grouped(), engine=NUTS(draws=4, tune=4), seed=1)  # compiles the density
     monkeypatch.setattr(package, name, interrupted)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     tree = bm.fit(ModelSpec("y ~ x + (1 | g)"), grouped(), engine=endless, seed=1)
+    signal.signal(signal.SIGINT, before)
     beta = tree["posterior"]["beta"]
     assert tree.attrs["interrupted"] == "yes"
     assert 0 < beta.sizes["draw"] < 200_000

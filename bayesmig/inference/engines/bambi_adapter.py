@@ -394,9 +394,10 @@ def _outcome(frame: _Frame, design: Design) -> str:
 def _centre(design: Design) -> Array | None:
     """Means that the formula must take off the slopes' columns itself.
 
-    Bambi centres at unweighted means, and not at all beside thresholds.
+    Bambi centres at means of rows, whatever their weights and trials, and not at all beside thresholds.
     """
-    if "cut" not in design.spec.distribution.parameters and not (design.has_intercept and _weights(design) is not None):
+    counted = _weights(design) is not None or design.trials is not None
+    if "cut" not in design.spec.distribution.parameters and not (design.has_intercept and counted):
         return None
     means, sds, *_ = design.moments
     # the mean of a standardised column is a rounding error, which nobody wants to read in a formula
