@@ -189,7 +189,7 @@ def test_fit_of_binary_outcomes_is_near_the_printed_table(found: Study, key: str
 def test_errors_of_binary_outcomes_are_those_of_a_fit(found: Study, key: str):
     result = estimate(found.model(key), built(found.name, key), method="ml")["estimate"]
     expected = standard_errors(found, key, seed=1)["implied"]
-    # the fit's errors allow for the variances' uncertainty, those implied take them as printed: up to 2.2 % with this seed
+    # the fit's errors allow for the variances' uncertainty, those implied take them as printed (2.2 % here)
     np.testing.assert_allclose(result["beta_se"].sel(term=list(expected.index)), expected, rtol=0.025)
 
 

@@ -14,7 +14,7 @@ import bayesmig as bm
 from bayesmig.data import separated
 from bayesmig.data.matching import match, translated, write_codebook
 from bayesmig.data.surveys import codebook, missing_answers, read_survey
-from bayesmig.errors import DataError, NotFound, SpecificationError, UnknownColumn, UnknownLevel
+from bayesmig.errors import BayesmigError, DataError, NotFound, SpecificationError, UnknownColumn, UnknownLevel
 
 GBK = "编号,户口,收入\n1,本地城镇,3500\n2,外来农村,-8\n3,None,NA\n"
 
