@@ -25,7 +25,7 @@ from bayesmig.inference.response import expected, linear_predictor
 from bayesmig.prediction.newdata import with_new_groups
 from bayesmig.results.fitted import TREATMENTS, Fitted, Treatment, category_scores, check_one_of, encoded, quantity
 from bayesmig.results.integration import added_variance, integrated
-from bayesmig.results.summaries import check_interval, interval_heads, summarise_draws
+from bayesmig.results.summaries import attributed, check_interval, interval_heads, summarise_draws
 from bayesmig.specification.formula import parse
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ def poststratify(
     table = _summary(fitted, labels, means.reshape(len(means), -1), interval)
     table["estimand"] = f"population average of {quantity(design, scale, per_trial=True)}{fitted.caveats(own=False)}"
     table["random"] = random if fitted.varying else "none"
-    table.attrs = {key: tree.attrs[key] for key in ("engine", "estimator", "seed", "provenance") if key in tree.attrs}
+    table = attributed(table, tree)
     table.attrs["poststratification_seed"] = str(entropy)
     notes = (*_assumptions(cells), *_unasked(design, cells, count), *_notes(fitted, rows, random, people))
     return Poststratification(table, _labelled(fitted, parts, categories, means), cells, notes)

@@ -13,10 +13,11 @@ import pandas as pd
 from scipy import stats
 
 from bayesmig.contract import schema
+from bayesmig.contract.names import pieces
 from bayesmig.data.rows import design_of
 from bayesmig.errors import BayesmigError, SpecificationError, closest, listing
 from bayesmig.results.marginal import margin_draws
-from bayesmig.results.summaries import check_interval, interval_heads, quantity_values, summarise_draws
+from bayesmig.results.summaries import attributed, check_interval, interval_heads, quantity_values, summarise_draws
 from bayesmig.specification.claims import Claim, Expression, Margin, Quantity, parse_claim
 from bayesmig.specification.priors import Normal, Prior
 
@@ -108,7 +109,7 @@ def hypothesis(
     read = {name: parse_claim(text, source.names).beyond(beyond) for name, text in named.items()}
     rows = {name: source.row(claim, interval) for name, claim in read.items()}
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("hypothesis")
-    return _attributed(table, tree)
+    return attributed(table, tree)
 
 
 def pairwise(tree: xr.DataTree, variable: str, *, interval: float = 0.95) -> pd.DataFrame:
@@ -150,9 +151,10 @@ def pairwise(tree: xr.DataTree, variable: str, *, interval: float = 0.95) -> pd.
     """
     check_interval(interval)
     source = _source(tree)
-    levels = {name[len(variable) + 1 : -1]: name for name in source.terms if _is_level(name, variable)}
+    alone = [(*parts[0], name) for name in source.terms if len(parts := pieces(name)) == 1]
+    levels = {level: name for column, level, name in alone if column == variable and level is not None}
     if not levels:
-        found = sorted({name.partition("[")[0] for name in source.terms if name.endswith("]") and ":" not in name})
+        found = sorted({column for column, level, _ in alone if level is not None})
         raise SpecificationError(
             f"variable={variable!r}{closest(variable, found)} has no levels among the coefficients; those that have"
             f" are {listing(found)}."
@@ -212,7 +214,7 @@ def ranks(tree: xr.DataTree, terms: Sequence[str]) -> pd.DataFrame:
     table = pd.DataFrame({"mean_rank": places.mean(axis=0)}, pd.Index(terms, name="term"))
     for rank in range(1, len(terms) + 1):
         table[str(rank)] = (places == rank).mean(axis=0)
-    return _attributed(table.sort_values("mean_rank"), tree)
+    return attributed(table.sort_values("mean_rank"), tree)
 
 
 @dataclass(frozen=True)
@@ -418,10 +420,6 @@ def _named(claims: str | Sequence[str] | Mapping[str, str]) -> dict[str, str]:
     return named
 
 
-def _is_level(term: str, variable: str) -> bool:
-    return term.startswith(f"{variable}[") and term.endswith("]") and "]:" not in term
-
-
 def _moments(draws: Array, interval: float) -> dict[str, Any]:
     """Moments of what a claim speaks of."""
     table = summarise_draws(draws[:, None], pd.Index(["row"]), interval)
@@ -449,8 +447,3 @@ def _normal_difference(difference: Expression, priors: Mapping[str, Normal]) -> 
     centre = float(difference.of(at))
     slopes = {name: float(difference.of({**at, name: prior.mean + 1})) - centre for name, prior in priors.items()}
     return centre, math.sqrt(sum((slopes[name] * prior.sd) ** 2 for name, prior in priors.items()))
-
-
-def _attributed(table: pd.DataFrame, tree: xr.DataTree) -> pd.DataFrame:
-    table.attrs = {key: tree.attrs[key] for key in ("engine", "estimator", "seed", "provenance") if key in tree.attrs}
-    return table

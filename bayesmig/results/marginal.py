@@ -26,7 +26,7 @@ from bayesmig.results.fitted import (
     expectation,
     quantity,
 )
-from bayesmig.results.summaries import check_interval, check_rope, interval_heads, summarise_draws
+from bayesmig.results.summaries import attributed, check_interval, check_rope, interval_heads, summarise_draws
 from bayesmig.results.variance import row_weights
 from bayesmig.specification.formula import parse
 
@@ -524,5 +524,4 @@ def _table(
     else:
         table = summarise_draws(draws, about.index, interval, sign=draws if signed else None, rope=rope)
     table = pd.concat([about.drop(columns=["estimand", "random"]), table, about[["estimand", "random"]]], axis=1)
-    table.attrs = {key: tree.attrs[key] for key in ("engine", "estimator", "seed", "provenance") if key in tree.attrs}
-    return table
+    return attributed(table, tree)

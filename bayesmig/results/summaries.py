@@ -441,6 +441,12 @@ def summarise_draws(
     return frame
 
 
+def attributed(table: pd.DataFrame, tree: xr.DataTree) -> pd.DataFrame:
+    """The table with what made it, and whose data they are, in its ``attrs``."""
+    table.attrs = {key: tree.attrs[key] for key in ("engine", "estimator", "seed", "provenance") if key in tree.attrs}
+    return table
+
+
 def interval_heads(kind: str, interval: float) -> tuple[str, str]:
     """Column heads of an interval, as in ``eti95_lower``."""
     percent = f"{100 * interval:g}"
