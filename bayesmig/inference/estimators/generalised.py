@@ -87,7 +87,9 @@ def glmm(design: Design, method: str, errors: str | None) -> tuple[xr.Dataset, d
         For families, links, weights or clusters that it cannot do; the message names what can.
     """
     _check_mixed(design, method)
-    check_groups_unweighted(design, "the likelihood here has no weights of groups; draw from the posterior with fit.")
+    check_groups_unweighted(
+        design, "the likelihood, climbed from mixedlm's maximum, has no weights of groups; draw the posterior with fit."
+    )
     kind = chosen_errors(design, errors)
     codes = None if kind == "classical" else clusters(design)
     if codes is not None and method == "agq":
