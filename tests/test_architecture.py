@@ -32,7 +32,8 @@ ROOMS = {
         {"blocks", "catalogue"},
     ),
     "data": (
-        {"columns", "design", "numerals", "writing"},
+        {"numerals"},
+        {"columns", "design", "writing"},
         {"cross_products", "identification", "items", "missing", "separated", "weighting"},
         {"encoding", "files", "sources"},
         {"imputations", "planning", "rows", "surveys"},

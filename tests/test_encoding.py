@@ -275,6 +275,11 @@ def test_text_of_many_levels_is_questioned(survey, value):
     build_design(bm.ModelSpec("y ~ x + (1 | v)"), data.assign(v=np.resize(data["v"][:12], N)))
 
 
+def test_bands_are_no_numbers(survey):
+    bands = [f"{start}-{start + 4}" for start in range(15, 80, 5)]
+    assert len(build_design(bm.ModelSpec("y ~ v"), survey.assign(v=np.resize(bands, N))).terms) == len(bands)
+
+
 def test_text_that_is_declared_is_taken_as_it_is(survey):
     data = survey.assign(v=[f"{k % 12}岁" for k in range(N)])
     assert len(build_design(bm.ModelSpec("y ~ C(v)"), data).terms) == 12

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bayesmig.contract.names import as_code
+from bayesmig.data.numerals import is_number_or_date
 from bayesmig.errors import DataError, SpecificationError, UnknownColumn, UnknownLevel, closest, listing
 from bayesmig.specification.formula import Formula, parse
 from bayesmig.specification.model import ModelSpec, Variable
@@ -24,10 +25,6 @@ NUMBERS = ("integer", "floating", "mixed-integer-float", "decimal", "boolean")
 TEXTS = ("string", "categorical")
 MIXED = ("mixed", "mixed-integer")
 FEW_LEVELS, MANY_LEVELS, ROWS_A_LEVEL = 10, 50, 5
-NUMBER_IN_WORDS = re.compile(
-    r"\s*[$€£¥￥]?\s*[-+\u2212]?\d[\d.,\s']*(%|‰|[^\W\d_]{1,6}\.?)?\s*"  # 1,234  0,5  35%  45岁  12 km
-    r"|\d{1,4}[-/.年]\d{1,2}([-/.月]\d{1,4}日?)?([ T].*)?"  # dates
-)
 BLANK = ("", "nan", "NaN", "<NA>", "NaT")
 LARGEST = 1e100
 TAKEN = {
@@ -386,7 +383,7 @@ def _check_few(name: str, counts: pd.Series) -> None:
     levels, n = len(counts), int(counts.sum())
     if levels <= FEW_LEVELS:
         return
-    written = sum(NUMBER_IN_WORDS.fullmatch(level) is not None for level in counts.index) > levels / 2
+    written = sum(map(is_number_or_date, counts.index)) > levels / 2
     if written or levels > n / 3 or (levels > MANY_LEVELS and n / levels < ROWS_A_LEVEL):
         raise DataError(
             f"column {name!r} is text with {levels} values in {n} rows ({listing(map(repr, counts.index), 3)}),"

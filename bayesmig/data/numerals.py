@@ -182,6 +182,18 @@ def numeral(text: str) -> Numeral | None:
     return Numeral(body, negative or bracketed, bracketed, unit if name is None else name, factor, name is not None)
 
 
+def is_number_or_date(text: str) -> bool:
+    """Whether a cell shows a number, with whatever unit is known, or a date; a range such as 18-25 is neither.
+
+    >>> [is_number_or_date(text) for text in ("1,234", "35%", "45岁", "2025-01-02", "18-25", "Area 3")]
+    [True, True, True, True, False, False]
+    """
+    if DATE.fullmatch(tidy(text)):
+        return True
+    found = numeral(text)
+    return found is not None and found.is_known and any(found.plain(sign) is not None for sign in DECIMAL_SIGNS)
+
+
 def _unit(text: str) -> tuple[str | None, float]:
     """One name for a unit, and what its numbers are multiplied by; no name for what is not known."""
     word = text.casefold().strip()
