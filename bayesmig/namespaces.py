@@ -49,6 +49,7 @@ NAMES: dict[str, dict[str, tuple[str, ...]]] = {
         "checking.validation": ("leave_one_group_out", "log_likelihood"),
     },
     "bayesmig.data": {
+        "data.contexts": ("WithinBetween", "within_between"),
         "data.matching": ("Match", "match", "translated", "write_codebook"),
         "data.surveys": ("missing_answers",),
     },

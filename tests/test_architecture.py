@@ -36,7 +36,7 @@ ROOMS = {
         {"columns", "design", "writing"},
         {"cross_products", "identification", "items", "missing", "separated", "weighting"},
         {"encoding", "files", "sources"},
-        {"imputations", "planning", "rows", "surveys"},
+        {"contexts", "imputations", "planning", "rows", "surveys"},
         {"accumulation", "matching"},
     ),
     "printed": (

@@ -28,6 +28,7 @@ PAGES = {
     "guide.md": ("trust.html", "trust.nc", "interaction.png"),
     "effects.md": (),
     "hypotheses.md": (),
+    "contexts.md": ("contexts.png",),
     "surveys.md": (),
     "checking.md": ("predicted.png", "calibration.png"),
     "large_data.md": (),

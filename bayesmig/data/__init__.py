@@ -2,7 +2,8 @@
 
 Beside ``bm.read_survey`` and ``bm.codebook``, users find here ``match``, which holds a survey against what the models
 of a study need and returns a ``Match``; ``write_codebook`` and ``translated``, which bring other names and codes into
-a study's codebook; ``missing_answers``; and ``chunks``, for rows that do not fit into memory.
+a study's codebook; ``missing_answers``; ``within_between``, which splits variables into group means and
+deviations (a ``WithinBetween``); and ``chunks``, for rows that do not fit into memory.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from typing import TYPE_CHECKING
 from bayesmig.namespaces import namespace
 
 if TYPE_CHECKING:
+    from bayesmig.data.contexts import WithinBetween as WithinBetween
+    from bayesmig.data.contexts import within_between as within_between
     from bayesmig.data.matching import Match as Match
     from bayesmig.data.matching import match as match
     from bayesmig.data.matching import translated as translated
