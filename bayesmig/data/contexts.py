@@ -85,9 +85,9 @@ def within_between(
     intercepts of the groups the coefficient of ``x_within`` is that of a model with a dummy for each group (the
     econometricians' fixed effects), whatever the sds are.
 
-    What it means: ``x_within`` compares people of one group, ``x_between`` groups that differ in their mean. Between minus
-    within is the contextual effect: what a richer city does to a person whose own income stays as it is. The mean of
-    a few people is a noisy measure of a context, which draws the contextual effect towards zero (Lüdtke et al.
+    What it means: ``x_within`` compares people of one group, ``x_between`` groups that differ in their mean. Between
+    minus within is the contextual effect: what a richer city does to a person whose own income stays as it is. The
+    mean of a few people is a noisy measure of a context, which draws the contextual effect towards zero (Lüdtke et al.
     2008, Psychological Methods 13(3)); groups of 5 or fewer are noted.
 
     Examples
@@ -133,7 +133,7 @@ class WithinBetween:
     data : pandas.DataFrame
         The data with the new columns; ``attrs["labels"]`` has labels for them, as ``codebook`` reads them.
     means : mapping of str to pandas.DataFrame
-        By grouping level, the coarsest first: the mean of every variable by group, and ``people``, how many rows it has.
+        By grouping level, the coarsest first: the mean of every variable by group, and ``people``, its number of rows.
     levels : mapping of str to tuple of str
         The columns that make each grouping level.
     variables : tuple of str
@@ -289,9 +289,9 @@ class WithinBetween:
         new = [name for name in names if name not in table.index]
         if new and new_groups == "refuse":
             raise UnknownLevel(
-                f"people of {level} {listing(map(repr, new), 5)}{closest(new[0], table.index)}: the data whose means are"
-                f" taken have no such group. They have {listing(table.index, 8)}. Say new_groups='own' to take the means"
-                " of these people themselves."
+                f"people of {level} {listing(map(repr, new), 5)}{closest(new[0], table.index)}: the data whose means"
+                f" are taken have no such group. They have {listing(table.index, 8)}. Say new_groups='own' to take the"
+                " means of these people themselves."
             )
         if not new:
             return table
@@ -348,9 +348,10 @@ def _levels(frame: pd.DataFrame, columns: tuple[str, ...], is_path: bool) -> dic
         twice = pairs[inner][pairs[inner].duplicated()]
         if len(twice):
             raise DataError(
-                f"by={list(columns)!r}: {inner} is not nested in {outer}: {listing(map(as_code, twice.unique()), 5)} lies"
-                f" in several. If these are different groups of one name, say by={'/'.join(columns)!r}; if people moved or"
-                " codes are wrong, mend the data; crossed groups are split one at a time."
+                f"by={list(columns)!r}: {inner} is not nested in {outer}: in several lies"
+                f" {listing(map(as_code, twice.unique()), 5)}. If these are different groups of one name, say"
+                f" by={'/'.join(columns)!r}; if people moved or codes are wrong, mend the data; crossed groups are"
+                " split one at a time."
             )
     return {column: (column,) for column in columns}
 
@@ -363,7 +364,7 @@ def _weights(frame: pd.DataFrame, name: str | None) -> Array:
         raise DataError(f"weights {name!r} has {int((weights < 0).sum())} values below zero; weights count people.")
     if not np.nansum(weights) > 0:
         raise DataError(f"weights {name!r} are zero or missing for everybody.")
-    return np.nan_to_num(weights)
+    return np.asarray(np.nan_to_num(weights))
 
 
 def _places(frame: pd.DataFrame, columns: tuple[str, ...], known: Sequence[str] = ()) -> tuple[Codes, tuple[str, ...]]:
@@ -400,8 +401,8 @@ def _check_variation(split: WithinBetween, values: Mapping[str, Array], frame: p
     for level, table in split.means.items():
         if len(table) < 2:
             raise DataError(
-                f"{level!r} has {len(table)} group{'' if len(table) == 1 else 's'} ({listing(table.index)}); between and"
-                " within can be told apart from two groups on, and a model needs many more."
+                f"{level!r} has {len(table)} group{'' if len(table) == 1 else 's'} ({listing(table.index)}); between"
+                " and within can be told apart from two groups on, and a model needs many more."
             )
     added = split._columns(frame, values, split.means)
     for name, own in values.items():
@@ -411,8 +412,8 @@ def _check_variation(split: WithinBetween, values: Mapping[str, Array], frame: p
         level = list(split.levels)[-1]
         if not np.nanmax(np.abs(added[_within(name)]), initial=0.0) > STILL * size:
             raise DataError(
-                f"{name!r} does not differ between people of one {level}: it describes the {level} already, and goes into"
-                " the formula as it is."
+                f"{name!r} does not differ between people of one {level}: it describes the {level} already, and goes"
+                " into the formula as it is."
             )
 
 
