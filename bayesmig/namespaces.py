@@ -61,7 +61,7 @@ NAMES: dict[str, dict[str, tuple[str, ...]]] = {
         "plots.checks": ("calibration", "predicted"),
         "plots.coefficients": ("dumbbell", "forest"),
         "plots.expectations": ("prior_predictive",),
-        "plots.groups": ("caterpillar", "vpc"),
+        "plots.groups": ("caterpillar", "strata", "vpc"),
         "plots.means": ("group_dots", "shrinkage"),
         "plots.predictions": ("interaction", "slopes"),
         "plots.priors": ("prior_posterior",),
@@ -91,6 +91,7 @@ NAMES: dict[str, dict[str, tuple[str, ...]]] = {
     "bayesmig.results": {
         "results.factors": ("factor_summary", "loadings", "plausible_values", "scores"),
         "results.hypotheses": ("pairwise", "ranks"),
+        "results.intersections": ("Maihda", "maihda"),
         "results.refits": ("agreement",),
         "results.summaries": ("interaction_lines",),
     },

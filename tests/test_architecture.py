@@ -93,7 +93,7 @@ ROOMS = {
         {"fitted"},
         {"variance"},
         {"summaries"},
-        {"comparison", "factors", "marginal"},
+        {"comparison", "factors", "intersections", "marginal"},
         {"hypotheses", "refits"},
     ),
     "prediction": (

@@ -29,6 +29,7 @@ PAGES = {
     "effects.md": (),
     "hypotheses.md": (),
     "contexts.md": ("contexts.png",),
+    "intersections.md": ("intersections.png",),
     "surveys.md": (),
     "checking.md": ("predicted.png", "calibration.png"),
     "large_data.md": (),

@@ -11,7 +11,21 @@ from bayesmig.contract import schema
 from bayesmig.errors import BayesmigError
 from bayesmig.inference.response import parameters
 from bayesmig.plots.labels import label_of, level_in_words, on_predictor, outcome_of, plain, spec_of
-from bayesmig.plots.style import COLOURS, INK, LINES, MARKERS, WIDTH, name_groups, new_axes, rule, set_title, typeset
+from bayesmig.plots.style import (
+    COLOURS,
+    GREY,
+    INK,
+    LINES,
+    MARKERS,
+    WIDTH,
+    legend_below,
+    name_groups,
+    new_axes,
+    rule,
+    set_title,
+    typeset,
+)
+from bayesmig.results.intersections import Maihda
 from bayesmig.results.summaries import variance_components, varying_effects
 from bayesmig.results.variance import variances_at_means
 
@@ -142,6 +156,63 @@ def vpc(tree: xr.DataTree, ax: Axes | None = None) -> Axes:
         f"{label_of(spec, outcome_of(tree))}: how much lies between groups",
         f"Posterior{latent}; bar: mean and 95 % interval",
     )
+    typeset(ax)
+    return ax
+
+
+def strata(found: Maihda, ax: Axes | None = None) -> Axes:
+    """Intersectional strata: what each would be if positions added up, and what it is.
+
+    Parameters
+    ----------
+    found : Maihda
+        From :func:`bayesmig.results.maihda`.
+    ax : matplotlib Axes, optional
+
+    Returns
+    -------
+    matplotlib Axes
+
+    Notes
+    -----
+    What it means: the hollow square is the sum of what each position adds, the dot the stratum with its interaction,
+    and the interval that of the dot. A filled dot says that the interaction is on one side of zero with a probability
+    of over 97.5 %.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> from bayesmig.results import maihda
+    >>> rng = np.random.default_rng(1)
+    >>> data = pd.DataFrame({"hukou": rng.choice(["rural", "urban"], 300), "sex": rng.choice(["f", "m"], 300)})
+    >>> ax = strata(maihda("trust ~ 1", data.assign(trust=rng.normal(size=300)), ["hukou", "sex"], seed=1))
+    >>> len(ax.get_yticklabels())
+    4
+    """
+    spec, table = spec_of(found.additive), found.strata
+    ax = ax or new_axes(WIDTH, caterpillar_height(len(table)) + 0.3)
+    places = np.arange(len(table))
+    is_point = "probability" not in table
+    clear = np.zeros(len(table), dtype=bool)
+    if not is_point:
+        ends = table[["total_eti95_lower", "total_eti95_upper"]].to_numpy().T
+        ax.hlines(places, *ends, color=COLOURS[1])
+        clear = abs(table["probability"].to_numpy() - 0.5) > 0.475
+    ax.hlines(places, table["additive"], table["total"], color=GREY, linewidth=3.2, alpha=0.35, zorder=1)
+    sums = "positions added up"
+    ax.scatter(table["additive"], places, s=26, marker="s", c="#ffffff", edgecolors=COLOURS[2], zorder=3, label=sums)
+    faces = np.where(clear, COLOURS[1], "#ffffff")
+    ax.scatter(table["total"], places, s=20, c=faces, edgecolors=COLOURS[1], zorder=4, label="with interaction")
+    rule(ax, "x")
+    names = [level_in_words(spec, found.group, str(level)) for level in table.index]
+    name_groups(ax, [f"{name}  ({size})" for name, size in zip(names, table["people"], strict=True)], "sorted")
+    scale = str(table.attrs["scale"])
+    ax.set_xlabel(scale[:1].upper() + scale[1:])
+    note = "Posterior medians and 95 % intervals, people in brackets; filled where the interaction is clearly not zero"
+    title = " × ".join(label_of(spec, name) for name in found.variables)
+    title = f"{label_of(spec, outcome_of(found.additive))}: {title}"
+    set_title(ax, title, "Estimates, people in brackets" if is_point else note, width=62)
+    legend_below(ax)
     typeset(ax)
     return ax
 

@@ -27,6 +27,7 @@ from bayesmig.replication.remarks import number
 from bayesmig.reporting.levels import PERSON, completed, level_of
 from bayesmig.reporting.mathematics import equations, in_words, latex
 from bayesmig.reporting.words import FAILED, check_line, completed_data, prior_rows, provenance, quantity, verdict
+from bayesmig.results.intersections import Maihda
 from bayesmig.results.summaries import coefficients, variance_components
 from bayesmig.specification.formula import parse
 from bayesmig.specification.model import ModelSpec
@@ -34,23 +35,23 @@ from bayesmig.specification.model import ModelSpec
 if TYPE_CHECKING:
     import xarray as xr
 
-GUIDELINES = ("barg", "wambs", "jars", "level", "strobe")
+GUIDELINES = ("barg", "wambs", "jars", "level", "strobe", "maihda")
 STATED, PARTLY, NOT_STATED, NOT_APPLICABLE = "stated", "partly", "not stated", "not applicable"
 MOST = 8  # coefficients that an item names; the table has the others
 FOLDER = files("bayesmig.reporting") / "guidelines"
 
 
-def guideline(tree: xr.DataTree, name: str, *, sensitivity: bool = True) -> pd.DataFrame:
+def guideline(tree: xr.DataTree | Maihda, name: str, *, sensitivity: bool = True) -> pd.DataFrame:
     """A guideline of reporting, item by item, with what the result says of each.
 
     Parameters
     ----------
-    tree : xarray.DataTree
-        A posterior that was fitted to data.
-    name : {"barg", "wambs", "jars", "level", "strobe"}
+    tree : xarray.DataTree or Maihda
+        A posterior that was fitted to data; for ``maihda`` both models of :func:`bayesmig.results.maihda`.
+    name : {"barg", "wambs", "jars", "level", "strobe", "maihda"}
         ``barg``: Kruschke 2021; ``wambs``: Depaoli & van de Schoot 2017; ``jars``: the table for Bayesian techniques of
         Appelbaum et al. 2018; ``level``: multilevel analyses, Monsalves et al. 2020; ``strobe``: cross-sectional
-        surveys, von Elm et al. 2007.
+        surveys, von Elm et al. 2007; ``maihda``: intersectional strata, Evans et al. 2024.
     sensitivity : bool
         Compute how far the priors matter (:func:`~bayesmig.checking.power_scaling`), which takes seconds, minutes with
         many thousand rows.
@@ -85,10 +86,12 @@ def guideline(tree: xr.DataTree, name: str, *, sensitivity: bool = True) -> pd.D
     """
     if name not in GUIDELINES:
         raise BayesmigError(f"no guideline {name!r}{closest(name, GUIDELINES)}; there are {listing(GUIDELINES)}.")
+    strata = tree if isinstance(tree, Maihda) else None
+    tree = tree.additive if isinstance(tree, Maihda) else tree
     if schema.kind(tree) != "posterior" or "n_used" not in tree.attrs:
         raise BayesmigError("guideline needs a posterior that was fitted to data, from fit.")
     content = tomllib.loads((FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
-    subject = _Subject(tree, sensitivity)
+    subject = _Subject(tree, sensitivity, strata)
     frame = pd.DataFrame([_item(entry, subject) for entry in content["item"]]).set_index("item")
     frame.attrs["name"] = name
     frame.attrs.update({key: content[key] for key in ("title", "source", "numbering")}, count=_count(frame["status"]))
@@ -131,6 +134,7 @@ class _Subject:
 
     tree: xr.DataTree
     wants_sensitivity: bool
+    strata: Maihda | None = None
 
     @cached_property
     def spec(self) -> ModelSpec:
@@ -307,6 +311,55 @@ def _vpc(subject: _Subject) -> str:
     return f"{'; '.join(shown)}." if shown else ""
 
 
+def _strata_made(subject: _Subject) -> str | None:
+    if subject.strata is None:
+        return None
+    described = "; ".join(_described(subject.spec, name) for name in subject.strata.variables)
+    return f"Strata are the combinations of {described}."
+
+
+def _strata_sizes(subject: _Subject) -> str | None:
+    if subject.strata is None:
+        return None
+    return ". ".join([_sizes(subject, subject.strata.group), *subject.strata.notes]) + "."
+
+
+def _strata_scale(subject: _Subject) -> str | None:
+    if subject.strata is None:
+        return None
+    words = "the outcome itself" if subject.spec.link == "identity" else f"the {subject.spec.link} of the outcome"
+    return f"Positions add up on the scale of {words}; parts are shown as {subject.strata.strata.attrs['scale']}."
+
+
+def _strata_vpc(subject: _Subject) -> str | None:
+    return _of_strata(subject, {"vpc_null": "VPC of the null model", "vpc_additive": "of the additive model"})
+
+
+def _strata_pcv(subject: _Subject) -> str | None:
+    words = {"pcv": "Proportional change in variance", "additive_share": "additive share by the additive model alone"}
+    return _of_strata(subject, words)
+
+
+def _of_strata(subject: _Subject, words: dict[str, str]) -> str | None:
+    if subject.strata is None:
+        return None
+    rows = subject.strata.summary.to_dict("index")
+    said = [f"{text} {subject.interval(pd.Series(rows[name]))}" for name, text in words.items() if name in rows]
+    return f"{'; '.join(said)} (posterior medians, 95 % equal-tailed intervals)." if said else None
+
+
+def _strata_interactions(subject: _Subject) -> str | None:
+    if subject.strata is None:
+        return None
+    table = subject.strata.strata
+    clear = table[abs(table["probability"] - 0.5) > 0.475]
+    named = [f"{stratum} {number(row['interaction'])}" for stratum, row in clear.iterrows()]
+    return (
+        f"Of {len(table)} strata {len(clear)} have an interaction on one side of zero with a probability of over 97.5 %"
+        f"{': ' if named else ''}{listing(named) if named else ''}."
+    )
+
+
 def _no_bayes_factor(subject: _Subject) -> _Said:
     return _Said("This analysis computes no Bayes factor.", NOT_APPLICABLE)
 
@@ -477,6 +530,12 @@ FACTS: dict[str, Callable[[_Subject], str | _Said | None]] = {
     "sampling": _sampling,
     "seed": _seed,
     "software": _software,
+    "strata_interactions": _strata_interactions,
+    "strata_made": _strata_made,
+    "strata_pcv": _strata_pcv,
+    "strata_scale": _strata_scale,
+    "strata_sizes": _strata_sizes,
+    "strata_vpc": _strata_vpc,
     "traces": _traces,
     "variables": _variables,
     "variance_priors": _variance_priors,

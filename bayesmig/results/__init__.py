@@ -2,8 +2,8 @@
 
 Beside ``bm.coefficients``, ``bm.variance_components``, ``bm.varying_effects``, ``bm.effects``, ``bm.margins``,
 ``bm.hypothesis`` and ``bm.compare``, users find here ``agreement`` (fits beside print), ``interaction_lines`` (simple
-slopes, as lines), ``pairwise`` and ``ranks`` (of the levels of a variable), ``r2``, and of latent factors
-``loadings``, ``factor_summary``, ``scores`` and ``plausible_values``.
+slopes, as lines), ``pairwise`` and ``ranks`` (of the levels of a variable), ``maihda`` (intersectional strata, a
+``Maihda``), ``r2``, and of latent factors ``loadings``, ``factor_summary``, ``scores`` and ``plausible_values``.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from bayesmig.results.factors import scores as scores
     from bayesmig.results.hypotheses import pairwise as pairwise
     from bayesmig.results.hypotheses import ranks as ranks
+    from bayesmig.results.intersections import Maihda as Maihda
+    from bayesmig.results.intersections import maihda as maihda
     from bayesmig.results.refits import agreement as agreement
     from bayesmig.results.summaries import interaction_lines as interaction_lines
 else:

@@ -25,7 +25,14 @@ from bayesmig.specification.model import ModelSpec
 from bayesmig.specification.priors import Normal
 
 STATUSES = {"stated", "partly", "not stated", "not applicable"}
-LEAST = {"barg": 29, "wambs": 10, "jars": 14, "level": 15, "strobe": 22}  # items that the papers have, or more
+LEAST = {
+    "barg": 29,
+    "wambs": 10,
+    "jars": 14,
+    "level": 15,
+    "strobe": 22,
+    "maihda": 10,
+}  # items that the papers have, or more
 
 
 def entries(name):
@@ -54,6 +61,7 @@ NUMBERED = {
     "jars": OWN,
     "level": OWN,
     "strobe": "those of the checklist",
+    "maihda": OWN,
 }
 
 
