@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from bayesmig.replication.papers import replicate as replicate
     from bayesmig.replication.reconstruction.build import reconstruct as reconstruct
     from bayesmig.replication.verdicts import hypotheses as hypotheses
+    from bayesmig.reporting.glance import summary as summary
     from bayesmig.reporting.page import report as report
     from bayesmig.reporting.tables import table as table
     from bayesmig.results.comparison import compare as compare

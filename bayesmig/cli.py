@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 USER_ERROR, NOT_TRUSTED = 2, 3
 NOTES_SHOWN = 12  # of those on a file
-SHOWN = ("estimate", "sd", "eti95_lower", "eti95_upper", "pd")
 OVERVIEW_HEADS = (
     "people",
     "printed numbers the refit returns",
@@ -456,31 +455,11 @@ def _facts(tree: xr.DataTree) -> dict[str, Any]:
 def _show_fit(tree: xr.DataTree) -> None:
     """Coefficients, variance components and checks of a fit, on a terminal or in a pipe."""
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
     console = Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else 200)
-    spec = bm.ModelSpec.from_json(str(tree.attrs["spec"]))
-    weights = "" if spec.weights is None else f", weights {spec.weights}"
-    console.print(Text(printable(f"{spec.formula}  ({spec.family}, {spec.link} link{weights})"), "bold"))
-    console.print(Text(f"{tree.attrs['engine']}, seed {tree.attrs['seed']}\n", "dim"))
-    for frame in (bm.coefficients(tree), bm.variance_components(tree)):
-        columns = [name for name in SHOWN if name in frame]
-        table = Table("", box=None, pad_edge=False, header_style="bold")
-        for column in columns:
-            table.add_column(column, justify="right")
-        for name, row in frame.iterrows():
-            label = reporting.words.quantity(spec, str(name))
-            table.add_row(Text(printable(label)), *(reporting.words.cell(float(row[column])) for column in columns))
-        console.print(table)
-        console.print()
-    levels = json.loads(str(tree.attrs["levels"]))
-    if levels:
-        references = "; ".join(spec.label(f"{name}[{first}]") for name, (first, *_) in levels.items())
-        console.print(Text(printable(f"Levels are compared with {references}\n")))
-    for check in bm.check(tree).to_dict("records"):
-        said = reporting.words.verdict(check)
-        console.print(Text(printable(f"{said.text}  {check['check']}: {check['message']}"), said.style))
+    for line, style in bm.summary(tree, thorough=True).lines(console.width):
+        console.print(Text(printable(line), style), soft_wrap=True)
 
 
 def _show_overview(found: Overview) -> None:

@@ -34,6 +34,7 @@ NAMES: dict[str, dict[str, tuple[str, ...]]] = {
         "replication.papers": ("replicate",),
         "replication.reconstruction.build": ("reconstruct",),
         "replication.verdicts": ("hypotheses",),
+        "reporting.glance": ("summary",),
         "reporting.page": ("report",),
         "reporting.tables": ("table",),
         "results.comparison": ("compare",),

@@ -23,7 +23,7 @@ ROOMS = {
     "errors": ({"errors"},),
     "namespaces": ({"namespaces"},),
     "contract": (
-        {"names", "seal"},
+        {"names", "seal", "tree"},
         {"schema"},
     ),
     "specification": (
@@ -130,7 +130,7 @@ ROOMS = {
     "reporting": (
         {"grids", "levels", "words"},
         {"cuts_and_loadings", "mathematics", "plugin", "rankings", "sensitivity", "terminal"},
-        {"checklists", "figures", "word"},
+        {"checklists", "figures", "glance", "word"},
         {"documents", "tables"},
         {"page"},
     ),

@@ -201,15 +201,14 @@ def test_fit_prints_coefficients_components_and_checks(tmp_path):
         "✓ passed",
     ):
         assert text in shown.stdout
-    assert "compared with 户口: 外来" in shown.stdout
+    assert "Compared with 户口: 外来" in shown.stdout
     assert "seed 1" in shown.stdout
     assert list(tmp_path.iterdir()) == [tmp_path / "survey.csv"]
 
 
 def test_the_level_that_others_are_compared_with_can_be_named(tmp_path):
     shown = run("fit", FORMULA, str(survey_file(tmp_path)), "--reference", "户口=本地")
-    assert "compared with 户口: 本地" in shown.stdout
-    assert "户口: 外来 " in shown.stdout
+    assert "户口: 外来 (vs 本地)" in shown.stdout
     for wrong, message in (("户口", "as in hukou=local"), ("户=本地", "closest: '户口'"), ("户口=城镇", "is no level")):
         refused = run("fit", FORMULA, str(tmp_path / "survey.csv"), "--reference", wrong)
         assert (refused.exit_code, message in refused.stderr) == (2, True), refused.stderr

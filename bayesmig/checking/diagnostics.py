@@ -17,16 +17,20 @@ FEW_GROUPS = 6
 FEW_CLUSTERS = 20
 MOST_DROPPED = 0.10
 LEAST_EBFMI = 0.3
+VARYING = ("u_", "eta", "imputed_")  # as many as there are groups or people
 ROUNDING = 1e-9  # of the number of rows: weights that cost nothing
 
 
-def check(tree: xr.DataTree) -> pd.DataFrame:
+def check(tree: xr.DataTree, *, varying: bool = True) -> pd.DataFrame:
     """Check a result.
 
     Parameters
     ----------
     tree : xarray.DataTree
         A posterior or an estimate.
+    varying : bool
+        False looks at R-hat and effective draws of coefficients, thresholds and variance components only, which is
+        quicker where thousands of groups vary.
 
     Returns
     -------
@@ -54,7 +58,7 @@ def check(tree: xr.DataTree) -> pd.DataFrame:
     >>> bool(check(fit("y ~ x + (1 | area)", data, seed=1))["passed"].all())
     True
     """
-    rows = _computation(tree) if schema.kind(tree) == "posterior" else _estimation(tree)
+    rows = _computation(tree, varying) if schema.kind(tree) == "posterior" else _estimation(tree)
     rows += _data(tree) if "n_given" in tree.attrs else []
     provenance = str(tree.attrs.get("provenance", "unknown"))
     sentence = f"{provenance}: good for learning and sensitivity, not as evidence"
@@ -69,7 +73,7 @@ def check(tree: xr.DataTree) -> pd.DataFrame:
 Row = tuple[str, object, object, bool | None, str]
 
 
-def _computation(tree: xr.DataTree) -> list[Row]:
+def _computation(tree: xr.DataTree, varying: bool) -> list[Row]:
     rows: list[Row] = []
     stats = tree["sample_stats"].to_dataset() if "sample_stats" in tree.children else xr.Dataset()
     if tree.attrs.get("interrupted") == "yes":
@@ -83,11 +87,11 @@ def _computation(tree: xr.DataTree) -> list[Row]:
         rows.append(("Pareto k", round(k, 2), round(limit, 2), k < limit, "importance weights have a finite variance"))
         message = f"{ess:.0f} effective draws of the variance parameters"
         rows.append(("importance sampling", round(ess), LEAST_ESS, ess >= LEAST_ESS, message))
-    rhat, ess = _worst_diagnostics(tree)
-    rows.append(("R-hat", round(rhat, 4), RHAT, rhat < RHAT, "largest over all parameters"))
-    rows.append(
-        ("effective draws", round(ess), LEAST_ESS, ess >= LEAST_ESS, "smallest bulk or tail size over all parameters")
-    )
+    rhat, ess = _worst_diagnostics(tree, varying)
+    over = "all parameters" if varying else "parameters but varying effects"
+    rows.append(("R-hat", round(rhat, 4), RHAT, rhat < RHAT, f"largest over {over}"))
+    message = f"smallest bulk or tail size over {over}"
+    rows.append(("effective draws", round(ess), LEAST_ESS, ess >= LEAST_ESS, message))
     for term, contradicted in (schema.read(tree, "contradicted") if "contradicted" in tree.attrs else {}).items():
         message = f"{term} is printed with {contradicted}; the posterior follows B and SE"
         rows.append(("printed p", term, "", False, message))
@@ -126,15 +130,16 @@ def _estimation(tree: xr.DataTree) -> list[Row]:
     return rows
 
 
-def _worst_diagnostics(tree: xr.DataTree) -> tuple[float, float]:
-    """Largest R-hat, and smallest bulk or tail effective sample size, over all parameters.
+def _worst_diagnostics(tree: xr.DataTree, varying: bool) -> tuple[float, float]:
+    """Largest R-hat, and smallest bulk or tail effective sample size, over parameters with or without varying effects.
 
     Completed data sets have different posteriors, so that chains are compared within them, and their sizes added up.
     """
     from arviz_stats import ess, rhat
 
     posterior = tree["posterior"].to_dataset()
-    posterior = posterior[[name for name, array in posterior.data_vars.items() if array.size]]
+    kept = [name for name in posterior.data_vars if varying or not str(name).startswith(VARYING)]
+    posterior = posterior[[name for name in kept if posterior[name].size]]
     whose = (
         posterior["imputation"].to_numpy() if "imputation" in posterior.coords else np.ones(posterior.sizes["chain"])
     )

@@ -49,6 +49,7 @@ import pandas as pd
 import xarray as xr
 
 from bayesmig.contract.seal import check_seal, seal
+from bayesmig.contract.tree import Result
 from bayesmig.errors import BayesmigError, listing
 
 if TYPE_CHECKING:
@@ -296,7 +297,7 @@ def stamp(groups: Mapping[str, xr.Dataset], design: Outline, **about: object) ->
 
 def stamped(groups: Mapping[str, xr.Dataset], facts: Mapping[str, object]) -> xr.DataTree:
     """A tree whose root attributes are text and numbers only, so that it can be saved."""
-    tree = xr.DataTree.from_dict({f"/{name}": dataset for name, dataset in groups.items()})
+    tree = Result.from_dict({f"/{name}": dataset for name, dataset in groups.items()})
     for key, value in facts.items():
         tree.attrs[key] = value if isinstance(value, (str, int, float)) else json.dumps(value, ensure_ascii=False)
     return seal(tree)

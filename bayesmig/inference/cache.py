@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bayesmig.contract.tree import result
 from bayesmig.data.columns import used_columns
 from bayesmig.data.encoding import PROVENANCE_COLUMN
 from bayesmig.data.writing import write
@@ -136,7 +137,7 @@ def load(folder: Path, key: str) -> xr.DataTree | None:
             if _checksum(file.read_bytes()) != file.name.split(".")[1]:
                 raise OSError("its checksum is another")
             with xr.open_datatree(file, engine="h5netcdf") as stored:
-                tree = stored.load()
+                tree = result(stored.load())
             if tree.attrs.pop(KEY, None) != key:
                 raise OSError("it is the result of something else")
         except (OSError, ValueError, KeyError) as error:

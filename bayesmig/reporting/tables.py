@@ -37,7 +37,18 @@ from bayesmig.reporting.grids import (
 )
 from bayesmig.reporting.levels import PERSON, completed, level_of
 from bayesmig.reporting.word import Document
-from bayesmig.reporting.words import FAILED, RATIOS, cell, check_line, provenance, quantity, settled, verdict
+from bayesmig.reporting.words import (
+    FAILED,
+    RATIOS,
+    cell,
+    check_line,
+    estimator_of,
+    method_of,
+    provenance,
+    quantity,
+    settled,
+    verdict,
+)
 from bayesmig.results.summaries import coefficients, interval_heads, r2, summarise_draws, variance_components
 from bayesmig.specification.formula import parse
 from bayesmig.specification.model import ModelSpec
@@ -293,34 +304,16 @@ class _Column:
     def estimand(self) -> str:
         if self.kind == "posterior":
             return "posterior mean"
-        return "printed" if self.kind == "published" else f"{self.estimator} estimate"
+        return "printed" if self.kind == "published" else f"{estimator_of(self.tree)} estimate"
 
     @property
     def method(self) -> str:
-        """What computed it: an estimator and its errors, or an engine and its seed."""
-        attrs = self.tree.attrs
-        if self.kind == "published":
-            return ", ".join(schema.read(self.tree, "printed")) if "printed" in attrs else "print"
-        if self.kind == "estimate":
-            parts = [self.estimator]
-            parts += [f"{attrs['errors']} errors"] if attrs.get("errors", "classical") != "classical" else []
-        else:
-            parts = [
-                str(attrs.get("engine", "not stated")).partition("(")[0],
-                f"seed {attrs.get('seed', 'not stated')}",
-            ]
-            parts += [f"intervals adjusted for {attrs['clusters']} clusters"] if "adjusted" in attrs else []
-        parts += [f"pooled over {attrs['imputations']} completed data sets"] if "imputations" in attrs else []
-        return ", ".join(parts)
+        return method_of(self.tree)
 
     @property
     def is_latent(self) -> bool:
         """Whether shares of variance concern the linear predictor, not the outcome."""
         return self.spec.distribution.outcome != "number"
-
-    @property
-    def estimator(self) -> str:
-        return str(self.tree.attrs.get("estimator", "")).upper()
 
     def notes(self, asked: _Asked) -> tuple[str, ...]:
         """What the cells say: the scale and the estimand, and the kind of interval."""

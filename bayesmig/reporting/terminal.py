@@ -101,11 +101,11 @@ def _shares(result: Replication) -> Iterator[str]:
 
 
 def _print_table(console: Console, rows: list[TermRow], columns: list[Column]) -> None:
-    for line, style in _side_by_side(rows, columns, console):
+    for line, style in side_by_side(rows, columns, console):
         console.print(Text(printable(line), style), soft_wrap=True)
 
 
-def _side_by_side(rows: list[TermRow], shown: list[Column], console: Console) -> Iterator[tuple[str, str]]:
+def side_by_side(rows: list[TermRow], shown: list[Column], console: Console) -> Iterator[tuple[str, str]]:
     """Lines of a table with their styles; headings run over the columns, and only labels and heads are wrapped."""
     labels = ["  " * row.indented + row.label for row in rows]
     columns = {column.head: [" ".join(filter(None, column[row.term])) for row in rows] for column in shown}

@@ -68,6 +68,26 @@ def provenance(tree: xr.DataTree) -> Provenance:
     return Provenance(False, f"Data: {source}", meaning)
 
 
+def estimator_of(tree: xr.DataTree) -> str:
+    """The estimator of an estimate, as in ``REML``."""
+    return str(tree.attrs.get("estimator", "")).upper()
+
+
+def method_of(tree: xr.DataTree) -> str:
+    """What computed a result: an estimator and its errors, an engine and its seed, or where it is printed."""
+    attrs, kind = tree.attrs, schema.kind(tree)
+    if kind == "published":
+        return ", ".join(schema.read(tree, "printed")) if "printed" in attrs else "print"
+    if kind == "estimate":
+        parts = [estimator_of(tree)]
+        parts += [f"{attrs['errors']} errors"] if attrs.get("errors", "classical") != "classical" else []
+    else:
+        parts = [str(attrs.get("engine", "not stated")).partition("(")[0], f"seed {attrs.get('seed', 'not stated')}"]
+        parts += [f"intervals adjusted for {attrs['clusters']} clusters"] if "adjusted" in attrs else []
+    parts += [f"pooled over {attrs['imputations']} completed data sets"] if "imputations" in attrs else []
+    return ", ".join(parts)
+
+
 def completed_data(tree: xr.DataTree) -> str:
     """What a reader must know of values that were missing, where the rows given have no gap."""
     if "imputations" not in tree.attrs:
