@@ -89,7 +89,7 @@ ROOMS = {
         {"engines.bambi_adapter", "fitting"},
     ),
     "results": (
-        {"integration"},
+        {"delta", "integration"},
         {"fitted"},
         {"variance"},
         {"summaries"},

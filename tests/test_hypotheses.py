@@ -134,9 +134,10 @@ def test_covariances_go_with_the_errors(data, formula, family, method, errors):
     frame = data.assign(g=np.arange(240) % 24, o=pd.cut(data["y"], [-9, -0.5, 0.5, 9], labels=list("abc")))
     tree = bm.estimate(bm.ModelSpec(formula, family=family), frame, method=method, errors=errors)["estimate"]
     covariance = tree["covariance"].to_pandas()
-    errors_of_terms = covariance.to_numpy().diagonal() ** 0.5
-    kept = [*tree["beta_se"].to_numpy(), *(tree["cut_se"].to_numpy() if family == "cumulative" else [])]
-    np.testing.assert_allclose(errors_of_terms, kept, rtol=1e-10)
+    kept = list(tree["beta_se"].to_numpy())
+    for name in ("cut", "sigma", "tau_g"):
+        kept += list(np.atleast_1d(tree[f"{name}_se"])) if f"{name}_se" in tree else []
+    np.testing.assert_allclose(covariance.to_numpy().diagonal() ** 0.5, kept, rtol=1e-10)
     np.testing.assert_allclose(covariance, covariance.T, rtol=1e-6, atol=1e-12)
 
 
@@ -179,9 +180,11 @@ def test_margins_and_components_are_quantities(data, drawn):
         bm.hypothesis(drawn, "margin(x=d) > 0")
 
 
-def test_an_estimate_has_no_draws_of_margins(estimated):
-    with pytest.raises(bm.BayesmigError, match="needs draws"):
-        bm.hypothesis(estimated, "margin(h=c) > 0")
+def test_margins_of_an_estimate_are_compared_as_coefficients_are(estimated):
+    claims = ["margin(h=c) - margin(h=b) > 0", "h[c] - h[b] > 0"]
+    table = bm.hypothesis(estimated, claims).reset_index(drop=True)
+    # without an interaction the difference of margins is that of coefficients; 1e-8: sums in another order
+    np.testing.assert_allclose(*table.astype(float).to_numpy(), rtol=1e-8)
     with pytest.raises(bm.BayesmigError, match="draws of all coefficients"):
         bm.results.ranks(estimated, ["x", "h[b]"])
 

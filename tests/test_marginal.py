@@ -11,7 +11,7 @@ import bayesmig as bm
 from bayesmig.data.rows import Rows, design_of
 from bayesmig.errors import BayesmigError, DataError, UnknownColumn, UnknownLevel
 from bayesmig.inference.response import parameters
-from bayesmig.results.fitted import Fitted, category_scores
+from bayesmig.results.fitted import Fitted, category_scores, encoded, expectation
 from bayesmig.results.marginal import effects, margins
 
 DATA = survey()
@@ -332,12 +332,16 @@ def test_points_agree_with_statsmodels():
     data = DATA.assign(owns=(DATA["x"] + np.random.default_rng(2).logistic(size=len(DATA)) > 0).astype(int))
     tree = bm.estimate(bm.ModelSpec("owns ~ x + poverty + hukou", family="bernoulli"), data)
     design = Fitted.of(tree).design
-    reference = Logit(design.y, design.x).fit(disp=0, tol=1e-12).get_margeff(at="overall", method="dydx").margeff
+    found = Logit(design.y, design.x).fit(disp=0, tol=1e-12).get_margeff(at="overall", method="dydx")
+    reference = found.margeff
     table = effects(tree, ["x", "poverty"])
     places = [design.terms.index(name) - 1 for name in ("x", "poverty")]
     np.testing.assert_allclose(table["estimate"], reference[places], atol=1e-6)
-    assert table[["std_error", "ci95_lower", "ci95_upper"]].isna().all(axis=None)
-    assert table["estimand"].str.endswith(", point without interval").all()
+    # the delta method with its analytic derivatives; ours are differences over 1e-3 standard errors
+    np.testing.assert_allclose(table["std_error"], found.margeff_se[places], rtol=1e-5)
+    np.testing.assert_allclose(table["p"], found.pvalues[places], rtol=1e-3)
+    np.testing.assert_allclose(table[["ci95_lower", "ci95_upper"]], found.conf_int()[places], rtol=1e-4)
+    assert table["estimand"].str.startswith("average slope of the probability of owns = yes").all()
     dummies = effects(tree, "hukou")["estimate"]
     x = design.x.copy()
     levels = [design.terms.index(name) for name in design.terms if name.startswith("hukou")]
@@ -450,3 +454,51 @@ def test_averages_do_not_depend_on_how_draws_are_cut(monkeypatch):
     whole = effects(TREE)
     monkeypatch.setattr("bayesmig.results.fitted.PART", 1)
     pd.testing.assert_frame_equal(effects(TREE), whole, rtol=1e-6)  # the step of the quadrature follows the largest sd
+
+
+ESTIMATES = {
+    "gaussian": ("y ~ x * hukou + (1 + x | area)", "ml", {}),
+    "logit": ("owns ~ x * hukou + (1 | area)", "ml", {"family": "bernoulli"}),
+    "probit": ("owns ~ x + hukou", "glm", {"family": "bernoulli", "link": "probit"}),
+    "ordered": ("answer ~ x + hukou", "glm", {"family": "cumulative"}),
+    "counts": ("visits ~ x + (1 | area)", "ml", {"family": "poisson"}),
+    "squares": ("y ~ poly(x, 2) + hukou", "ols", {}),
+}
+
+
+@pytest.mark.parametrize(("formula", "method", "model"), ESTIMATES.values(), ids=ESTIMATES)
+def test_errors_of_estimates_are_those_of_draws_from_their_normal(formula, method, model):
+    """Parameters drawn from N(point, covariance), each with its own effect; 4,000 draws know an sd to 1.1 %."""
+    tree = bm.estimate(formula, DATA, method=method, **model)
+    fitted = Fitted.of(tree)
+    dataset = tree["estimate"].to_dataset()
+    names = dataset["parameter"].to_numpy()
+    draws = np.random.default_rng(1).multivariate_normal(np.zeros(len(names)), dataset["covariance"], 4000)
+    values, start = {}, 0
+    for name, array in fitted.values.items():
+        if array.ndim < 3 and start < len(names):
+            stop = start + max(1, array[0].size)
+            moves = 0.2 * draws[:, start:stop].reshape(-1, *array[0].shape)  # so small that all is linear
+            values[name], start = array[0] + moves, stop
+        else:
+            values[name] = np.broadcast_to(array[0], (4000, *array[0].shape))
+    assert start == len(names)
+    for random in ("integrate", "zero"):
+        table = effects(tree, "x", change=(0.0, 1.0), random=random)
+        low, high = (encoded(fitted.design, fitted.design.frame.assign(x=x)) for x in (0.0, 1.0))
+        means = [expectation(fitted.design, values, rows, random) for rows in (low, high)]
+        weights = fitted.design.people / fitted.design.people.sum()
+        drawn = np.einsum("dn...,n->d...", means[1] - means[0], weights).reshape(4000, -1)
+        np.testing.assert_allclose(table["std_error"], 5 * drawn.std(axis=0), rtol=0.05)
+
+
+def test_effects_of_completed_data_have_rubins_errors():
+    rng = np.random.default_rng(1)
+    gaps = np.arange(len(DATA)) % 10 == 0
+    frames = [DATA.assign(x=np.where(gaps, rng.normal(size=len(DATA)), DATA["x"])) for _ in range(4)]
+    tree = bm.estimate("y ~ x + hukou", frames)
+    row, coefficient = effects(tree, "x").iloc[0], bm.coefficients(tree).loc["x"]
+    assert row["estimate"] == pytest.approx(coefficient["estimate"])
+    assert row["std_error"] == pytest.approx(coefficient["std_error"])
+    assert row["ci95_upper"] >= coefficient["ci95_upper"] - 1e-9  # t with the fewest df of all coefficients
+    assert row["estimand"].endswith("people as in the first of 4 completed data sets")

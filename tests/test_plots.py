@@ -328,9 +328,14 @@ def test_slopes_by_a_category_have_a_marker_for_each_level(posterior):
     assert ax.get_ylabel().startswith("Change per SD: Trust")
 
 
-def test_slopes_of_an_estimate_or_of_no_predictor_are_refused(posterior, ml):
-    with pytest.raises(BayesmigError, match="posterior"):
-        plots.slopes(ml, "hukou", "poverty")
+def test_slopes_of_an_estimate_have_walds_band(ml):
+    ax = plots.slopes(ml, "poverty", "hukou")
+    main = bm.coefficients(ml).loc["poverty"]
+    bars = ax.collections[-2].get_segments()[0][:, 1]
+    np.testing.assert_allclose(bars, main[["ci95_lower", "ci95_upper"]].astype(float), rtol=1e-6)
+
+
+def test_slopes_of_no_predictor_are_refused(posterior):
     with pytest.raises(BayesmigError, match="closest: 'poverty'"):
         plots.slopes(posterior, "hukou", "povertyy")
     with pytest.raises(BayesmigError, match="closest: 'hukou'"):

@@ -240,7 +240,12 @@ def test_estimates_are_points():
     assert y.dims == ("row",)
     u = tree["estimate"]["u_area"].to_numpy()[DATA["area"]]
     np.testing.assert_allclose(y, beta[0] + u[:, 0] + DATA["x"] * (beta[1] + u[:, 1]), atol=1e-10)
-    assert done.attrs["estimand"] == "expected y, point without interval"
+    assert done.attrs["estimand"] == "expected y, varying effects held at their modes"
+    covariance = tree["estimate"]["covariance"].to_numpy()[:2, :2]
+    x = np.column_stack([np.ones(len(DATA)), DATA["x"]])
+    error = np.sqrt(np.einsum("np,pq,nq->n", x, covariance, x))
+    np.testing.assert_allclose(done["predictions"]["y_se"], error, rtol=1e-8)  # linear, so exact but for rounding
+    np.testing.assert_allclose(done["predictions"]["y_upper"], y + stats.norm.ppf(0.975) * error, rtol=1e-8)
     new = PEOPLE.assign(area=99)
     np.testing.assert_allclose(
         predict(tree, new, random="zero")["predictions"]["y"], beta[0] + beta[1] * DATA["x"], atol=1e-10

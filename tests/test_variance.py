@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from fabricated import CASES, pieces, posterior, specification, survey
-from scipy import special
+from scipy import special, stats
 
 import bayesmig as bm
 from bayesmig.errors import BayesmigError
@@ -61,7 +61,14 @@ def test_r2_of_least_squares_is_nearly_that_of_the_textbook():
     left = (residual**2).sum() / (len(y) - x.shape[1])
     row = r2(tree).loc["r2_marginal"]
     assert row["estimate"] == pytest.approx(fitted / (fitted + left))
-    assert row[["std_error", "ci95_lower", "ci95_upper"]].isna().all()
+    # R2 = v / (v + s2), v = b'Cb: its derivative by b, with least squares' errors and s2 held
+    share, centred = row["estimate"], x - x.mean(axis=0)
+    b = np.linalg.lstsq(x, y, rcond=None)[0]
+    slope = 2 * centred.T @ centred @ b / (len(y) - 1) * (1 - share) ** 2 / left
+    error = np.sqrt(slope @ tree["estimate"]["covariance"].to_numpy() @ slope)
+    assert row["std_error"] == pytest.approx(error, rel=1e-5)  # the delta method's step
+    reach = stats.t.ppf(0.975, len(y) - x.shape[1]) * error / (share * (1 - share))
+    assert row["ci95_lower"] == pytest.approx(special.expit(special.logit(share) - reach), rel=1e-5)
 
 
 def test_r2_of_sleepstudy_is_that_of_mumin():
@@ -158,7 +165,7 @@ def test_gaussian_shares_are_the_same_on_both_scales():
         assert table[f"vpc_response_{group}"] == pytest.approx(table[f"vpc_{group}"])
 
 
-def test_points_have_response_shares_without_intervals():
+def test_response_shares_of_estimates():
     tree = bm.estimate(bm.ModelSpec("visits ~ x + (1 | area)", family="poisson"), DATA.assign(visits=DATA["area"] + 1))
     point = tree["estimate"]
     x = np.column_stack([np.ones(len(DATA)), DATA["x"]])
@@ -166,7 +173,7 @@ def test_points_have_response_shares_without_intervals():
     between = mean**2 * np.expm1(float(point["tau_area"][0]) ** 2)
     row = variance_components(tree, scale="response").loc["vpc_response_area"]
     assert row["estimate"] == pytest.approx(between.mean() / (between + mean).mean())
-    assert np.isnan(row["std_error"])
+    assert 0 < row["ci95_lower"] < row["estimate"] < row["ci95_upper"] < 1
 
 
 def test_scales_that_do_not_exist_are_refused():

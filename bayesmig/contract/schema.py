@@ -27,8 +27,9 @@ variable                dims                                meaning
 
 ``posterior`` (from ``fit`` and ``published_posterior``) has ``chain`` and ``draw`` in front. ``estimate``
 and ``published`` hold the same names without them, with companions ``<name>_se``, ``<name>_lower``,
-``<name>_upper``: a point with its error is not a posterior of one draw. An ``estimate`` keeps the ``covariance`` of its
-coefficients and thresholds over ``(parameter, parameter_)``. Effects carry their group's name in
+``<name>_upper``: a point with its error is not a posterior of one draw. An ``estimate`` keeps the ``covariance`` of
+its parameters over ``(parameter, parameter_)``, zero for what is at a boundary; that of least squares ends with the
+coefficients. Effects carry their group's name in
 their dim, because an intercept-only factor and one with slopes can stand side by side in one model. With several
 latent factors each term and effect names its factor, as in ``visual ~ age``.
 
@@ -134,18 +135,34 @@ def posterior(design: Outline, draws: Mapping[str, np.ndarray]) -> xr.Dataset:
 
 
 def estimate(design: Outline, values: Mapping[str, np.ndarray]) -> xr.Dataset:
-    """A dataset of points in the contract; ``values`` may hold companions (``beta_se``, ``tau_g_lower`` ...)."""
+    """A dataset of points in the contract; ``values`` may hold companions (``beta_se``, ``tau_g_lower`` ...).
+
+    ``covariance`` is of the first parameters in the order of :func:`dims`, effects of groups left out.
+    """
     variables: dict[str, Any] = {}
     for name, where in dims(design).items():
         for key in (name, f"{name}_se", f"{name}_lower", f"{name}_upper"):
             if key in values:
                 variables[key] = (where, values[key])
-    coordinates = coords(design)
-    if "covariance" in values:
-        variables["covariance"] = (("parameter", "parameter_"), values["covariance"])
-        names = [*design.terms, *(f"cut[{pair}]" for pair in coordinates.get("cutpoint", ()))]
-        coordinates |= {"parameter": names, "parameter_": names}
-    return xr.Dataset(variables, coordinates)
+    dataset = xr.Dataset(variables, coords(design))
+    if "covariance" not in values:
+        return dataset
+    names = [label for name in dims(design) if name in values for label in parameter_labels(dataset, name)]
+    names = names[: len(values["covariance"])]
+    return dataset.assign_coords(parameter=names, parameter_=names).assign(
+        covariance=(("parameter", "parameter_"), values["covariance"])
+    )
+
+
+def parameter_labels(dataset: xr.Dataset, name: str) -> list[str]:
+    """What a variable's values are called in ``covariance``, as in ``tau_g[intercept]``; none of effects of groups."""
+    array = dataset[name]
+    if array.ndim == 0:
+        return [name]
+    if array.ndim > 1:
+        return []
+    labels = [str(label) for label in array[str(array.dims[0])].to_numpy()]
+    return labels if name == "beta" else [f"{name}[{label}]" for label in labels]
 
 
 def data_groups(design: Design) -> dict[str, xr.Dataset]:
@@ -351,10 +368,11 @@ def kind(tree: xr.DataTree) -> str:
 
 def groups(dataset: xr.Dataset) -> list[str]:
     """Grouping factors of a result."""
-    return [str(name)[4:] for name in dataset.data_vars if str(name).startswith("tau_") and not _is_companion(name)]
+    return [str(name)[4:] for name in dataset.data_vars if str(name).startswith("tau_") and not is_companion(name)]
 
 
-def _is_companion(name: object) -> bool:
+def is_companion(name: object) -> bool:
+    """Whether a variable is the error or a bound of another."""
     return str(name).endswith(("_se", "_lower", "_upper"))
 
 

@@ -195,9 +195,10 @@ def pooled_estimate(trees: Sequence[xr.DataTree], designs: Sequence[Design]) -> 
     Returns
     -------
     xarray.DataTree
-        Sds and the dispersion are pooled as logs, correlations on Fisher's scale; conditional modes, and parameters
-        without an error in some data set, are averaged. Group ``imputation`` has ``<name>_fmi``, ``<name>_increase``
-        and ``<name>_df``. Likelihoods, information criteria and tests cannot be pooled and are left out.
+        Sds and the dispersion are pooled as logs, correlations on Fisher's scale, their covariance as they are;
+        conditional modes, and parameters without an error in some data set, are averaged. Group ``imputation`` has
+        ``<name>_fmi``, ``<name>_increase`` and ``<name>_df``. Likelihoods, information criteria and tests cannot be
+        pooled and are left out.
     """
     datasets = [tree["estimate"].to_dataset() for tree in trees]
     df = float(trees[0].attrs.get("df", np.inf))
@@ -213,6 +214,8 @@ def pooled_estimate(trees: Sequence[xr.DataTree], designs: Sequence[Design]) -> 
             pooled, companions = _pooled_parameter(name, points, errors, df)
             values |= companions
             information |= {f"{name}_{key}": (dims, getattr(pooled, key)) for key in ("fmi", "increase", "df")}
+    if "covariance" in datasets[0]:
+        values["covariance"] = _pooled_covariance(datasets)
     facts = {name: trees[0].attrs[name] for name in ("estimator", "errors", "versions")}
     if "singular" in trees[0].attrs:
         facts["singular"] = "yes" if any(tree.attrs["singular"] == "yes" for tree in trees) else "no"
@@ -221,6 +224,21 @@ def pooled_estimate(trees: Sequence[xr.DataTree], designs: Sequence[Design]) -> 
         "imputation": _dataset(information, designs[0]),
     }
     return _stamped(groups, designs, **facts)
+
+
+def _pooled_covariance(datasets: Sequence[xr.Dataset]) -> Array:
+    """Rubin's rules (1987, formula 3.1.5) for all parameters together."""
+    within = np.mean([dataset["covariance"].to_numpy() for dataset in datasets], axis=0)
+    points = []
+    for dataset in datasets:
+        named: dict[str, float] = {}
+        for name in map(str, dataset.data_vars):
+            if not schema.is_companion(name) and name != "covariance":
+                labels = schema.parameter_labels(dataset, name)
+                named |= dict(zip(labels, np.ravel(dataset[name].to_numpy()), strict=True)) if labels else {}
+        points.append([named[str(label)] for label in dataset["parameter"].to_numpy()])
+    between = np.nan_to_num(np.cov(np.array(points), rowvar=False)).reshape(within.shape)
+    return np.asarray(within + (1 + 1 / len(datasets)) * between)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ import xarray as xr
 from bayesmig.contract import schema
 from bayesmig.contract.names import both
 from bayesmig.data.rows import design_of
-from bayesmig.errors import BayesmigError
 from bayesmig.plots.labels import label_of, level_in_words, on_predictor, outcome_of, plain, spec_of, with_scale
 from bayesmig.plots.style import (
     COLOURS,
@@ -112,7 +111,7 @@ def slopes(
     Parameters
     ----------
     tree : DataTree
-        A posterior.
+        A posterior, or an estimate with Wald's intervals.
     x : str
         The predictor whose effect is shown: the slope of a number (per sd if the model standardises it), or what each
         level of a category adds to its reference.
@@ -149,8 +148,7 @@ def slopes(
     ('Poverty', 2)
     """
     spec, design = spec_of(tree), design_of(tree)
-    if schema.kind(tree) != "posterior":
-        raise BayesmigError("slopes needs a posterior from fit: an estimate keeps no covariances for its intervals.")
+    drawn = schema.kind(tree) == "posterior"
     levels = levels_of(design, by) if by in design.frame else ()
     column = None if levels or by not in design.frame else design.frame[by].to_numpy(dtype=float)
     at = list(levels) if column is None else np.linspace(column.min(), column.max(), GRID).tolist()
@@ -163,7 +161,7 @@ def slopes(
             at={by: at or [0]},
             scale=on,
             random="zero" if scale == "link" else "integrate",
-            draws=draws,
+            draws=draws if drawn else None,
         )
     )
     ax = ax or new_axes(WIDTH, PLANE_HEIGHT)
@@ -190,7 +188,9 @@ def slopes(
     ax.set_ylabel(wrap(f"{effect}: {outcome if scale == 'link' else quantity(design, on)}", 44))
     legend_below(ax)
     people = "varying effects at zero" if scale == "link" else "averaged over people and groups"
-    note = f"Posterior mean and 95 % interval; {people}" + ("" if column is None else "; ticks: people's values")
+    note = f"{'Posterior mean' if drawn else 'Estimate'} and 95 % interval; {people}" + (
+        "" if column is None else "; ticks: people's values"
+    )
     set_title(ax, f"{label_of(spec, x)}: effect by {spec.label(by)}", note)
     typeset(ax)
     return ax

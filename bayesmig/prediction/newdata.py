@@ -14,7 +14,9 @@ from bayesmig.contract import schema
 from bayesmig.data.design import GroupTerm
 from bayesmig.data.rows import Rows
 from bayesmig.errors import BayesmigError, DataError, closest, listing
+from bayesmig.inference.estimators.base import wald
 from bayesmig.inference.response import draw_outcomes, expected, linear_predictor
+from bayesmig.results.delta import degrees, delta_errors
 from bayesmig.results.fitted import (
     TREATMENTS,
     Fitted,
@@ -75,8 +77,9 @@ def predict(
     -------
     xarray.DataTree
         Group ``predictions`` with ``y`` by ``chain``, ``draw`` and ``row`` (and ``category``: probabilities of an
-        ordered outcome); for an estimate by ``row`` alone, a point without an error. ``row`` is the position in the
-        data given; a person's groups stand beside it. Drawn ordered and binary outcomes are codes from 0, as in
+        ordered outcome); for an estimate by ``row`` alone, with ``y_se``, ``y_lower`` and ``y_upper``, Wald's 95 %
+        interval by the delta method, varying effects held at their modes. ``row`` is the position in the data given; a
+        person's groups stand beside it. Drawn ordered and binary outcomes are codes from 0, as in
         ``observed_data``. The attributes are those of ``tree`` and ``estimand``, ``random``, ``kind``, ``new_groups``
         and ``prediction_seed``.
 
@@ -132,9 +135,9 @@ def predict(
     shape = (fitted.size, rows.n, *((len(design.categories),) if wide else ()))
     if np.prod(shape, dtype=float) > LARGEST:
         most = int(LARGEST * fitted.size / np.prod(shape, dtype=float))
+        fewer = "" if fitted.is_point else f"use draws={most} or fewer, or "
         raise BayesmigError(
-            f"{' x '.join(map(str, shape))} numbers would fill more than 4 GiB; use draws={most} or fewer, or"
-            " predict fewer people at a time."
+            f"{' x '.join(map(str, shape))} numbers would fill more than 4 GiB; {fewer}predict fewer people at a time."
         )
     result = np.empty(shape)
     for run, values in fitted.parts(int(np.prod(shape[1:]))):
@@ -236,7 +239,7 @@ def _facts(fitted: Fitted, rows: Rows, random: Treatment, kind: Kind, own: bool,
         "linear": quantity(fitted.design, "link"),
     }[kind]
     return {
-        "estimand": what + fitted.caveats(own),
+        "estimand": what + fitted.caveats(own, random),
         "random": random if fitted.varying else "none",
         "kind": kind,
         "new_groups": {group.name: list(rows.new_groups.get(group.name, ())) for group in fitted.varying},
@@ -258,12 +261,15 @@ def _labelled(
             names = np.array([*group.levels, *rows.new_groups[group.name]], dtype=object)
             coords[group.name] = ("row", names[rows.codes[group.name]].astype(str))
     if fitted.chain is None or fitted.draw is None:
-        result = result[0]
+        variables = {"y": result[0]} | {
+            f"y{suffix}": part for suffix, part in wald(result[0], delta_errors(result), degrees(tree)).items()
+        }
     else:
-        result = result.reshape(len(fitted.chain), len(fitted.draw), *result.shape[1:])
+        variables = {"y": result.reshape(len(fitted.chain), len(fitted.draw), *result.shape[1:])}
         dims, coords = ("chain", "draw", *dims), coords | {"chain": fitted.chain, "draw": fitted.draw}
     codes = json.dumps(list(design.categories), ensure_ascii=False)
-    array = xr.DataArray(result, dims=dims, attrs={"estimand": str(facts["estimand"]), "categories": codes})
+    about_y = {"estimand": str(facts["estimand"]), "categories": codes}
+    arrays = {name: xr.DataArray(values, dims=dims, attrs=about_y) for name, values in variables.items()}
     # a file gives numbers back as numpy's
     about = {str(key): v.item() if isinstance(v, np.generic) else v for key, v in tree.attrs.items()}
-    return schema.stamped({"predictions": xr.Dataset({"y": array}, coords)}, about | dict(facts))
+    return schema.stamped({"predictions": xr.Dataset(arrays, coords)}, about | dict(facts))

@@ -25,7 +25,7 @@ from bayesmig.inference.response import expected, linear_predictor
 from bayesmig.prediction.newdata import with_new_groups
 from bayesmig.results.fitted import TREATMENTS, Fitted, Treatment, category_scores, check_one_of, encoded, quantity
 from bayesmig.results.integration import added_variance, integrated
-from bayesmig.results.summaries import attributed, check_interval, interval_heads, summarise_draws
+from bayesmig.results.summaries import attributed, check_interval, summarise_draws, wald_table
 from bayesmig.specification.formula import parse
 
 if TYPE_CHECKING:
@@ -176,8 +176,10 @@ def poststratify(
         labels["category"] = list(categories) * len(parts)
     labels["population"] = np.repeat(population, max(1, len(categories)))
     labels = labels.join(_survey(design, parts, categories, scale))
-    table = _summary(fitted, labels, means.reshape(len(means), -1), interval)
-    table["estimand"] = f"population average of {quantity(design, scale, per_trial=True)}{fitted.caveats(own=False)}"
+    table = _summary(tree, fitted, labels, means.reshape(len(means), -1), interval)
+    table["estimand"] = (
+        f"population average of {quantity(design, scale, per_trial=True)}{fitted.caveats(own=False, random=random)}"
+    )
     table["random"] = random if fitted.varying else "none"
     table = attributed(table, tree)
     table.attrs["poststratification_seed"] = str(entropy)
@@ -400,11 +402,9 @@ def _means(
     return np.concatenate(means)
 
 
-def _summary(fitted: Fitted, labels: pd.DataFrame, draws: Array, interval: float) -> pd.DataFrame:
+def _summary(tree: xr.DataTree, fitted: Fitted, labels: pd.DataFrame, draws: Array, interval: float) -> pd.DataFrame:
     if fitted.is_point:
-        table = pd.DataFrame({"estimate": draws[0]})
-        for head in ("std_error", *interval_heads("ci", interval)):
-            table[head] = np.nan
+        table = wald_table(tree, draws, labels.index, interval)
     else:
         table = summarise_draws(draws, labels.index, interval)
     about = ["population", "respondents", "survey"]

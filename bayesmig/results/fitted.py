@@ -14,6 +14,7 @@ from bayesmig.data.design import Design, GroupTerm, Outline
 from bayesmig.data.rows import Rows, design_of, encode_rows, outline_of
 from bayesmig.errors import BayesmigError, DataError, UnknownLevel, closest, listing
 from bayesmig.inference.response import expected, linear_predictor, parameters
+from bayesmig.results.delta import moved
 from bayesmig.results.integration import added_variances, integrated
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class Fitted:
     ----------
     design : Design
     values : mapping of str to array
-        Parameters by name, draws first; the point of an estimate is a single draw.
+        Parameters by name, draws first; of an estimate its point and the points of :func:`delta.moved`.
     chain, draw : (chains,) and (draws a chain,) int array, or None for an estimate
     imputations : int
         Completed data sets that were fitted; the design is that of the first.
@@ -75,8 +76,7 @@ class Fitted:
             return cls(design, parameters(dataset), chain, draw, imputations)
         if draws is not None:
             raise BayesmigError(f"draws={draws!r}: an estimate is a point and has no draws; leave draws out.")
-        names = [name for name in schema.dims(design) if name in dataset]
-        return cls(design, {name: dataset[name].to_numpy()[None] for name in names}, None, None, imputations)
+        return cls(design, moved(dataset), None, None, imputations)
 
     @property
     def is_point(self) -> bool:
@@ -85,7 +85,7 @@ class Fitted:
 
     @property
     def size(self) -> int:
-        """Number of draws; 1 of an estimate."""
+        """Number of draws, or of points of an estimate."""
         return len(self.values["beta"])
 
     @property
@@ -93,9 +93,9 @@ class Fitted:
         """Grouping factors whose effects have a distribution; least squares leaves them out."""
         return tuple(group for group in self.design.groups if f"tau_{group.name}" in self.values)
 
-    def caveats(self, own: bool = True) -> str:
+    def caveats(self, own: bool = True, random: Treatment = "zero") -> str:
         """What a reader must know of a number, to follow its estimand; ``own``: it concerns the people of the data."""
-        words = ", point without interval" if self.is_point else ""
+        words = ", varying effects held at their modes" if self.is_point and self.varying and random == "sample" else ""
         if own and self.imputations > 1:
             words += f", people as in the first of {self.imputations} completed data sets"
         return words

@@ -16,8 +16,16 @@ from bayesmig.contract import schema
 from bayesmig.contract.names import pieces
 from bayesmig.data.rows import design_of
 from bayesmig.errors import BayesmigError, SpecificationError, closest, listing
+from bayesmig.results.delta import degrees, moved
 from bayesmig.results.marginal import margin_draws
-from bayesmig.results.summaries import attributed, check_interval, interval_heads, quantity_values, summarise_draws
+from bayesmig.results.summaries import (
+    attributed,
+    check_interval,
+    interval_heads,
+    quantity_values,
+    summarise_draws,
+    wald_table,
+)
 from bayesmig.specification.claims import Claim, Expression, Margin, Quantity, parse_claim
 from bayesmig.specification.priors import Normal, Prior
 
@@ -288,15 +296,64 @@ class _Draws:
 
 
 @dataclass(frozen=True)
+class _Estimate:
+    """An estimate, whose quantities stand at the points of the delta method."""
+
+    tree: xr.DataTree
+
+    @property
+    def terms(self) -> list[str]:
+        return [str(name) for name in self.tree["estimate"]["term"].to_numpy()]
+
+    @property
+    def names(self) -> list[str]:
+        return self.terms
+
+    def row(self, claim: Claim, interval: float) -> dict[str, Any]:
+        beta = moved(self.tree["estimate"].to_dataset())["beta"]
+        values: dict[Quantity, Array] = {
+            name: margin_draws(self.tree, dict(name.at))
+            if isinstance(name, Margin)
+            else beta[:, self.terms.index(name)]
+            for name in claim.quantities
+        }
+        sides = [self._moments(one.difference, values, interval, claim) for one in claim.comparisons]
+        heads = ("estimate", "std_error", *interval_heads("ci", interval))
+        row: dict[str, Any] = dict.fromkeys(heads, math.nan)
+        if claim.subject:
+            row = self._moments(claim.subject, values, interval, claim)
+        reference = stats.t(degrees(self.tree))
+        ratios = [side["estimate"] / side["std_error"] for side in sides]
+        return row | {"p": float(2 * reference.sf(abs(ratios[0])) if claim.is_equality else max(reference.sf(ratios)))}
+
+    def _moments(
+        self, expression: Expression, values: Mapping[Quantity, Array], interval: float, claim: Claim
+    ) -> dict[str, Any]:
+        """Estimate, error and interval of an expression."""
+        with np.errstate(all="ignore"):
+            found = np.asarray(expression.of(values), dtype=float)
+        if not np.isfinite(found).all():
+            raise _no_value(claim)
+        table = wald_table(self.tree, found[:, None], pd.Index(["row"]), interval)
+        return {str(head): float(column.iloc[0]) for head, column in table.items()}
+
+
+def _no_value(claim: Claim) -> BayesmigError:
+    return BayesmigError(
+        f"hypothesis {claim.text!r} has no finite value at the estimates; write a ratio as a difference"
+        " ('a - 2 * b > 0' for 'a / b > 2')."
+    )
+
+
+@dataclass(frozen=True)
 class _Points:
-    """Coefficients with errors: an estimate, which knows their covariance, or a printed table, which does not.
+    """Coefficients of a printed table, with errors and without their covariance.
 
     Of a table that prints p or stars only, ``error`` holds the smallest and the largest error that these allow.
     """
 
     estimate: Mapping[str, float]
     error: Mapping[str, tuple[float, float]]
-    covariance: pd.DataFrame | None
     df: float
 
     @property
@@ -316,10 +373,6 @@ class _Points:
             estimate, _, widest = self._moments(claim.subject, claim)
             reach = reference.ppf(0.5 + interval / 2) * widest
             row = {"estimate": estimate, "std_error": widest, lower: estimate - reach, upper: estimate + reach}
-        if self.covariance is not None:
-            if claim.is_equality:
-                return row | {"p": 2 * float(reference.sf(abs(sides[0][0] / sides[0][2])))}
-            return row | {"p": max(float(reference.sf(estimate / error)) for estimate, _, error in sides)}
         if claim.is_equality:
             raise BayesmigError(
                 f"hypothesis {claim.text!r}: equality has no probability; give a region that counts as equal, as in"
@@ -345,7 +398,7 @@ class _Points:
         missing = [str(name) for name in names if isinstance(name, Margin)]
         if missing:
             raise BayesmigError(
-                f"hypothesis {claim.text!r}: {listing(missing)} needs draws, which this result has not; draw the"
+                f"hypothesis {claim.text!r}: {listing(missing)} needs data, which a printed table has not; draw the"
                 " posterior with fit."
             )
         at = {name: self.estimate[str(name)] for name in names}
@@ -353,14 +406,7 @@ class _Points:
             value = float(expression.of(at))
             weights = np.array([self._slope(expression, at, name) for name in names])
         if not np.isfinite([value, *weights]).all():
-            raise BayesmigError(
-                f"hypothesis {claim.text!r} has no finite value at the estimates; write a ratio as a difference"
-                " ('a - 2 * b > 0' for 'a / b > 2')."
-            )
-        if self.covariance is not None:
-            block = self.covariance.loc[list(names), list(names)].to_numpy()
-            error = float(weights @ block @ weights) ** 0.5
-            return value, error, error
+            raise _no_value(claim)
         low, high = abs(weights) * np.array([self.error[str(name)] for name in names]).T
         others = [np.delete(high, place).sum() for place in range(len(names))]
         return value, max(0.0, float((low - others).max())), float(high.sum())
@@ -373,11 +419,13 @@ class _Points:
         return (up - down) / (2 * step)
 
 
-def _source(tree: xr.DataTree) -> _Draws | _Points:
+def _source(tree: xr.DataTree) -> _Draws | _Estimate | _Points:
     kind = schema.kind(tree)
     dataset = tree[kind].to_dataset()
     if kind == "posterior" and tree.attrs.get("engine") != PRINTED:
         return _Draws(tree, quantity_values(tree))
+    if "covariance" in dataset:
+        return _Estimate(tree)
     terms = [str(name) for name in dataset["term"].to_numpy()]
     if kind == "posterior":
         beta = dataset["beta"]
@@ -389,13 +437,7 @@ def _source(tree: xr.DataTree) -> _Draws | _Points:
     if "p_lower" in dataset:
         bounds, unsaid = dataset[["p_lower", "p_upper"]].to_array().to_numpy().T, np.isnan(errors)
         ranges[unsaid] = _errors_of_p(means[unsaid], bounds[unsaid], df)
-    covariance = None
-    if "covariance" in dataset:
-        matrix = dataset["covariance"]
-        covariance = pd.DataFrame(matrix.to_numpy(), matrix["parameter"].to_numpy(), matrix["parameter"].to_numpy())
-    return _Points(
-        dict(zip(terms, means, strict=True)), dict(zip(terms, map(tuple, ranges), strict=True)), covariance, df
-    )
+    return _Points(dict(zip(terms, means, strict=True)), dict(zip(terms, map(tuple, ranges), strict=True)), df)
 
 
 def _errors_of_p(estimate: Array, bounds: Array, df: float) -> Array:

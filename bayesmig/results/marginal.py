@@ -26,7 +26,7 @@ from bayesmig.results.fitted import (
     expectation,
     quantity,
 )
-from bayesmig.results.summaries import attributed, check_interval, check_rope, interval_heads, summarise_draws
+from bayesmig.results.summaries import attributed, check_interval, check_rope, summarise_draws, wald_table
 from bayesmig.results.variance import row_weights
 from bayesmig.specification.formula import parse
 
@@ -42,7 +42,7 @@ CHANGES = ("slope", "unit", "sd")
 SCALES = ("response", "link", "score")
 STEP = 1e-5  # of a slope, in sds of the variable: errors of truncation and of rounding are both near 1e-10
 MOST_LEVELS = 20  # of a number that subgroups are formed by
-HEADS = ("variable", "contrast", "category", "estimate", "sd", "std_error", "pd", "estimand", "random")
+HEADS = ("variable", "contrast", "category", "estimate", "sd", "std_error", "pd", "p", "estimand", "random")
 
 
 @dataclass(frozen=True)
@@ -173,8 +173,8 @@ def effects(
         A row for each contrast, combination of ``at``, level of ``by`` and category: ``variable``, ``contrast``, the
         columns of ``at`` and ``by``, ``category``, then ``estimate``, ``sd``, ``eti95_lower``, ``eti95_upper`` and
         ``pd`` as in :func:`~bayesmig.coefficients`, ``estimand`` in words and ``random`` (``none``: no
-        varying effects). Estimates give a point; their ``std_error``, ``ci95_lower`` and ``ci95_upper`` are missing,
-        because an estimate keeps no covariances. ``attrs`` has engine, seed and provenance.
+        varying effects). Estimates have ``estimate``, ``std_error``, ``ci95_lower``, ``ci95_upper`` and ``p``, Wald's
+        by the delta method. ``attrs`` has engine, seed and provenance.
 
     Raises
     ------
@@ -186,6 +186,10 @@ def effects(
     People stay as they are but for the variable, which is changed in the data before these are encoded: terms such as
     ``log(x)``, ``poly(x, 2)`` and interactions follow. Slopes are central differences over 2e-5 sd. Survey and
     frequency weights count in the averages. A code inside ``C()`` is a category.
+
+    Errors of an estimate are ``sqrt(g' V g)``, g the effect's derivatives by the parameters, sds of groups among them,
+    and V their covariance (the delta method of Stata's ``margins`` and R's marginaleffects). The people are taken as
+    they are. With ``random="sample"`` varying effects are held at their modes: how well these are known is left out.
 
     What it means: an odds ratio of 0.5 says nothing to somebody who does not know the odds. That owning a home is
     12 percentage points rarer among migrants, other things equal, does. Whether it is caused by being a migrant
@@ -278,7 +282,7 @@ def margins(
 
 
 def margin_draws(tree: xr.DataTree, at: Mapping[str, str]) -> Array:
-    """Draws of one row of :func:`margins`, ``(draws,)``; values are text, as a hypothesis has them.
+    """Draws of one row of :func:`margins`, or points of an estimate's; values are text, as a hypothesis has them.
 
     Raises
     ------
@@ -499,7 +503,7 @@ def _labels(average: Average, about: Mapping[str, object], estimand: str) -> lis
     if average.differences:
         estimand = f"difference between levels of {listing(average.parts[0])} in the {estimand}"
     last = {
-        "estimand": estimand + fitted.caveats(),
+        "estimand": estimand + fitted.caveats(random=average.random),
         "random": average.random if fitted.varying else "none",
     }
     categories = [{"category": category} for category in average.categories] or [{}]
@@ -518,9 +522,7 @@ def _table(
     """Results with their descriptions around them."""
     about = pd.DataFrame(labels)
     if average.fitted.is_point:
-        table = pd.DataFrame({"estimate": draws[0]})
-        for head in ("std_error", *interval_heads("ci", interval)):
-            table[head] = np.nan
+        table = wald_table(tree, draws, about.index, interval, signed)
     else:
         table = summarise_draws(draws, about.index, interval, sign=draws if signed else None, rope=rope)
     table = pd.concat([about.drop(columns=["estimand", "random"]), table, about[["estimand", "random"]]], axis=1)

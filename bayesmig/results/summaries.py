@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import pandas as pd
 import xarray as xr
-from scipy import stats
+from scipy import special, stats
 
 from bayesmig.contract import schema
 from bayesmig.contract.names import base, columns_of, pieces
 from bayesmig.data.rows import design_of
 from bayesmig.errors import BayesmigError, closest, listing
+from bayesmig.results.delta import degrees, delta_errors, moved
 from bayesmig.results.variance import explained_shares, response_shares, row_weights, variances_at_means
 from bayesmig.specification.families import FAMILIES
 
@@ -131,9 +132,10 @@ def variance_components(
         of the outcome: yes or no, the score of an ordered answer, a count. It depends on the predictors; its
         two variances are averaged over the sample, survey and frequency weights counted. ``mor_<group>``, for logit
         models, is the median odds ratio: the middle value of the odds ratio of two alike people from two groups drawn
-        at random (Larsen & Merlo 2005). Columns as in :func:`coefficients`, without ``pd`` and ``p``. Functions of
-        several components of an estimate or a printed table come without an interval, because their covariance is not
-        kept.
+        at random (Larsen & Merlo 2005). Columns as in :func:`coefficients`, without ``pd`` and ``p``. Intervals of an
+        estimate are Wald's: of sds, variances and odds ratios on the log scale, of correlations on Fisher's, of shares
+        on the logit scale. Functions of several components of a printed table come without an interval, because a table
+        prints no covariances.
 
     Notes
     -----
@@ -175,7 +177,8 @@ def r2(tree: xr.DataTree, interval: float = 0.95) -> pd.DataFrame:
     pandas.DataFrame
         Indexed by quantity: ``r2_marginal``, the share of the predictors, and ``r2_conditional``, that of predictors
         and groups together, if the model has groups. Columns as in :func:`variance_components` and ``scale``:
-        ``outcome``, or ``latent`` for binary, ordered and count outcomes. An estimate is a point without an interval.
+        ``outcome``, or ``latent`` for binary, ordered and count outcomes. Errors of an estimate are by the delta
+        method, its intervals Wald's on the logit scale.
 
     Raises
     ------
@@ -218,16 +221,24 @@ def _quantity_table(tree: xr.DataTree, quantities: dict[str, Array], interval: f
     dataset = _dataset(tree)
     lower, upper = interval_heads("ci", interval)
     rows = {}
-    for name, value in quantities.items():
-        z = stats.t.ppf(0.5 + interval / 2, _degrees(tree, name))
-        estimate, error = float(np.squeeze(value)), _error(dataset, name, float(np.squeeze(value)))
+    for name, values in quantities.items():
+        estimate = float(values[0])
+        error, df = _error(dataset, name, estimate), _degrees(tree, name)
+        if np.isnan(error) and name.startswith(("vpc_", "mor_", "r2_")):
+            error, df = float(delta_errors(values)) or np.nan, degrees(tree)
+        z = stats.t.ppf(0.5 + interval / 2, df)
         rows[name] = {"estimate": estimate, "std_error": error, lower: np.nan, upper: np.nan}
-        if estimate > 0 and np.isfinite(error) and not name.startswith("rho_"):
-            reach = np.exp(z * error / estimate)
-            rows[name] |= {lower: estimate / reach, upper: estimate * reach}
-        elif np.isfinite(error) and name.startswith("rho_"):
+        if not np.isfinite(error):
+            continue
+        if name.startswith("rho_"):
             centre, spread = np.arctanh(estimate), z * error / (1 - estimate**2)
             rows[name] |= {lower: np.tanh(centre - spread), upper: np.tanh(centre + spread)}
+        elif name.startswith(("vpc_", "r2_")) and 0 < estimate < 1:
+            centre, spread = special.logit(estimate), z * error / (estimate * (1 - estimate))
+            rows[name] |= {lower: special.expit(centre - spread), upper: special.expit(centre + spread)}
+        elif estimate > 0:
+            reach = np.exp(z * error / estimate)
+            rows[name] |= {lower: estimate / reach, upper: estimate * reach}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("quantity")
 
 
@@ -358,9 +369,10 @@ def _column(term: str, x: str, grid: Array, by: str, level: str, means: dict[str
 
 
 def quantity_values(tree: xr.DataTree) -> dict[str, Array]:
-    """Sds, variances, correlations and VPCs by name: draws, or single values."""
+    """Sds, variances, correlations and VPCs by name: draws, or values at the points of an estimate."""
     dataset = _dataset(tree)
-    take = _flat if schema.kind(tree) == "posterior" else lambda array: array.to_numpy()
+    points = moved(dataset) if schema.kind(tree) != "posterior" else {}
+    take = (lambda array: points[str(array.name)]) if points else _flat
     sds: dict[str, Array] = {"sigma": take(dataset["sigma"])} if "sigma" in dataset else {}
     correlations: dict[str, Array] = {}
     varying: dict[str, Array] = {}
@@ -439,6 +451,24 @@ def summarise_draws(
     if rope is not None:
         frame[f"rope[{rope[0]:g}, {rope[1]:g}]"] = ((draws >= rope[0]) & (draws <= rope[1])).mean(axis=0)
     return frame
+
+
+def wald_table(
+    tree: xr.DataTree, values: Array, index: pd.Index, interval: float, signed: bool = False
+) -> pd.DataFrame:
+    """Estimate, error, Wald's interval and, where the sign matters, two-sided p of ``(1 + 2 m, quantities)``.
+
+    ``values`` are those at the points of :func:`bayesmig.results.delta.moved`.
+    """
+    reference, error = stats.t(degrees(tree)), delta_errors(values)
+    reach = reference.ppf(0.5 + interval / 2) * error
+    lower, upper = interval_heads("ci", interval)
+    table = pd.DataFrame({"estimate": values[0], "std_error": error}, index)
+    table[lower], table[upper] = values[0] - reach, values[0] + reach
+    if signed:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            table["p"] = 2 * reference.sf(abs(values[0] / error))
+    return table
 
 
 def attributed(table: pd.DataFrame, tree: xr.DataTree) -> pd.DataFrame:

@@ -60,7 +60,7 @@ def on_fisher_scale(name: str, rho: Array, error: Array) -> dict[str, Array]:
 
 def variance_estimates(
     groups: Sequence[Grouped], scales: Callable[[Array], Array], point: Array, covariance: Array
-) -> dict[str, Array]:
+) -> tuple[dict[str, Array], Array]:
     """Sds and correlations of varying effects, with errors by the delta method; NaN for sds of zero.
 
     Parameters
@@ -71,22 +71,31 @@ def variance_estimates(
     point : (d,) array
     covariance : (d, d) array
         Of the point; zero where it is at a boundary.
+
+    Returns
+    -------
+    values : dict
+    jacobian : (k, d) array
+        Of sds and correlations in the contract's order, a factor after the other; zero for what is at a boundary.
     """
     found, steps = scales(point), STEP * np.eye(len(point))
     with np.errstate(invalid="ignore"):
         jacobian = np.column_stack([(scales(point + step) - scales(point - step)) / (2 * STEP) for step in steps])
         errors = np.sqrt(np.einsum("kp,pq,kq->k", jacobian, covariance, jacobian))
     values: dict[str, Array] = {}
+    rows: list[Array] = []
     start, pair = 0, sum(len(group.effects) for group in groups)
     for group in groups:
         stop, last = start + len(group.effects), pair + len(group.pairs)
         sd = found[start:stop]
         with np.errstate(invalid="ignore", divide="ignore"):
             values |= on_log_scale(f"tau_{group.name}", sd, np.where(sd > 0, errors[start:stop], np.nan) / sd)
+        rows.append(np.where(sd[:, None] > 0, jacobian[start:stop], 0.0))
         if group.pairs:
             values |= on_fisher_scale(f"rho_{group.name}", found[pair:last], errors[pair:last])
+            rows.append(np.nan_to_num(jacobian[pair:last]))
         start, pair = stop, last
-    return values
+    return values, np.concatenate(rows)
 
 
 def against_no_groups(statistic: float, extra: int) -> dict[str, float | str]:

@@ -71,9 +71,9 @@ def glm(design: Design, errors: str | None) -> tuple[xr.Dataset, dict[str, objec
     p, count = design.x.shape[1], len(point)
     error = np.sqrt(np.diag(covariance))
     facts: dict[str, object] = {"estimator": "glm", "errors": kind} | _fit_facts(design, value, count)
-    kept = count if design.spec.family == "cumulative" else p
     values = _named("beta", point[:p], error[:p]) | _auxiliary(design, point, error)
-    return schema.estimate(design, values | {"covariance": covariance[:kept, :kept]}), facts
+    change = np.diag(np.r_[np.ones(p), values["dispersion"]]) if "dispersion" in values else np.eye(count)
+    return schema.estimate(design, values | {"covariance": change @ covariance @ change.T}), facts
 
 
 def glmm(design: Design, method: str, errors: str | None) -> tuple[xr.Dataset, dict[str, object]]:
@@ -104,9 +104,11 @@ def glmm(design: Design, method: str, errors: str | None) -> tuple[xr.Dataset, d
     p = design.x.shape[1]
     beta = model.basis @ point[-p:]
     of_beta = model.basis @ covariance[-p:, -p:] @ model.basis.T
-    values = _named("beta", beta, np.sqrt(np.diag(of_beta))) | {"covariance": of_beta}
+    values = _named("beta", beta, np.sqrt(np.diag(of_beta)))
     values |= {f"u_{group.name}": effect for group, effect in zip(design.groups, effects, strict=True)}
-    values |= variance_estimates(design.groups, model.scales, point[:-p], covariance[:-p, :-p])
+    of_groups, jacobian = variance_estimates(design.groups, model.scales, point[:-p], covariance[:-p, :-p])
+    change = np.block([[np.zeros((p, len(point) - p)), model.basis], [jacobian, np.zeros((len(jacobian), p))]])
+    values |= of_groups | {"covariance": change @ covariance @ change.T}
     without = Likelihood.of(dataclasses.replace(design, groups=())).maximum[1]
     facts: dict[str, object] = {"estimator": method, "errors": kind if kind == "classical" else "cluster"}
     facts |= _fit_facts(design, value, len(point)) | {"singular": "yes" if model.is_singular(point[:-p]) else "no"}

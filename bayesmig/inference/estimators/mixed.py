@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
+from scipy import linalg
 
 from bayesmig.contract import schema
 from bayesmig.data.design import Design, Outline
@@ -81,10 +82,10 @@ def mixed(design: Outline, method: str, errors: str | None) -> tuple[xr.Dataset,
         rows = design.x * ((design.y - fitted) * weights / sigma**2)[:, None]
         covariance = sandwich(covariance, summed(rows, clusters(design)))
     values = {"beta": beta[0]} | {f"beta{k}": v for k, v in wald(beta[0], np.sqrt(np.diag(covariance))).items()}
-    values["covariance"] = covariance
     for factor, effect in zip(design.groups, effects, strict=True):
         values |= factor.at_zero({f"u_{factor.name}": effect[0]})
-    variance_values, singular = _variance_estimates(equations, parameters, likelihood, point)
+    variance_values, of_variances, singular = _variance_estimates(equations, parameters, likelihood, point)
+    values |= variance_values | {"covariance": linalg.block_diag(covariance, of_variances)}
     p = len(design.terms)
     log_likelihood = value + equations.log_likelihood_constant
     if method == "reml":
@@ -102,7 +103,7 @@ def mixed(design: Outline, method: str, errors: str | None) -> tuple[xr.Dataset,
     }
     if method == "ml":
         facts["likelihood_ratio_test"] = _against_no_groups(design, log_likelihood, parameters.dimension - 1)
-    return schema.estimate(design, values | variance_values), facts
+    return schema.estimate(design, values), facts
 
 
 def _to_boundary(likelihood, parameters: VarianceParameters, point: Array, value: float) -> tuple[Array, float]:  # type: ignore[no-untyped-def]
@@ -120,8 +121,8 @@ def _to_boundary(likelihood, parameters: VarianceParameters, point: Array, value
 
 def _variance_estimates(  # type: ignore[no-untyped-def]
     equations: MixedModelEquations, parameters: VarianceParameters, likelihood, point: Array
-) -> tuple[dict[str, Array], bool]:
-    """Sds and correlations with errors and Wald intervals; and whether the fit is singular."""
+) -> tuple[dict[str, Array], Array, bool]:
+    """Sds and correlations with errors and Wald intervals, their covariance, and whether the fit is singular."""
     free = point > ZERO
     _, _, partials = parameters.parts(point[None])
     singular = not free.all() or any((abs(partial) > NEARLY_ONE).any() for partial in partials)
@@ -138,7 +139,9 @@ def _variance_estimates(  # type: ignore[no-untyped-def]
             found.append((at_zero[f"tau_{group.name}"], at_zero[f"rho_{group.name}"]))
         return np.concatenate([part for parts in zip(*found, strict=True) for part in parts])
 
-    return values | variance_estimates(parameters.groups, scales, point, covariance), singular
+    of_groups, jacobian = variance_estimates(parameters.groups, scales, point, covariance)
+    jacobian = np.concatenate([sigma * np.eye(1, len(point)), jacobian])
+    return values | of_groups, jacobian @ covariance @ jacobian.T, singular
 
 
 def _covariance(likelihood, point: Array, free: NDArray[np.bool_]) -> Array:  # type: ignore[no-untyped-def]
