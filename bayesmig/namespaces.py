@@ -78,6 +78,7 @@ NAMES: dict[str, dict[str, tuple[str, ...]]] = {
         "printed.evidence.sums": ("combine_printed",),
     },
     "bayesmig.replication": {
+        "replication.descriptives": ("printed_descriptives",),
         "replication.overview": ("Overview", "replicate_all"),
         "replication.papers": ("Replication", "replicate_study"),
         "replication.reconstruction.build": ("standard_errors",),

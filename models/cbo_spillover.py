@@ -408,6 +408,12 @@ HYPOTHESES = (
     ),
 )
 
+READINGS = {
+    "household_income_level": "household_income_level / 10",
+    "nonparticipant_without_cbo_in_community": "cbo_status[nonparticipant_without_cbo_in_community] > 0",
+    "changed_to_urban": "hukou[rural] > 0",
+}
+
 study = Study(
     name="cbo_spillover",
     title="Community-based organisations and the social integration of resettled migrants in T County",
@@ -429,4 +435,5 @@ study = Study(
     ),
     population=POPULATION,
     hypotheses=HYPOTHESES,
+    readings=READINGS,
 )

@@ -526,6 +526,23 @@ HYPOTHESES = (
     ),
 )
 
+READINGS = {
+    "site_A": "site[A] > 0",
+    "site_B": "site[B] > 0",
+    "site_C": "site[C] > 0",
+    "site_D": "site[D] > 0",
+    "site_E": "site[E] > 0",
+    "respondents": "people",
+    "valid_questionnaires": "people",
+    "age 18_45": "age[19_45] > 0",
+    "over_15_km": "relocation_distance[15_to_40_km] + relocation_distance[over_40_km] > 0",
+    "economy_dimension": "(perceived_income_change + income_satisfaction + living_cost_acceptance) / 3",
+    "society_dimension": "(neighbour_socialising + social_activity_participation + local_friends) / 3",
+    "psychology_dimension": "(enjoy_and_continue_living + confidence_in_integrating + happier_than_before) / 3",
+    "culture_dimension": "(customs_difference + dialect_communication) / 2",
+    "community_support_4_items": "environmental_amenity housing_security spatial_accessibility spatial_security",
+}
+
 study = Study(
     name="community_support",
     title="Community support and the social integration of relocated migrants in Anshun",
@@ -550,4 +567,5 @@ study = Study(
     population=POPULATION,
     populations=about(CITIES_TOWNS, *TOWNS),
     hypotheses=HYPOTHESES,
+    readings=READINGS,
 )

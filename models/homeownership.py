@@ -501,6 +501,30 @@ HYPOTHESES = (
     ),
 )
 
+READINGS = {
+    "rural_migrant_eastern": "household_type[rural_migrant] > 0 and region[eastern] > 0",
+    "rural_migrant_central": "household_type[rural_migrant] > 0 and region[central] > 0",
+    "rural_migrant_western": "household_type[rural_migrant] > 0 and region[western] > 0",
+    "households": "people",
+    "owns_home_in_city": "homeownership > 0",
+    "at_least_one_member": "{} > 0",
+    "no_member": "{} < 1",
+    "pension": "urban_pension_members",
+    "health_insurance": "local_health_insurance_members",
+    "unemployment_insurance": "unemployment_insurance_members",
+    "work_injury_insurance": "work_injury_insurance_members",
+    "maternity_insurance": "maternity_insurance_members",
+    "housing_fund": "housing_provident_fund_members",
+    "household_income": "household_income * 10000",
+    "public_sector": "public_sector_members",
+    "contract": "contract_members",
+    "temporary_job": "temporary_job_members",
+    "farmer": "farmer_members",
+    "self_employed": "self_employed_members",
+    "intra_provincial_migrant": "intraprovincial_migrant_share",
+    "nonlocal_health_insurance": "nonlocal_health_insurance_members",
+}
+
 study = Study(
     name="homeownership",
     title="Homeownership of rural migrant households in Chinese cities",
@@ -545,4 +569,5 @@ study = Study(
     ),
     population=POPULATION,
     hypotheses=HYPOTHESES,
+    readings=READINGS,
 )

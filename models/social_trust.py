@@ -412,6 +412,21 @@ HYPOTHESES = (
     ),
 )
 
+# Tables 3 and 5 count whole answers; a reconstructed answer is read as the nearest one.
+READINGS = {
+    "survey_2013": "people",
+    "migrant_share_0_10": "migrant_concentration < 10",
+    "migrant_share_10_25": "migrant_concentration > 10 and migrant_concentration < 25",
+    "migrant_share_25_50": "migrant_concentration > 25 and migrant_concentration < 50",
+    "migrant_share_50_76": "migrant_concentration > 50",
+    "below_elementary": "education < 1.5",
+    "elementary": "education > 1.5 and education < 2.5",
+    "junior_secondary": "education > 2.5 and education < 3.5",
+    "senior_secondary": "education > 3.5 and education < 4.5",
+    "college_or_above": "education > 4.5",
+    "4_or_5": "{} > 3.5",
+}
+
 study = Study(
     name="social_trust",
     title="Social trust between rural migrants and urban locals in Shanghai",
@@ -464,4 +479,5 @@ study = Study(
     population=POPULATION,
     focus=("area_poverty", "hukou"),
     hypotheses=HYPOTHESES,
+    readings=READINGS,
 )

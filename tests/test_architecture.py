@@ -107,6 +107,7 @@ ROOMS = {
     ),
     "replication": (
         {
+            "descriptives",
             "reconstruction.binary",
             "reconstruction.continuous",
             "reconstruction.items",

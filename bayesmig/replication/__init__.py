@@ -2,8 +2,8 @@
 
 Beside ``bm.reconstruct`` and ``bm.replicate``, users find here ``replicate_study`` and ``replicate_all``, for all
 models of one study and of all, which return ``Replication`` and ``Overview``; ``Verdicts``, which ``bm.hypotheses``
-returns, and ``verdicts_of`` replications that there are; and ``measure_discrepancies``, ``standard_errors`` and
-``answer_spread``, which say how far data, and the table itself, are from what is printed.
+returns, and ``verdicts_of`` replications that there are; and ``printed_descriptives``, ``measure_discrepancies``,
+``standard_errors`` and ``answer_spread``, which say how far data, and the table itself, are from what is printed.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from bayesmig.namespaces import namespace
 
 if TYPE_CHECKING:
     from bayesmig.replication import overview as overview
+    from bayesmig.replication.descriptives import printed_descriptives as printed_descriptives
     from bayesmig.replication.overview import Overview as Overview
     from bayesmig.replication.overview import replicate_all as replicate_all
     from bayesmig.replication.papers import Replication as Replication

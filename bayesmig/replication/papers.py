@@ -25,6 +25,7 @@ from bayesmig.replication.counterparts import (
     in_units_of_the_outcome,
     lacking,
 )
+from bayesmig.replication.descriptives import printed_descriptives
 from bayesmig.replication.reconstruction import reconstruct
 from bayesmig.replication.reconstruction.provenance import printed_errors
 from bayesmig.replication.remarks import (
@@ -84,6 +85,9 @@ class Replication:
         What the results say beyond their tables, in sentences.
     reconstruction : dict or None
         Which printed facts the reconstructed data honour, which not, and what was assumed.
+    descriptives : pandas.DataFrame or None
+        Printed shares, means and counts beside those of the data, as
+        :func:`~bayesmig.replication.printed_descriptives` gives them; None where the study prints no models.
     """
 
     study: Study
@@ -96,6 +100,7 @@ class Replication:
     checks: pd.DataFrame
     remarks: tuple[str, ...]
     reconstruction: dict[str, list[str]] | None
+    descriptives: pd.DataFrame | None
 
 
 def replicate(
@@ -183,6 +188,7 @@ def replicate(
         checks=_checks(chosen, key, results, fits),
         remarks=tuple(remarks),
         reconstruction=reconstruction,
+        descriptives=printed_descriptives(chosen, data, key) if printed_models else None,
     )
 
 

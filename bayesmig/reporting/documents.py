@@ -74,6 +74,9 @@ def _begun(content: Mapping[str, Any], tables: Sequence[Any]) -> Document:
         document.paragraph(source.headline, bold=True)
     if source.meaning:
         document.paragraph(source.meaning)
+    for table in content["people"]:
+        document.heading(table.caption)
+        _tables(document, [table], ())
     if content["claims"]:
         document.heading("What the paper claims")
         _tables(document, content["claims"], ())

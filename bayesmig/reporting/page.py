@@ -37,6 +37,7 @@ from bayesmig.reporting.words import (
     claim_table,
     columns_of,
     completed_data,
+    descriptive_table,
     effect_table,
     frames_of,
     is_component,
@@ -207,6 +208,7 @@ def _study_content(results: Sequence[Replication], file: str, title: str | None)
         "title": title or study.title,
         "study": study,
         "provenance": provenance(first),
+        "people": _people(results[:1]),
         "claims": _claims(results),
         "models": models,
         "check_line": check_line,
@@ -230,6 +232,7 @@ def _content(subject: _Subject, file: str, items: pd.DataFrame | None) -> dict[s
         "spec": spec,
         "provenance": provenance(tree),
         "reconstruction": _reconstruction(replication),
+        "people": _people([replication] if replication else []),
         "claims": _claims([replication] if replication else []),
         "equations": equations(tree),
         "in_words": in_words(tree),
@@ -260,7 +263,12 @@ def _content(subject: _Subject, file: str, items: pd.DataFrame | None) -> dict[s
 
 def _reconstruction(replication: Replication | None) -> list[tuple[str, list[str]]]:
     facts = (replication.reconstruction if replication else None) or {}
-    heads = {"honoured": "Honoured", "not_honoured": "Not honoured", "assumed": "Assumed, because it is not printed"}
+    heads = {
+        "not_honoured": "Not honoured",
+        "honoured": "Honoured",
+        "assumed": "Assumed, because it is not printed",
+        "not_compared": "Printed, but nothing that these data hold",
+    }
     return [(head, [str(fact) for fact in facts[key]]) for key, head in heads.items() if facts.get(key)]
 
 
@@ -327,6 +335,11 @@ def _claims(results: Sequence[Replication]) -> list[_Table]:
     """Hypotheses of a study, if there are any about these models."""
     found = verdicts_of(results) if results else None
     return [] if found is None else [_Table(*claim_table(found), "Hypothesis")]
+
+
+def _people(results: Sequence[Replication]) -> list[_Table]:
+    """The paper's people beside a researcher's own."""
+    return [_Table(*table, "Printed number") for table in map(descriptive_table, results) if table is not None]
 
 
 def _tables(subject: _Subject) -> list[_Table]:

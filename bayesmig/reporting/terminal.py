@@ -24,6 +24,7 @@ from bayesmig.reporting.words import (
     check_line,
     claim_table,
     columns_of,
+    descriptive_table,
     effect_table,
     frames_of,
     is_component,
@@ -57,6 +58,11 @@ def show(results: Sequence[Replication], written: Path | None) -> None:
     _say(console, results[0].study.title, "bold")
     _say(console, f"\n{source.headline.upper() if source.reconstructed else source.headline}", "bold yellow")
     _say(console, source.meaning)
+    people = descriptive_table(results[0])
+    if people is not None:
+        caption, columns, rows = people
+        _say(console, f"\n{caption}", "bold")
+        _print_table(console, rows, columns)
     claims = verdicts_of(results)
     if claims is not None:
         caption, columns, rows = claim_table(claims)
@@ -84,6 +90,11 @@ def _show_model(result: Replication, console: Console) -> None:
         _say(console, f"\n{caption}", "bold")
         _print_table(console, rows, columns)
     for line in (*_shares(result), *result.remarks):
+        _say(console, f"\n{line}")
+    missed = result.reconstruction["not_honoured"] if result.reconstruction else []
+    if missed:
+        _say(console, "\nPrinted, but not so in the reconstructed data", "bold")
+    for line in missed:
         _say(console, f"\n{line}")
     console.print()
     for check in result.checks.to_dict("records"):
@@ -174,6 +185,7 @@ def facts(result: Replication, written: Path | None) -> dict[str, Any]:
         "remarks": list(result.remarks),
         "checks": _records(result.checks),
         "reconstruction": result.reconstruction,
+        "descriptives": None if result.descriptives is None else _records(result.descriptives),
         "report": None if written is None else str(written),
     }
 

@@ -14,6 +14,8 @@ import xarray as xr
 
 from bayesmig.contract import schema
 from bayesmig.plots.labels import TermRow, term_rows
+from bayesmig.printed.auditing.intervals import decimals
+from bayesmig.printed.literature import WHOLE_SAMPLE
 from bayesmig.replication.papers import Replication
 from bayesmig.replication.remarks import MINUS, number
 from bayesmig.replication.verdicts import Verdicts
@@ -387,3 +389,22 @@ def claim_table(found: Verdicts) -> tuple[str, list[Column], list[TermRow]]:
         cells = {each.name: (found.probability(each.name, result), "") for each in stated}
         columns.append(Column(result, source, cells))
     return "Hypotheses, and the probability that each holds", columns, rows
+
+
+def descriptive_table(result: Replication) -> tuple[str, list[Column], list[TermRow]] | None:
+    """Printed shares, means and counts beside those of a researcher's own data, if there are any."""
+    found = result.descriptives
+    if found is None or result.reconstruction is not None or not found["honoured"].notna().any():
+        return None
+    found = found[found["honoured"].notna()]
+    rows, cells = [], []
+    for k, row in enumerate(found.to_dict("records")):
+        name = result.spec.label(f"{row['variable']}[{row['level']}]" if row["level"] else row["variable"])
+        of_whom = "" if row["group"] in WHOLE_SAMPLE else f", {row['group'].replace('_', ' ')}"
+        rows.append(TermRow(f"{row['table']}: {row['statistic']} of {name}{of_whom}", k, str(k)))
+        cells.append((row["printed"], f"{row['obtained']:.{decimals(row['printed'])}f}"))
+    columns = [
+        Column("printed", "the paper's people", {str(k): (printed, "") for k, (printed, _) in enumerate(cells)}),
+        Column("own data", "yours", {str(k): (obtained, "") for k, (_, obtained) in enumerate(cells)}),
+    ]
+    return "The paper's people and yours", columns, rows

@@ -842,6 +842,12 @@ class Study:
         Predictor and moderator of the interaction that the paper turns on.
     hypotheses : tuple of Hypothesis
         What the paper expects or says; see :func:`bayesmig.hypotheses`.
+    readings : mapping of str to str
+        What a word of ``descriptives.csv`` means in data, where it is no column or level of the codebook. A group:
+        ``{"old_migrants": "hukou[migrant] > 0 and age > 60"}``, or ``"people"`` for everybody; a variable:
+        ``{"income_yuan": "income * 10000"}``, or ``"people"`` where rows are counted; a level of its row's variable:
+        ``{"at_least_one": "{} > 0"}``, or of one variable only: ``{"age 18_45": "age[19_45] > 0"}``; a set of items:
+        ``{"all_items": "trust_1 trust_2"}``.
     folder : Path, optional
         Where ``published/<name>/`` lies; set by the catalogue.
 
@@ -862,6 +868,7 @@ class Study:
     populations: Mapping[str, Population] = field(default_factory=dict)
     focus: tuple[str, str] | None = None
     hypotheses: tuple[Hypothesis, ...] = ()
+    readings: Mapping[str, str] = field(default_factory=dict)
     folder: Path | None = None
 
     def __post_init__(self) -> None:

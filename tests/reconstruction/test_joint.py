@@ -164,7 +164,7 @@ def test_contradictions_are_named():
     cbo = together("cbo_spillover", "", 1).attrs["reconstruction"]
     support = together("community_support", "", 1).attrs["reconstruction"]
     for account, said in [
-        (cbo["not_honoured"], "Table 3, sd of household_income_level: 13.0732, 1.306 is printed"),
+        (cbo["not_honoured"], "household_income_level: 1.3073 (1.306)"),
         (cbo["not_honoured"], "sd of mate_selection_advantage: 0.748 is printed; with the mean 1.751 on 1 to 2 none"),
         (cbo["not_honoured"], "sd of psychological_distance: 0.664 is printed"),
         (cbo["not_honoured"], "items are continuous"),

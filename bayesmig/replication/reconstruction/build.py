@@ -55,7 +55,8 @@ def reconstruct(study: Study, model: str | None = None, *, seed: int = 0, whole_
         One row a person, in the units and levels of the study's codebook; where items of an index are printed, they
         are there and the index is their component score. Column ``provenance`` says
         that the data are reconstructed and stays when they are saved. ``attrs["reconstruction"]`` lists what was
-        ``honoured``, what of the printed was ``not_honoured``, and what was ``assumed``.
+        ``honoured``, what of the printed was ``not_honoured``, with the number that came instead, what was
+        ``not_compared`` because the data say nothing of it, and what was ``assumed``.
 
     Raises
     ------
@@ -113,6 +114,7 @@ def _in_answers(study: Study, spec: ModelSpec, seed: int) -> pd.DataFrame:
             f"the coefficients of {printed[0]}: answers keep the order of the people, not the distances between them",
             *account["not_honoured"],
         ],
+        "not_compared": account["not_compared"],
         "assumed": account["assumed"],
     }
     return data
@@ -171,6 +173,7 @@ def _joint(study: Study, model: str | None, seed: int, whole_items: bool) -> tup
     data.attrs["reconstruction"] = {
         "honoured": account.honoured(),
         "not_honoured": account.not_honoured(),
+        "not_compared": account.not_compared(),
         "assumed": account.assumed(),
     }
     errors = account.gaps.xs(exact or sample.keys[0])[["printed_error", "obtained_error", "ratio"]]
@@ -213,6 +216,7 @@ def _build(study: Study, model: str, seed: int) -> tuple[pd.DataFrame, pd.DataFr
     data.attrs["reconstruction"] = {
         "honoured": account.honoured(),
         "not_honoured": account.not_honoured(),
+        "not_compared": account.not_compared(),
         "assumed": [*account.assumed(), *assumed, *made.assumed],
     }
     return data, errors

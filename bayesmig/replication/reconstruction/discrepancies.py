@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,11 +14,12 @@ from scipy import stats
 
 from bayesmig.data.encoding import build_design
 from bayesmig.errors import listing
-from bayesmig.printed.literature import tables_of
+from bayesmig.printed.auditing.intervals import Interval, decimals
+from bayesmig.replication.descriptives import printed_descriptives, told
 from bayesmig.replication.reconstruction.items import Measurement
 from bayesmig.replication.reconstruction.joint import Indices, Sample, models_together
-from bayesmig.replication.reconstruction.provenance import sample_assumptions, sample_facts
-from bayesmig.replication.reconstruction.regressions import WHOLE_SAMPLE, Regression, Span
+from bayesmig.replication.reconstruction.provenance import missed_cells, sample_assumptions, sample_facts
+from bayesmig.replication.reconstruction.regressions import NOT_FILLED, Regression
 from bayesmig.specification.formula import parse
 from bayesmig.specification.model import Study
 
@@ -26,8 +28,6 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-R2_NEAR = 0.01
-VIF_NEAR = 0.05
 ROUNDED = 1.0001  # half units within which a coefficient prints as it should
 
 
@@ -105,6 +105,8 @@ class Fit:
         By term; classical standard errors.
     r2 : float
     n, df : int
+    left : float
+        Sum of the squared residuals.
     """
 
     coefficients: pd.Series
@@ -112,6 +114,7 @@ class Fit:
     r2: float
     n: int
     df: int
+    left: float
 
     @classmethod
     def of(cls, study: Study, key: str, data: pd.DataFrame) -> Fit:
@@ -121,7 +124,19 @@ class Fit:
         residual, df = y - x @ beta, len(y) - x.shape[1]
         errors = np.sqrt(residual @ residual / df * np.diag(np.linalg.inv(x.T @ x)))
         r2 = 1 - float(residual @ residual / ((y - y.mean()) ** 2).sum())
-        return cls(pd.Series(beta, terms), pd.Series(errors, terms), r2, len(y), df)
+        return cls(pd.Series(beta, terms), pd.Series(errors, terms), r2, len(y), df, float(residual @ residual))
+
+    def statistic(self, name: str) -> float:
+        """A statistic that papers print; AIC counts the coefficients, as Stata's does. NaN if it is unknown."""
+        k = self.n - self.df
+        found = {
+            "n": float(self.n),
+            "r2": self.r2,
+            "adjusted_r2": 1 - (1 - self.r2) * (self.n - 1) / self.df,
+            "f": self.r2 / (k - 1) / ((1 - self.r2) / self.df),
+            "aic": self.n * (math.log(2 * math.pi * self.left / self.n) + 1) + 2 * k,
+        }
+        return found.get(name, math.nan)
 
 
 @dataclass(frozen=True)
@@ -160,21 +175,26 @@ class JointProvenance:
         return {key: Fit.of(self.study, key, self.data) for key in self.sample.keys}
 
     @cached_property
-    def r2(self) -> pd.DataFrame:
-        """Obtained R² by model, and between which numbers the printed one lies."""
-        rows: dict[str, tuple[float, Span]] = {}
+    def statistics(self) -> pd.DataFrame:
+        """Printed and obtained statistics of each model, and whether they are the same."""
+        rows = []
         for model in self.sample.printed.regressions:
-            if model.r2 is not None:
-                rows[model.key] = (self._fits[model.key].r2, model.r2)
-        found = {key: (value, span.lower, span.upper) for key, (value, span) in rows.items()}
-        frame = pd.DataFrame.from_dict(found, orient="index", columns=["obtained", "lower", "upper"])
-        frame["near"] = frame["obtained"].between(frame["lower"] - R2_NEAR, frame["upper"] + R2_NEAR)
-        return frame
+            fit = self._fits[model.key]
+            for name, text in model.statistics.items():
+                obtained = fit.statistic(name)
+                if text not in ("", NOT_FILLED):
+                    place = f"{name} of {model.key}"
+                    rows.append((place, text, obtained, Interval.printed(text).contains(obtained)))
+        return pd.DataFrame(rows, columns=["statistic", "printed", "obtained", "honoured"])
+
+    @cached_property
+    def _told(self) -> tuple[list[str], list[str], list[str]]:
+        return told(printed_descriptives(self.study, self.data, self.sample.keys[0]))
 
     def honoured(self) -> list[str]:
         """Printed facts that hold in the data."""
         within, starred = self.gaps["within_rounding"], self.gaps["as_starred"].dropna()
-        near = self.r2[self.r2["near"]]
+        same = self.statistics[self.statistics["honoured"]]
         exact = f"a fit of {self.exact} by least squares returns every printed coefficient, as printed"
         stars = f"p of {starred.eq(True).sum()} of {len(starred)} coefficients lies where the stars put it"
         return [
@@ -182,9 +202,9 @@ class JointProvenance:
             f"{within.sum()} of {len(within)} printed coefficients of {listing(self.sample.keys, 20)} come back within"
             " rounding from these data",
             *[stars] * bool(len(starred)),
-            *[f"R² of {key}: {row['obtained']:.3f}, {_shown(row)} printed" for key, row in near.iterrows()],
+            *(same["statistic"] + ": " + same["printed"]),
             f"{len(self.data):,} people are analysed",
-            *self._means(),
+            *self._told[0],
             *self._items(),
             *sample_facts(self.study, self.sample.population, self.data),
         ]
@@ -192,7 +212,7 @@ class JointProvenance:
     def not_honoured(self) -> list[str]:
         """Printed facts that do not hold, with what holds instead."""
         beyond = self.gaps[~self.gaps["within_rounding"]]
-        far = self.r2[~self.r2["near"]]
+        other = self.statistics[self.statistics["honoured"].eq(False) & self.statistics["obtained"].notna()]
         return [
             *[
                 f"{key} {term}: {obtained:.3f} comes back, {printed:g} is printed"
@@ -204,32 +224,28 @@ class JointProvenance:
                     strict=True,
                 )
             ],
-            *[f"R² of {key}: {row['obtained']:.3f}, {_shown(row)} printed" for key, row in far.iterrows()],
+            *[
+                f"{name}: {obtained:.{decimals(printed) + 1}f}, {printed} is printed"
+                for name, printed, obtained in other[["statistic", "printed", "obtained"]].to_numpy()
+            ],
             *self._errors(),
-            *self._inflations(),
+            *self._cells(),
+            *self._told[1],
             *self.indices.lost,
-            *self._descriptives(),
             *self._impossible(),
             *(self._moved() if self.whole_items else self._beyond_scales()),
         ]
+
+    def not_compared(self) -> list[str]:
+        """Printed numbers of which the data say nothing."""
+        unsaid = self.statistics[self.statistics["obtained"].isna()]
+        return [*(unsaid["statistic"] + ": " + unsaid["printed"]), *self._told[2]]
 
     def assumed(self) -> list[str]:
         """What is not printed."""
         facts = [fact for measurement in self.measurements for fact in measurement.facts]
         own = sample_assumptions(self.study, self.sample.population, self.data)
         return [*own, *self.sample.assumed, *self.indices.assumed, *facts]
-
-    def _means(self) -> list[str]:
-        facts = []
-        for name, means in self.indices.means.items():
-            if means.variable:
-                obtained = self.data.groupby(means.variable)[name].mean()
-                pairs = listing(f"{level} {obtained[level]:.2f} ({mean:.2f})" for level, mean in means.by_level.items())
-                facts.append(
-                    f"mean of {name}, printed ones in brackets: {self.data[name].mean():.2f} ({means.whole:.2f}),"
-                    f" {pairs}"
-                )
-        return facts
 
     def _items(self) -> list[str]:
         form = "in whole answers, of" if self.whole_items else "with"
@@ -249,36 +265,13 @@ class JointProvenance:
             f" {ratio.median():.2f}; largest for {largest})"
         ]
 
-    def _inflations(self) -> list[str]:
-        """Variance inflation factors, among all predictors, that differ from print."""
-        printed = self.sample.printed
-        inverse = np.diag(np.linalg.inv(np.corrcoef(self.sample.columns.T)))
-        obtained = dict(zip(printed.terms, inverse, strict=True))
-        off = [
-            f"{term} {obtained[term]:.2f} ({span.middle:.2f})"
-            for term, span in printed.inflations.items()
-            if term in obtained and not abs(obtained[term] / span.middle - 1) < VIF_NEAR
-        ]
-        return [f"variance inflation factors, printed ones in brackets: {listing(off, 20)}"] if off else []
-
-    def _descriptives(self) -> list[str]:
-        """Printed means and sds of predictors that the data do not have."""
-        rows = tables_of(self.study).get("descriptives")
-        if rows is None or self.sample.population != self.study.population:
-            return []
-        rows = rows[rows["statistic"].isin(["mean", "sd"]) & (rows["value"] != "") & rows["group"].isin(WHOLE_SAMPLE)]
-        facts = []
-        for row in rows[rows["variable"].isin(list(self.sample.data))].to_dict("records"):
-            variable, level, printed = row["variable"], row["level"], row["value"]
-            values = (self.data[variable] == level).astype(float) if level else self.data[variable]
-            obtained = float(values.mean() if row["statistic"] == "mean" else values.std())
-            span = Span.printed(printed)
-            if not span.lower <= obtained <= span.upper:
-                name, decimals = f"{variable}[{level}]" if level else variable, len(printed.partition(".")[2]) + 1
-                facts.append(
-                    f"{row['table']}, {row['statistic']} of {name}: {obtained:.{decimals}f}, {printed} is printed"
-                )
-        return facts
+    def _cells(self) -> list[str]:
+        """Standard errors and stars that a fit does not give back; coefficients have lines of their own."""
+        lines = []
+        for model in self.sample.printed.regressions:
+            fit = self._fits[model.key]
+            lines += missed_cells(model.cells, fit.coefficients, fit.errors, fit.df, model.key)
+        return [line for line in lines if ", coefficients, " not in line]
 
     def _impossible(self) -> list[str]:
         return [
@@ -323,10 +316,6 @@ class JointProvenance:
         own = self.indices.scores[list(found.outcomes)].to_numpy()
         own = (own - own.mean(axis=0)) / own.std(axis=0, ddof=1)
         return float(abs(np.linalg.lstsq(x, scores - own, rcond=None)[0][1:]).max())
-
-
-def _shown(row: pd.Series) -> str:
-    return f"{row['lower']:.3f} to {row['upper']:.3f}"
 
 
 def components_like(items: pd.DataFrame, loadings: Array) -> tuple[Array, Array]:

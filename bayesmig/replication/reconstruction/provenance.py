@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
 from bayesmig.errors import NotFound, listing
-from bayesmig.printed.literature import printed_cells, printed_variances, tables_of
+from bayesmig.printed.literature import p_bounds, printed_cells, printed_statistics, printed_variances, tables_of
+from bayesmig.replication.descriptives import MOST, printed_descriptives, told
 from bayesmig.replication.reconstruction.predictors import Subject
 from bayesmig.specification.formula import parse
 from bayesmig.specification.model import Margin, ModelSpec, Population, Study
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
+SLACK = 1e-6  # of a coefficient, against rounding of data saved as text
 METHODS = {"ml": "maximum likelihood", "reml": "REML", "ols": "least squares"}
 
 
@@ -55,13 +59,17 @@ class Provenance:
         assert found is not None
         return found
 
+    @cached_property
+    def _told(self) -> tuple[list[str], list[str], list[str]]:
+        return told(printed_descriptives(self.study, self.data, self.model))
+
     @property
     def outcome(self) -> str:
         return parse(self.spec.formula).outcome
 
     def honoured(self) -> list[str]:
         """Printed facts that hold in the data."""
-        facts = [*self._fit(), f"{len(self.data):,} people are analysed", *self._shares()]
+        facts = [*self._fit(), f"{len(self.data):,} people are analysed", *self._shares(), *self._told[0]]
         return facts + sample_facts(self.study, self.population, self.data)
 
     def assumed(self) -> list[str]:
@@ -70,7 +78,21 @@ class Provenance:
 
     def not_honoured(self) -> list[str]:
         """Printed facts that do not hold, with what holds instead."""
-        return [*self._errors(), *(self._answers() if self.spec.family == "gaussian" else [])]
+        cells = printed_cells(self.study, self.model)
+        obtained = cells["estimate"] + self.gaps.reindex(cells.index).fillna(0.0)
+        return [
+            *self._errors(),
+            *missed_cells(cells, obtained, self.errors["implied"], math.inf, self.model),
+            *(self._answers() if self.spec.family == "gaussian" else []),
+            *self._told[1],
+        ]
+
+    def not_compared(self) -> list[str]:
+        """Printed numbers of which the data say nothing."""
+        errors = printed_variances(self.study, self.model)["std_error"].dropna()
+        other = [name for name in printed_statistics(self.study, self.model) if name not in ("n", "icc_percent")]
+        unsaid = [*[f"standard errors of the variances of {listing(errors.index)}"] * bool(len(errors)), *other]
+        return [*[f"{self.model}: {listing(unsaid)} (not computed)"] * bool(unsaid), *self._told[2]]
 
     def _fit(self) -> list[str]:
         method = METHODS[self.spec.estimator]
@@ -128,6 +150,43 @@ class Provenance:
                 f" only with answers of 0 from at least {100 * spread['zero_share']:.1f} % of people would they agree"
             )
         return facts
+
+
+def missed_cells(cells: pd.DataFrame, obtained: pd.Series, errors: pd.Series, df: float, model: str) -> list[str]:
+    """Printed coefficients, standard errors, p, stars and odds ratios of one model that a fit does not give back.
+
+    Parameters
+    ----------
+    cells : pandas.DataFrame
+        As :func:`~bayesmig.printed.literature.printed_cells`.
+    obtained, errors : pandas.Series
+        Coefficients and standard errors of the fit, by term.
+    df : float
+        Residual degrees of freedom; infinite for the normal distribution.
+    model : str
+    """
+    found: dict[str, list[str]] = {}
+    by_term: dict[Any, dict[Any, Any]] = cells[cells["estimate"].notna()].to_dict("index")
+    values, spreads = obtained.to_dict(), errors.to_dict()
+    for term, row in by_term.items():
+        value, error, text = values[term], spreads[term], str(row["p_value"])
+        p = float(2 * stats.t.sf(abs(value / error), df))
+        low, high = p_bounds(text) if text else (row["p_lower"], row["p_upper"])
+        ratio, unit = math.exp(value), row["odds_ratio"]
+        half = 0.0005 if math.isfinite(unit) else math.nan
+        for what, number, lower, upper, printed in (
+            ("coefficients", value, *_around(row["estimate"], row["half_unit"]), f"{row['estimate']:g}"),
+            ("standard errors", error, *_around(row["std_error"], row["se_half_unit"]), f"{row['std_error']:g}"),
+            ("p", p, low, high, text or f"{low:g} to {high:g} by the stars"),
+            ("odds ratios", ratio, *_around(unit, half), f"{unit:g}"),
+        ):
+            if number < lower - SLACK or number > upper + SLACK:
+                found.setdefault(what, []).append(f"{term} {number:.4f} ({printed})")
+    return [f"{model}, {what}, printed ones in brackets: {listing(lines, MOST)}" for what, lines in found.items()]
+
+
+def _around(value: float, half: float) -> tuple[float, float]:
+    return value - half, value + half
 
 
 def sample_facts(study: Study, population: Population, data: pd.DataFrame) -> list[str]:

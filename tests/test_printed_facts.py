@@ -1,0 +1,149 @@
+"""Every stored printed number is in the reconstruction, or among those that it says it does not honour."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bayesmig.errors import NotFound, SpecificationError
+from bayesmig.printed.literature import LAYOUTS, printed_cells, printed_variances, tables_of
+from bayesmig.replication import measure_discrepancies, printed_descriptives, standard_errors
+from bayesmig.replication.papers import replicate
+from bayesmig.replication.reconstruction import reconstruct
+from bayesmig.reporting.words import descriptive_table
+from bayesmig.specification.catalogue import studies, study
+from bayesmig.specification.model import Study, Variable
+
+SEEDS = (1, 2, 3)
+CASES = [pytest.param(name, seed, id=f"{name}-{seed}") for name in studies() for seed in SEEDS]
+
+
+@cache
+def made(name: str, seed: int) -> pd.DataFrame:
+    return reconstruct(study(name), seed=seed)
+
+
+def listed(data: pd.DataFrame) -> str:
+    account = data.attrs["reconstruction"]
+    return "\n".join([*account["not_honoured"], *account["not_compared"]])
+
+
+@pytest.mark.parametrize(("name", "seed"), CASES)
+def test_every_descriptive_number_is_honoured_or_listed(name, seed):
+    data = made(name, seed)
+    tables, found, text = tables_of(study(name)), printed_descriptives(study(name), data), listed(data)
+    stored = tables["descriptives"]["value"].ne("").sum()
+    about_items = tables["fit_statistics"]["model"].isin(["pca", "reliability"]).sum()
+    assert len(found) == stored + about_items + len(tables.get("loadings", [])) - unread(tables)
+    for row in found[found["honoured"].ne(True)].to_dict("records"):
+        (line,) = [line for line in text.splitlines() if line.startswith(heading(row)) and row["variable"] in line]
+        if row["honoured"] is False:
+            assert f"({row['printed']})" in line
+
+
+def unread(tables: dict[str, pd.DataFrame]) -> int:
+    return int(tables["loadings"]["loading"].eq("").sum()) if "loadings" in tables else 0
+
+
+def heading(row: dict) -> str:
+    return f"{row['table']}, {row['statistic']}," if row["honoured"] is False else f"{row['table']}: "
+
+
+@pytest.mark.parametrize(("name", "seed"), CASES)
+def test_every_coefficient_and_standard_error_is_honoured_or_listed(name, seed):
+    paper, data = study(name), made(name, seed)
+    text = listed(data)
+    if name in ("cbo_spillover", "community_support"):
+        gaps = measure_discrepancies(paper, data)
+        for (model, term), row in gaps[~gaps["within_rounding"]].iterrows():
+            assert f"{model} {term}: {row['obtained']:.3f} comes back, {row['printed']:g} is printed" in text
+        for model, term in gaps.index[gaps["as_starred"].eq(False)]:
+            (line,) = [line for line in text.splitlines() if line.startswith(f"{model}, p, ")]
+            assert f"{term} " in line
+        return
+    key = next(iter(paper.models))
+    assert not set(printed_variances(paper, key).index) - {"sigma", "tau_neighbourhood", "tau_city", "tau_province"}
+    cells = printed_cells(paper, key)
+    if cells["std_error"].isna().all():
+        assert f"{key}, coefficients, printed ones in brackets: " in text and f"{key}, p, " in text
+        return
+    errors = standard_errors(paper, key, seed=seed)
+    for term in cells.index[cells["std_error"].notna()]:
+        missed = abs(errors["implied"][term] - cells["std_error"][term]) > cells["se_half_unit"][term] + 1e-6
+        assert missed == (f"{term} {errors['implied'][term]:.4f} ({cells['std_error'][term]:g})" in text), term
+
+
+def test_every_file_is_looked_at():
+    """Coefficients, variances and statistics by the account, people and items here; design and questions by tests
+    of margins and items."""
+    known = {"coefficients", "variance_components", "fit_statistics", "descriptives", "loadings", "design"}
+    assert set(LAYOUTS) == known | {"questionnaire"}
+
+
+@pytest.mark.parametrize("name", studies())
+def test_readings_are_about_printed_words(name):
+    tables = tables_of(study(name))
+    words = set(tables["descriptives"][["group", "variable", "level"]].to_numpy().ravel())
+    words |= set((tables["descriptives"]["variable"] + " " + tables["descriptives"]["level"]).unique())
+    words |= set(tables["fit_statistics"]["outcome"])
+    assert set(study(name).readings) <= words
+
+
+def test_numbers_by_hand():
+    data = made("social_trust", 1)
+    found = printed_descriptives(study("social_trust"), data).set_index(["table", "group", "level"]).sort_index()
+    band = data[data["migrant_concentration"] > 50]
+    row = found.loc[("Table 5", "migrant_share_50_76", "4")].iloc[0]
+    assert row["printed"] == "42.81"
+    assert row["obtained"] == pytest.approx(100 * band["out_group_trust"].between(3.5, 4.5).mean())
+    locals_ = data[data["hukou"].str.endswith("local")]
+    row = found.loc[("prose", "urban_local+rural_local", "4_or_5")]
+    assert row["obtained"].iloc[-1] == pytest.approx(100 * (locals_["out_group_trust"] > 3.5).mean())
+
+
+def small(tmp_path, rows: str, **choices) -> Study:
+    folder = tmp_path / "published" / "mine"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "descriptives.csv").write_text("table,group,variable,level,statistic,value\n" + rows)
+    variables = (Variable("y", "Y"), Variable("x", "X", {"a": "A", "b": "B", "c": "C"}))
+    return Study("mine", "Mine", "Me.", variables, {}, folder=tmp_path, **choices)
+
+
+DATA = pd.DataFrame({"y": [1.0, 2.0, np.nan, 4.0], "x": ["a", "b", "b", None]})
+
+
+def test_missing_answers_empty_levels_and_odd_words(tmp_path):
+    rows = "T,,y,,mean,2.33\nT,b,y,,mean,2.0\nT,c,y,,mean,1\nT,,x,b,percent,20\nT,,x,c,percent,0\nT,,z,,mean,1\n"
+    found = printed_descriptives(small(tmp_path, rows), DATA)
+    assert found["obtained"].round(2).tolist()[:2] == [2.33, 2.0]
+    assert found["honoured"].tolist() == [True, True, None, False, True, None]
+    assert found["why"].tolist() == [
+        "",
+        "",
+        "of whom the data hold nobody, or not apart",
+        "",
+        "",
+        "no variable of the data",
+    ]
+
+
+def test_bad_readings_and_no_tables_are_refused(tmp_path):
+    wrong = small(tmp_path, "T,old,y,,mean,1\n", readings={"old": "age > 60"})
+    with pytest.raises(SpecificationError, match="'age' is no quantity"):
+        printed_descriptives(wrong, DATA)
+    with pytest.raises(NotFound, match="no printed results"):
+        printed_descriptives(Study("other", "Mine", "Me.", wrong.variables, {}, folder=tmp_path), DATA)
+
+
+def test_own_people_stand_beside_the_papers():
+    own = made("cbo_spillover", 1).drop(columns="provenance")
+    own.attrs = {}
+    result = replicate("cbo_spillover", "model_4", data=own, counterparts=False)
+    assert result.reconstruction is None
+    caption, columns, rows = descriptive_table(result)
+    assert caption == "The paper's people and yours"
+    (row,) = [row for row in rows if row.label == "Table 3: mean of Age"]
+    assert [column[row.term][0] for column in columns] == ["57.241", f"{own['age'].mean():.3f}"]
