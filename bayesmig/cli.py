@@ -23,6 +23,7 @@ import typer
 
 import bayesmig as bm
 from bayesmig import replication, reporting
+from bayesmig.contract.seal import UNSEALED, is_sealed
 from bayesmig.data.writing import PAGES, RESULTS, UNPRINTABLE, apart, printable, writable, write
 from bayesmig.errors import BayesmigError, DataError, InferenceFailure, SpecificationError, listing
 
@@ -410,10 +411,13 @@ def _open(path: Path) -> xr.DataTree:
     if not path.is_file():
         raise DataError(f"no file {str(path)!r}; give a result that 'bayesmig fit --save' wrote.")
     try:
-        with xr.open_datatree(path, engine="h5netcdf") as tree:
-            return tree.load()
+        with xr.open_datatree(path, engine="h5netcdf") as stored:
+            tree = stored.load()
     except Exception:  # a spoilt file makes its readers raise what they like
         raise DataError(f"{str(path)!r} is no result of bayesmig, or is damaged; save one by to_netcdf.") from None
+    if not is_sealed(tree):
+        _echo(f"Note: {path} has no seal: {UNSEALED}.", err=True)
+    return tree
 
 
 def _echo(text: object, err: bool = False) -> None:

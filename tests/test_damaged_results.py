@@ -90,7 +90,7 @@ def changed_attributes(tree: xr.DataTree) -> Iterator[tuple[str, xr.DataTree]]:
         return copy
 
     spec = json.loads(tree.attrs["spec"])
-    for key in tree.attrs:
+    for key in tree.attrs.keys() - {SEAL}:
         rest = {name: kept for name, kept in tree.attrs.items() if name != key}
         yield f"{key} removed", other(rest)
         for what in ("{", 7):
@@ -231,3 +231,19 @@ def test_what_changed_is_named() -> None:
     for text in ("{", "{}", "[]", "null", '{"variables": 1}', "[" * 100_000):
         with pytest.raises(SpecificationError, match="no specification that bayesmig wrote"):
             bm.ModelSpec.from_json(text)
+
+
+def test_a_result_without_a_seal_is_taken_and_said(tree: xr.DataTree, answers: dict[str, str], tmp_path: Path) -> None:
+    """As one of version 0.1, or one whose attribute was taken off."""
+    bare = tree.copy()
+    del bare.attrs[SEAL]
+    assert {name: answer(verb, bare) for name, verb in VERBS.items() if name != "check"} == {
+        name: said for name, said in answers.items() if name != "check"
+    }
+    checks = bm.check(bare).set_index("check")
+    assert checks.loc["seal", "verdict"] == "note"
+    pd.testing.assert_frame_equal(checks.drop("seal"), bm.check(tree).set_index("check"))
+    for name, said in ((tree, ""), (bare, "has no seal")):
+        name.to_netcdf(tmp_path / "result.nc", engine="h5netcdf")
+        found = runner.invoke(app, ["report", str(tmp_path / "result.nc")])
+        assert said in found.stderr if said else "seal" not in found.stderr

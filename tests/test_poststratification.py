@@ -219,6 +219,18 @@ def test_a_census_that_cannot_be_used_is_refused(change, error, message):
         poststratify(posterior(specification("gaussian", RIGHT), data), change(census_of(data)))
 
 
+def test_rows_without_people_are_left_out_and_said():
+    data = survey()
+    tree, census = posterior(specification("gaussian", "hukou + x"), data), census_of(data)
+    emptied = census.assign(count=census["count"].where(census["hukou"] != "other", 0))
+    found, without = poststratify(tree, emptied), poststratify(tree, census[census["hukou"] != "other"])
+    pd.testing.assert_frame_equal(found.table, without.table)
+    empty = (census["hukou"] == "other").sum()
+    words = f"{empty} of {len(census)} rows of the census have nobody in them, and were left out"
+    assert words in found.notes
+    assert not any("nobody in them" in note for note in without.notes)
+
+
 @pytest.mark.parametrize(
     ("margins", "message"),
     [

@@ -9,6 +9,7 @@ from scipy import stats
 
 import bayesmig as bm
 from bayesmig.replication import verdicts
+from bayesmig.results.hypotheses import jointly
 
 PARTICIPANT = "cbo_participation[participant]"
 
@@ -145,3 +146,11 @@ def test_a_claim_that_a_result_cannot_answer_is_left_out(fifth):
     beyond = dataclasses.replace(study.hypotheses[0], claim="margin(age=1) > margin(age=0)")
     found = bm.hypotheses(dataclasses.replace(study, hypotheses=(beyond,)), data=frame, seed=1)
     assert 0.99 < found.table["refit lower"].item() <= 1
+
+
+def test_bounds_of_several_are_those_of_frechet():
+    """Against the closed form; what is unknown of one is unknown of all, wherever it stands."""
+    assert jointly([(0.9, 0.9), (0.8, 0.95)]) == pytest.approx((0.7, 0.9))
+    assert jointly([(0.3, 0.4), (0.2, 0.2)]) == (0.0, 0.2)
+    for order in ([(0.9, 0.9), verdicts.UNKNOWN], [verdicts.UNKNOWN, (0.9, 0.9)]):
+        assert np.isnan(jointly(order)).all()

@@ -190,8 +190,16 @@ def test_a_killed_process_leaves_the_old_file(tmp_path):
     done = subprocess.run([sys.executable, "-c", KILLED, str(target)])
     assert done.returncode == -signal.SIGKILL
     assert target.read_text() == "old"
+    (left,) = set(tmp_path.iterdir()) - {target}
+    other = tmp_path / f".other{left.name}"
+    other.write_text("somebody else's")
     write(target, "newer")
     assert target.read_text() == "newer"
+    assert left.exists()  # a process that is writing now would look the same
+    for path in (left, other):
+        os.utime(path, (0, 0))
+    write(target, "newest")
+    assert sorted(tmp_path.iterdir()) == sorted([target, other])
 
 
 def test_what_a_killed_process_left_in_a_cache_is_no_result(tmp_path, survey):
@@ -349,3 +357,10 @@ def test_a_codebook_with_such_levels_is_read_back(tmp_path):
 
 def test_a_path_that_can_be_written_is_given_back(tmp_path):
     assert writable(tmp_path / "new.nc", RESULTS) == tmp_path / "new.nc"
+    for kinds, ending in (
+        (RESULTS, r", ending in \.nc or \.nc4 or"),
+        ((".csv",), r", ending in \.csv\."),
+        ((), r" in it\."),
+    ):
+        with pytest.raises(BayesmigError, match=f"name a file in it.*{ending}" if kinds else "name a file in it\\."):
+            writable(tmp_path, kinds)

@@ -9,6 +9,7 @@ import pandas as pd
 import xarray as xr
 
 from bayesmig.contract import schema
+from bayesmig.contract.seal import UNSEALED, is_sealed
 from bayesmig.errors import listing
 
 RHAT = 1.01
@@ -45,8 +46,8 @@ def check(tree: xr.DataTree, *, varying: bool = True) -> pd.DataFrame:
         likelihood-ratio test against no groups. Both: rows lost to missing
         values, survey weights, the clusters that adjusted intervals rest on (20 or more, a convention), whether data
         were imputed often enough (100 times the largest fraction of missing information; White, Royston & Wood 2011,
-        Statistics in Medicine 30(4)), notes on the data, number of groups, and whether the data are the researcher's
-        own.
+        Statistics in Medicine 30(4)), notes on the data, number of groups, whether the data are the researcher's
+        own, and that a result has no seal, so that nothing tells whether it was damaged or edited.
 
     Examples
     --------
@@ -65,6 +66,8 @@ def check(tree: xr.DataTree, *, varying: bool = True) -> pd.DataFrame:
     if provenance == "own data":
         sentence = "the researcher's own data"
     rows.append(("provenance", "", "", None, sentence))
+    if not is_sealed(tree):
+        rows.append(("seal", "none", "", None, UNSEALED))
     table = pd.DataFrame(rows, columns=["check", "value", "threshold", "passed", "message"])
     verdicts = ["note" if passed is None else "passed" if passed else "failed" for passed in table["passed"]]
     return table.assign(passed=[verdict != "failed" for verdict in verdicts], verdict=verdicts)

@@ -18,6 +18,10 @@ import xarray as xr
 from bayesmig.errors import BayesmigError, listing
 
 SEAL = "seal"
+UNSEALED = (
+    "it was made by hand, by another program or before version 0.2, or its seal was taken off; whether anything else of"
+    " it was changed cannot be told"
+)
 DRAWS = ("chain", "draw")
 _whole: OrderedDict[tuple[object, ...], None] = OrderedDict()  # results that were found whole, the last ones
 
@@ -31,8 +35,13 @@ def seal(tree: xr.DataTree) -> xr.DataTree:
     return tree
 
 
+def is_sealed(tree: xr.DataTree) -> bool:
+    """Whether a result has a seal, as every one of bayesmig has."""
+    return SEAL in tree.attrs
+
+
 def check_seal(tree: xr.DataTree) -> None:
-    """Compare a result with its seal; one without a seal, made by hand, is taken as it is.
+    """Compare a result with its seal; one without a seal is taken as it is, and ``check`` says so.
 
     Raises
     ------
@@ -41,7 +50,7 @@ def check_seal(tree: xr.DataTree) -> None:
     """
     contents = _contents(tree)
     seen = tuple((name, id(value._data) if isinstance(value, xr.Variable) else str(value)) for name, value in contents)
-    if SEAL not in tree.attrs or seen in _whole:
+    if not is_sealed(tree) or seen in _whole:
         return
     try:
         wrong = _differences(json.loads(tree.attrs[SEAL]), dict(contents))

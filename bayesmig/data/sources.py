@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -98,7 +99,7 @@ class Chunks:
             return self.source.total(given, columns)  # type: ignore[no-any-return]
         found: Part | None = None
         with closing(_ahead(self.source.pieces(columns))) as pieces:
-            for piece in _shown(pieces, self.source.count, what):
+            for piece in shown(pieces, self.source.count, what):
                 found = _sum(found, given(piece))
         return found
 
@@ -434,10 +435,12 @@ def _ahead(pieces: Iterator[Piece]) -> Generator[Piece]:
         reader.shutdown(wait=True, cancel_futures=True)
 
 
-def _shown(pieces: Iterator[Piece], count: int | None, what: str) -> Iterator[Piece]:
-    """The same pieces, with a progress bar on a terminal."""
+def shown[Item](items: Iterable[Item], count: int | None, what: str) -> Iterator[Item]:
+    """The same items, with a progress bar on a terminal."""
+    state = random.getstate()  # rich draws from it when it is imported
     from rich.console import Console
     from rich.progress import track
 
+    random.setstate(state)
     console = Console(stderr=True)
-    return iter(track(pieces, what, count, console=console, disable=not console.is_terminal, transient=True))
+    return iter(track(items, what, count, console=console, disable=not console.is_terminal, transient=True))

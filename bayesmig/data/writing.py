@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import glob
 import os
 import re
 import tempfile
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +18,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PAGES, RESULTS = (".html", ".htm", ".docx"), (".nc", ".nc4", ".netcdf", ".h5")
+FORGOTTEN = 600  # seconds since anything was written to a temporary file
+RANDOM_SIGNS = 8  # that tempfile puts into its name
 # control characters of terminals, signs that turn the direction of reading, and what no file format holds
 UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
 # what a spreadsheet computes, unless it is a number
@@ -86,7 +91,8 @@ def writable(path: str | Path, replaces: Iterable[str] = (), inputs: Iterable[Pa
     if target.is_symlink():
         raise _refused(target, f"it is a link to {os.readlink(target)!r}; name that file itself, or another")
     if target.is_dir():
-        raise _refused(target, "it is a folder; name a file in it, ending in .html")
+        ending = f", ending in {' or '.join(allowed)}" if allowed else ""
+        raise _refused(target, f"it is a folder; name a file in it{ending}")
     if not target.exists():
         return target
     if not target.is_file():
@@ -134,7 +140,8 @@ def write(target: Path, content: bytes | memoryview | str) -> Path:
     data = content.encode("utf-8", "replace") if isinstance(content, str) else content
     name = ""
     try:
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name[:100]}.", suffix=".tmp")
+        _sweep(target)
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=_prefix(target), suffix=".tmp")
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
@@ -148,6 +155,19 @@ def write(target: Path, content: bytes | memoryview | str) -> Path:
             raise _refused(target, f"{error.strerror or error}; nothing was written") from None
         raise
     return target
+
+
+def _prefix(target: Path) -> str:
+    """Of its temporary files, hidden and beside it."""
+    return f".{target.name[:100]}."
+
+
+def _sweep(target: Path) -> None:
+    """Remove temporary files that a killed process left: nobody writes to them any more."""
+    for left in target.parent.glob(f"{glob.escape(_prefix(target))}{'?' * RANDOM_SIGNS}.tmp"):
+        with contextlib.suppress(OSError):  # another process was faster, or it is somebody else's
+            if time.time() - left.stat().st_mtime > FORGOTTEN:
+                left.unlink()
 
 
 def _refused(target: Path, reason: str) -> BayesmigError:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
+from bayesmig.data.sources import shown
 from bayesmig.errors import BayesmigError, InferenceFailure
 
 
@@ -83,14 +84,10 @@ def _collect[Given, Result](
 ) -> None:
     """Fill ``done`` item by item, so that an interruption finds what is there."""
     import joblib
-    from rich.console import Console
-    from rich.progress import track
 
-    console = Console(stderr=True)
     guarded = joblib.delayed(partial(_guarded, function))
     results = joblib.Parallel(return_as="generator")(guarded(item) for item in items.values())
-    shown = track(results, what, len(items), console=console, disable=not console.is_terminal, transient=True)
-    for label, result in zip(items, shown, strict=True):
+    for label, result in zip(items, shown(results, len(items), what), strict=True):
         done[label] = result
 
 

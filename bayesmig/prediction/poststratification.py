@@ -333,7 +333,12 @@ def _counted(census: pd.DataFrame, count: str) -> pd.DataFrame:
         )
     if not people.any():
         raise DataError(f"{count!r} of the census is zero in every row; there is nobody to estimate anything for.")
-    return census.assign(**{count: people})[people.to_numpy() > 0].reset_index(drop=True)
+    cells = census.assign(**{count: people})[people.to_numpy() > 0].reset_index(drop=True)
+    empty = len(census) - len(cells)
+    if empty:
+        words = f"{empty} of {len(census)} rows of the census have nobody in them, and were left out"
+        cells.attrs = {**census.attrs, "assumptions": [*_assumptions(census), words]}
+    return cells
 
 
 def _parts(cells: pd.DataFrame, by: list[str], count: str) -> tuple[pd.DataFrame, Codes]:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from bayesmig.contract.schema import RECONSTRUCTED
@@ -18,7 +19,7 @@ from bayesmig.printed.literature import published
 from bayesmig.replication.counterparts import COUNTERPARTS
 from bayesmig.replication.papers import POSTERIOR, PRINTED, Replication, comparable, fitted_counterparts, reconstructed
 from bayesmig.replication.remarks import CLEAR
-from bayesmig.results.hypotheses import hypothesis
+from bayesmig.results.hypotheses import hypothesis, jointly
 from bayesmig.specification import catalogue
 from bayesmig.specification.model import Hypothesis, Study, Weights
 
@@ -263,14 +264,8 @@ def _widest(answers: Iterable[_Answer]) -> _Answer:
 
 
 def _hull(bounds: Iterable[Bounds]) -> Bounds:
-    lows, highs = zip(*bounds, strict=True)
-    return min(lows), max(highs)
-
-
-def _jointly(bounds: Sequence[Bounds]) -> Bounds:
-    """Of things that hold together, whatever hangs on what (Frechet 1935)."""
-    lows, highs = zip(*bounds, strict=True)
-    return max(0.0, sum(lows) - (len(lows) - 1)), min(highs)
+    lows, highs = np.transpose(list(bounds))
+    return float(lows.min()), float(highs.max())
 
 
 def _verdicts(study: Study, answers: Mapping[str, Answers]) -> Verdicts:
@@ -292,7 +287,7 @@ def _verdicts(study: Study, answers: Mapping[str, Answers]) -> Verdicts:
                 provenance.setdefault(result, []).append(answer.provenance)
                 rows[stated.name, key] |= _cells(result, answer.holds, answer.relevant)
             if len(parts) > 1 and len(found) == len(parts):
-                joint = (_jointly([getattr(one, what) for one in found.values()]) for what in ("holds", "relevant"))
+                joint = (jointly([getattr(one, what) for one in found.values()]) for what in ("holds", "relevant"))
                 rows[stated.name, TOGETHER] |= _cells(result, *joint)
     table = pd.DataFrame.from_dict(rows, orient="index")
     table.index = pd.MultiIndex.from_tuples(list(rows), names=["hypothesis", "model"])

@@ -225,6 +225,20 @@ def ranks(tree: xr.DataTree, terms: Sequence[str]) -> pd.DataFrame:
     return attributed(table.sort_values("mean_rank"), tree)
 
 
+def jointly(bounds: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """Bounds of the probability that several things hold together, whatever hangs on what (Frechet 1935).
+
+    What nothing is known of, NaN, leaves the whole unknown.
+
+    Examples
+    --------
+    >>> [round(end, 2) for end in jointly([(0.9, 0.95), (0.8, 0.8)])]
+    [0.7, 0.8]
+    """
+    lows, highs = np.transpose(bounds)
+    return float(np.maximum(0.0, lows.sum() - (len(lows) - 1))), float(np.maximum(0.0, highs.min()))
+
+
 @dataclass(frozen=True)
 class _Draws:
     """A posterior whose draws belong together."""
@@ -381,9 +395,8 @@ class _Points:
         subjects: dict[Expression, list[tuple[float, float, float]]] = {}
         for one, side in zip(claim.comparisons, sides, strict=True):
             subjects.setdefault(one.subject, []).append(side)
-        lows, highs = zip(*(self._bounds(of_one) for of_one in subjects.values()), strict=True)
-        low, high = sum(lows) - (len(lows) - 1), min(highs)  # Frechet 1935
-        return row | {"probability_lower": max(0.0, low), "probability_upper": max(0.0, high)}
+        low, high = jointly([self._bounds(of_one) for of_one in subjects.values()])
+        return row | {"probability_lower": low, "probability_upper": high}
 
     def _bounds(self, sides: Sequence[tuple[float, float, float]]) -> tuple[float, float]:
         """Those of the probability that comparisons of one thing hold, which fail together in no draw."""

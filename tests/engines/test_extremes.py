@@ -1,6 +1,8 @@
 """Outcomes far from the usual: residuals of a thousandth, huge counts and trials; and runs that are no posterior."""
 
 import random
+import subprocess
+import sys
 
 import matplotlib.pyplot
 import numpy as np
@@ -157,3 +159,24 @@ def test_verbs_leave_global_state_alone():
     bm.estimate("y ~ x", data.assign(y=rng.normal(size=len(data))))
     assert state() == before
     matplotlib.pyplot.close("all")
+
+
+FRESH = """
+import random
+before = random.getstate()
+import numpy as np, pandas as pd, bayesmig as bm
+legacy = str(np.random.get_state())
+rng = np.random.default_rng(1)
+data = pd.DataFrame({"g": np.repeat(np.arange(6), 10), "x": rng.normal(size=60)})
+data["y"] = data["x"] + rng.normal(size=60)
+tree = bm.fit("y ~ x + (1 | g)", bm.chunks(data), engine=bm.Exact(draws=400), seed=1)
+tree = bm.fit("y ~ x + (1 | g)", data, engine=bm.Exact(draws=400), seed=1)
+bm.checking.leave_one_group_out(tree, "g")
+bm.fit("y ~ x", data, engine=bm.NUTS(draws=4, tune=20, chains=1, density="graph"), seed=1)
+assert random.getstate() == before and str(np.random.get_state()) == legacy
+"""
+
+
+def test_what_is_loaded_on_first_use_leaves_global_state_alone():
+    """Rich draws a number when it is imported, and progress bars and PyMC import it."""
+    subprocess.run([sys.executable, "-c", FRESH], check=True)

@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import logging
 import os
+import random
 import sys
 import types
 import warnings
@@ -302,7 +303,11 @@ def kept_stats(stats: xr.Dataset) -> xr.Dataset:
 
 @contextlib.contextmanager
 def sampling() -> Iterator[None]:
-    """Keep samplers from writing logs and harmless warnings over the caller's output, and say when they give up."""
+    """Keep samplers from writing logs and harmless warnings over the caller's output, and say when they give up.
+
+    What they import draws random numbers; the caller's are the same as before.
+    """
+    state = random.getstate()
     logger = logging.getLogger("pymc.sampling")  # importing pymc sets the level of its own
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -313,4 +318,5 @@ def sampling() -> Iterator[None]:
     except (RuntimeError, np.linalg.LinAlgError) as reason:
         raise InferenceFailure(f"the sampler gave up: {str(reason).strip().splitlines()[0]}. {ADVICE}") from reason
     finally:
+        random.setstate(state)
         logger.setLevel(level)
