@@ -215,6 +215,67 @@ def test_sizes_beyond_floats_are_refused_before_any_work(column, size):
             verb("y ~ x + (1 + x | g)", DATA.assign(**{column: DATA[column] * size}))
 
 
+ESTIMATED = {  # outcome, further choices, method
+    "gaussian": ("y ~ x + w", {}, None),
+    "gaussian, groups": ("y ~ x + w + (1 | g)", {}, "ml"),
+    "gaussian, robust": ("y ~ x + w", {"errors": "robust"}, None),
+    "bernoulli": ("yes ~ x + w", {"family": "bernoulli"}, None),
+    "bernoulli, groups": ("yes ~ x + w + (1 | g)", {"family": "bernoulli"}, "ml"),
+    "binomial": ("some ~ x + w", {"family": "binomial", "trials": "weight"}, None),
+    "poisson": ("count ~ x + w", {"family": "poisson"}, None),
+    "poisson, groups": ("count ~ x + w + (1 | g)", {"family": "poisson"}, "ml"),
+    "negative binomial": ("count ~ x + w", {"family": "negative_binomial"}, None),
+    "cumulative": ("level ~ x + w", {"family": "cumulative"}, None),
+}
+EXTREMES = {  # the predictors (x, w), and the slope of w in units of the plain one; 0 where it has another meaning
+    "small": (lambda x, w: (1e-8 * x, w), 1),
+    "large": (lambda x, w: (1e8 * x, w), 1),
+    "apart": (lambda x, w: (1e40 * x, 1e-40 * w), 1e40),
+    "far": (lambda x, w: (1e6 + x, w), 1),
+    "farther": (lambda x, w: (1e9 + x, w), 1),
+    "collinear": (lambda x, w: (x, x + 1e-4 * w), 1e4),
+    "as good as the same": (lambda x, w: (x, x + 1e-7 * w), 1e7),
+    "large and as good as the same": (lambda x, w: (1e8 * x, 1e8 * (x + 1e-7 * w)), 0.1),
+}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", ESTIMATED)
+def test_extremes_change_nothing_or_are_refused(name):
+    formula, choices, method = ESTIMATED[name]
+    frame = DATA.assign(some=np.minimum(DATA["count"], DATA["weight"]))
+    if name == "negative binomial":
+        frame["count"] **= 2  # so that it varies more than a Poisson number
+    plain = bm.estimate(formula, frame, method=method, **choices)
+    refused = []
+    for what, (change, slope) in EXTREMES.items():
+        x, w = change(frame["x"], frame["w"])
+        try:
+            found = bm.estimate(formula, frame.assign(x=x, w=w), method=method, **choices)
+        except bm.BayesmigError:
+            refused.append(what)
+            continue
+        # 1e9 + x keeps seven digits of x, and 1e-4 of another column's rest keeps eight of its square
+        assert found.attrs["log_likelihood"] == pytest.approx(plain.attrs["log_likelihood"], abs=1e-5), what
+        for part in ("beta", "beta_se"):
+            one, other = (float(tree["estimate"][part].sel(term="w")) for tree in (plain, found))
+            assert other / slope == pytest.approx(one, rel=1e-4), what
+    assert set(refused) <= {"farther", "as good as the same", "large and as good as the same"}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("family", ["gaussian", "student"])
+def test_outcomes_in_any_unit_and_from_any_zero(family):
+    engine = bm.NUTS(draws=100, tune=300, chains=2) if family == "student" else Exact(draws=400)
+    plain = bm.fit("y ~ x + w", DATA, family=family, engine=engine, seed=1)
+    for shift, unit in ((0.0, 1e-8), (0.0, 1e8), (1e8, 1.0)):
+        found = bm.fit("y ~ x + w", DATA.assign(y=shift + unit * DATA["y"]), family=family, engine=engine, seed=1)
+        one, other = (tree["posterior"]["beta"].sel(term="w") for tree in (plain, found))
+        # of NUTS other draws of the same posterior, 200 of them; of Exact the same
+        tolerance = 0.4 * float(one.std()) if family == "student" else 1e-6
+        assert float(other.mean()) / unit == pytest.approx(float(one.mean()), abs=tolerance)
+
+
 def test_uncorrelated_slopes_far_from_zero_are_noted():
     far = build_design(as_spec("y ~ x + (1 + x || g)"), DATA.assign(x=2005 + DATA["x"]))
     assert any("(1 + x | g)" in note for note in far.notes)

@@ -10,14 +10,15 @@ import json
 import zlib
 from collections import OrderedDict
 from collections.abc import Mapping
-from typing import Any
-
-import numpy as np
-import xarray as xr
+from typing import TYPE_CHECKING, Any
 
 from bayesmig.errors import BayesmigError, listing
 
+if TYPE_CHECKING:
+    import xarray as xr
+
 SEAL = "seal"
+WHOLE = "."  # ends the mark of draws that are all finite
 UNSEALED = (
     "it was made by hand, by another program or before version 0.2, or its seal was taken off; whether anything else of"
     " it was changed cannot be told"
@@ -29,7 +30,8 @@ _whole: OrderedDict[tuple[object, ...], None] = OrderedDict()  # results that we
 def seal(tree: xr.DataTree) -> xr.DataTree:
     """The tree with its seal, for a maker or changer of results.
 
-    Draws may be thinned and derived ones added later: of what has draws, dims and type are sealed, not values.
+    Draws may be thinned and derived ones added later: of what has draws, dims and type are sealed, and that all are
+    finite, not values.
     """
     tree.attrs[SEAL] = json.dumps({name: _mark(value) for name, value in _contents(tree)})
     return tree
@@ -49,7 +51,7 @@ def check_seal(tree: xr.DataTree) -> None:
         Naming what is missing or another, or which draws are not finite.
     """
     contents = _contents(tree)
-    seen = tuple((name, id(value._data) if isinstance(value, xr.Variable) else str(value)) for name, value in contents)
+    seen = tuple((name, id(value._data) if hasattr(value, "dims") else str(value)) for name, value in contents)
     if not is_sealed(tree) or seen in _whole:
         return
     try:
@@ -69,11 +71,10 @@ def check_seal(tree: xr.DataTree) -> None:
 def _differences(sealed: Mapping[str, str], contents: Mapping[str, Any]) -> list[str]:
     """What is wrong with the contents, in words."""
     wrong = [f"{name} is missing" for name in sealed if name not in contents]
-    wrong += [f"{name} is another" for name in sealed if name in contents and _mark(contents[name]) != sealed[name]]
-    if wrong:
-        return wrong
-    drawn = [name for name in sealed if name.startswith("posterior/") and "draw" in contents[name].dims]
-    return [f"{name} is not finite in some draws" for name in drawn if not np.isfinite(contents[name]).all()]
+    marks = {name: (mark, _mark(contents[name])) for name, mark in sealed.items() if name in contents}
+    wrong += [f"{name} is another" for name, (one, other) in marks.items() if one.rstrip(WHOLE) != other.rstrip(WHOLE)]
+    holed = (name for name, (one, other) in marks.items() if one.endswith(WHOLE) and not other.endswith(WHOLE))
+    return wrong or [f"{name} is not finite in some draws" for name in holed]
 
 
 def _contents(tree: xr.DataTree) -> list[tuple[str, Any]]:
@@ -89,14 +90,16 @@ def _contents(tree: xr.DataTree) -> list[tuple[str, Any]]:
 
 def _mark(value: Any) -> str:
     """A few signs that are others for another value, and the same before and after a file."""
-    if not isinstance(value, xr.Variable):
+    import numpy as np
+
+    if not hasattr(value, "dims"):  # an attribute
         return f"{zlib.crc32(str(value).encode()):x}"
     kind = value.dtype.kind if value.dtype.kind in "biuf" else "text"
     sizes = [f"{dim} {size}" for dim, size in value.sizes.items() if dim not in DRAWS]
     parts = [kind, *map(str, value.dims), *sizes, str(value.attrs.get("levels"))]
     about = zlib.crc32("|".join(parts).encode())
     if set(DRAWS) & set(value.dims):
-        return f"{about:x}"
+        return f"{about:x}{WHOLE if kind != 'text' and np.isfinite(value.to_numpy()).all() else ''}"
     array = value.to_numpy()
     content = "\0".join(map(str, array.ravel())).encode() if kind == "text" else np.ascontiguousarray(array, float)
     return f"{zlib.crc32(content, about):x}"

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 SMALLEST, LARGEST = 1e-50, 1e50  # of columns: squares of ratios of two are within the range of floats
 FAR_ZERO = 2.0  # sds of the mean, from which it matters that uncorrelated effects stand at zero
 FARTHEST_ZERO = 1e6  # a correlation there keeps four digits of what is left of the variance at the mean
-ALIASED = 1e-12  # of a column's squared length; rounding leaves about 1e-15 of one that others determine
+ALIASED = 1e-12  # of a column's squared length; rounding of cross products is 1e-4 of what then is its own
 MOSTLY = 0.75  # share of groups with a single child from which the split of the variance is remarked on
 Spread = Literal["free", "known", "none"]  # of rows around their expectation: estimated, given by it, or none at all
 RESERVED = (
@@ -186,7 +186,7 @@ def check_identified(
         return
     _, triangle = np.linalg.qr(scaled)
     first = len(terms) - scaled.shape[1]
-    aliased = [first + k for k in np.flatnonzero(abs(np.diag(triangle)) < 1e-7)]
+    aliased = [first + k for k in np.flatnonzero(np.diag(triangle) ** 2 < ALIASED)]
     if aliased:
         owners = dict.fromkeys(formula_terms[k] for k in aliased)
         cells = listing((cell for owner in owners for cell in _empty_cells(owner, frame)), 5)

@@ -219,6 +219,8 @@ def pooled_estimate(trees: Sequence[xr.DataTree], designs: Sequence[Design]) -> 
     facts = {name: trees[0].attrs[name] for name in ("estimator", "errors", "versions")}
     if "singular" in trees[0].attrs:
         facts["singular"] = "yes" if any(tree.attrs["singular"] == "yes" for tree in trees) else "no"
+    if "approximation" in trees[0].attrs:
+        facts["approximation"] = max(tree.attrs["approximation"] for tree in trees)
     groups = {
         "estimate": schema.estimate(designs[0], values),
         "imputation": _dataset(information, designs[0]),

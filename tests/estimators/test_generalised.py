@@ -460,3 +460,62 @@ def test_a_posterior_says_that_its_outcome_is_separated():
     assert checks.loc["separation", "message"].startswith("k[c] predict")
     both = data.assign(y=data["y"].where(data.index != 79, 0.0))  # one of them does not
     assert "separation" not in check(fit(spec, both, engine=engine, seed=1))["check"].tolist()
+
+
+def few_rows(sd, groups, rows, family="bernoulli", seed=1):
+    """Groups that differ much and have few rows: where Laplace's approximation is poor."""
+    rng = np.random.default_rng(seed)
+    g, x = np.repeat(np.arange(groups), rows), np.tile(np.arange(rows), groups)
+    eta = (-1 if family == "bernoulli" else -2) - 0.3 * x + rng.normal(0, sd, groups)[g]
+    share, rate = special.expit(eta), np.exp(eta)
+    y = (rng.random(len(g)) < share).astype(int) if family == "bernoulli" else rng.poisson(rate)
+    return pd.DataFrame({"y": y, "x": x, "g": g})
+
+
+@pytest.mark.parametrize(
+    ("family", "sd", "groups", "rows", "poor"),
+    [("bernoulli", 2, 300, 2, True), ("bernoulli", 1, 30, 20, False), ("poisson", 1, 300, 2, True)],
+)
+def test_a_poor_approximation_is_found_by_how_far_quadrature_is(family, sd, groups, rows, poor):
+    """Against the maximum that quadrature finds; a Newton step from afar is 10 to 20 % short or long."""
+    data, spec = few_rows(sd, groups, rows, family), ModelSpec("y ~ x + (1 | g)", family=family)
+    laplace, finer = (estimate(spec, data, method=method) for method in ("ml", "agq"))
+    one, other = laplace["estimate"], finer["estimate"]
+    moved = [abs(other[name] - one[name]) / one[f"{name}_se"] for name in ("tau_g", "beta")]
+    farthest = max(float(each.max()) for each in moved)
+    assert 0.7 * farthest - 0.02 < laplace.attrs["approximation"] < 1.5 * farthest + 0.05
+    assert finer.attrs["approximation"] < 0.05
+    found = check(laplace).set_index("check").loc["approximation"]
+    assert found["verdict"] == ("failed" if poor else "passed")
+    assert ("use method='agq', or fit" in found["message"]) == poor
+    assert check(finer).set_index("check").loc["approximation", "verdict"] == "passed"
+
+
+@pytest.mark.parametrize(("varying", "poor"), [("(1 + x | g)", True), ("(1 | g) + (1 | h)", True), ("(1 | g)", False)])
+def test_a_poor_approximation_is_found_where_quadrature_cannot_follow(varying, poor):
+    data = few_rows(2, 300, 2) if poor else few_rows(1, 30, 20)
+    data = data.assign(h=np.arange(len(data)) % 7, x=np.random.default_rng(2).normal(size=len(data)))
+    tree = estimate(ModelSpec(f"y ~ x + {varying}", family="bernoulli"), data)
+    found = check(tree).set_index("check").loc["approximation"]
+    assert found["verdict"] == ("failed" if poor else "passed")
+    assert found["message"].endswith("few rows each; use fit") == poor
+
+
+def test_quadrature_of_two_effects_that_share_no_row_is_exact():
+    """Then an effect does not depend on the others, and the likelihood is a product of integrals over one each."""
+    data = few_rows(2, 12, 4).assign(one=1.0)
+    data["early"], data["late"] = (data["x"] < 2).astype(float), (data["x"] >= 2).astype(float)
+    model = Laplace.of(build_design(ModelSpec("y ~ x + (0 + early | g) + (0 + late | g)", family="bernoulli"), data))
+    point = np.array([1.2, 0.8, *np.linalg.solve(model.basis, [-0.7, -0.2])])
+    (sd,) = (np.abs(factor).sum(axis=1) for factor in model.factors(point[:2]))
+    sign, eta, total = np.where(data["y"] == 1, 1.0, -1.0), -0.7 - 0.2 * data["x"].to_numpy(), 0.0
+    for place, part in enumerate(("early", "late")):
+        for g in range(12):
+            rows = ((data["g"] == g) & (data[part] == 1)).to_numpy()
+
+            def density(u, rows=rows, spread=sd[place]):
+                return np.exp(special.log_expit(sign[rows] * (eta[rows] + spread * u)).sum()) * stats.norm.pdf(u)
+
+            total += np.log(integrate.quad(density, -12, 12)[0])
+    assert model.log_likelihood(point, 25) == pytest.approx(total, abs=1e-6)
+    assert abs(model.log_likelihood(point) - total) > 0.05

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -149,6 +150,30 @@ def check_groups_unweighted(design: Outline, why: str) -> None:
     weighted = [group.name for group in design.groups if group.weights is not None]
     if weighted:
         raise EngineRefusal(f"weights of {listing(weighted)}: {why}")
+
+
+def around_means(design: Design) -> tuple[Design, Array]:
+    """The design with common columns around their means and of size one, and the way back of their coefficients.
+
+    A column whose mean is a billion of its sds, and those of different sizes, would lose their digits. Means are taken
+    where an intercept or thresholds make up for them.
+
+    Returns
+    -------
+    Design
+    (p + c, p + c) array
+        From the coefficients, and the c thresholds of an ordered outcome, to those of the columns as they are.
+    """
+    first, cuts = int(design.has_intercept), 0
+    if design.spec.family == "cumulative":
+        cuts = len(design.categories) - 1
+    mean = design.x.mean(axis=0) if first or cuts else np.zeros(design.x.shape[1])
+    mean[:first] = 0.0
+    size = np.sqrt(((design.x - mean) ** 2).mean(axis=0))
+    back, p = np.diag(np.r_[1 / size, np.ones(cuts)]), len(size)
+    back[:first, first:p] = -mean[first:] / size[first:]
+    back[p:, :p] = mean / size
+    return dataclasses.replace(design, x=(design.x - mean) / size), back
 
 
 def clusters(design: Design) -> NDArray[np.int64]:

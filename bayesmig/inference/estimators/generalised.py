@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
+from scipy import linalg
 
 from bayesmig.contract import schema
 from bayesmig.data.design import Design
@@ -27,6 +28,7 @@ from bayesmig.errors import EngineRefusal
 from bayesmig.inference.estimators.base import (
     OVERALL,
     against_no_groups,
+    around_means,
     check_groups_unweighted,
     chosen_errors,
     clusters,
@@ -60,7 +62,8 @@ def glm(design: Design, errors: str | None) -> tuple[xr.Dataset, dict[str, objec
     kind = chosen_errors(design, errors)
     check_weights(design)
     check_separation(design)
-    likelihood = Likelihood.of(design)
+    centred, back = around_means(design)
+    likelihood = Likelihood.of(centred)
     point, value = likelihood.maximum
     if design.spec.family == "negative_binomial":
         _check_dispersed(design, value)
@@ -69,6 +72,8 @@ def glm(design: Design, errors: str | None) -> tuple[xr.Dataset, dict[str, objec
         scores = likelihood.scores(point)
         covariance = sandwich(covariance, unit_scores(design, scores, kind))
     p, count = design.x.shape[1], len(point)
+    whole = linalg.block_diag(back, np.eye(count - len(back)))
+    point, covariance = whole @ point, whole @ covariance @ whole.T
     error = np.sqrt(np.diag(covariance))
     facts: dict[str, object] = {"estimator": "glm", "errors": kind} | _fit_facts(design, value, count)
     values = _named("beta", point[:p], error[:p]) | _auxiliary(design, point, error)
@@ -96,23 +101,27 @@ def glmm(design: Design, method: str, errors: str | None) -> tuple[xr.Dataset, d
         raise EngineRefusal(f"errors={kind!r} needs method='ml'; with quadrature only errors='classical' is there.")
     check_weights(design)
     check_separation(design)
-    model = Laplace.of(design)
-    point, covariance, value = optimum(model, 1 if method == "ml" else QUADRATURE_POINTS)
+    centred, back = around_means(design)
+    model = Laplace.of(centred)
+    points = 1 if method == "ml" else QUADRATURE_POINTS
+    point, covariance, value = optimum(model, points)
+    distance = model.distance(point, covariance, points)
     if codes is not None:
         covariance = sandwich(covariance, model.cluster_scores(point, codes))
     effects = model.effects(point)
     p = design.x.shape[1]
-    beta = model.basis @ point[-p:]
-    of_beta = model.basis @ covariance[-p:, -p:] @ model.basis.T
+    turn = back @ model.basis
+    beta, of_beta = turn @ point[-p:], turn @ covariance[-p:, -p:] @ turn.T
     values = _named("beta", beta, np.sqrt(np.diag(of_beta)))
     values |= {f"u_{group.name}": effect for group, effect in zip(design.groups, effects, strict=True)}
     of_groups, jacobian = variance_estimates(design.groups, model.scales, point[:-p], covariance[:-p, :-p])
-    change = np.block([[np.zeros((p, len(point) - p)), model.basis], [jacobian, np.zeros((len(jacobian), p))]])
+    change = np.block([[np.zeros((p, len(point) - p)), turn], [jacobian, np.zeros((len(jacobian), p))]])
     values |= of_groups | {"covariance": change @ covariance @ change.T}
-    without = Likelihood.of(dataclasses.replace(design, groups=())).maximum[1]
+    without = Likelihood.of(dataclasses.replace(centred, groups=())).maximum[1]
     facts: dict[str, object] = {"estimator": method, "errors": kind if kind == "classical" else "cluster"}
     facts |= _fit_facts(design, value, len(point)) | {"singular": "yes" if model.is_singular(point[:-p]) else "no"}
     facts["likelihood_ratio_test"] = against_no_groups(2 * (value - without), len(point) - p)
+    facts["approximation"] = distance
     facts["packages"] = ("mixedlm",)
     return schema.estimate(design, values), facts
 

@@ -10,7 +10,14 @@ import xarray as xr
 from bayesmig.contract import schema
 from bayesmig.data.design import Design
 from bayesmig.errors import EngineRefusal
-from bayesmig.inference.estimators.base import OVERALL, check_groups_unweighted, chosen_errors, clusters, wald
+from bayesmig.inference.estimators.base import (
+    OVERALL,
+    around_means,
+    check_groups_unweighted,
+    chosen_errors,
+    clusters,
+    wald,
+)
 
 
 def ols(design: Design, errors: str | None) -> tuple[xr.Dataset, dict[str, object]]:
@@ -23,6 +30,7 @@ def ols(design: Design, errors: str | None) -> tuple[xr.Dataset, dict[str, objec
     if n <= p:
         raise EngineRefusal(f"least squares needs more observations than coefficients; there are {n:g} and {p}.")
     weights = np.ones(design.n) if design.weights is None else design.weights
+    centred, back = around_means(design)
     options: dict[str, Any] = {"classical": {}, "robust": {"cov_type": "HC1"}}.get(kind, {})
     if kind == "cluster":
         options = {"cov_type": "cluster", "cov_kwds": {"groups": clusters(design)}}
@@ -30,12 +38,13 @@ def ols(design: Design, errors: str | None) -> tuple[xr.Dataset, dict[str, objec
         repeats = np.repeat(np.arange(design.n), weights.astype(int))
         if "cov_kwds" in options:
             options["cov_kwds"] = {"groups": clusters(design)[repeats]}
-        fit = OLS(design.y[repeats], design.x[repeats]).fit(use_t=True, **options)
+        fit = OLS(design.y[repeats], centred.x[repeats]).fit(use_t=True, **options)
     else:
-        fit = WLS(design.y, design.x, weights).fit(use_t=True, **options)
+        fit = WLS(design.y, centred.x, weights).fit(use_t=True, **options)
     df = len(np.unique(clusters(design))) - 1 if kind == "cluster" else fit.df_resid
-    beta, error = np.asarray(fit.params), np.asarray(fit.bse)
-    values = {"beta": beta, "sigma": np.asarray(np.sqrt(fit.scale)), "covariance": np.asarray(fit.cov_params())}
+    beta, covariance = back @ np.asarray(fit.params), back @ np.asarray(fit.cov_params()) @ back.T
+    error = np.sqrt(np.diag(covariance))
+    values = {"beta": beta, "sigma": np.asarray(np.sqrt(fit.scale)), "covariance": covariance}
     values |= {f"beta{suffix}": bound for suffix, bound in wald(beta, error, df).items()}
     facts: dict[str, object] = {
         "estimator": "ols",
