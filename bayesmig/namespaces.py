@@ -25,6 +25,7 @@ NAMES: dict[str, dict[str, tuple[str, ...]]] = {
         "inference.engines.nuts": ("NUTS",),
         "inference.fitting": ("estimate", "fit"),
         "inference.sandwich": ("adjust",),
+        "inference.stepwise": ("sequence",),
         "prediction.newdata": ("predict",),
         "prediction.poststratification": ("poststratify",),
         "prediction.simulation": ("simulate",),

@@ -29,7 +29,7 @@ ROOMS = {
     "specification": (
         {"claims", "families", "formula", "priors"},
         {"model"},
-        {"blocks", "catalogue"},
+        {"blocks", "catalogue", "steps"},
     ),
     "data": (
         {"numerals"},
@@ -87,6 +87,7 @@ ROOMS = {
         {"engines.hierarchical", "engines.latent", "estimators.generalised"},
         {"engines.nuts"},
         {"engines.bambi_adapter", "fitting"},
+        {"stepwise"},
     ),
     "results": (
         {"delta", "integration"},

@@ -672,15 +672,10 @@ def _resolve_priors(design: Outline) -> ResolvedPriors:
             rho["factor"] = pick(("rho_factor",), given.rho)  # type: ignore[assignment]
     unknown = [key for key in specific if key not in used]
     if unknown:
-        names = [*design.terms[design.has_intercept :], *design.formula_terms[design.has_intercept :]]
-        names += [f"{role}[{item}]" for role in items for item in (measured.items.names if measured else ())]
-        names += ["rho_factor"] if "factor" in rho else []
-        for group in design.groups:
-            names += [f"tau_{group.name}", *(f"tau_{group.name}[{effect}]" for effect in group.effects)]
-            names += [f"rho_{group.name}"] if group.pairs else []
+        names = parameter_names(design)
         raise SpecificationError(
             f"a prior is given for {unknown[0]!r}, which is no parameter of this model"
-            f"{closest(unknown[0], names)}; parameters: {listing(dict.fromkeys(names), 40)}."
+            f"{closest(unknown[0], names)}; parameters: {listing(names, 40)}."
         )
     return ResolvedPriors(
         intercept=given.intercept.resolved(y_sd, y_mean) if design.has_intercept else Flat(),
@@ -691,6 +686,20 @@ def _resolve_priors(design: Outline) -> ResolvedPriors:
         items=items,
         psi=_unit_priors(measured) if measured is not None and measured.items.has_markers else (),
     )
+
+
+def parameter_names(design: Outline) -> tuple[str, ...]:
+    """What a prior of its own can be given for: terms, and sds and correlations of groups and items."""
+    names = [*design.terms[design.has_intercept :], *design.formula_terms[design.has_intercept :]]
+    measured = _measured(design)
+    if measured is not None:
+        own = dict.fromkeys(role for factor in design.spec.factors for role in factor.roles if role != "sigma")
+        names += [f"{role}[{item}]" for role in own for item in measured.items.names]
+        names += ["rho_factor"] if measured.items.pairs else []
+    for group in design.groups:
+        names += [f"tau_{group.name}", *(f"tau_{group.name}[{effect}]" for effect in group.effects)]
+        names += [f"rho_{group.name}"] if group.pairs else []
+    return tuple(dict.fromkeys(names))
 
 
 def _about_the_means(design: Outline, priors: Sequence[Prior]) -> tuple[Array, Array]:

@@ -40,7 +40,7 @@ from bayesmig.data.identification import (
 from bayesmig.data.items import display_outcome, for_each_factor, latent_outcome, usable
 from bayesmig.data.missing import COEFFICIENT, SPREAD, completed, filled, traced
 from bayesmig.data.weighting import weighted
-from bayesmig.errors import DataError, SpecificationError, closest, listing
+from bayesmig.errors import DataError, SpecificationError, UnknownColumn, closest, listing
 from bayesmig.specification.formula import ENVIRONMENT, Formula, VaryingTerm, description, parse
 from bayesmig.specification.model import ModelSpec, as_spec
 from bayesmig.specification.priors import Prior
@@ -77,8 +77,12 @@ def build_design(spec: ModelSpec, data: pd.DataFrame) -> Design:
     frame = pd.DataFrame(
         {name: checked_column(codebook, name, data[name], role_of(spec, formula, name)) for name in used}
     )
-    missing = {str(name): int(count) for name, count in frame.isna().sum().items() if count}
-    rows = np.flatnonzero(usable(spec, completed(spec, formula, frame)))
+    answered, also = _answered(spec, used, data)
+    missing = {str(name): int(count) for name, count in frame.isna().sum().items() if count} | also
+    notes += (
+        [f"left out as well: rows without an answer on {listing(also)}, which this model does not use"] if also else []
+    )
+    rows = np.flatnonzero(usable(spec, completed(spec, formula, frame)) & answered)
     weights = checked_weights(spec, frame, rows)
     if weights is not None and not weights.all():
         notes.append(weightless(int((weights == 0).sum())))
@@ -122,7 +126,7 @@ def build_design(spec: ModelSpec, data: pd.DataFrame) -> Design:
         y = display_outcome(latent)
         x, terms, formula_terms, groups = for_each_factor(latent, x, terms, formula_terms, groups)
     return Design(
-        spec=spec,
+        spec=dataclasses.replace(spec, complete=()),  # the rows left are all there is
         frame=checked,
         y=y,
         x=x,
@@ -144,6 +148,16 @@ def build_design(spec: ModelSpec, data: pd.DataFrame) -> Design:
         latent=latent,
         imputed=gaps,
     )
+
+
+def _answered(spec: ModelSpec, used: Collection[str], data: pd.DataFrame) -> tuple[NDArray[np.bool_], dict[str, int]]:
+    """Which rows answer the columns that must be complete without being used, and how many do not, by column."""
+    also = [name for name in spec.complete if name not in used]
+    for name in also:
+        if name not in data.columns:
+            raise UnknownColumn(f"complete names {name!r}, which is no column{closest(name, data.columns)}.")
+    gaps = data[also].isna()
+    return ~gaps.any(axis=1).to_numpy(), {str(name): int(count) for name, count in gaps.sum().items() if count}
 
 
 def _of_categories(spec: ModelSpec, formula: Formula, data: pd.DataFrame, checked: pd.DataFrame) -> Iterator[str]:

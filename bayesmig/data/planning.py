@@ -60,6 +60,8 @@ def check_addable(spec: ModelSpec, formula: Formula) -> None:
             f"missing values of {listing(spec.impute)} are to be modelled, which needs all rows at once; leave impute"
             f" out. {SAMPLE}"
         )
+    if spec.complete:
+        raise EngineRefusal(f"complete={spec.complete!r} needs all rows at once. {SAMPLE}")
     weights = spec.weights
     if weights is not None and weights.kind == "survey" and (weights.groups or weights.scaling != "none"):
         raise EngineRefusal(

@@ -208,7 +208,7 @@ def _checksum(content: bytes) -> str:
 
 def _pieces(spec: ModelSpec, frame: pd.DataFrame) -> Iterator[bytes]:
     """The bytes of everything of a frame that a model can see."""
-    names = list(used_columns(spec, parse(spec.formula), frame))
+    names = list(dict.fromkeys((*used_columns(spec, parse(spec.formula), frame), *spec.complete)))
     names += [PROVENANCE_COLUMN] if PROVENANCE_COLUMN in frame and PROVENANCE_COLUMN not in names else []
     yield json.dumps([len(frame), *names], ensure_ascii=False).encode()
     for name in names:

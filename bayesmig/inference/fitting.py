@@ -79,7 +79,7 @@ def fit(
     **model
         With a formula, what :class:`ModelSpec` takes: ``family``, ``link``, ``weights`` (the name of a column of survey
         weights, or :class:`Weights`), ``priors`` (a preset's name, or a PriorSet), ``standardise``, ``trials``,
-        ``offset``, ``variables``, ``factors``, ``impute``.
+        ``offset``, ``variables``, ``factors``, ``impute``, ``complete``.
 
     Returns
     -------
@@ -120,7 +120,7 @@ def fit(
         raise SpecificationError(f"adjust={adjust!r}: allowed are 'sandwich' and None.")
     if cache is not None and seed is None:
         raise SpecificationError("cache= needs a seed, as in seed=1: without one every fit is another.")
-    spec = _specified(spec, data, reference, model)
+    spec = specified(spec, data, reference, model)
     if isinstance(data, Chunks):
         return _drawn_from_chunks(spec, data, engine, seed, adjust, cache)
     folder = None if cache is None else stored.folder_of(cache)
@@ -141,7 +141,7 @@ def fit(
     return _drawn_from(designs, completed, chosen, seed, adjust)
 
 
-def _specified(
+def specified(
     spec: ModelSpec | str,
     data: pd.DataFrame | Sequence[pd.DataFrame] | Chunks,
     reference: Mapping[str, str] | None,
@@ -296,7 +296,7 @@ def estimate(
     >>> float(tree["estimate"]["beta"].sel(term="x").round(3))
     1.086
     """
-    spec = _specified(spec, data, reference, model)
+    spec = specified(spec, data, reference, model)
     if isinstance(data, Chunks):
         return _estimated_from_chunks(spec, data, method, errors)
     if isinstance(data, (list, tuple)):

@@ -22,6 +22,7 @@ from bayesmig.contract import schema
 from bayesmig.contract.names import base, both, columns_of, of_factor, pieces
 from bayesmig.data.writing import as_csv, printable, writable, write
 from bayesmig.errors import BayesmigError, closest, listing
+from bayesmig.inference.stepwise import Steps
 from bayesmig.plots.labels import TermRow, term_rows
 from bayesmig.replication.remarks import number
 from bayesmig.reporting.grids import (
@@ -111,10 +112,11 @@ def table(
 
     Notes
     -----
-    Rows stand by level: what describes persons, what describes each grouping factor, and interactions between levels.
-    The level of a variable is what the codebook says (``Variable(group=...)``), or else the coarsest factor within
-    whose groups it never varies in the data. VPC: share of the unexplained variance that lies between groups
-    (:func:`~bayesmig.variance_components`). R2: Nakagawa, Johnson & Schielzeth 2017 (:func:`~bayesmig.r2`).
+    Rows stand by level: what describes persons, what describes each grouping factor, and interactions between levels;
+    those of :func:`bayesmig.sequence` stand by its blocks where these have names. The level of a variable is what the
+    codebook says (``Variable(group=...)``), or else the coarsest factor within whose groups it never varies in the
+    data. VPC: share of the unexplained variance that lies between groups (:func:`~bayesmig.variance_components`). R2:
+    Nakagawa, Johnson & Schielzeth 2017 (:func:`~bayesmig.r2`).
 
     What it means: every column says in its head which kind of interval it has. A 95 % equal-tailed interval holds the
     coefficient with a probability of 95 %, given model, prior and data; a 95 % confidence interval is made by a method
@@ -141,7 +143,8 @@ def table(
     asked = _Asked(interval, exponentiate, below, components, tuple(measures), digits)
     blocks = [_numbers(column, asked) for column in columns]
     names = _merged([block.index for block in blocks])
-    rows = [row for part in _parts(columns, names) for row in part]
+    blocks_of = models.blocks if isinstance(models, Steps) else {}
+    rows = [row for part in _parts(columns, names, blocks_of) for row in part]
     frames = [_tidy(column, asked, block, rows) for column, block in zip(columns, blocks, strict=True)]
     frames += [_tidy_foot(column, asked) for column in columns]
     frame = pd.concat(frames, ignore_index=True)
@@ -445,14 +448,16 @@ def _merged(indices: Iterable[pd.Index]) -> list[str]:
 Row = tuple[str, TermRow]  # the part of the table, and its line
 
 
-def _parts(columns: Sequence[_Column], names: Sequence[str]) -> Iterator[list[Row]]:
-    """Lines of the table, part by part."""
+def _parts(columns: Sequence[_Column], names: Sequence[str], blocks: Mapping[str, str]) -> Iterator[list[Row]]:
+    """Lines of the table, part by part: by level, or by the named blocks of models that grow."""
     terms = {term for column in columns for term in _terms(column)}
     of_base = {base(name): _group_of(columns, base(name)) for name in names if name in terms}
-    groups = {name: of_base[base(name)] for name in names if name in terms}
+    groups = {name: of_base[base(name)] for name in names if name in terms} | (
+        {name: block for name, block in blocks.items() if name != "intercept"}
+    )
     labelled = list(dict.fromkeys(group for group in groups.values() if group not in ("", PERSON, CROSS)))
-    levels = [PERSON, *labelled, CROSS]
-    if not labelled and not any(schema.groups(column.dataset) for column in columns):
+    levels = list(dict.fromkeys(filter(None, blocks.values()))) if blocks else [PERSON, *labelled, CROSS]
+    if not blocks and not labelled and not any(schema.groups(column.dataset) for column in columns):
         levels = [PERSON]
     for level in ["", *levels]:
         members = [name for name in names if name in terms and groups[name] == level]

@@ -98,6 +98,10 @@ class VaryingTerm:
     columns: tuple[str, ...]
     correlated: bool
 
+    def __str__(self) -> str:
+        columns = (column if re.fullmatch(r"\w+", column) else f"`{column}`" for column in self.columns)
+        return f"({self.effects} {'|' if self.correlated else '||'} {':'.join(columns)})"
+
     @property
     def group(self) -> str:
         """Name of the grouping factor: ``city`` nested in ``province`` is ``province:city``."""
@@ -271,6 +275,33 @@ def description(common: str, outcome: str = "") -> Model:
     if outcome:
         model.response = Response(_tree(outcome, outcome, intercept=False).accept(_Resolver(None)))
     return model
+
+
+def summands(part: str) -> list[list[tuple[str, ...]]]:
+    """What stands between the plus signs of a part, and the terms that each stands for, as the columns they multiply.
+
+    Raises
+    ------
+    SpecificationError
+        As :func:`parse`, or if something is taken away.
+
+    Examples
+    --------
+    >>> summands("age + hukou * income")
+    [[('age',)], [('hukou',), ('income',), ('hukou', 'income')]]
+    """
+    found, nodes = [], [_tree(part, part, intercept=False)]
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, expr.Binary) and node.operator.kind in ("PLUS", "MINUS"):
+            if node.operator.kind == "MINUS":
+                raise SpecificationError(f"{part!r} takes terms away with '-'; a block adds terms.")
+            nodes += [node.right, node.left]
+            continue
+        resolved = node.accept(_Resolver(None))
+        terms = resolved.common_terms if isinstance(resolved, Model) else [resolved]
+        found.append([tuple(str(each.name) for each in term.components) for term in terms if isinstance(term, Term)])
+    return found
 
 
 @cache

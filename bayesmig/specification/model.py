@@ -338,6 +338,9 @@ class ModelSpec:
     impute : tuple of str
         Numeric predictors of persons whose missing values are modelled, normal around a linear regression on the
         predictors without gaps, and drawn with the parameters; their rows stay in. Only the engine NUTS can.
+    complete : tuple of str
+        Columns that the model does not use, and that rows must answer all the same: models are held against each
+        other only if they have the same people. See :func:`bayesmig.sequence`.
 
     Raises
     ------
@@ -367,6 +370,7 @@ class ModelSpec:
     printed: tuple[str, str] | None = None
     factors: tuple[Factor, ...] = ()
     impute: tuple[str, ...] = ()
+    complete: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not isinstance(self.formula, str) or self.formula.count("~") != 1:
@@ -412,6 +416,9 @@ class ModelSpec:
         if repeated:
             raise SpecificationError(f"codebook names a variable twice: {listing(repeated)}.")
         self._check_impute()
+        if isinstance(self.complete, str) or not all(isinstance(name, str) for name in self.complete):
+            raise SpecificationError(f"complete must be a tuple of columns, as in ('income',); got {self.complete!r}.")
+        object.__setattr__(self, "complete", tuple(dict.fromkeys(self.complete)))
         object.__setattr__(self, "title", self.title or self.name.replace("_", " "))
 
     def _check_impute(self) -> None:
@@ -578,7 +585,7 @@ class ModelSpec:
             values["weights"] = Weights(**values["weights"]) if values["weights"] else None
             values["printed"] = tuple(values["printed"]) if values["printed"] else None
             values["factors"] = tuple(Factor(**factor) for factor in values.get("factors", ()))
-            values["impute"] = tuple(values.get("impute", ()))
+            values |= {name: tuple(values.get(name, ())) for name in ("impute", "complete")}
             return cls(**values)
         except (AttributeError, KeyError, RecursionError, TypeError, json.JSONDecodeError) as error:
             raise SpecificationError(
@@ -601,6 +608,7 @@ class ModelSpec:
             ("standardised", ", ".join(scaled) or "nothing"),
             ("weights", str(self.weights) if self.weights else "none"),
             *([("gaps modelled", listing(self.impute))] if self.impute else []),
+            *([("rows also complete in", listing(self.complete))] if self.complete else []),
             (f"priors ({self.priors.name})", "\n".join(prior_lines)),
         ]
 
@@ -631,6 +639,7 @@ class Choices(TypedDict, total=False):
     variables: tuple[Variable, ...]
     factors: tuple[Factor, ...]
     impute: tuple[str, ...]
+    complete: tuple[str, ...]
 
 
 def as_spec(spec: ModelSpec | str, **choices: Unpack[Choices]) -> ModelSpec:
