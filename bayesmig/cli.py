@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import bayesmig as bm
-from bayesmig import replication, reporting
+from bayesmig import prediction, replication, reporting
 from bayesmig.contract.seal import UNSEALED, is_sealed
 from bayesmig.data.writing import PAGES, RESULTS, UNPRINTABLE, apart, printable, writable, write
 from bayesmig.errors import BayesmigError, DataError, InferenceFailure, SpecificationError, listing
@@ -296,6 +296,64 @@ def hypotheses(
             typer.echo(str(found))
 
 
+@app.command()
+def precision(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A formula, as in 'trust ~ contact + (1 | area)', or a study's name.")
+    ],
+    claim: Annotated[str, typer.Argument(metavar="CLAIM", help="A hypothesis, as in 'contact > 0'.")],
+    per_group: Annotated[list[int], typer.Option(help="People in each group; may be given several times.")],
+    groups: Annotated[
+        list[int] | None, typer.Option(help="How many groups; may be given several times. Without groups leave it out.")
+    ] = None,
+    truth: Annotated[
+        list[str] | None,
+        typer.Option(help="What is true, as in contact=0.2 or icc=0.1; of a study what it printed, unless given."),
+    ] = None,
+    group_level: Annotated[
+        list[str] | None, typer.Option(help="A predictor that describes groups; others describe persons.")
+    ] = None,
+    share: Annotated[
+        list[str] | None, typer.Option(help="A yes-or-no predictor and its share of yes, as in member=0.3.")
+    ] = None,
+    family: Annotated[str, typer.Option(help="What the outcome is, such as bernoulli.")] = "gaussian",
+    key: Annotated[
+        str | None, typer.Option("--model", help="Key of a study's model; the first printed unless given.")
+    ] = None,
+    simulated: Annotated[
+        int, typer.Option("--studies", help="Simulated studies of each size; 0 for the closed form.")
+    ] = 200,
+    seed: Seed = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Say how surely a study of so many groups and people would find what there is."""
+    with _user_errors():
+        stated = {name: _number("--truth", name, value) for name, value in _pairs("--truth", truth).items()}
+        shares = {name: _number("--share", name, value) for name, value in _pairs("--share", share).items()}
+        sizes: dict[str, Any] = {"groups": groups or None, "per_group": per_group, "n": simulated, "seed": seed}
+        if "~" in model:
+            levels = set(group_level or [])
+            planned = {
+                name: prediction.Planned("group" if name in levels else "person", shares.get(name))
+                for name in {*levels, *shares}
+            }
+            spec = bm.ModelSpec(model, family=family)
+            found = prediction.precision(spec, claim, truth=stated, predictors=planned, **sizes)
+        else:
+            study = bm.study(model)
+            chosen = key or next(
+                (name for name, each in study.models.items() if each.printed), next(iter(study.models))
+            )
+            people = bm.reconstruct(study, chosen, seed=seed)
+            known = stated or bm.published(study, chosen)
+            found = prediction.precision(study.model(chosen), claim, truth=known, data=people, **sizes)
+        if as_json:
+            rows = json.loads(found.table.to_json(orient="records", double_precision=15))
+            _print_json({"formula": found.spec.formula} | dict(found.table.attrs) | {"rows": rows})
+        else:
+            _echo(str(found))
+
+
 def _replicate_all(of_one: list[str], counterparts: bool, seed: int, no_report: bool, as_json: bool) -> None:
     """Every printed model of every study; ``of_one`` are the options given that concern a single study."""
     if of_one:
@@ -386,6 +444,14 @@ def _read(path: Path, missing: list[str] | None, encoding: str | None, codes: bo
 
 
 EXAMPLES = {"--reference": "a column and its level, as in hukou=local", "--standardise": "as in age=person"}
+EXAMPLES |= {"--truth": "as in contact=0.2 or icc=0.1", "--share": "as in member=0.3"}
+
+
+def _number(option: str, name: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise SpecificationError(f"{option} {name}={text}: {text!r} is no number; write {EXAMPLES[option]}.") from None
 
 
 def _pairs(option: str, given: list[str] | None) -> dict[str, str]:

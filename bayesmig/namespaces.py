@@ -67,8 +67,10 @@ NAMES: dict[str, dict[str, tuple[str, ...]]] = {
         "plots.means": ("group_dots", "shrinkage"),
         "plots.predictions": ("interaction", "slopes"),
         "plots.priors": ("prior_posterior",),
+        "plots.designs": ("precision",),
     },
     "bayesmig.prediction": {
+        "prediction.designs": ("Planned", "Precision", "precision"),
         "prediction.poststratification": ("Poststratification", "composition", "rake"),
     },
     "bayesmig.printed": {

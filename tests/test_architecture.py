@@ -98,7 +98,7 @@ ROOMS = {
         {"hypotheses", "refits"},
     ),
     "prediction": (
-        {"newdata", "simulation"},
+        {"designs", "newdata", "simulation"},
         {"poststratification"},
     ),
     "checking": (
@@ -126,7 +126,7 @@ ROOMS = {
     "plots": (
         {"style"},
         {"labels"},
-        {"checks", "coefficients", "expectations", "groups", "predictions", "priors"},
+        {"checks", "coefficients", "designs", "expectations", "groups", "predictions", "priors"},
         {"means"},
     ),
     "reporting": (

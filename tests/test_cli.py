@@ -532,3 +532,17 @@ def test_counterparts_of_a_study_can_be_left_out(calls):
     for option, expected in ((None, True), ("--counterparts", True), ("--no-counterparts", False)):
         assert run("replicate", "social_trust", "--no-report", *[option] * bool(option)).exit_code == 0
         assert calls[-1]["counterparts"] is expected
+
+
+def test_precision_in_closed_form_and_by_simulation():
+    study = ["trust ~ contact + (1 | area)", "contact > 0", "--truth", "contact=0.2", "--truth", "icc=0.1"]
+    sizes = ["--groups", "10", "--per-group", "20"]
+    exact = json.loads(run("precision", *study, *sizes, "--studies", "0", "--json").stdout)
+    assert exact["rows"][0]["assurance"] == pytest.approx(0.83, abs=0.01)
+    shown = run("precision", *study, *sizes, "--studies", "4", "--group-level", "contact", "--share", "contact=0.5")
+    assert shown.exit_code == 0, shown.output
+    assert "4 simulated studies each, seed 1" in shown.stdout
+    for options, words in ((["--groups", "0"], "groups=0"), (["--truth", "icc=x"], "'x' is no number")):
+        wrong = run("precision", *study, *sizes, *options)
+        assert wrong.exit_code == 2
+        assert words in wrong.output

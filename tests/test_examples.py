@@ -30,6 +30,7 @@ PAGES = {
     "hypotheses.md": (),
     "contexts.md": ("contexts.png",),
     "intersections.md": ("intersections.png",),
+    "planning.md": ("planning.png",),
     "surveys.md": (),
     "checking.md": ("predicted.png", "calibration.png"),
     "large_data.md": (),
