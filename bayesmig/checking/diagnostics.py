@@ -154,6 +154,7 @@ def _worst_diagnostics(tree: xr.DataTree, varying: bool) -> tuple[float, float]:
     """Largest R-hat, and smallest bulk or tail effective sample size, over parameters with or without varying effects.
 
     Completed data sets have different posteriors, so that chains are compared within them, and their sizes added up.
+    What is fixed, as a marker's loading is, has no chains to compare.
     """
     from arviz_stats import ess, rhat
 
@@ -166,7 +167,10 @@ def _worst_diagnostics(tree: xr.DataTree, varying: bool) -> tuple[float, float]:
     worst, sizes = 0.0, []
     for number in np.unique(whose):
         own = posterior.isel(chain=np.flatnonzero(whose == number)).drop_vars("imputation", errors="ignore")
-        worst = max(worst, *(float(array.max()) for array in rhat(own).data_vars.values()))
+        moving = own.max(("chain", "draw")) > own.min(("chain", "draw"))
+        with np.errstate(invalid="ignore"):
+            compared = rhat(own).where(moving, 1.0)
+        worst = max(worst, *(float(array.max(skipna=False)) for array in compared.data_vars.values()))
         sizes.append([ess(own, method=method) for method in ("bulk", "tail")])
     totals = [sum(each) for each in zip(*sizes, strict=True)]
     return worst, min(float(array.min()) for total in totals for array in total.data_vars.values())

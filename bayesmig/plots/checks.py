@@ -23,6 +23,7 @@ from bayesmig.plots.style import (
     rule,
     set_title,
     typeset,
+    wrap,
 )
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def predicted(
     named = {
         level_in_words(spec, name, level): place for level, place in places.items() if len(places) <= MOST_NAMED_GROUPS
     }
-    ax.set_yticks(list(named.values()), list(named), fontsize=8.5, color=INK)
+    ax.set_yticks(list(named.values()), [wrap(name, 34) for name in named], fontsize=8.5, color=INK)
     ax.tick_params(axis="y", length=0)
     if shares:
         ax.set_xlabel("Share" if len(kinds) > 1 else f"Share: {label}")

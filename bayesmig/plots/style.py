@@ -66,7 +66,7 @@ def name_groups(ax: Axes, names: Sequence[str], order: str) -> None:
     """Groups from top to bottom, a row each; beyond a number that can be read only how many, and in which order."""
     ax.set_ylim(len(names) - 0.4, -0.6)
     if len(names) <= MOST_NAMED_GROUPS:
-        ax.set_yticks(range(len(names)), names, fontsize=8, color=INK)
+        ax.set_yticks(range(len(names)), [wrap(name, 34) for name in names], fontsize=8, color=INK)
     else:
         ax.set_yticks([])
         ax.set_ylabel(f"{len(names)} groups, {order}")
