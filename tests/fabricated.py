@@ -10,8 +10,8 @@ from bayesmig.contract import schema
 from bayesmig.data.design import Design
 from bayesmig.data.encoding import build_design
 from bayesmig.data.rows import design_of
+from bayesmig.families.registry import FAMILIES
 from bayesmig.inference.response import parameters
-from bayesmig.specification.families import FAMILIES
 from bayesmig.specification.model import ModelSpec
 
 OUTCOMES = {"number": "y", "binary": "owns", "ordered": "answer", "count": "visits"}

@@ -17,9 +17,9 @@ import pytest
 
 from bayesmig import priors
 from bayesmig.errors import BayesmigError, DataError, NotFound, SpecificationError, UnknownColumn, UnknownLevel
+from bayesmig.families.registry import FAMILIES
 from bayesmig.inference.engines.exact import Exact
 from bayesmig.inference.fitting import fit
-from bayesmig.specification.families import CALLED_ELSEWHERE
 from bayesmig.specification.model import ModelSpec, Study, Variable, Weights
 from bayesmig.specification.priors import LKJ, HalfNormal, InverseGamma, Normal, PriorSet
 
@@ -496,7 +496,10 @@ SPECIFICATIONS = [
             f"family {name}", SpecificationError, (f"{name!r} is family {meant} here",),
             spec=lambda name=name: {"family": name},
         )
-        for name, meant in {**CALLED_ELSEWHERE, "Ordered-Probit": "'cumulative' with link='probit'"}.items()
+        for name, meant in {
+            **{called: meant for family in FAMILIES.values() for called, meant in family.called_elsewhere.items()},
+            "Ordered-Probit": "'cumulative' with link='probit'",
+        }.items()
     ),
     Case(
         "binomial answers", SpecificationError, ("needs the column of trials", "'bernoulli'"),

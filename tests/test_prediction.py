@@ -13,12 +13,13 @@ from bayesmig.contract.seal import seal
 from bayesmig.data.encoding import build_design
 from bayesmig.data.rows import Rows, encode_rows
 from bayesmig.errors import BayesmigError, DataError
+from bayesmig.families.links import normal_mean
+from bayesmig.families.registry import FAMILIES
 from bayesmig.inference.response import expected, linear_predictor, parameters
 from bayesmig.prediction.newdata import predict
 from bayesmig.results.fitted import PART, Fitted, category_scores, quantity
-from bayesmig.results.integration import added_variance, integrated, normal_mean
+from bayesmig.results.integration import added_variance, integrated
 from bayesmig.results.variance import SMOOTH
-from bayesmig.specification.families import FAMILIES
 from bayesmig.specification.model import Factor
 
 DATA = survey()

@@ -8,8 +8,8 @@ from scipy import special, stats
 import bayesmig as bm
 from bayesmig.data.encoding import build_design
 from bayesmig.data.rows import Rows
+from bayesmig.families.registry import FAMILIES
 from bayesmig.inference.response import draw_outcomes, expected, linear_predictor, log_density, parameters
-from bayesmig.specification.families import FAMILIES
 
 RNG = np.random.default_rng(7)
 N = 60

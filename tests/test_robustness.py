@@ -16,11 +16,11 @@ from bayesmig.checking import robustness
 from bayesmig.checking.robustness import FINE, MATTERS, WEAK_DATA, log_prior, power_scaling, sensitivity
 from bayesmig.data.encoding import build_design
 from bayesmig.errors import BayesmigError, EngineRefusal, InferenceFailure
+from bayesmig.families.registry import FAMILIES
 from bayesmig.inference.engines import graphs
 from bayesmig.inference.engines.exact import Exact
 from bayesmig.inference.engines.nuts import NUTS
 from bayesmig.inference.response import parameters
-from bayesmig.specification.families import FAMILIES
 from bayesmig.specification.priors import PRESETS
 
 RNG = np.random.default_rng(6)

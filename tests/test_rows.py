@@ -12,7 +12,7 @@ from bayesmig.contract.schema import stamp
 from bayesmig.data.encoding import build_design
 from bayesmig.data.rows import Rows, design_of, encode_rows
 from bayesmig.errors import BayesmigError, DataError, UnknownColumn, UnknownLevel
-from bayesmig.specification.families import FAMILIES
+from bayesmig.families.registry import FAMILIES
 
 RNG = np.random.default_rng(4)
 N = 240

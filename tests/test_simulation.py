@@ -8,8 +8,8 @@ from scipy import special
 import bayesmig as bm
 from bayesmig import priors as pr
 from bayesmig.data.encoding import build_design
+from bayesmig.families.registry import FAMILIES
 from bayesmig.inference.response import draw_outcomes, parameters
-from bayesmig.specification.families import FAMILIES
 
 DATA = pd.DataFrame(
     {"y": np.random.default_rng(0).normal(size=60), "x": np.linspace(100, 110, 60), "g": np.arange(60) % 6}

@@ -12,7 +12,6 @@ from bayesmig.inference.engines import graphs
 from bayesmig.inference.engines.exact import Exact, VarianceDensity
 from bayesmig.inference.engines.hierarchical import Layout
 from bayesmig.inference.gaussian import MixedModelEquations
-from bayesmig.inference.kernels import hierarchical
 from bayesmig.inference.response import parameters
 from bayesmig.prediction import simulation
 from bayesmig.specification.model import as_spec
@@ -134,7 +133,7 @@ def test_densities_of_all_engines_are_those_of_other_zeros(preset):
     if preset not in ("stata", "mlwin"):  # whose priors have a zero of their own, that of the outcome
         layouts = [Layout(design.centred) for design in designs]
         point = layouts[0].begin(1)
-        compiled = [hierarchical.log_density(point, layout.model())[0] for layout in layouts]
+        compiled = [layout.density()(point)[0] for layout in layouts]
         assert compiled[1] == pytest.approx(compiled[0], rel=1e-9)
 
 

@@ -12,6 +12,7 @@ import bayesmig as bm
 from bayesmig.data.encoding import build_design
 from bayesmig.data.rows import design_of
 from bayesmig.errors import BayesmigError, DataError, EngineRefusal, SpecificationError, UnknownColumn
+from bayesmig.families.registry import FAMILIES
 from bayesmig.inference.engines import graphs
 from bayesmig.inference.engines.exact import Exact
 from bayesmig.inference.engines.nuts import NUTS
@@ -19,7 +20,6 @@ from bayesmig.inference.fitting import estimate, fit
 from bayesmig.inference.gaussian import MixedModelEquations, VarianceParameters
 from bayesmig.inference.response import parameters
 from bayesmig.inference.sandwich import _scores, _Space, _Units, adjust
-from bayesmig.specification.families import FAMILIES
 from bayesmig.specification.model import ModelSpec, Weights
 from bayesmig.specification.priors import HalfNormal, Normal, PriorSet
 

@@ -132,7 +132,7 @@ def refuse_unseen(people: Design, new: Mapping[str, Flags]) -> None:
         count = _columns(people, new)
         reason = f"at most {MOST_EFFECTS} effects can be integrated out at a time, and these have {count}"
         able = count <= MOST_EFFECTS
-    elif family == "student":
+    elif _far_from_concave(people):
         reason = "with Student t outcomes one new effect at a time can be integrated out"
         able = not inner and shared <= 1
     else:
@@ -229,6 +229,11 @@ def _pieces(draws: int, width: int) -> Iterator[slice]:
     size = max(1, CHUNK_BYTES // (8 * width))
     for start in range(0, draws, size):
         yield slice(start, min(draws, start + size))
+
+
+def _far_from_concave(people: Design) -> bool:
+    """Whether the density of a row has more than one slope of each sign, so that one mode may hide another."""
+    return people.spec.distribution.working is not None
 
 
 def _columns(people: Design, new: Mapping[str, Flags]) -> int:
@@ -364,7 +369,7 @@ def _quadrature(people: Design, eta: Array, values: Mapping[str, Array], new: Ma
     if d + q == 0:
         return integrand.log_rows(eta).sum(axis=1)
     mode, precision = integrand.mode()
-    if people.spec.family == "student":
+    if _far_from_concave(people):
         return _on_grid(integrand, mode[:, 0], precision[:, 0, 0] ** -0.5)
     root = np.linalg.cholesky(np.linalg.inv(precision)[:, :d, :d])
     parts = []

@@ -246,7 +246,7 @@ def calibration(
     check_interval(interval)
     fitted = fitted_posterior(tree, draws)
     family = fitted.design.spec.family
-    if family not in ("bernoulli", "binomial", "cumulative"):
+    if not fitted.design.categories and fitted.design.trials is None:
         raise BayesmigError(
             f"calibration concerns the chance of an answer, which an outcome of family {family!r} has not; use"
             " predictive_check."
@@ -404,9 +404,9 @@ def _events(fitted: Fitted, random: Treatment) -> list[tuple[str, Array, Happeni
     for _, values in fitted.parts(design.n * max(1, len(design.categories))):
         total = total + expectation(design, values, rows, random).sum(axis=0)
     chance, outcome = np.asarray(total) / fitted.size, outcome_of(design)
-    if design.spec.family == "binomial":
+    if design.trials is not None:
         return [(f"success of {outcome}", chance, np.asarray)]
-    if design.spec.family == "bernoulli":
+    if design.spec.distribution.outcome == "binary":
         return [(f"{outcome} = {design.categories[1]}", chance, lambda y: y == 1)]
 
     def at_least(code: int) -> Happening:

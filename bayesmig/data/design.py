@@ -522,17 +522,19 @@ class Design(Outline):
     def moments(self) -> tuple[Array, Array, float, float]:
         """Means and sds of the columns of ``x``, mean and sd of ``y``; frequency and survey weights and trials count.
 
-        For outcomes that are no numbers the latter are 0 and 1, the unit of the linear predictor.
+        Those of ``y`` are in units of the linear predictor, 0 and 1 of outcomes that give it none.
         """
         weights = self.people
         x_mean = x_sd = np.zeros(0)
         if self.terms:
             x_mean = np.average(self.x, axis=0, weights=weights)
             x_sd = np.sqrt(np.average((self.x - x_mean) ** 2, axis=0, weights=weights))
-        if self.spec.distribution.outcome != "number":
+        scale = self.spec.distribution.scale
+        if scale is None:
             return x_mean, np.where(x_sd > 0, x_sd, 1.0), 0.0, 1.0
-        y_mean = float(np.average(self.y, weights=weights))
-        y_sd = float(np.sqrt(np.average((self.y - y_mean) ** 2, weights=weights)))
+        y = scale(self.y)
+        y_mean = float(np.average(y, weights=weights))
+        y_sd = float(np.sqrt(np.average((y - y_mean) ** 2, weights=weights)))
         return x_mean, np.where(x_sd > 0, x_sd, 1.0), y_mean, y_sd
 
     @property
@@ -670,6 +672,8 @@ def _resolve_priors(design: Outline) -> ResolvedPriors:
         items = _item_priors(measured, pick)
         if measured.items.pairs:
             rho["factor"] = pick(("rho_factor",), given.rho)  # type: ignore[assignment]
+    family = design.spec.distribution
+    used.update(family.parameters)
     unknown = [key for key in specific if key not in used]
     if unknown:
         names = parameter_names(design)
@@ -680,7 +684,7 @@ def _resolve_priors(design: Outline) -> ResolvedPriors:
     return ResolvedPriors(
         intercept=given.intercept.resolved(y_sd, y_mean) if design.has_intercept else Flat(),
         slopes=tuple(slopes),
-        auxiliary={name: getattr(given, name).resolved(y_sd) for name in design.spec.distribution.parameters},
+        auxiliary={parameter.name: given.own(parameter).resolved(y_sd) for parameter in family.own},
         tau=tau,
         rho=rho,
         items=items,
@@ -689,8 +693,9 @@ def _resolve_priors(design: Outline) -> ResolvedPriors:
 
 
 def parameter_names(design: Outline) -> tuple[str, ...]:
-    """What a prior of its own can be given for: terms, and sds and correlations of groups and items."""
+    """What a prior of its own can be given for: terms, some parameters of families, and sds and correlations of groups and items."""
     names = [*design.terms[design.has_intercept :], *design.formula_terms[design.has_intercept :]]
+    names += [parameter.name for parameter in design.spec.distribution.own if parameter.prior is not None]
     measured = _measured(design)
     if measured is not None:
         own = dict.fromkeys(role for factor in design.spec.factors for role in factor.roles if role != "sigma")

@@ -14,6 +14,7 @@ from bayesmig.contract.names import pieces
 from bayesmig.data.columns import is_categorical
 from bayesmig.data.design import Grouped, GroupTerm
 from bayesmig.errors import DataError, SpecificationError, listing
+from bayesmig.families.registry import scalars
 from bayesmig.specification.formula import Formula
 from bayesmig.specification.model import ModelSpec
 
@@ -30,8 +31,8 @@ ALIASED = 1e-12  # of a column's squared length; rounding of cross products is 1
 MOSTLY = 0.75  # share of groups with a single child from which the split of the variance is remarked on
 Spread = Literal["free", "known", "none"]  # of rows around their expectation: estimated, given by it, or none at all
 RESERVED = (
-    *("beta", "category", "chain", "covariance", "cut", "cutpoint", "dispersion", "draw"),
-    *("nu", "parameter", "parameter_", "row", "sigma", "term", "y"),
+    *("beta", "category", "chain", "covariance", "cut", "cutpoint", "draw"),
+    *("parameter", "parameter_", "row", "term", "y", *scalars()),
 )
 COMPANIONS = ("_se", "_lower", "_upper")  # endings of what stands beside an estimate
 

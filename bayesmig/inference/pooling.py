@@ -21,6 +21,7 @@ from bayesmig.contract import schema
 from bayesmig.data.design import Design
 from bayesmig.data.imputations import differing
 from bayesmig.errors import InferenceFailure
+from bayesmig.families.registry import scalars
 from bayesmig.inference.estimators.base import LEVEL
 
 if TYPE_CHECKING:
@@ -258,10 +259,10 @@ FISHER = _Scale(np.arctanh, lambda rho: 1 / (1 - rho**2), np.tanh)
 
 
 def _scale(name: str) -> _Scale:
-    """As the estimators do: logs of sds and the dispersion, Fisher's scale for correlations."""
+    """As the estimators do: logs of sds and of families' own parameters, Fisher's scale for correlations."""
     if name.startswith("rho_"):
         return FISHER
-    return LOG if name.startswith("tau_") or name in ("sigma", "dispersion") else IDENTITY
+    return LOG if name.startswith("tau_") or name in scalars() else IDENTITY
 
 
 def _pooled_parameter(name: str, points: Array, errors: Array, df: float) -> tuple[Pooled, dict[str, Array]]:

@@ -10,18 +10,17 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import special
 
 from bayesmig.data.design import Design
 from bayesmig.data.rows import Rows
+from bayesmig.families.links import LINKS
+from bayesmig.families.record import Answers
 
 if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
     Array = NDArray[np.float64]
-
-LARGEST_LOG_RATE = 40.0  # counts beyond 10^17 have no use and overflow
 
 
 def parameters(posterior: xr.Dataset) -> dict[str, Array]:
@@ -56,6 +55,19 @@ def linear_predictor(rows: Rows, values: Mapping[str, Array], effects: Mapping[s
     return eta
 
 
+def _answers(design: Design, rows: Rows | None = None) -> Answers:
+    """Outcomes as families take them: of the design, or of other rows, whose precision weights are one."""
+    trials = (design if rows is None else rows).trials
+    weighted = rows is None and design.weight_kind == "precision" and design.weights is not None
+    root = np.sqrt(design.weights) if weighted else np.ones(1)  # type: ignore[arg-type]
+    return Answers(design.y, np.ones(1) if trials is None else trials, root)
+
+
+def own_parameters(design: Design, values: Mapping[str, Array]) -> dict[str, Array]:
+    """Draws of the family's own parameters as families take them beside ``(draws, n)`` linear predictors."""
+    return {name: values[name][:, None] for name in design.spec.distribution.parameters if name in values}
+
+
 def expected(design: Design, eta: Array, values: Mapping[str, Array], trials: Array | None = None) -> Array:
     """Expectation of the outcome, ``(draws, n)``; of an ordered one the probabilities, ``(draws, n, categories)``.
 
@@ -67,60 +79,14 @@ def expected(design: Design, eta: Array, values: Mapping[str, Array], trials: Ar
     trials : (n,) array, optional
         Expected successes out of so many; without it the probability of one.
     """
-    family, link = design.spec.family, design.spec.link
-    if family in ("gaussian", "student"):
-        return eta
-    inverse = special.expit if link == "logit" else special.ndtr
-    if family == "cumulative":
-        below = inverse(values["cut"][:, None, :] - eta[:, :, None])
-        ends = np.zeros((*eta.shape, 1))
-        return np.diff(np.concatenate([ends, below, ends + 1], axis=2), axis=2)
-    if family in ("bernoulli", "binomial"):
-        return np.asarray(inverse(eta) * (1.0 if trials is None else trials))
-    return np.exp(np.minimum(eta, LARGEST_LOG_RATE))
+    mean = design.spec.distribution.mean(LINKS[design.spec.link], eta, own_parameters(design, values))
+    return mean if trials is None else np.asarray(mean * trials)
 
 
 def log_density(design: Design, eta: Array, values: Mapping[str, Array]) -> Array:
     """Log density of each row's observed outcome, ``(draws, n)``; weights are left out, save precision weights."""
-    family, link, y = design.spec.family, design.spec.link, design.y
-    if family in ("gaussian", "student"):
-        spread = values["sigma"][:, None] / _root_precision(design)
-        z = (y - eta) / spread
-        if family == "gaussian":
-            return np.asarray(-0.5 * z**2 - np.log(spread) - 0.5 * np.log(2 * np.pi))
-        nu = values["nu"][:, None]
-        constant = special.gammaln((nu + 1) / 2) - special.gammaln(nu / 2) - 0.5 * np.log(nu * np.pi)
-        return np.asarray(constant - np.log(spread) - (nu + 1) / 2 * np.log1p(z**2 / nu))
-    log_inverse = special.log_expit if link == "logit" else special.log_ndtr
-    if family in ("bernoulli", "binomial"):
-        trials = np.ones_like(y) if design.trials is None else design.trials
-        choose = special.gammaln(trials + 1) - special.gammaln(y + 1) - special.gammaln(trials - y + 1)
-        return np.asarray(y * log_inverse(eta) + (trials - y) * log_inverse(-eta) + choose)
-    if family == "cumulative":
-        return _log_category(design, eta, values["cut"], log_inverse)
-    eta = np.minimum(eta, LARGEST_LOG_RATE)
-    if family == "poisson":
-        return np.asarray(y * eta - np.exp(eta) - special.gammaln(y + 1))
-    shape = values["dispersion"][:, None]
-    choose = special.gammaln(y + shape) - special.gammaln(shape) - special.gammaln(y + 1)
-    odds = eta - np.log(shape)
-    return np.asarray(choose + y * odds - (y + shape) * np.logaddexp(0, odds))
-
-
-def _log_category(design: Design, eta: Array, cut: Array, log_inverse: object) -> Array:
-    """Log probability of an ordered answer: the difference of two distribution functions, in logs."""
-    edges = np.concatenate([np.full((len(cut), 1), -np.inf), cut, np.full((len(cut), 1), np.inf)], axis=1)
-    code = design.y.astype(int)
-    lower, upper = edges[:, code] - eta, edges[:, code + 1] - eta
-    swap = lower > 0  # the upper tail is the more precise one there
-    lower, upper = np.where(swap, -upper, lower), np.where(swap, -lower, upper)
-    low, high = log_inverse(lower), log_inverse(upper)  # type: ignore[operator]
-    return np.asarray(high + np.log1p(-np.exp(low - high)))
-
-
-def _root_precision(design: Design) -> Array:
-    weighted = design.weight_kind == "precision" and design.weights is not None
-    return np.sqrt(design.weights) if weighted else np.ones(design.n)  # type: ignore[arg-type]
+    family, link = design.spec.distribution, LINKS[design.spec.link]
+    return family.log_density(link, _answers(design), eta, own_parameters(design, values))
 
 
 def draw_outcomes(
@@ -143,23 +109,5 @@ def draw_outcomes(
     (draws, n) array
         Numbers, 0 and 1, codes of ordered categories, or counts.
     """
-    family, link = design.spec.family, design.spec.link
-    if family in ("gaussian", "student"):
-        spread = values["sigma"][:, None] / (_root_precision(design) if rows is None else 1.0)
-        noise = rng.standard_normal(eta.shape)
-        if family == "student":
-            nu = values["nu"][:, None]
-            noise = noise / np.sqrt(rng.chisquare(nu, eta.shape) / nu)
-        return np.asarray(eta + spread * noise)
-    inverse = special.expit if link == "logit" else special.ndtr
-    if family == "cumulative":
-        noise = rng.logistic(size=eta.shape) if link == "logit" else rng.standard_normal(eta.shape)
-        return np.asarray((eta + noise)[:, :, None] > values["cut"][:, None, :]).sum(axis=2).astype(float)
-    if family in ("bernoulli", "binomial"):
-        trials = (design if rows is None else rows).trials
-        return rng.binomial(1 if trials is None else trials.astype(int), inverse(eta)).astype(float)
-    rate = np.exp(np.minimum(eta, LARGEST_LOG_RATE))
-    if family == "negative_binomial":
-        shape = values["dispersion"][:, None]
-        rate = np.minimum(rate * rng.gamma(shape, 1.0, eta.shape) / shape, np.exp(LARGEST_LOG_RATE))
-    return rng.poisson(rate).astype(float)
+    family, link = design.spec.distribution, LINKS[design.spec.link]
+    return family.draw(link, _answers(design, rows), eta, own_parameters(design, values), rng)

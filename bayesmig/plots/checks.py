@@ -138,7 +138,7 @@ def calibration(tree: xr.DataTree, bins: int = 10, ax: Axes | None = None) -> Ax
     table = calibrated(tree, bins)
     frame, events = plain(table), list(dict.fromkeys(table["event"]))
     categories = schema.read(tree, "categories")[1:]
-    ending = " or higher" if spec.family == "cumulative" else ""
+    ending = " or higher" if spec.distribution.ordered else ""
     labels = [f"{level_in_words(spec, outcome, name)}{ending}" for name in categories] or ["Success"]
     ax = ax or new_axes(WIDTH, 0.85 * WIDTH)
     ax.plot([0, 1], [0, 1], color=INK, linewidth=0.8, zorder=1)

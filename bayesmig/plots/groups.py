@@ -150,7 +150,7 @@ def vpc(tree: xr.DataTree, ax: Axes | None = None) -> Axes:
     )
     ax.set_xlabel("Share of the variance between groups (VPC)")
     ax.legend(frameon=False, fontsize=8.5, loc="upper right")
-    latent = ", on the latent scale" if spec.link in ("logit", "probit") else ""
+    latent = ", on the latent scale" if spec.distribution.latent_variance(spec.link) else ""
     set_title(
         ax,
         f"{label_of(spec, outcome_of(tree))}: how much lies between groups",

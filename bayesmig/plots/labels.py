@@ -128,7 +128,7 @@ def unit_of(spec: ModelSpec, outcome: str) -> str:
 def link_unit(spec: ModelSpec) -> str:
     """What the linear predictor counts, where that is not the outcome itself."""
     if not spec.factors:
-        return {"logit": "log odds", "probit": "latent units", "log": "log rate"}.get(spec.link, "")
+        return spec.distribution.unit_of(spec.link)
     markers = [spec.label(factor.marker) for factor in spec.factors if factor.marker]
     if not markers:
         return "residual SDs of the factor"

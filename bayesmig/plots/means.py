@@ -245,7 +245,7 @@ def _term(tree: xr.DataTree, design: Design, group: str, what: str) -> GroupTerm
 def _pooled_means(tree: xr.DataTree, term: GroupTerm, draws: int) -> pd.DataFrame:
     """Expected outcome of every group's own people, in the order of the levels."""
     columns = list(parted(term.name))
-    ordered = spec_of(tree).family == "cumulative"
+    ordered = spec_of(tree).distribution.ordered
     table = plain(margins(tree, by=columns, random="sample", scale="score" if ordered else "response", draws=draws))
     table.index = [joined(row) if len(columns) > 1 else row[0] for row in table[columns].astype(str).to_numpy()]
     return table.loc[list(term.levels)]
@@ -254,7 +254,7 @@ def _pooled_means(tree: xr.DataTree, term: GroupTerm, draws: int) -> pd.DataFram
 def _expected_outcome(tree: xr.DataTree, design: Design, width: int = 70) -> str:
     """What the axis of an expected outcome says."""
     spec, outcome = spec_of(tree), outcome_of(tree)
-    words = quantity(design, "score" if spec.family == "cumulative" else "response")
+    words = quantity(design, "score" if spec.distribution.ordered else "response")
     if spec.link == "identity":
         return wrap(with_scale(label_of(spec, outcome), spec, outcome), width)
     return wrap(words[:1].upper() + words[1:], width)
@@ -262,7 +262,7 @@ def _expected_outcome(tree: xr.DataTree, design: Design, width: int = 70) -> str
 
 def _raw_means(design: Design, term: GroupTerm) -> tuple[np.ndarray, float]:
     """Mean outcome of each group's respondents and of all: shares of trials, scores of ordered answers."""
-    if design.spec.family == "cumulative":
+    if design.spec.distribution.ordered:
         y = category_scores(design)[design.y.astype(int)]
     else:
         y = design.y / (1.0 if design.trials is None else np.maximum(design.trials, 1))

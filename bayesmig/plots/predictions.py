@@ -152,7 +152,7 @@ def slopes(
     levels = levels_of(design, by) if by in design.frame else ()
     column = None if levels or by not in design.frame else design.frame[by].to_numpy(dtype=float)
     at = list(levels) if column is None else np.linspace(column.min(), column.max(), GRID).tolist()
-    on: Scale = "link" if scale == "link" else "score" if spec.family == "cumulative" else "response"
+    on: Scale = "link" if scale == "link" else "score" if spec.distribution.ordered else "response"
     table = plain(
         effects(
             tree,

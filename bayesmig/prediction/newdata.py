@@ -131,7 +131,7 @@ def predict(
         _check_point(fitted, rows, random, kind)
     entropy = np.random.SeedSequence(seed).entropy
     rng = np.random.default_rng(entropy)
-    wide = kind == "expected" and design.spec.family == "cumulative"
+    wide = kind == "expected" and design.spec.distribution.ordered
     shape = (fitted.size, rows.n, *((len(design.categories),) if wide else ()))
     if np.prod(shape, dtype=float) > LARGEST:
         most = int(LARGEST * fitted.size / np.prod(shape, dtype=float))

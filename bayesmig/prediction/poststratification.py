@@ -156,7 +156,7 @@ def poststratify(
         raise BayesmigError(f"seed={seed!r}: give a whole number that is not negative, or None for a fresh one.")
     fitted = Fitted.of(tree, draws)
     design = fitted.design
-    ordered = design.spec.family == "cumulative"
+    ordered = design.spec.distribution.ordered
     if scale == "score" and not ordered:
         raise BayesmigError(f"scale='score' is for ordered outcomes (family 'cumulative'), not {design.spec.family!r}.")
     cells = census if isinstance(census, pd.DataFrame) else rake(tree, census).rename(columns={"count": count})
@@ -390,7 +390,7 @@ def _means(
     known = [group for group in fitted.varying if random == "sample" and group.name in rows.codes]
     averaged = [group for group in fitted.varying if group not in known and random != "zero"]
     narrowed = dataclasses.replace(fitted, design=dataclasses.replace(design, groups=tuple(known)))
-    wide = design.spec.family == "cumulative"
+    wide = design.spec.distribution.ordered
     means = []
     for _, values in fitted.parts(rows.n * (len(design.categories) if wide else 1)):
         seen, effects = with_new_groups(narrowed, rows, values, rng)

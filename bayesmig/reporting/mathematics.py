@@ -44,6 +44,7 @@ GREEK = {
     "×": "times",
 }
 OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/math"
+TIED = ("p", "λ", "μ")  # signs of expectations that a link ties to the linear predictor
 WIDE = 46  # characters of a line of the linear predictor, so that it fits a telephone
 
 
@@ -188,23 +189,19 @@ def _outcome(spec: ModelSpec, outcome: str) -> Iterator[Equation]:
         yield from _measured(spec)
         return
     y = _at(_words(spec.heading(outcome)))
-    eta, link = _at("η"), _words(spec.link)
-    variance: Equation = (Script(Sign("σ"), (), (Sign("2"),)),)
-    if spec.family == "gaussian":
-        yield (y, _do("∼"), *_call("Normal", (eta,), variance))
-    elif spec.family == "student":
-        yield (y, _do("∼"), *_call("Student t", (Sign("ν"),), (eta,), variance))
-    elif spec.family == "cumulative":
-        inside = (link, _do("["), Sign("P"), _do("("), y, _do("≤"), Sign("k"), _do(")"), _do("]"))
+    eta, link, family = _at("η"), _words(spec.link), spec.distribution
+    if family.ordered:
+        signs = [y if sign == "y" else Sign(sign) if sign in ("k", "k+1") else _do(sign) for sign in family.law]
+        inside = (link, _do("["), Sign("P"), _do("("), *signs, _do(")"), _do("]"))
         yield (*inside, _do("="), _at("κ", Sign("k")), _do("\N{MINUS SIGN}"), eta)
-    elif spec.link == "log":
-        more = ((Sign("φ"),),) if spec.family == "negative_binomial" else ()
-        yield (y, _do("∼"), *_call("Negative binomial" if more else "Poisson", (_at("λ"),), *more))
-        yield (*_call("log", (_at("λ"),)), _do("="), eta)
-    else:
-        trials = ((_at(_words(spec.heading(spec.trials))),),) if spec.family == "binomial" else ()
-        yield (y, _do("∼"), *_call("Binomial" if trials else "Bernoulli", *trials, (_at("p"),)))
-        yield (*_call(spec.link, (_at("p"),)), _do("="), eta)
+        return
+    name, *parameters = family.law
+    written: dict[str, Equation] = {"η": (eta,), "σ²": (Script(Sign("σ"), (), (Sign("2"),)),)}
+    written |= {sign: (_at(sign),) for sign in TIED}
+    written["trials"] = (_at(_words(spec.heading(spec.trials))),) if spec.trials else ()
+    yield (y, _do("∼"), *_call(name, *(written.get(sign, (Sign(sign),)) for sign in parameters)))
+    for sign in (sign for sign in parameters if sign in TIED):
+        yield (*_call(spec.link, written[sign]), _do("="), eta)
 
 
 def _measured(spec: ModelSpec) -> Iterator[Equation]:
@@ -343,24 +340,11 @@ def _own_terms(dataset: xr.Dataset) -> list[str]:
 
 
 def _target(spec: ModelSpec) -> str:
-    scales = {
-        "logit": "The log odds",
-        "probit": "The disposition behind the answer",
-        "log": "The log of the expected count",
-    }
-    return scales.get(spec.link, "The expected value")
+    return spec.distribution.target_of(spec.link)
 
 
 def _said_of_outcome(spec: ModelSpec) -> str:
     if spec.factors:
         items = listing((spec.label(item) for factor in spec.factors for item in factor.items), 30)
         return f"what the items {items} have in common, each measuring it with error."
-    return {
-        "gaussian": "normal around an expected value, with a residual of one size.",
-        "student": "around an expected value with heavier tails than the normal, so that outliers count for less.",
-        "bernoulli": "yes or no, with a probability that depends on the predictors.",
-        "binomial": "a number of successes out of known trials, with a probability that depends on the predictors.",
-        "cumulative": "an ordered answer, cut by thresholds from a disposition that depends on the predictors.",
-        "poisson": "a count around an expected count, with the variance of the Poisson distribution.",
-        "negative_binomial": "a count around an expected count, with more variance than the Poisson distribution has.",
-    }[spec.family]
+    return spec.distribution.said

@@ -30,7 +30,6 @@ from bayesmig.reporting.figures import before_the_data, figures_of
 from bayesmig.reporting.mathematics import equations, in_words, mathml
 from bayesmig.reporting.sensitivity import MOVES, prior_weight
 from bayesmig.reporting.words import (
-    RATIOS,
     Column,
     cell,
     check_line,
@@ -357,8 +356,9 @@ def _tables(subject: _Subject) -> list[_Table]:
     ]
     ratios = ratio_columns(subject.spec, subject.results, subject.replication.table if subject.replication else None)
     if ratios:
+        ratio = subject.spec.distribution.ratio_of(subject.spec.link)
         rows = [name for name in parts[coefficients] if name in ratios[-1].cells]
-        tables.insert(1, _Table(f"{RATIOS[subject.spec.link].capitalize()}s", ratios, table_rows(subject.spec, rows)))
+        tables.insert(1, _Table(f"{ratio.capitalize()}s", ratios, table_rows(subject.spec, rows)))
     tables += [_Table(*contents) for contents in cut_and_loading_tables(subject.posterior, subject.results)]
     average = effect_table(subject.replication) if subject.replication else None
     return [*tables, _Table(*average)] if average else tables

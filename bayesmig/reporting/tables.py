@@ -40,7 +40,6 @@ from bayesmig.reporting.levels import PERSON, completed, level_of
 from bayesmig.reporting.word import Document
 from bayesmig.reporting.words import (
     FAILED,
-    RATIOS,
     cell,
     check_line,
     estimator_of,
@@ -55,8 +54,6 @@ from bayesmig.specification.formula import parse
 from bayesmig.specification.model import ModelSpec
 
 MEASURES = ("r2", "loo", "aic", "bic")
-SCALES = {"logit": "log odds", "probit": "latent units", "log": "log rate"}
-FURTHER = ("cut", "nu", "dispersion", "loading")
 CROSS = "Cross-level interactions"
 THRESHOLDS, MEASUREMENT, COMPONENTS, FOOT = "Thresholds", "Measurement", "Variance components", "foot"
 SAMPLE_DIFFERS = 1.01
@@ -135,7 +132,7 @@ def table(
     columns = [_Column.of(name, tree) for name, tree in _named(models).items()]
     _check_references(columns)
     for column in columns:
-        if exponentiate and column.spec.link not in RATIOS:
+        if exponentiate and not column.spec.distribution.ratio_of(column.spec.link):
             raise BayesmigError(
                 f"exponentiate=True gives ratios for logit and log links; {column.name!r} has the {column.spec.link}"
                 " link. Leave it out of this table, or print coefficients."
@@ -320,7 +317,8 @@ class _Column:
 
     def notes(self, asked: _Asked) -> tuple[str, ...]:
         """What the cells say: the scale and the estimand, and the kind of interval."""
-        word = RATIOS[self.spec.link] if asked.exponentiate else SCALES.get(self.spec.link, "")
+        family, link = self.spec.distribution, self.spec.link
+        word = family.ratio_of(link) if asked.exponentiate else family.unit_of(link)
         if self.kind == "published":
             behind = "(SE)" if "beta_se" in self.dataset and self.dataset["beta_se"].notnull().any() else ""
         elif asked.below == "error":
@@ -414,7 +412,9 @@ def _plain(part: pd.DataFrame) -> pd.DataFrame:
 
 def _further(column: _Column, asked: _Asked) -> pd.DataFrame:
     """Thresholds, degrees of freedom, dispersions and loadings, which are neither coefficients nor components."""
-    found = [name for name in FURTHER if name in column.dataset]
+    further = [name for name in column.spec.distribution.parameters if name != "sigma"]
+    further += ["cut", "loading"] if column.spec.factors else []
+    found = [name for name in further if name in column.dataset]
     blocks = [_one_more(column, name, asked.interval) for name in found]
     return pd.concat(blocks) if blocks else pd.DataFrame()
 

@@ -13,6 +13,7 @@ import pandas as pd
 import xarray as xr
 
 from bayesmig.contract import schema
+from bayesmig.families.registry import scalars
 from bayesmig.plots.labels import TermRow, term_rows
 from bayesmig.printed.auditing.intervals import decimals
 from bayesmig.printed.literature import WHOLE_SAMPLE
@@ -24,7 +25,6 @@ from bayesmig.specification.model import ModelSpec
 from bayesmig.specification.priors import Prior
 
 NOISE = 1e-9  # of an error: smaller estimates are rounding, as the intercept of standardised columns
-RATIOS = {"logit": "odds ratio", "log": "rate ratio"}
 
 ROLES = {
     "intercept": "Outcome at the predictors' means",
@@ -127,7 +127,7 @@ def quantity(spec: ModelSpec, name: str) -> str:
         elif stem == "rho_factor" and spec.factors:
             kind, group = "factors", ""
         effects = ", ".join(spec.label(part) for part in re.split(r",(?![^\[]*\])", effect)) or "intercept"
-        words = _COMPONENTS[kind].format(effect=effects).replace("SD", "variance" if squared else "SD")
+        words = _components()[kind].format(effect=effects).replace("SD", "variance" if squared else "SD")
         return f"{spec.heading(group)}: {words}" if group else words[:1].upper() + words[1:]
     return spec.heading(name)
 
@@ -136,7 +136,7 @@ def is_component(spec: ModelSpec, name: str) -> bool:
     """Whether a quantity is a variance component, and no term of the formula that is called like one."""
     stem = name.partition("[")[0]
     called = re.search(rf"(?<!\w){re.escape(stem)}(?!\w)", spec.formula)
-    return not called and stem.removeprefix("variance_").partition("_")[0] in _COMPONENTS
+    return not called and stem.removeprefix("variance_").partition("_")[0] in _components()
 
 
 def prior_rows(spec: ModelSpec, tree: xr.DataTree) -> list[tuple[str, str, str]]:
@@ -152,6 +152,8 @@ def prior_rows(spec: ModelSpec, tree: xr.DataTree) -> list[tuple[str, str, str]]
         "rho": not any(str(name).startswith("rho_") for name in draws.data_vars),
     }
     rows = [(words, getattr(spec.priors, role)) for role, words in ROLES.items() if not absent.get(role)]
+    own = [parameter for parameter in spec.distribution.own if parameter.name not in (*ROLES, *spec.priors.specific)]
+    rows += [(parameter.label.capitalize(), spec.priors.own(parameter)) for parameter in own]
     rows += [(quantity(spec, name), prior) for name, prior in spec.priors.specific.items()]
     return [(words, _prior_text(prior), prior.why) for words, prior in rows]
 
@@ -168,13 +170,15 @@ def table_rows(spec: ModelSpec, names: Iterable[str]) -> list[TermRow]:
     return term_rows(spec, terms) + rest
 
 
+def _components() -> dict[str, str]:
+    """What variance components and families' own parameters are called."""
+    return _COMPONENTS | {name: parameter.label for name, parameter in scalars().items()}
+
+
 _COMPONENTS = {
-    "sigma": "residual SD",
     "tau": "SD of the {effect}",
     "vpc": "share of the variance (VPC)",
     "mor": "median odds ratio",
-    "nu": "degrees of freedom",
-    "dispersion": "dispersion",
     "rho": "correlation of effects ({effect})",
     "psi": "residual SD",
     "factors": "residual correlation of {effect}",
@@ -326,7 +330,8 @@ def ratio_columns(
 
     They come from the table of a replication, which holds printed ratios and p, if there is one.
     """
-    if spec.link not in RATIOS:
+    ratio = spec.distribution.ratio_of(spec.link)
+    if not ratio:
         return []
     columns = []
     for name, tree in results.items():
@@ -338,7 +343,7 @@ def ratio_columns(
             frame = table[kept].rename(columns=heads).rename(columns={"ratio": "estimate"})
         if "estimate" in frame:
             told = frame[frame["estimate"].notna()].drop(index="intercept", errors="ignore")
-            columns.append(_ratio_column(name, told, RATIOS[spec.link]))
+            columns.append(_ratio_column(name, told, ratio))
     return columns
 
 

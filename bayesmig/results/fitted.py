@@ -167,11 +167,11 @@ def quantity(design: Design, scale: str = "response", per_trial: bool = True) ->
     if scale == "score":
         points = zip(design.categories, category_scores(design), strict=True)
         return f"expected score of {outcome} ({listing(f'{name} = {value:g}' for name, value in points)})"
-    if design.spec.family == "bernoulli":
+    if design.spec.distribution.outcome == "binary":
         return f"probability of {outcome} = {design.categories[1]}"
-    if design.spec.family == "cumulative":
+    if design.spec.distribution.ordered:
         return f"probability of {outcome} = category"
-    if design.spec.family == "binomial" and per_trial:
+    if design.trials is not None and per_trial:
         return f"probability of {outcome} in one trial"
     return f"expected {outcome}"
 

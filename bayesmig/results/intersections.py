@@ -191,7 +191,7 @@ class Maihda:
         if not fitted.is_point:
             table["probability"] = (total > additive).mean(axis=0)
         table = attributed(table.rename_axis("stratum").sort_values("total", ascending=False), self.additive)
-        table.attrs["scale"] = quantity(design, "score" if design.spec.family == "cumulative" else "response")
+        table.attrs["scale"] = quantity(design, "score" if design.spec.distribution.ordered else "response")
         return table
 
     @property
@@ -244,7 +244,7 @@ class Maihda:
     def _expected(self, eta: Array) -> Array:
         design = self._fitted.design
         mean = expected(design, eta, self._fitted.values)
-        return mean @ category_scores(design) if design.spec.family == "cumulative" else mean
+        return mean @ category_scores(design) if design.spec.distribution.ordered else mean
 
     def _described(self, draws: Array) -> pd.DataFrame:
         """Median and equal-tailed interval of each column; of an estimate its point."""

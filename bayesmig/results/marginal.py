@@ -326,7 +326,7 @@ def _average(
     check_one_of("random", random, TREATMENTS)
     fitted = Fitted.of(tree, draws)
     design = fitted.design
-    ordered = design.spec.family == "cumulative"
+    ordered = design.spec.distribution.ordered
     if not ordered and (scale == "score" or category is not None):
         asked = "scale='score'" if scale == "score" else f"category={category!r}"
         raise BayesmigError(

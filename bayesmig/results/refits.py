@@ -10,8 +10,8 @@ import xarray as xr
 
 from bayesmig.contract import schema
 from bayesmig.errors import BayesmigError, listing
+from bayesmig.families.registry import FAMILIES
 from bayesmig.results.comparison import compare
-from bayesmig.specification.families import FAMILIES
 
 PRACTICAL = 0.1  # sds of the outcome that make no practical difference: Kruschke 2018
 

@@ -18,9 +18,10 @@ from bayesmig.contract import schema
 from bayesmig.contract.names import base, columns_of, pieces
 from bayesmig.data.rows import design_of
 from bayesmig.errors import BayesmigError, closest, listing
+from bayesmig.families.links import LINKS
+from bayesmig.families.registry import FAMILIES
 from bayesmig.results.delta import degrees, delta_errors, moved
 from bayesmig.results.variance import explained_shares, response_shares, row_weights, variances_at_means
-from bayesmig.specification.families import FAMILIES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -105,7 +106,7 @@ def _with_missing_information(tree: xr.DataTree, table: pd.DataFrame) -> pd.Data
 
 def _check_ratios(tree: xr.DataTree) -> None:
     link = schema.read(tree, "spec")["link"]
-    if link not in ("logit", "log"):
+    if not LINKS[link].ratio:
         raise BayesmigError(f"exponentiate=True gives ratios for logit and log links; this model has the {link} link.")
 
 

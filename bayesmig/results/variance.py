@@ -10,15 +10,15 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import special
 
 from bayesmig.contract import schema
 from bayesmig.data.design import Design, Outline
 from bayesmig.data.rows import Rows, outline_of
 from bayesmig.errors import BayesmigError
-from bayesmig.inference.response import linear_predictor
+from bayesmig.families.links import LINKS, normal_mean
+from bayesmig.inference.response import linear_predictor, own_parameters
 from bayesmig.results.fitted import Fitted, category_scores, expectation
-from bayesmig.results.integration import added_variances, integrated, normal_mean
+from bayesmig.results.integration import added_variances, integrated
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -40,6 +40,11 @@ def explained_shares(tree: xr.DataTree) -> dict[str, Array]:
     fitted = Fitted.of(tree)
     design = fitted.design
     _check_residual(fitted, "R2")
+    if design.spec.distribution.outcome == "number" and design.spec.distribution.latent is None:
+        raise BayesmigError(
+            f"R2 is not defined for family {design.spec.family!r}: on the scale of the {design.spec.link} it has no"
+            " residual variance. Report effects on the outcome, and loo for comparisons."
+        )
     if design.offset is not None:
         raise BayesmigError(
             f"R2 is not defined for this model: its offset {design.spec.offset!r} varies between rows, and is neither"
@@ -65,9 +70,13 @@ def _check_residual(fitted: Fitted, share: str) -> None:
             f"{share} is not defined for this model: with precision weights every row has a residual variance of its"
             " own. Leave the weights out to get one."
         )
-    if fitted.design.spec.family == "student" and (fitted.values["nu"] <= 2).any():
+    family = fitted.design.spec.distribution
+    if family.outcome == "number" and family.latent is not None:
+        infinite = np.isinf(family.latent(fitted.values, None))
+        if not infinite.any():
+            return
         raise BayesmigError(
-            f"{share} is not defined for this model: in {float((fitted.values['nu'] <= 2).mean()):.1%} of the draws nu"
+            f"{share} is not defined for this model: in {float(infinite.mean()):.1%} of the draws nu"
             " is 2 or less, where the residual variance is infinite. Fit family='gaussian' to get one."
         )
 
@@ -75,27 +84,20 @@ def _check_residual(fitted: Fitted, share: str) -> None:
 def _residual_variance(fitted: Fitted, weights: Array) -> Array | float:
     """Variance on the latent scale that neither predictors nor groups account for.
 
-    Nakagawa, Johnson & Schielzeth 2017: for counts the variance of the log of a count around its expectation, by
-    trigamma, at the sample's expected count.
+    Nakagawa, Johnson & Schielzeth 2017: for counts the variance of the log of a count around its expectation, at the
+    sample's expected count.
     """
     design, values = fitted.design, fitted.values
-    if design.spec.distribution.outcome == "number":
-        return _number_variance(design, values)
-    latent = design.spec.distribution.latent_variance(design.spec.link)
-    if latent is not None:
-        return latent
+    family = design.spec.distribution
+    if family.latent is None:
+        return LINKS[design.spec.link].variance or 0.0
+    if family.outcome == "number":
+        return family.latent(values, None)
     rows = Rows.of(design)
-    count = np.empty(fitted.size)
+    mean = np.empty(fitted.size)
     for run, part in fitted.parts(rows.n):
-        count[run] = expectation(design, part, rows, "integrate") @ weights
-    over = 1 / values["dispersion"] if "dispersion" in values else 0.0
-    return np.asarray(special.polygamma(1, 1 / (1 / count + over)))
-
-
-def _number_variance(design: Design, values: Mapping[str, Array]) -> Array:
-    """Residual variance of a Gaussian or Student t outcome."""
-    variance = values["sigma"] ** 2
-    return variance * values["nu"] / (values["nu"] - 2) if design.spec.family == "student" else variance
+        mean[run] = expectation(design, part, rows, "integrate") @ weights
+    return family.latent(values, mean)
 
 
 def variances_at_means(tree: xr.DataTree, values: Mapping[str, Array]) -> dict[str, Array]:
@@ -135,7 +137,7 @@ def response_shares(tree: xr.DataTree) -> dict[str, Array]:
     _check_residual(fitted, "the share of the variance between groups on the scale of the outcome")
     design, rows = fitted.design, Rows.of(fitted.design)
     weights = row_weights(design)
-    width = rows.n * max(1, len(design.categories) if design.spec.family == "cumulative" else 1)
+    width = rows.n * max(1, len(design.categories) if design.spec.distribution.ordered else 1)
     shares = {group.name: np.empty(fitted.size) for group in fitted.varying}
     for run, values in fitted.parts(width):
         between, total = _response_parts(design, rows, values)
@@ -149,10 +151,11 @@ def _response_parts(design: Design, rows: Rows, values: Mapping[str, Array]) -> 
     eta = linear_predictor(rows, values, {})
     added = added_variances(design, rows, values)
     variance = sum(added.values(), np.zeros_like(eta))
-    if design.spec.distribution.outcome == "number":
-        return added, variance + _number_variance(design, values)[:, None]
+    family, link, own = design.spec.distribution, design.spec.link, own_parameters(design, values)
+    if link == "identity" and family.latent is not None:
+        return added, variance + family.latent(own, None)
     mean, total = _mean_and_variance(design, eta, variance, values)
-    if design.spec.link == "log":
+    if link == "log":
         return {name: mean**2 * np.expm1(part) for name, part in added.items()}, total
     between = {}
     for name, part in added.items():
@@ -169,15 +172,19 @@ def _response_parts(design: Design, rows: Rows, values: Mapping[str, Array]) -> 
 
 def _mean_and_variance(design: Design, eta: Array, variance: Array, values: Mapping[str, Array]) -> tuple[Array, Array]:
     """Mean and variance of the outcome of a person of any group; binomial outcomes count a single trial."""
+    family, link, own = design.spec.distribution, LINKS[design.spec.link], own_parameters(design, values)
     mean = integrated(design, eta, variance, values)
-    if design.spec.family == "cumulative":
+    if family.ordered:
         points = category_scores(design)
         score = mean @ points
         return score, mean @ points**2 - score**2
-    if design.spec.link != "log":
+    if family.second is None:
         return mean, mean * (1 - mean)
-    over = np.exp(variance) / values["dispersion"][:, None] if "dispersion" in values else 0.0
-    return mean, mean + mean**2 * (np.expm1(variance) + over)
+    if link.name == "log":
+        square = mean**2 * np.exp(variance)
+    else:
+        square = normal_mean(lambda x: family.mean(link, x, own) ** 2, eta, variance, SMOOTH)
+    return mean, family.second(mean, square, own) - mean**2
 
 
 def row_weights(design: Design) -> Array:

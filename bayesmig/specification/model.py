@@ -19,8 +19,9 @@ from typing import Any, Literal, TypedDict, Unpack
 
 from bayesmig.contract.names import FACTOR_MARK, as_code, columns_of, of_factor, pieces
 from bayesmig.errors import NotFound, SpecificationError, closest, listing
+from bayesmig.families.record import Family
+from bayesmig.families.registry import FAMILIES, LATENT, meant_by
 from bayesmig.specification.claims import parse_claim
-from bayesmig.specification.families import CALLED_ELSEWHERE, FAMILIES, LATENT, Family
 from bayesmig.specification.priors import WEAK, Prior, PriorSet, preset
 
 WeightKind = Literal["survey", "frequency", "precision"]
@@ -381,7 +382,7 @@ class ModelSpec:
             )
         self._check_factors()
         if self.family not in FAMILIES and not self.factors:
-            meant = CALLED_ELSEWHERE.get(re.sub(r"[\W_]+", "_", str(self.family).strip().casefold()))
+            meant = meant_by(re.sub(r"[\W_]+", "_", str(self.family).strip().casefold()))
             here = f" is family {meant} here" if meant else closest(self.family, FAMILIES)
             raise SpecificationError(f"family {self.family!r}{here}; available: {listing(FAMILIES)}.")
         links = self.distribution.links
@@ -596,7 +597,8 @@ class ModelSpec:
         centre = "cut" if "cut" in self.distribution.parameters else "intercept"
         own = [role for factor in self.factors for role in factor.roles]
         names = dict.fromkeys((*(own or [centre]), "slopes", *self.distribution.parameters, "tau", "rho"))
-        roles = {role: getattr(self.priors, role) for role in names}
+        family = {parameter.name: self.priors.own(parameter) for parameter in self.distribution.own}
+        roles = {role: family[role] if role in family else getattr(self.priors, role) for role in names}
         prior_lines = [
             f"{key}: {prior}. {prior.why}".strip() for key, prior in {**roles, **self.priors.specific}.items()
         ]

@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from bayesmig.errors import NotFound, SpecificationError, closest, listing
+from bayesmig.families.record import Parameter
+from bayesmig.families.registry import FAMILIES
 
 if TYPE_CHECKING:
     import numpy as np
@@ -268,8 +270,8 @@ class PriorSet:
     specific : mapping of str to Prior
         By term (``"hukou[rural_migrant]"``), by variable or formula term (``"hukou"``,
         ``"hukou:area_poverty"``), or by parameter (``"tau_neighbourhood"``,
-        ``"tau_neighbourhood[age]"``, ``"rho_neighbourhood"``, ``"loading[friends]"``, ``"rho_factor"``). The most
-        exact name wins.
+        ``"tau_neighbourhood[age]"``, ``"rho_neighbourhood"``, ``"loading[friends]"``, ``"rho_factor"``, or one that a
+        family has and this set no field for). The most exact name wins.
     name : str
         How reports call the set.
     """
@@ -302,7 +304,15 @@ class PriorSet:
                 raise SpecificationError(f"prior for {key!r}: give it as PriorSet({key}=...), not as a specific one.")
             role = "tau" if key.startswith("tau_") else "rho" if key.startswith("rho_") else "slopes"
             stem, bracket, _ = key.partition("[")
-            _check_role(stem if bracket and stem in ITEM_ROLES else role, prior, key)
+            if not isinstance(prior, ScalePrior) or not any(key in family.parameters for family in FAMILIES.values()):
+                _check_role(stem if bracket and stem in ITEM_ROLES else role, prior, key)
+
+    def own(self, parameter: Parameter) -> Prior:
+        """The prior of a parameter that a family adds to the coefficients."""
+        if parameter.name in _ROLES:
+            return getattr(self, parameter.name)  # type: ignore[no-any-return]
+        prior = self.specific.get(parameter.name)
+        return prior if prior is not None else from_dict(parameter.prior or {"prior": "HalfNormal"})
 
     def changed(self, **changes: Prior) -> PriorSet:
         """A copy with some priors replaced; keys that are no role go to ``specific``."""

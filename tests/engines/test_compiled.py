@@ -12,8 +12,9 @@ import bayesmig as bm
 from bayesmig import priors as pr
 from bayesmig.data.encoding import build_design
 from bayesmig.errors import EngineRefusal, SpecificationError
-from bayesmig.inference.engines.hierarchical import OUTCOMES, Layout
-from bayesmig.inference.kernels import hierarchical, machine
+from bayesmig.families import machine
+from bayesmig.families.registry import FAMILIES
+from bayesmig.inference.engines.hierarchical import Layout
 from bayesmig.specification.model import ModelSpec, Weights
 
 
@@ -35,6 +36,7 @@ def answers(n=80, seed=0):
     )
 
 
+OUTCOMES = [(name, link) for name, family in FAMILIES.items() for link in family.links]
 EFFECTS = [
     "(1 | g)",
     "(1 | p) + (1 | g)",
@@ -53,13 +55,12 @@ def spec_of(family, link, effects):
 @pytest.mark.parametrize(("family", "link"), OUTCOMES)
 def test_gradient_is_that_of_the_density(family, link, effects):
     layout = Layout(build_design(spec_of(family, link, effects), answers()))
-    machine.compile_all()
-    model, rng = layout.model(), np.random.default_rng(1)
+    density, rng = layout.density(), np.random.default_rng(1)
     point = layout.begin(1) + 0.3 * rng.normal(size=layout.blocks.dimension)
-    gradient = hierarchical.log_density(point, model)[1]
+    gradient = density(point)[1]
     step = 1e-5
     for k in range(len(point)):
-        ends = [hierarchical.log_density(point + sign * step * np.eye(len(point))[k], model)[0] for sign in (1, -1)]
+        ends = [density(point + sign * step * np.eye(len(point))[k])[0] for sign in (1, -1)]
         # central differences: the density's rounding, about 1e-14 of 100, over the step
         assert gradient[k] == pytest.approx((ends[0] - ends[1]) / (2 * step), abs=1e-6, rel=1e-6), k
 
@@ -83,7 +84,7 @@ def test_rows_that_are_alike_are_put_together(weights):
         points = together.begin(1) + np.random.default_rng(0).normal(0, 0.2, (3, together.blocks.dimension))
         one = together.model()
         other = apart.model()._replace(factors=one.factors, coefficients=one.coefficients)
-        densities = [[hierarchical.log_density(point, model)[0] for point in points] for model in (one, other)]
+        densities = [[density(p)[0] for p in points] for density in (together.density(one), apart.density(other))]
         differences = np.subtract(*densities)
         np.testing.assert_allclose(differences, differences[0], atol=1e-8)
 

@@ -10,6 +10,7 @@ from bayesmig.checking.diagnostics import check
 from bayesmig.contract.schema import read
 from bayesmig.data.encoding import build_design
 from bayesmig.errors import DataError, EngineRefusal
+from bayesmig.families.record import Answers
 from bayesmig.inference.engines.nuts import NUTS
 from bayesmig.inference.estimators.base import clusters
 from bayesmig.inference.estimators.laplace import Laplace
@@ -227,9 +228,14 @@ def test_derivatives_of_every_likelihood(spec):
 
 @pytest.mark.parametrize("family", ["cumulative", "cumulative_probit"])
 def test_ordered_densities_in_the_tails(family):
-    rows = Likelihood.of(build_design(FAMILIES[family], survey())).rows
-    upper, lower = np.array([-29.0, 30.0, np.inf]), np.array([-30.0, 29.0, 25.0])
-    value, slope, curvature = rows(np.column_stack([upper, lower]))
+    like = Likelihood.of(build_design(FAMILIES[family], survey()))
+    value, slope, curvature = [], [], []
+    for code, cut in ((1, [-30.0, -29.0]), (1, [29.0, 30.0]), (2, [24.0, 25.0])):
+        given = like.link, Answers(np.array([code]), np.ones(1), np.ones(1)), np.zeros(1), {"cut": np.array(cut)}
+        value += [*like.family.log_density(*given)]
+        slope, curvature = (
+            [*one, *other] for one, other in zip((slope, curvature), like.family.derivatives(*given), strict=True)
+        )
     distribution = stats.norm if "probit" in family else stats.logistic
     expected = [distribution.logsf(29), distribution.logsf(29), distribution.logsf(25)]
     # of a probability this far out nearly all is on its inner side: log(1 - 1/e) at most is missing

@@ -15,6 +15,8 @@ import numpy as np
 from bayesmig.data.design import Correlated, Design, GroupTerm, Scaling
 from bayesmig.data.missing import COEFFICIENT, SPREAD
 from bayesmig.errors import SpecificationError, closest, listing
+from bayesmig.families.links import LINKS
+from bayesmig.families.record import Answers
 from bayesmig.specification.priors import Exponential, Flat, HalfNormal, HalfStudentT, InverseGamma, Normal, Prior
 
 if TYPE_CHECKING:
@@ -249,45 +251,34 @@ def lkj_root(name: str, effects: Correlated, eta: float) -> Any:
 def _likelihood(design: Design, eta: Any) -> None:
     """The outcome given the linear predictor; frequency and survey weights multiply its log density."""
     import pymc as pm
-    import pytensor.tensor as pt
 
-    priors, family, weights = design.priors.auxiliary, design.spec.family, design.weights
-    y: Any = design.y if design.spec.distribution.outcome == "number" else design.y.astype(int)
-    arguments: dict[str, Any]
-    probit = design.spec.link == "probit"
-    match family:
-        case "gaussian" | "student":
-            sigma = scale("sigma", priors["sigma"])
-            if design.weight_kind == "precision" and weights is not None:
-                sigma, weights = sigma / np.sqrt(weights), None
-            kind, arguments = pm.Normal, {"mu": eta, "sigma": sigma}
-            if family == "student":
-                kind, arguments = pm.StudentT, {"nu": scale("nu", priors["nu"]), **arguments}
-        case "bernoulli":
-            kind, arguments = pm.Bernoulli, {"p": pm.math.invprobit(eta)} if probit else {"logit_p": eta}
-        case "binomial":
-            chance = {"p": pm.math.invprobit(eta)} if probit else {"logit_p": eta}
-            assert design.trials is not None
-            kind, arguments = pm.Binomial, {"n": design.trials.astype(int), **chance}
-        case "poisson":
-            kind, arguments = pm.Poisson, {"mu": pt.exp(eta)}
-        case "negative_binomial":
-            kind, arguments = (
-                pm.NegativeBinomial,
-                {"mu": pt.exp(eta), "alpha": scale("dispersion", priors["dispersion"])},
-            )
-        case "cumulative":
-            count = len(design.categories) - 1
-            prior: Any = priors["cut"]
-            start = prior.mean + prior.sd * np.linspace(-0.3, 0.3, count)
-            ordered = pm.distributions.transforms.ordered
-            cut = pm.Normal("cut", prior.mean, prior.sd, shape=count, transform=ordered, initval=start)
-            kind = pm.OrderedProbit if probit else pm.OrderedLogistic
-            arguments = {"eta": eta, "cutpoints": cut, "compute_p": False}
+    family, weights = design.spec.distribution, design.weights
+    y: Any = design.y if family.outcome == "number" else design.y.astype(int)
+    own: dict[str, Any] = {}
+    for parameter in family.own:
+        prior: Any = design.priors.auxiliary[parameter.name]
+        if parameter.name == "cut":
+            own["cut"] = _thresholds(prior, len(design.categories) - 1, parameter.increasing)
+        else:
+            own[parameter.name] = scale(parameter.name, prior)
+    if design.weight_kind == "precision" and weights is not None:
+        own["sigma"], weights = own["sigma"] / np.sqrt(weights), None
+    trials = np.ones(design.n) if design.trials is None else design.trials
+    kind, arguments = family.graph(LINKS[design.spec.link], Answers(y, trials, np.ones(design.n)), eta, own)
     if weights is None or bool(np.all(weights == 1)):
         kind("y", **arguments, observed=y, dims="row")
     else:
         pm.Potential("y_weighted", (weights * pm.logp(kind.dist(**arguments), y)).sum())
+
+
+def _thresholds(prior: Any, count: int, increasing: bool) -> Any:
+    import pymc as pm
+
+    if not increasing:
+        return pm.Normal("cut", prior.mean, prior.sd, shape=count)
+    start = prior.mean + prior.sd * np.linspace(-0.3, 0.3, count)
+    ordered = pm.distributions.transforms.ordered
+    return pm.Normal("cut", prior.mean, prior.sd, shape=count, transform=ordered, initval=start)
 
 
 def draws(design: Design, posterior: xr.Dataset) -> dict[str, Array]:

@@ -14,15 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from scipy import linalg, optimize, sparse, special
+from scipy import linalg, optimize, sparse
 from scipy.sparse.linalg import splu
 
 from bayesmig.data.design import Design, GroupTerm
+from bayesmig.families import machine
+from bayesmig.families.links import LINKS, Link
+from bayesmig.families.record import Answers, Family, Parameter
 from bayesmig.inference.engines import points
 from bayesmig.inference.engines.points import Blocks, Part, prior_numbers, scale_kind
 from bayesmig.inference.kernels import coordinates as kinds
-from bayesmig.inference.kernels import hierarchical, outcomes
-from bayesmig.inference.kernels.coordinates import Coordinates
+from bayesmig.inference.kernels import hierarchical
 from bayesmig.inference.kernels.hierarchical import Cells, Coefficients, Model
 from bayesmig.inference.kernels.varying import Factors, Path
 from bayesmig.specification.priors import Flat, Prior
@@ -34,25 +36,11 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
     Codes = NDArray[np.int64]
 
-OUTCOMES = {
-    ("gaussian", "identity"): outcomes.GAUSSIAN,
-    ("student", "identity"): outcomes.STUDENT,
-    ("bernoulli", "logit"): outcomes.LOGIT,
-    ("bernoulli", "probit"): outcomes.PROBIT,
-    ("binomial", "logit"): outcomes.LOGIT,
-    ("binomial", "probit"): outcomes.PROBIT,
-    ("poisson", "log"): outcomes.POISSON,
-    ("negative_binomial", "log"): outcomes.NEGATIVE_BINOMIAL,
-    ("cumulative", "logit"): outcomes.CUMULATIVE_LOGIT,
-    ("cumulative", "probit"): outcomes.CUMULATIVE_PROBIT,
-}
-SUMMED = (outcomes.LOGIT, outcomes.PROBIT, outcomes.POISSON)  # whose rows of equal predictors count by their sum
 SIGNABLE = (kinds.HALF_NORMAL, kinds.HALF_STUDENT, kinds.EXPONENTIAL)
 MOST_STEPS, CLOSE = 60, 1e-3
 LEAST_WEIGHT = 0.02  # of the average working weight: answers that were sure to come say nothing
 LEAST_TAU = 0.02
-USUAL_NU = 8.0
-LOG_DISPERSIONS = (np.log(1e-3), np.log(1e3))
+LOG_SIZES = (np.log(1e-3), np.log(1e3))  # between which a family's own parameters may start
 JITTER = 0.3
 MANY_GROUPS = 20  # from which the sd between them is known well enough to be left out of the coefficients' scale
 MOST_AS_ONE = 20  # effects of a factor whose levels are known together only
@@ -87,8 +75,8 @@ class PseudoResponse:
         Sds between groups.
     growth : tuple of (q, p, p) arrays
         How the covariance of the coefficients grows with the squares of these.
-    spread, shape : float
-        Residual sd, and nu or dispersion, of outcomes that have one.
+    own : mapping of str to float
+        The family's own parameters, save thresholds.
     """
 
     response: Array
@@ -97,8 +85,7 @@ class PseudoResponse:
     turn: Array
     tau: tuple[Array, ...]
     growth: tuple[Array, ...]
-    spread: float
-    shape: float
+    own: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -112,15 +99,25 @@ class Layout:
 
     design: Design
 
-    @cached_property
-    def kind(self) -> int:
-        """The outcome as the density knows it."""
-        return OUTCOMES[self.design.spec.family, self.design.spec.link]
+    @property
+    def family(self) -> Family:
+        """What the outcome is."""
+        return self.design.spec.distribution
+
+    @property
+    def link(self) -> Link:
+        """How the linear predictor is tied to it."""
+        return LINKS[self.design.spec.link]
 
     @property
     def ordered(self) -> bool:
         """Whether thresholds take the place of an intercept."""
-        return "cut" in self.design.spec.distribution.parameters
+        return self.family.ordered
+
+    @property
+    def scalars(self) -> tuple[Parameter, ...]:
+        """The family's own parameters, save thresholds."""
+        return tuple(parameter for parameter in self.family.own if parameter.name != "cut")
 
     @cached_property
     def groups(self) -> tuple[GroupTerm, ...]:
@@ -164,12 +161,12 @@ class Layout:
         offset = np.zeros(design.n) if design.offset is None else design.offset
         key = [self.x, *(part for group in groups for part in (group.codes[:, None], group.z))]
         key += [np.column_stack([offset, root])]
-        key += [] if self.kind in SUMMED else [design.y[:, None]]
+        key += [] if self.family.additive else [design.y[:, None]]
         frame = pd.DataFrame(np.hstack(key))
         cell = frame.groupby(list(frame), sort=False).ngroup().to_numpy()
         first = np.unique(cell, return_index=True)[1]
         summed = [np.bincount(cell, weight * values) for values in (design.y, trials, np.ones(design.n))]
-        y, total, count = summed if self.kind in SUMMED else (design.y[first], trials[first], summed[2])
+        y, total, count = summed if self.family.additive else (design.y[first], trials[first], summed[2])
         starts = np.cumsum([0, *(len(group.levels) * len(group.effects) for group in groups)])
         column: list[Any] = [np.zeros((len(first), 0), dtype=np.int64)]
         amount: list[Any] = [np.zeros((len(first), 0))]
@@ -177,7 +174,7 @@ class Layout:
             q = len(group.effects)
             column.append(start + group.codes[first, None] * q + np.arange(q))
             amount.append(group.z[first])
-        own = np.ones(len(first)) if self.kind in SUMMED else count
+        own = np.ones(len(first)) if self.family.additive else count
         parts = (y, total, offset[first], own, root[first], self.x[first], np.hstack(column), np.hstack(amount))
         return Cells(*(np.ascontiguousarray(part) for part in parts))
 
@@ -193,35 +190,36 @@ class Layout:
         if not self.ordered:
             return np.zeros(0)
         counts = np.bincount(design.y.astype(int), design.weights, len(design.categories)) + 0.5
-        inverse = special.logit if design.spec.link == "logit" else special.ndtri
-        found = inverse(np.cumsum(counts)[:-1] / counts.sum())
+        found = self.family.guess(self.link, counts)
         return np.asarray(found - found[self.fixed])
 
     def _first_predictor(self) -> Array:
         """A linear predictor that no predictor has entered yet."""
-        cells, kind = self.cells, self.kind
-        if kind in (outcomes.GAUSSIAN, outcomes.STUDENT):
-            return cells.y
-        if self.ordered:
-            return np.full(len(cells.y), -self._level)
-        share = (cells.y + 0.5) / (cells.trials + 1)
-        if kind == outcomes.LOGIT:
-            return np.asarray(special.logit(share))
-        if kind == outcomes.PROBIT:
-            return np.asarray(special.ndtri(share))
-        return np.asarray(np.log((cells.y + 0.5) / cells.trials))
+        cells = self.cells
+        if not self.ordered:
+            return self.family.guess(self.link, cells.y, cells.trials)
+        counts = np.bincount(self.design.y.astype(int), minlength=len(self.design.categories)) + 0.5
+        return np.full(len(cells.y), -self.family.guess(self.link, counts)[self.fixed])
 
     @property
-    def _level(self) -> float:
-        counts = np.bincount(self.design.y.astype(int), minlength=len(self.design.categories)) + 0.5
-        share = float(np.cumsum(counts)[self.fixed] / counts.sum())
-        return float(special.logit(share) if self.design.spec.link == "logit" else special.ndtri(share))
+    def _answers(self) -> Answers:
+        return Answers(self.cells.y, self.cells.trials, self.cells.root)
+
+    def _working(self, eta: Array, own: Mapping[str, float]) -> tuple[Array, Array]:
+        """Derivatives of each cell's log density by its linear predictor: the first, and minus the second; weighted."""
+        everything = {**own, "cut": self.cut} if self.ordered else own
+        with np.errstate(all="ignore"):
+            if self.family.working is not None:
+                first, second = self.family.working(self.link, self._answers, eta, everything)
+            else:
+                slope, curvature = self.family.derivatives(self.link, self._answers, eta, everything)
+                first, second = slope[:, 0], -curvature[:, 0, 0]
+        return self.cells.weight * first, self.cells.weight * second
 
     @cached_property
     def pseudo(self) -> PseudoResponse:
         """Penalised working responses, sds between groups by Schall's (1991) steps."""
         cells, p = self.cells, self.x.shape[1]
-        bare = self._model(None)
         size = int(cells.column.max(initial=-1)) + 1
         row = np.repeat(np.arange(len(cells.y)), cells.column.shape[1])
         varying = sparse.csr_array((cells.amount.ravel(), (row, cells.column.ravel())), (len(cells.y), size))
@@ -231,8 +229,8 @@ class Layout:
         places = np.cumsum([p, *(len(group.levels) * len(group.effects) for group in self.groups)])
         eta, spread = self._first_predictor(), max(self.design.moments[3], 1e-12)
         for _ in range(MOST_STEPS):
-            shape = self._shape(eta)
-            first, told = hierarchical.working(eta, bare, self.cut, spread, shape)
+            own = self._own(eta, spread)
+            first, told = self._working(eta, own)
             weight = np.maximum(told, LEAST_WEIGHT * float(np.mean(np.abs(told))))
             response = eta - cells.offset + first / weight
             penalty = np.concatenate(
@@ -255,8 +253,8 @@ class Layout:
                 free = len(effects) - (1 / certain / tau[k] ** 2).sum(axis=0)
                 least = LEAST_TAU * np.array(_unit(self.design, group))
                 tau[k] = np.maximum(np.sqrt((effects**2).sum(axis=0) / np.maximum(free, 0.5)), least)
-            if "sigma" in self.design.spec.distribution.parameters:
-                shrunk = float(np.sqrt(told @ (cells.y - eta) ** 2 / cells.weight.sum()))
+            if "sigma" in own:
+                shrunk = float(np.sqrt(told @ (response + cells.offset - eta) ** 2 / cells.weight.sum()))
                 spread *= max(shrunk, 1e-3)
             if moved < CLOSE * max(spread, 1e-12):
                 break
@@ -268,20 +266,22 @@ class Layout:
             shared = solved[places[k] : places[k + 1]].reshape(len(group.levels), len(group.effects), p)
             growth.append(np.einsum("jqa,jqb->qab", shared, shared) / used[k][:, None, None] ** 4)
         turn = linalg.cholesky((covariance + covariance.T) / 2, lower=True) if p else covariance
-        return PseudoResponse(response, weight, found[:p], turn, tuple(tau), tuple(growth), spread, shape)
+        return PseudoResponse(response, weight, found[:p], turn, tuple(tau), tuple(growth), self._own(eta, spread))
 
-    def _shape(self, eta: Array) -> float:
-        """A usual nu; of counts the dispersion that is most likely at a linear predictor."""
-        if self.kind != outcomes.NEGATIVE_BINOMIAL:
-            return USUAL_NU
-        y, weight, rate = self.cells.y, self.cells.weight, np.exp(eta)
+    def _own(self, eta: Array, spread: float) -> dict[str, float]:
+        """The residual sd, usual values, and for other parameters those that are most likely at a linear predictor."""
+        own: dict[str, float] = {}
+        for parameter in self.scalars:
+            name, usual = parameter.name, spread if parameter.name == "sigma" else parameter.start
+            own[name] = self._likeliest(name, eta, own) if usual is None else usual
+        return own
 
-        def loss(log_shape: float) -> float:
-            r = np.exp(log_shape)
-            ways = special.gammaln(y + r) - special.gammaln(r)
-            return -float(weight @ (ways - (y + r) * np.log1p(rate / r) - y * log_shape))
+    def _likeliest(self, name: str, eta: Array, own: Mapping[str, float]) -> float:
+        def loss(log_size: float) -> float:
+            density = self.family.log_density(self.link, self._answers, eta, {**own, name: np.exp(log_size)})
+            return -float(self.cells.weight @ density)
 
-        return float(np.exp(optimize.minimize_scalar(loss, bounds=LOG_DISPERSIONS, options={"xatol": 0.05}).x))
+        return float(np.exp(optimize.minimize_scalar(loss, bounds=LOG_SIZES, options={"xatol": 0.05}).x))
 
     @cached_property
     def blocks(self) -> Blocks:
@@ -291,12 +291,13 @@ class Layout:
     def _parts(self) -> Iterator[Part]:
         design, pseudo = self.design, self.pseudo
         yield Part.free("coefficients", len(pseudo.centre), JITTER)
-        for name, value in (("sigma", pseudo.spread), ("nu", pseudo.shape), ("dispersion", pseudo.shape)):
-            if name in design.priors.auxiliary:
-                prior = design.priors.auxiliary[name]
-                yield Part(name, [scale_kind(prior)], [prior], np.log(value), JITTER)
+        for name, value in pseudo.own.items():
+            prior = design.priors.auxiliary[name]
+            yield Part(name, [scale_kind(prior)], [prior], np.log(value), JITTER)
         steps = np.diff(self.cut)
-        yield Part("cut", [kinds.INCREMENT] * len(steps), [Flat()] * len(steps), np.log(steps), JITTER)
+        rising = all(parameter.increasing for parameter in self.family.own)
+        kind, begin = (kinds.INCREMENT, np.log(steps)) if rising else (kinds.NORMAL, steps)
+        yield Part("cut", [kind] * len(steps), [Flat()] * len(steps), begin, JITTER)
         for group, tau, is_one in zip(self.groups, pseudo.tau, self._as_one_block, strict=True):
             priors = design.priors.tau[group.name]
             of = [scale_kind(prior) for prior in priors]
@@ -321,36 +322,28 @@ class Layout:
 
     @cached_property
     def _whole(self) -> Model:
-        return self._model(self.pseudo)
-
-    def _model(self, pseudo: PseudoResponse | None) -> Model:
-        p = self.x.shape[1]
-        mean, sd = self.prior_of_coefficients
-        prior = self.design.priors.auxiliary.get("cut")
+        blocks, prior = self.blocks, self.design.priors.auxiliary.get("cut")
         place, spread = prior_numbers(prior) if prior is not None else (0.0, 1.0)
-        cut = np.full(len(self.cut), place), np.full(len(self.cut), spread)
-        if pseudo is None:
-            empty = Coordinates(np.zeros(0, np.int64), np.zeros(0), np.zeros(0))
-            still = np.ones(p), np.zeros((p, 0)), np.zeros(0, np.int64)
-            none = Coefficients(np.zeros(p), np.zeros((p, p)), mean, sd, *still)
-            factors = _no_factors(p)
-            return Model(self.kind, empty, none, self.cells, factors, _path(factors), -1, -1, 0, self.fixed, *cut)
-        blocks = self.blocks
-        spread_at, nu, dispersion = (blocks.start(name) for name in ("sigma", "nu", "dispersion"))
-        factors = self._factors(pseudo)
+        factors = self._factors(self.pseudo)
         return Model(
-            self.kind,
             blocks.coordinates,
-            self._coefficients(pseudo),
+            self._coefficients(self.pseudo),
             self.cells,
             factors,
             _path(factors),
-            spread_at,
-            max(nu, dispersion),
+            np.array([blocks.start(parameter.name) for parameter in self.scalars], dtype=np.int64),
             blocks.start("cut"),
             self.fixed,
-            *cut,
+            np.full(len(self.cut), place),
+            np.full(len(self.cut), spread),
         )
+
+    def density(self, model: Model | None = None) -> points.Evaluate:
+        """The log density of a point and its gradient, in machine code; one a thread, for it has room to work in."""
+        machine.compile_all()
+        model, rows = model or self.model(), machine.rows(self.family.rows[self.link.name])
+        fast = machine.entry(hierarchical.log_density, self.begin(0), model, rows)
+        return lambda point: fast(point, model, rows)
 
     def _coefficients(self, pseudo: PseudoResponse) -> Coefficients:
         """Coordinates of the coefficients, in directions that differ in how much sds between few groups matter."""
@@ -445,12 +438,6 @@ class Layout:
         )
 
 
-def _no_factors(p: int) -> Factors:
-    none, whole = np.zeros(0), np.zeros(0, np.int64)
-    table, shared, links = (np.zeros((0, columns), np.int64) for columns in (11, 5, 2))
-    return Factors(table, whole, whole, none, none, np.zeros((0, p)), shared, links, none)
-
-
 def _path(factors: Factors) -> Path:
     """Room for what the density writes down on its way."""
     corners, largest = int((factors.table[:, 1] ** 2).sum()), int(factors.table[:, 1].max(initial=0))
@@ -467,12 +454,7 @@ def _unit(design: Design, group: GroupTerm) -> list[float]:
 
 def nutpie_model(layout: Layout) -> Any:
     """The density as nutpie takes it."""
-
-    def density() -> points.Evaluate:
-        fast, model = hierarchical.log_density, layout.model()  # one a chain, because it has room to work in
-        return lambda point: fast(point, model)
-
-    return points.nutpie_model(layout.blocks.dimension, density, layout.begin)
+    return points.nutpie_model(layout.blocks.dimension, layout.density, layout.begin)
 
 
 def draws(layout: Layout, posterior: xr.Dataset) -> dict[str, Array]:

@@ -92,7 +92,7 @@ class NUTS:
 
     def refuses(self, design: Design) -> str | None:
         """Why this engine cannot fit the design; None if it can."""
-        if design.weight_kind == "precision" and design.spec.distribution.outcome != "number":
+        if design.weight_kind == "precision" and "sigma" not in design.spec.distribution.parameters:
             return (
                 f"precision weights scale a residual variance, which family {design.spec.family!r} has not;"
                 " declare them as survey or frequency weights."

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from bayesmig.errors import SpecificationError
-from bayesmig.inference.kernels import coordinates, machine
+from bayesmig.families import machine
+from bayesmig.inference.kernels import coordinates
 from bayesmig.inference.kernels.coordinates import Coordinates
 from bayesmig.specification.priors import Exponential, Flat, HalfNormal, HalfStudentT, InverseGamma, Normal, Prior
 

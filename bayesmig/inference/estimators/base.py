@@ -165,7 +165,7 @@ def around_means(design: Design) -> tuple[Design, Array]:
         From the coefficients, and the c thresholds of an ordered outcome, to those of the columns as they are.
     """
     first, cuts = int(design.has_intercept), 0
-    if design.spec.family == "cumulative":
+    if design.spec.distribution.ordered:
         cuts = len(design.categories) - 1
     mean = design.x.mean(axis=0) if first or cuts else np.zeros(design.x.shape[1])
     mean[:first] = 0.0

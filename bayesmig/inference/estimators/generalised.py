@@ -77,7 +77,8 @@ def glm(design: Design, errors: str | None) -> tuple[xr.Dataset, dict[str, objec
     error = np.sqrt(np.diag(covariance))
     facts: dict[str, object] = {"estimator": "glm", "errors": kind} | _fit_facts(design, value, count)
     values = _named("beta", point[:p], error[:p]) | _auxiliary(design, point, error)
-    change = np.diag(np.r_[np.ones(p), values["dispersion"]]) if "dispersion" in values else np.eye(count)
+    own = np.ones(count - p) if design.spec.distribution.ordered else np.exp(point[p:])
+    change = np.diag(np.r_[np.ones(p), own])  # from logs of the family's own parameters to what they are
     return schema.estimate(design, values | {"covariance": change @ covariance @ change.T}), facts
 
 
@@ -175,10 +176,11 @@ def _named(name: str, estimate: Array, error: Array) -> dict[str, Array]:
 
 
 def _auxiliary(design: Design, point: Array, error: Array) -> dict[str, Array]:
-    """Thresholds or dispersion, which follow the coefficients."""
-    p = design.x.shape[1]
-    if design.spec.family == "cumulative":
+    """The family's own parameters, which follow the coefficients."""
+    p, family = design.x.shape[1], design.spec.distribution
+    if family.ordered:
         return _named("cut", point[p:], error[p:])
-    if design.spec.family != "negative_binomial":
-        return {}
-    return on_log_scale("dispersion", np.exp(point[p]), error[p])
+    values: dict[str, Array] = {}
+    for place, name in enumerate(family.parameters, p):
+        values |= on_log_scale(name, np.exp(point[place]), error[place])
+    return values

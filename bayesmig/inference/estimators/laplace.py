@@ -146,7 +146,7 @@ class Laplace:
 
         def parts(effects: Array) -> tuple[Array, Array, Array]:
             with np.errstate(all="ignore"):  # far out rates overflow, and the step is shortened
-                value, slope, curvature = self.rows((common + columns @ effects)[:, None])
+                value, slope, curvature = self.rows(common + columns @ effects)
                 return weights * value, weights * slope[:, 0], -weights * curvature[:, 0, 0]
 
         return columns, parts

@@ -1,4 +1,4 @@
-"""Likelihoods of binary, ordered and count outcomes without varying effects, and their maximum."""
+"""Likelihoods of outcomes of any family without varying effects, and their maximum."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import linalg, special
+from scipy import linalg
 
 from bayesmig.data.design import Design
 from bayesmig.errors import InferenceFailure
+from bayesmig.families.links import LINKS, Link
+from bayesmig.families.record import Answers, Family
 from bayesmig.inference.estimators.base import clusters, summed
 
 if TYPE_CHECKING:
@@ -23,20 +25,22 @@ if TYPE_CHECKING:
 
 LONGEST_MOVE = 4.0
 MOST_STEPS = 200
-LARGEST_DISPERSION = 1e6
+LARGEST_OWN = 1e6
 
 
 @dataclass(frozen=True)
 class Likelihood:
-    """A sum over rows of ``w_i f(A_i t + a_i)``: ``f`` is the log-density, ``A_i t`` its m linear forms.
+    """A sum over rows of ``w_i f(y_i; x_i beta + a_i, own)``: ``f`` is the log density of a family.
+
+    Parameters are the coefficients, then the family's own: logs of positive ones, thresholds as they are.
 
     Stored
     ------
-    forms : (n, m, P) array
-    offsets : (n, m) array
-        Infinite beyond the outer thresholds of an ordered outcome.
-    rows : callable
-        Takes ``(n, m)`` values of the forms; returns values ``(n,)``, slopes ``(n, m)``, curvatures ``(n, m, m)``.
+    x : (n, p) array
+    offset : (n,) array
+    family : Family
+    link : Link
+    answers : Answers
     weights : (n,) array
     start : (P,) array
 
@@ -45,46 +49,70 @@ class Likelihood:
     maximum, covariance
     """
 
-    forms: Array
-    offsets: Array
-    rows: Rows
+    x: Array
+    offset: Array
+    family: Family
+    link: Link
+    answers: Answers
     weights: Array
     start: Array
 
     @classmethod
     def of(cls, design: Design) -> Likelihood:
-        """The likelihood of a design without its groups; auxiliary parameters follow the coefficients."""
-        rows, weights = outcome_rows(design), row_weights(design)
-        shift = np.zeros(design.n) if design.offset is None else design.offset
-        family, (n, p) = design.spec.family, design.x.shape
-        if family == "cumulative":
-            forms, offsets = ordered_forms(design)
-            below = np.average(design.y[:, None] <= np.arange(len(design.categories) - 1), axis=0, weights=weights)
-            cuts = special.logit(below) if design.spec.link == "logit" else special.ndtri(below)
-            return cls(forms, offsets - shift[:, None], rows, weights, np.r_[np.zeros(p), cuts])
-        start = np.zeros(p)
-        if design.spec.link == "log":
-            start = np.linalg.lstsq(design.x, np.log(design.y + 0.5) - shift)[0]
-        if family != "negative_binomial":
-            return cls(design.x[:, None], shift[:, None], rows, weights, start)
-        forms = np.zeros((n, 2, p + 1))
-        forms[:, 0, :p], forms[:, 1, p] = design.x, 1.0
-        return cls(forms, np.column_stack([shift, np.zeros(n)]), rows, weights, np.r_[start, 0.0])
+        """The likelihood of a design without its groups."""
+        family, link, answers = design.spec.distribution, LINKS[design.spec.link], row_answers(design)
+        weights = row_weights(design)
+        offset = np.zeros(design.n) if design.offset is None else design.offset
+        beta, own = np.zeros(design.x.shape[1]), np.zeros(len(family.own))
+        if family.ordered:
+            counts = np.bincount(design.y.astype(int), weights, len(design.categories))
+            own = family.guess(link, counts)
+        elif family.outcome == "number" or link.name == "log":
+            about = family.guess(link, design.y, answers.trials) - offset
+            beta = np.linalg.lstsq(design.x, about)[0]
+        return cls(design.x, offset, family, link, answers, weights, np.r_[beta, own])
+
+    def own(self, values: Array) -> tuple[dict[str, Array | float], Array]:
+        """The family's own parameters by name, and their slopes by the values that stand for them."""
+        if self.family.ordered:
+            return {"cut": values}, np.ones(len(values))
+        sizes = np.exp(values)
+        return dict(zip(self.family.parameters, sizes, strict=True)), sizes
+
+    def rows(self, point: Array) -> tuple[Array, Array, Array]:
+        """Log density of every row ``(n,)``, its slopes ``(n, 1 + k)`` and curvatures by eta and own parameters."""
+        p = self.x.shape[1]
+        eta = self.x @ point[:p] + self.offset
+        with np.errstate(all="ignore"):
+            own, sizes = self.own(point[p:])
+            value = self.family.log_density(self.link, self.answers, eta, own)
+            slope, curvature = self.family.derivatives(self.link, self.answers, eta, own)
+            if not self.family.ordered and len(sizes):
+                if (sizes > LARGEST_OWN).any():  # beyond, rounding is all that tells it from its limit
+                    value = np.full_like(value, -np.inf)
+                unit = np.r_[1.0, sizes]
+                slope, curvature = slope * unit, curvature * np.outer(unit, unit)
+                places = np.arange(1, len(unit))
+                curvature[:, places, places] += slope[:, 1:]
+        return value, slope, curvature
 
     def parts(self, point: Array) -> tuple[float, Array, Array]:
         """Log-likelihood, gradient ``(P,)`` and second derivatives ``(P, P)``."""
-        with np.errstate(all="ignore"):
-            value, slope, curvature = self.rows(self.forms @ point + self.offsets)
-        weighted = self.weights[:, None, None] * curvature
-        gradient = np.einsum("nmp,nm->p", self.forms, self.weights[:, None] * slope)
-        places = np.ndindex(weighted.shape[1:])
-        second = [self.forms[:, j].T @ (weighted[:, j, k, None] * self.forms[:, k]) for j, k in places]
-        return float(self.weights @ value), gradient, np.sum(second, axis=0)
+        value, slope, curvature = self.rows(point)
+        slope, curvature = self.weights[:, None] * slope, self.weights[:, None, None] * curvature
+        across = self.x.T @ curvature[:, 0, 1:]
+        gradient = np.r_[self.x.T @ slope[:, 0], slope[:, 1:].sum(axis=0)]
+        by_beta = self.x.T @ (curvature[:, 0, 0, None] * self.x)
+        return (
+            float(self.weights @ value),
+            gradient,
+            np.block([[by_beta, across], [across.T, curvature[:, 1:, 1:].sum(axis=0)]]),
+        )
 
     def scores(self, point: Array) -> Array:
         """Gradient of every row's log-density, weights left out: ``(n, P)``."""
-        scores: Array = np.einsum("nmp,nm->np", self.forms, self.rows(self.forms @ point + self.offsets)[1])
-        return scores
+        slope = self.rows(point)[1]
+        return np.column_stack([self.x * slope[:, :1], slope[:, 1:]])
 
     @cached_property
     def maximum(self) -> tuple[Array, float]:
@@ -95,7 +123,7 @@ class Likelihood:
         InferenceFailure
             If no maximum is found.
         """
-        basis = whitening(self.forms.reshape(-1, self.forms.shape[2]))
+        basis = self._basis
         point = self.start
         value, gradient, second = self.parts(point)
         for _ in range(MOST_STEPS):
@@ -117,105 +145,37 @@ class Likelihood:
             raise InferenceFailure("no maximum of the likelihood was found; check the scales of predictors and offset.")
         return point, value
 
+    @property
+    def _basis(self) -> Array:
+        """``(P, P)`` basis in which columns, beside thresholds, are uncorrelated and of size one."""
+        p, count = self.x.shape[1], len(self.start)
+        if not self.family.ordered:
+            basis = np.eye(count)
+            basis[:p, :p] = whitening(self.x)
+            return basis
+        cuts = np.equal.outer(np.minimum(self.answers.y, count - p - 1), np.arange(count - p))
+        return whitening(np.column_stack([-self.x, cuts]))
+
     @cached_property
     def covariance(self) -> Array:
         """Inverse of the observed information at the maximum."""
         return inverse_information(-self.parts(self.maximum[0])[2])
 
 
-def outcome_rows(design: Design) -> Rows:
-    """The log-density of every row with its derivatives, as a function of the linear forms."""
-    y, family, link = design.y[:, None], design.spec.family, design.spec.link
-    if family == "poisson":
-        return lambda forms: _poisson(y, forms)
-    if family == "negative_binomial":
-        return lambda forms: _negative_binomial(design.y, *forms.T)
-    if family == "cumulative":
-        between = _between_logit if link == "logit" else _between_probit
-        return lambda forms: between(*forms.T)
-    trials = row_trials(design)[:, None]
-    binary = _logit if link == "logit" else _probit
-    ways = special.gammaln(trials + 1) - special.gammaln(y + 1) - special.gammaln(trials - y + 1)
+def row_answers(design: Design) -> Answers:
+    """Outcomes of rows and what they are out of, as families take them."""
+    trials = np.ones(design.n) if design.trials is None else design.trials
+    return Answers(design.y, trials, np.ones(design.n))
 
-    def rows(forms: Array) -> tuple[Array, Array, Array]:
-        value, slope, curvature = binary(y, trials, forms)
-        return (value + ways)[:, 0], slope, curvature[..., None]
+
+def outcome_rows(design: Design) -> Rows:
+    """The log-density of every row of a family without own parameters, with derivatives, given linear predictors."""
+    family, link, answers = design.spec.distribution, LINKS[design.spec.link], row_answers(design)
+
+    def rows(eta: Array) -> tuple[Array, Array, Array]:
+        return family.log_density(link, answers, eta, {}), *family.derivatives(link, answers, eta, {})
 
     return rows
-
-
-def _logit(y: Array, trials: Array, eta: Array) -> tuple[Array, Array, Array]:
-    value = y * special.log_expit(eta) + (trials - y) * special.log_expit(-eta)
-    share = special.expit(eta)
-    return value, y - trials * share, -trials * share * special.expit(-eta)
-
-
-def _probit(y: Array, trials: Array, eta: Array) -> tuple[Array, Array, Array]:
-    success, failure = special.log_ndtr(eta), special.log_ndtr(-eta)
-    up, down = np.exp(_log_normal(eta) - success), np.exp(_log_normal(eta) - failure)
-    curvature = -y * up * (eta + up) - (trials - y) * down * (down - eta)
-    return y * success + (trials - y) * failure, y * up - (trials - y) * down, curvature
-
-
-def _poisson(y: Array, eta: Array) -> tuple[Array, Array, Array]:
-    mean = np.exp(eta)
-    return (y * eta - mean - special.gammaln(y + 1))[:, 0], y - mean, -mean[..., None]
-
-
-def _negative_binomial(y: Array, eta: Array, log_dispersion: Array) -> tuple[Array, Array, Array]:
-    mean, r = np.exp(eta), np.exp(log_dispersion)
-    total = mean + r
-    value = special.gammaln(y + r) - special.gammaln(r) - special.gammaln(y + 1)
-    value += y * (eta - np.log(total)) - r * np.log1p(mean / r)
-    by_r = special.digamma(y + r) - special.digamma(r) - np.log1p(mean / r) + (mean - y) / total
-    by_r_twice = special.polygamma(1, y + r) - special.polygamma(1, r) + 1 / r - 2 / total + (y + r) / total**2
-    across = r * mean * (y - mean) / total**2
-    slope = np.column_stack([r * (y - mean) / total, r * by_r])
-    value = np.where(r < LARGEST_DISPERSION, value, -np.inf)  # beyond, rounding is all that tells it from Poisson
-    return value, slope, _symmetric(-r * mean * (y + r) / total**2, across, r * by_r + r**2 * by_r_twice)
-
-
-def _between_logit(upper: Array, lower: Array) -> tuple[Array, Array, Array]:
-    """Log of ``F(upper) - F(lower)``, F logistic, from ``F(u) - F(v) = F(u) F(-v) (1 - exp(v - u))``."""
-    gap = upper - lower
-    excess = 1 / np.expm1(gap)
-    value = special.log_expit(upper) + special.log_expit(-lower) + np.log1p(-np.exp(-gap))
-    slope = np.column_stack([special.expit(-upper) + excess, -special.expit(lower) - excess])
-    shared = excess * (1 + excess)
-    by_upper, by_lower = (-special.expit(form) * special.expit(-form) - shared for form in (upper, lower))
-    return value, slope, _symmetric(by_upper, shared, by_lower)
-
-
-def _between_probit(upper: Array, lower: Array) -> tuple[Array, Array, Array]:
-    """Log of ``F(upper) - F(lower)``, F normal, taken in the tail where both are small."""
-    far = lower > 0
-    high = special.log_ndtr(np.where(far, -lower, upper))
-    low = special.log_ndtr(np.where(far, -upper, lower))
-    value = high + np.log1p(-np.exp(low - high))
-    up, down = (np.exp(_log_normal(form) - value) for form in (upper, lower))
-    at_upper, at_lower = (np.where(np.isfinite(form), form, 0.0) for form in (upper, lower))
-    return value, np.column_stack([up, -down]), _symmetric(-up * (at_upper + up), up * down, down * (at_lower - down))
-
-
-def _symmetric(first: Array, across: Array, second: Array) -> Array:
-    """``(n, 2, 2)`` matrices."""
-    return np.stack([np.stack([first, across], axis=-1), np.stack([across, second], axis=-1)], axis=-2)
-
-
-def _log_normal(value: Array) -> Array:
-    return -0.5 * value**2 - 0.5 * math.log(2 * math.pi)
-
-
-def ordered_forms(design: Design) -> tuple[Array, Array]:
-    """Distances of the linear predictor to the thresholds above and below; infinite where there is none."""
-    (n, p), y, cuts = design.x.shape, design.y.astype(int), len(design.categories) - 1
-    forms, offsets = np.zeros((n, 2, p + cuts)), np.zeros((n, 2))
-    for place, cut, end in ((0, y, np.inf), (1, y - 1, -np.inf)):
-        there = (cut >= 0) & (cut < cuts)
-        forms[there, place, :p] = -design.x[there]
-        forms[np.flatnonzero(there), place, p + cut[there]] = 1.0
-        offsets[~there, place] = end
-    return forms, offsets
 
 
 def row_trials(design: Design) -> Array:

@@ -9,14 +9,13 @@ from scipy import linalg, optimize
 
 from bayesmig.data.design import Design
 from bayesmig.errors import EngineRefusal, listing
-from bayesmig.inference.estimators.likelihoods import ordered_forms, row_trials
+from bayesmig.inference.estimators.likelihoods import row_trials
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[np.float64]
 
-SEPARABLE = ("bernoulli", "binomial", "cumulative", "poisson", "negative_binomial")
 ENOUGH_ROWS = 5_000
 
 
@@ -45,7 +44,7 @@ def separating_terms(design: Design) -> list[str]:
     Anderson 1984, Biometrika 71: complete and quasi-complete separation; for counts Santos Silva & Tenreyro 2010,
     Economics Letters 107). A linear programme decides whether there is one, and finds a short one.
     """
-    if design.spec.family not in SEPARABLE or not design.x.shape[1]:
+    if not design.spec.distribution.most or not design.x.shape[1]:
         return []
     free, fixed = _recession(design)
     scale = np.sqrt((np.concatenate([free, fixed]) ** 2).mean(axis=0))
@@ -83,12 +82,24 @@ def _rising_direction(rows: Array, mean: Array, still: Array) -> Array | None:
 
 def _recession(design: Design) -> tuple[Array, Array]:
     """Rows of forms that must not fall, and of forms that must not move, along a direction that loses nothing."""
-    if design.spec.family == "cumulative":
-        forms, offsets = ordered_forms(design)
-        upper, lower = np.isfinite(offsets).T
-        return np.concatenate([forms[upper, 0], -forms[lower, 1]]), np.zeros((0, forms.shape[2]))
-    most = row_trials(design) if design.spec.family in ("bernoulli", "binomial") else np.full(design.n, np.inf)
+    if design.spec.distribution.ordered:
+        return _ordered_recession(design), np.zeros((0, design.x.shape[1] + len(design.categories) - 1))
+    trials = design.spec.distribution.most == "trials"
+    most = row_trials(design) if trials else np.full(design.n, np.inf)
     none, all_ = design.y == 0, design.y == most
     either = none & all_  # rows without trials say nothing
     free = np.concatenate([-design.x[none & ~either], design.x[all_ & ~either]])
     return free, design.x[~none & ~all_]
+
+
+def _ordered_recession(design: Design) -> Array:
+    """Distances that must not fall: of thresholds above an answer to its linear predictor, and to those below."""
+    p, y, cuts = design.x.shape[1], design.y.astype(int), len(design.categories) - 1
+    forms = []
+    for cut, sign in ((y, 1.0), (y - 1, -1.0)):
+        there = np.flatnonzero((cut >= 0) & (cut < cuts))
+        form = np.zeros((len(there), p + cuts))
+        form[:, :p] = -sign * design.x[there]
+        form[np.arange(len(there)), p + cut[there]] = sign
+        forms.append(form)
+    return np.concatenate(forms)

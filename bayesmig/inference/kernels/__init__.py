@@ -1,1 +1,1 @@
-"""Log densities and gradients as plain loops, of which :mod:`bayesmig.inference.kernels.machine` makes machine code."""
+"""Log densities and gradients as plain loops, of which :mod:`bayesmig.families.machine` makes machine code."""

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from bayesmig.inference.kernels.machine import kernel
+from bayesmig.families.links import FARTHEST
+from bayesmig.families.machine import kernel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 # means nothing, with three of these; a partial correlation; a positive number whose prior is elsewhere
 NORMAL, HALF_NORMAL, HALF_STUDENT, EXPONENTIAL, INVERSE_GAMMA, ABOVE_ZERO, PARTIAL, INCREMENT = range(8)
 SIGNED = 10
-FARTHEST = 300.0
 
 
 class Coordinates(NamedTuple):

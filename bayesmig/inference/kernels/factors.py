@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from bayesmig.inference.kernels import coordinates, outcomes
+from bayesmig.families import links, ordered
+from bayesmig.families.links import FARTHEST
+from bayesmig.families.machine import kernel
+from bayesmig.inference.kernels import coordinates
 from bayesmig.inference.kernels.coordinates import Coordinates
-from bayesmig.inference.kernels.machine import kernel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -556,13 +558,13 @@ def ordinal(
             first, stop = answers.first_cut[j], answers.first_cut[j + 1]
             predictor = loading[j] * scores[i, owner[j]]
             if probit:
-                inside, of_upper, of_lower = outcomes.category(code, predictor, cut[first:stop], True)
+                inside, of_upper, of_lower = ordered.category(code, predictor, cut[first:stop], links.PROBIT)
             else:
                 inside, of_upper, of_lower = 0.0, 0.0, 0.0
                 if first + code < stop:
-                    inside, of_upper = outcomes.tail(cut[first + code] - predictor, False)
+                    inside, of_upper = links.below(cut[first + code] - predictor, links.LOGIT)
                 if code > 0:
-                    above, of_above = outcomes.tail(predictor - cut[first + code - 1], False)
+                    above, of_above = links.below(predictor - cut[first + code - 1], links.LOGIT)
                     inside, of_lower = inside + above, -of_above
             density += inside
             if first + code < stop:
@@ -577,7 +579,7 @@ def ordinal(
             if answers.between[upper] > 0:
                 step = cut[upper] - cut[upper - 1]
                 density += answers.between[upper] * math.log(-math.expm1(-step))
-                d = answers.between[upper] / math.expm1(min(step, coordinates.FARTHEST))
+                d = answers.between[upper] / math.expm1(min(step, FARTHEST))
                 by_cut[upper] += d
                 by_cut[upper - 1] -= d
     return density, by_scores, by_loading, by_cut

@@ -7,13 +7,14 @@ factor, and the coordinates of varying effects (:mod:`bayesmig.inference.kernels
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from bayesmig.inference.kernels import coordinates, outcomes, varying
+from bayesmig.families.machine import kernel
+from bayesmig.inference.kernels import coordinates, varying
 from bayesmig.inference.kernels.coordinates import Coordinates
-from bayesmig.inference.kernels.machine import kernel
 from bayesmig.inference.kernels.varying import Factors, Path
 
 if TYPE_CHECKING:
@@ -54,20 +55,18 @@ class Coefficients(NamedTuple):
 
 
 class Model(NamedTuple):
-    """All that the density needs. Places in a point: ``spread``, ``shape`` (-1 if there is none) and ``cut``.
+    """All that the density needs. Places in a point: ``own``, the family's own parameters, and ``cut``.
 
     Of thresholds the one at ``fixed`` is minus the first coefficient; the others follow by steps. ``cut_mean`` and
     ``cut_sd`` are the prior of each; they are empty in families without thresholds.
     """
 
-    kind: int
     coordinates: Coordinates
     coefficients: Coefficients
     cells: Cells
     factors: Factors
     path: Path
-    spread: int
-    shape: int
+    own: Codes
     cut: int
     fixed: int
     cut_mean: Array
@@ -111,8 +110,8 @@ def stretch(value: Array, coefficients: Coefficients) -> Array:
 
 
 @kernel
-def log_density(point: Array, model: Model) -> tuple[float, Array]:
-    """Log density of a point and its gradient."""
+def log_density(point: Array, model: Model, rows: Callable[..., float]) -> tuple[float, Array]:
+    """Log density of a point and its gradient; ``rows`` are those of the family."""
     cells, coefficients = model.cells, model.coefficients
     value, slope, total, gradient = coordinates.elementwise(point, model.coordinates)
     back = np.zeros_like(point)
@@ -131,44 +130,29 @@ def log_density(point: Array, model: Model) -> tuple[float, Array]:
     # deviations from the centre, for that is where the pseudo-response was made
     total += varying.forward(value, beta, model.factors, model.path, effects)
 
-    ordered = model.kind >= outcomes.CUMULATIVE_LOGIT
-    probit = model.kind == outcomes.CUMULATIVE_PROBIT
-    cut = thresholds(value, model)
-    by_cut = np.zeros(len(cut))
-    spread = value[model.spread] if model.spread >= 0 else 1.0
-    shape = value[model.shape] if model.shape >= 0 else 1.0
-    by_spread, by_shape = 0.0, 0.0
+    cut, first = thresholds(value, model), len(model.own)
+    own, by_own = np.empty(first + len(cut)), np.zeros(first + len(cut))
+    for k in range(first):
+        own[k] = value[model.own[k]]
+    own[first:] = cut
+    eta, by_eta = np.empty((len(cells.y), 1)), np.empty((len(cells.y), 1))
     for i in range(len(cells.y)):
-        eta = cells.offset[i]
+        linear = cells.offset[i]
         for k in range(p):
-            eta += cells.x[i, k] * beta[k]
+            linear += cells.x[i, k] * beta[k]
         for k in range(cells.column.shape[1]):
-            eta += cells.amount[i, k] * effects[cells.column[i, k]]
-        w = cells.weight[i]
-        if ordered:
-            code = int(cells.y[i])
-            density, of_upper, of_lower = outcomes.category(code, eta, cut, probit)
-            if code < len(cut):
-                by_cut[code] += w * of_upper
-            if code > 0:
-                by_cut[code - 1] += w * of_lower
-            d = -w * (of_upper + of_lower)
-        else:
-            density, of_eta, of_spread, of_shape = outcomes.outcome(
-                model.kind, cells.y[i], cells.trials[i], eta, spread / cells.root[i], shape
-            )
-            d = w * of_eta
-            by_spread += w * of_spread / cells.root[i]
-            by_shape += w * of_shape
-        total += w * density
+            linear += cells.amount[i, k] * effects[cells.column[i, k]]
+        eta[i, 0] = linear
+    total += rows(cells.y, cells.trials, cells.root, cells.weight, eta, own, by_eta, by_own)
+    for i in range(len(cells.y)):
+        d = by_eta[i, 0]
         for k in range(p):
             by_beta[k] += cells.x[i, k] * d
         for k in range(cells.column.shape[1]):
             by_effects[cells.column[i, k]] += cells.amount[i, k] * d
-    if model.spread >= 0:
-        back[model.spread] += by_spread
-    if model.shape >= 0:
-        back[model.shape] += by_shape
+    for k in range(first):
+        back[model.own[k]] += by_own[k]
+    by_cut = by_own[first:]
     for k in range(len(cut)):
         z = (cut[k] - beta[0] - model.cut_mean[k]) / model.cut_sd[k]
         total -= 0.5 * z * z
@@ -188,37 +172,6 @@ def log_density(point: Array, model: Model) -> tuple[float, Array]:
     for k in range(len(point)):
         gradient[k] += slope[k] * back[k]
     return (total, gradient) if math.isfinite(total) else (-np.inf, np.zeros_like(point))
-
-
-@kernel
-def working(eta: Array, model: Model, cut: Array, spread: float, shape: float) -> tuple[Array, Array]:
-    """Derivatives of each cell's log density by its linear predictor: the first, and minus the second.
-
-    A Student t has no minus sign to rely on: far from its middle the density is convex. Its steps are those of the EM
-    algorithm, in which a row counts by how near it is (Lange, Little & Taylor 1989).
-    """
-    first, second = np.empty_like(eta), np.empty_like(eta)
-    cells, step = model.cells, 1e-4
-    ends = np.empty(2)
-    for i in range(len(eta)):
-        if model.kind == outcomes.GAUSSIAN or model.kind == outcomes.STUDENT:
-            z = (cells.y[i] - eta[i]) * cells.root[i] / spread
-            nearness = 1.0 if model.kind == outcomes.GAUSSIAN else (shape + 1) / (shape + z * z)
-            first[i] = cells.weight[i] * nearness * z * cells.root[i] / spread
-            second[i] = cells.weight[i] * nearness * (cells.root[i] / spread) ** 2
-            continue
-        for side in range(2):
-            at = eta[i] + (2 * side - 1) * step
-            if model.kind >= outcomes.CUMULATIVE_LOGIT:
-                _, upper, lower = outcomes.category(int(cells.y[i]), at, cut, model.kind == outcomes.CUMULATIVE_PROBIT)
-                ends[side] = -(upper + lower)
-            else:
-                ends[side] = outcomes.outcome(
-                    model.kind, cells.y[i], cells.trials[i], at, spread / cells.root[i], shape
-                )[1]
-        first[i] = cells.weight[i] * (ends[0] + ends[1]) / 2
-        second[i] = -cells.weight[i] * (ends[1] - ends[0]) / (2 * step)
-    return first, second
 
 
 @kernel

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from bayesmig.families.machine import kernel
 from bayesmig.inference.kernels import coordinates
-from bayesmig.inference.kernels.machine import kernel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

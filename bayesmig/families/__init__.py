@@ -1,0 +1,1 @@
+"""What an outcome may be: a record a family of distributions, of plain functions of arrays."""

@@ -1,0 +1,198 @@
+"""One family of outcomes is one record: all that the rest of the package knows of it.
+
+Functions of a record take plain arrays that broadcast: ``eta`` is the linear predictor, ``own`` the family's own
+parameters by name. Thresholds, ``own["cut"]``, have an axis behind those of ``eta``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy as np
+
+from bayesmig.families.links import LINKS, Link, normal_mean
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+    Own = Mapping[str, Any]
+    Curves = tuple[Array, Array]
+
+
+class Answers(NamedTuple):
+    """Outcomes of rows: numbers, codes of categories, counts; out of how many trials; root of the precision."""
+
+    y: Array
+    trials: Array
+    root: Array
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A parameter that a family adds to the coefficients.
+
+    Attributes
+    ----------
+    name : str
+        ``cut`` are thresholds, which take the place of the intercept; all others are single positive numbers.
+    label : str
+        What tables call it.
+    symbol : str
+        In equations.
+    prior : mapping, optional
+        The default prior as :func:`bayesmig.specification.priors.from_dict` reads it, of parameters that
+        :class:`~bayesmig.specification.priors.PriorSet` has no field for.
+    start : float, optional
+        Where sampling starts; where the data are most likely unless given.
+    increasing : bool
+        Of thresholds: whether each is above the one before.
+    """
+
+    name: str
+    label: str
+    symbol: str = ""
+    prior: Mapping[str, object] | None = None
+    start: float | None = None
+    increasing: bool = True
+
+
+SIGMA = Parameter("sigma", "residual SD", "σ")
+CUT = Parameter("cut", "thresholds at the predictors' means", "κ")
+
+
+@dataclass(frozen=True, eq=False)
+class Family:
+    """One distribution of outcomes.
+
+    Attributes
+    ----------
+    name : str
+    links : tuple of str
+        Allowed link functions, the default first.
+    outcome : {"number", "binary", "ordered", "count", "latent"}
+    own : tuple of Parameter
+        What it adds to the coefficients.
+    rows : mapping of str to kernel
+        By link: the log density of rows, constants left out, with derivatives. Its arguments are ``y``, ``trials``,
+        ``root``, ``weight`` (n,); ``eta`` (n, 1); own parameters, scalars in their order and then thresholds, (k,); and
+        two arrays to write to: derivatives by ``eta``, and, added to what is there, by the own parameters. Weighted.
+    log_density : callable
+        ``(link, answers, eta, own)``: the log density of rows, constants included.
+    derivatives : callable
+        ``(link, answers, eta, own)`` with eta ``(n,)`` and single values: slopes ``(n, 1 + k)`` of the log density by
+        eta and the own parameters, and second derivatives ``(n, 1 + k, 1 + k)``.
+    mean : callable
+        ``(link, eta, own)``: expectation of one trial; of ordered outcomes the probabilities, categories last.
+    draw : callable
+        ``(link, answers, eta, own, rng)``: outcomes like ``eta``; of the answers only trials and root are looked at.
+    graph : callable
+        ``(link, answers, eta, own)``: a distribution of PyMC and its arguments.
+    guess : callable
+        ``(link, y, trials)``: linear predictors near the outcomes. Of ordered outcomes ``(link, shares)`` gives the
+        thresholds if nothing explained the answers.
+    latent : callable, optional
+        ``(own, mean)``: residual variance on the scale of the linear predictor, given the expectation; the link's
+        unless given.
+    second : callable, optional
+        ``(mean, square, own)``: expectation of the squared outcome, given those of its mean and of that squared; None
+        of a yes or no, which is its own square.
+    working : callable, optional
+        Like ``derivatives``: slope, and minus a curvature that is not negative, by eta alone.
+    scale : callable, optional
+        The outcome in units of the linear predictor, where it has units: so that priors may be relative to its sd.
+    support : tuple of (float, float), optional
+        Between which numbers, ends excluded, an outcome must lie; with ``advice`` for those that do not.
+    most : str
+        Largest outcome that can be: ``"trials"``, ``"last"`` category, or ``""`` for none; the smallest is zero.
+        Terms that predict ends without fail have no finite maximum likelihood.
+    additive : bool
+        Whether rows with equal predictors count by their sums of outcomes and trials.
+    said : str
+        The outcome in a sentence that follows "income: ".
+    law : tuple of str
+        Name and parameters as equations have them: ``p``, ``λ`` or ``μ`` is what the link ties to the linear
+        predictor ``η``; of ordered outcomes signs of the chance that it ties.
+    target, unit, ratio : str
+        As of the link, where the family has better words.
+    called_elsewhere : mapping of str to str
+        Names of other programs, and what they mean here.
+    """
+
+    name: str
+    links: tuple[str, ...]
+    outcome: Literal["number", "binary", "ordered", "count", "latent"]
+    own: tuple[Parameter, ...] = ()
+    rows: Mapping[str, Callable[..., float]] = field(default_factory=dict)
+    log_density: Callable[[Link, Answers, Array, Own], Array] = None  # type: ignore[assignment]
+    derivatives: Callable[[Link, Answers, Array, Own], Curves] = None  # type: ignore[assignment]
+    mean: Callable[[Link, Array, Own], Array] = lambda link, eta, own: link.inverse(eta)
+    draw: Callable[[Link, Answers, Array, Own, np.random.Generator], Array] = None  # type: ignore[assignment]
+    graph: Callable[[Link, Answers, Any, Own], tuple[Any, dict[str, Any]]] = None  # type: ignore[assignment]
+    guess: Callable[..., Array] = lambda link, y, trials: link.forward(y)
+    latent: Callable[[Own, Array | None], Array] | None = None
+    second: Callable[[Array, Array, Own], Array] | None = None
+    working: Callable[[Link, Answers, Array, Own], Curves] | None = None
+    averaged: Callable[[Link, Array, Array, Own], Array] | None = None
+    scale: Callable[[Array], Array] | None = None
+    support: tuple[float, float] | None = None
+    advice: str = ""
+    most: Literal["trials", "last", "none", ""] = ""
+    additive: bool = False
+    said: str = ""
+    law: tuple[str, ...] = ()
+    target: str = ""
+    unit: str = ""
+    ratio: str = ""
+    called_elsewhere: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Names of its own parameters."""
+        return tuple(parameter.name for parameter in self.own)
+
+    @property
+    def ordered(self) -> bool:
+        """Whether thresholds take the place of an intercept."""
+        return "cut" in self.parameters
+
+    def latent_variance(self, link: str) -> float | None:
+        """Variance of the latent residual: pi^2 / 3 for the logit, 1 for the probit, None where there is none."""
+        return LINKS[link].variance if self.outcome in ("binary", "ordered") or self.most == "trials" else None
+
+    def target_of(self, link: str) -> str:
+        """The linear predictor in a sentence."""
+        return self.target or LINKS[link].target
+
+    def unit_of(self, link: str) -> str:
+        """What the linear predictor counts, where that is not the outcome itself."""
+        return self.unit or LINKS[link].unit
+
+    def ratio_of(self, link: str) -> str:
+        """What exponentiated coefficients are; empty where they mean nothing."""
+        return self.ratio or LINKS[link].ratio
+
+    def by_groups(self, link: Link, eta: Array, variance: Array, own: Own) -> Array:
+        """:attr:`mean` over groups, which add a normal number of that variance to the linear predictor."""
+        if self.averaged is not None:
+            return self.averaged(link, eta, variance, own)
+        if link.name == "log":
+            return self.mean(link, eta + variance / 2, own)
+        return normal_mean(lambda x: self.mean(link, x, own), eta, variance, link.poles)
+
+
+def chances_by_groups(link: Link, eta: Array, variance: Array, own: Own) -> Array:
+    """Expectations that are a link's inverse, over groups."""
+    return link.averaged(eta, variance)
+
+
+def stacked(*slopes_and_curves: Array) -> Curves:
+    """Slopes and symmetric second derivatives from columns: the slopes, then the lower triangle row by row."""
+    count = int((np.sqrt(9 + 8 * len(slopes_and_curves)) - 3) / 2)
+    columns = [np.asarray(column, dtype=float) for column in np.broadcast_arrays(*slopes_and_curves)]
+    curvature = np.empty((*columns[0].shape, count, count))
+    for place, (row, column) in enumerate(zip(*np.tril_indices(count), strict=True)):
+        curvature[..., row, column] = curvature[..., column, row] = columns[count + place]
+    return np.stack(columns[:count], axis=-1), curvature

@@ -1,0 +1,29 @@
+"""All families there are, found by looking into the modules that hold them."""
+
+from __future__ import annotations
+
+from bayesmig.families import binary, counts, gaussian, ordered
+from bayesmig.families.record import Family, Parameter
+
+FAMILIES: dict[str, Family] = {
+    family.name: family
+    for module in (gaussian, binary, ordered, counts)
+    for family in vars(module).values()
+    if isinstance(family, Family)
+}
+
+# of a specification whose outcome is a factor: no choice of the user's, so it is not in the list
+LATENT = Family(name="latent", links=("identity",), outcome="latent")
+
+
+def scalars() -> dict[str, Parameter]:
+    """Parameters that families add to the coefficients, save thresholds, by name."""
+    own = (parameter for family in FAMILIES.values() for parameter in family.own)
+    return {parameter.name: parameter for parameter in own if parameter.name != "cut"}
+
+
+def meant_by(name: str) -> str | None:
+    """What a family's name in another program means here."""
+    return next(
+        (family.called_elsewhere[name] for family in FAMILIES.values() if name in family.called_elsewhere), None
+    )

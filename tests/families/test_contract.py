@@ -1,0 +1,168 @@
+"""What every family's record promises, by enumeration: its functions say the same of one distribution."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from bayesmig.families.links import LINKS, normal_mean
+from bayesmig.families.record import Answers
+from bayesmig.families.registry import FAMILIES
+
+CASES = [(name, link) for name, family in FAMILIES.items() for link in family.links]
+N = 40
+STEP = 1e-5
+
+
+class Rows:
+    """Some people whose outcomes were drawn from the family."""
+
+    def __init__(self, name, link):
+        rng = np.random.default_rng(3)
+        self.family, self.link = FAMILIES[name], LINKS[link]
+        self.eta = rng.normal(0, 0.8, N)
+        sizes = dict(zip(self.family.parameters, (1.3, 5.5), strict=False))
+        self.own = {"cut": np.array([-1.0, 0.2, 1.5])} if self.family.ordered else sizes
+        successes = self.family.most == "trials" and self.family.outcome == "count"
+        self.trials = rng.integers(1, 9, N).astype(float) if successes else np.ones(N)
+        root = rng.uniform(0.5, 2, N) if "sigma" in self.own else np.ones(N)
+        self.weight = rng.uniform(0.5, 2, N)
+        self.answers = Answers(np.zeros(N), self.trials, root)
+        self.answers = self.answers._replace(y=self.draw(rng)[0])
+
+    def draw(self, rng, times=1):
+        eta = np.broadcast_to(self.eta, (times, N))
+        own = {key: np.full((times, 1, *np.shape(value)), value) for key, value in self.own.items()}
+        return self.family.draw(self.link, self.answers, eta, own, rng)
+
+    def log_density(self, eta=None, y=None, **own):
+        answers = self.answers if y is None else self.answers._replace(y=np.asarray(y, dtype=float))
+        return self.family.log_density(self.link, answers, self.eta if eta is None else eta, {**self.own, **own})
+
+    @property
+    def points(self):
+        """Own parameters as one vector."""
+        return np.concatenate([np.zeros(0), *(np.atleast_1d(value) for value in self.own.values())])
+
+    def named(self, points):
+        return {"cut": points} if self.family.ordered else dict(zip(self.own, points, strict=True))
+
+    @property
+    def values(self):
+        """Every outcome there may be, or a fine grid, and what each counts in a sum: ``(values, n)``."""
+        if self.family.ordered:
+            grid, width = np.arange(4.0), np.ones(4)
+        elif self.family.outcome in ("binary", "count"):
+            grid = np.arange(self.trials.max() + 1 if self.family.most == "trials" else 2000.0)
+            width = np.ones(len(grid))
+        elif self.family.support is None:
+            grid = np.sinh(np.linspace(-9, 9, 20_001))
+            width = np.gradient(grid)
+        else:
+            grid = np.exp(np.linspace(-40, 12, 40_001))
+            grid = grid / (1 + grid) if self.family.support == (0.0, 1.0) else grid
+            width = np.gradient(grid)
+        inside = grid[:, None] <= self.trials if self.family.most == "trials" else np.ones((len(grid), N), bool)
+        return np.broadcast_to(grid[:, None], inside.shape), width[:, None] * inside
+
+
+@pytest.fixture(params=CASES, ids=" ".join)
+def rows(request):
+    return Rows(*request.param)
+
+
+def kernel(rows, eta, own):
+    by_eta, by_own = np.empty((N, 1)), np.zeros(len(own))
+    function = rows.family.rows[rows.link.name]
+    value = function(*rows.answers, rows.weight, eta[:, None], own, by_eta, by_own)
+    return value, by_eta[:, 0], by_own
+
+
+def test_kernel_says_what_the_density_says(rows):
+    value, by_eta, by_own = kernel(rows, rows.eta, rows.points)
+    slope, _ = rows.family.derivatives(rows.link, rows.answers, rows.eta, rows.own)
+    np.testing.assert_allclose(by_eta, rows.weight * slope[:, 0], rtol=1e-9, atol=1e-11)
+    np.testing.assert_allclose(by_own, rows.weight @ slope[:, 1:], rtol=1e-8, atol=1e-9)
+    # constants of outcomes are left out, so that changes of the parameters are what can be compared
+    other = rows.points * 1.1
+    change = rows.log_density(rows.eta + 0.3, **rows.named(other)) - rows.log_density()
+    assert kernel(rows, rows.eta + 0.3, other)[0] - value == pytest.approx(rows.weight @ change, rel=1e-9, abs=1e-9)
+
+
+def test_derivatives_are_those_of_the_density(rows):
+    slope, curvature = rows.family.derivatives(rows.link, rows.answers, rows.eta, rows.own)
+    assert slope.shape == (N, 1 + len(rows.points))
+
+    def at(k, step):
+        if k == 0:
+            return rows.eta + step, rows.own
+        return rows.eta, rows.named(rows.points + step * np.eye(len(rows.points))[k - 1])
+
+    for k in range(slope.shape[1]):
+        (up, own_up), (down, own_down) = at(k, STEP), at(k, -STEP)
+        first = (rows.log_density(up, **own_up) - rows.log_density(down, **own_down)) / (2 * STEP)
+        np.testing.assert_allclose(slope[:, k], first, rtol=1e-5, atol=1e-6)  # rounding of the density over the step
+        ends = [rows.family.derivatives(rows.link, rows.answers, *place)[0] for place in (at(k, STEP), at(k, -STEP))]
+        np.testing.assert_allclose(curvature[:, k], (ends[0] - ends[1]) / (2 * STEP), rtol=1e-5, atol=1e-6)
+
+
+def test_density_is_normalised_and_has_the_mean_and_the_second_moment(rows):
+    y, width = rows.values
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mass = np.where(width > 0, np.exp(rows.log_density(y=np.where(width > 0, y, 0 if y.min() == 0 else y))), 0)
+    mass = mass * width
+    np.testing.assert_allclose(mass.sum(axis=0), 1, atol=1e-5)  # the rule of the grid, and what lies beyond it
+    mean = rows.family.mean(rows.link, rows.eta, rows.own)
+    if rows.family.ordered:
+        np.testing.assert_allclose(mass.T, mean, atol=1e-12)
+        return
+    np.testing.assert_allclose((y * mass).sum(axis=0), mean * rows.trials, rtol=1e-5, atol=1e-6)
+    if rows.family.second is not None:
+        own = rows.own | ({"sigma": rows.own["sigma"] / rows.answers.root} if "sigma" in rows.own else {})
+        # a mean that follows the residual sd does so for root one only
+        plain = np.ones(N, bool) if rows.link.name == "identity" or "sigma" not in own else rows.answers.root == 1
+        second = rows.family.second(mean, mean**2, own)
+        np.testing.assert_allclose((y**2 * mass).sum(axis=0)[plain], second[plain], rtol=1e-3)
+
+
+def test_draws_are_those_of_the_density(rows):
+    drawn = rows.draw(np.random.default_rng(5), 4000)
+    y, width = rows.values
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mass = np.where(width > 0, np.exp(rows.log_density(y=np.where(width > 0, y, 0 if y.min() == 0 else y))), 0)
+    mass = mass * width
+    for low in (0.2, 0.5, 0.8):  # shares below three places, against the density's: binomial errors, 40 rows a place
+        place = y[np.argmax(np.cumsum(mass, axis=0) > low, axis=0), np.arange(N)]
+        below = (mass * (y <= place)).sum(axis=0)
+        error = np.sqrt(np.maximum(below * (1 - below), 0) / 4000) + 1e-3
+        assert (abs((drawn <= place).mean(axis=0) - below) < 4.5 * error).all()
+
+
+def test_graph_says_what_the_density_says(rows):
+    pm = pytest.importorskip("pymc")
+    y = rows.answers.y if rows.family.outcome == "number" else rows.answers.y.astype(int)
+    own = {key: np.asarray(value) for key, value in rows.own.items()}
+    own |= {"sigma": own["sigma"] / rows.answers.root} if "sigma" in own else {}
+    kind, arguments = rows.family.graph(rows.link, rows.answers._replace(y=y), np.asarray(rows.eta), own)
+    np.testing.assert_allclose(pm.logp(kind.dist(**arguments), y).eval(), rows.log_density(), rtol=1e-6, atol=1e-8)
+
+
+def test_expectation_over_groups_is_an_integral(rows):
+    variance = np.full(N, 0.7)
+    own = {key: np.asarray(value) for key, value in rows.own.items()}
+    nodes, weights = np.polynomial.hermite_e.hermegauss(60)
+    parts = [rows.family.mean(rows.link, rows.eta + 0.7**0.5 * node, own) for node in nodes]
+    quadrature = np.tensordot(weights / weights.sum(), parts, axes=1)
+    ours = rows.family.by_groups(rows.link, rows.eta, variance, own)
+    np.testing.assert_allclose(ours, quadrature, rtol=1e-7, atol=1e-8)
+
+
+def test_every_family_has_words(rows):
+    family, link = rows.family, rows.link.name
+    assert family.said.endswith(".") and family.law and family.target_of(link)
+    assert all(parameter.label and parameter.symbol for parameter in family.own)
+    assert (family.most != "") == (family.outcome != "number")
+
+
+def test_the_rule_of_expectations_is_that_of_quadrature():
+    mean = normal_mean(lambda x: stats.norm.cdf(x), np.array([0.4]), np.array([2.0]), poles=2.0)
+    assert mean == pytest.approx(stats.norm.cdf(0.4 / 3**0.5), abs=1e-9)  # closed form
