@@ -14,9 +14,10 @@ from bayesmig import priors as pr
 from bayesmig.checking.validation import leave_one_group_out
 from bayesmig.data.encoding import build_design
 from bayesmig.errors import InferenceFailure
+from bayesmig.families import machine
 from bayesmig.inference.engines.exact import Exact
 from bayesmig.inference.engines.nuts import NUTS
-from bayesmig.inference.kernels import hierarchical, machine
+from bayesmig.inference.kernels import hierarchical
 from bayesmig.inference.parallel import Failure, map_fits
 
 NUMBERS = {"four": 4.0, "minus one": -1.0, "nine": 9.0}

@@ -238,7 +238,7 @@ import os, stat, sys
 import numpy as np, pandas as pd
 from pathlib import Path
 import numba.core.caching as caching
-from bayesmig.inference.kernels import machine
+from bayesmig.families import machine
 caching.CacheImpl._locator_classes = []  # as where no folder can be written
 import bayesmig as bm
 from bayesmig.inference.kernels import coordinates

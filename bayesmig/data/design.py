@@ -693,7 +693,7 @@ def _resolve_priors(design: Outline) -> ResolvedPriors:
 
 
 def parameter_names(design: Outline) -> tuple[str, ...]:
-    """What a prior of its own can be given for: terms, some parameters of families, and sds and correlations of groups and items."""
+    """What a prior of its own can be given for: terms, sds and correlations of groups, parameters of items."""
     names = [*design.terms[design.has_intercept :], *design.formula_terms[design.has_intercept :]]
     names += [parameter.name for parameter in design.spec.distribution.own if parameter.prior is not None]
     measured = _measured(design)

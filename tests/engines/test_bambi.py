@@ -69,7 +69,7 @@ def spec(family, right=RIGHT, **settings):
 
 
 CASES = {
-    **{family: spec(family) for family in FAMILIES},
+    **{family: spec(family) for family in bambi_adapter.FAMILIES},
     **{f"{family}, probit": spec(family, link="probit") for family in ("bernoulli", "binomial", "cumulative")},
     **{f"{family}, flat": spec(family, priors=FLAT) for family in ("gaussian", "student", "cumulative")},
     **{f"{family}, squared": spec(family, priors=SQUARED) for family in ("gaussian", "negative_binomial")},
