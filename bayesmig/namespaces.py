@@ -61,6 +61,7 @@ NAMES: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "bayesmig.plots": {
         "plots.checks": ("calibration", "predicted"),
+        "plots.confounding": ("confounders",),
         "plots.coefficients": ("dumbbell", "forest"),
         "plots.expectations": ("prior_predictive",),
         "plots.groups": ("caterpillar", "strata", "vpc"),
@@ -76,6 +77,7 @@ NAMES: dict[str, dict[str, tuple[str, ...]]] = {
     "bayesmig.printed": {
         "printed.auditing": ("list_rules",),
         "printed.auditing.tables": ("write_template",),
+        "printed.evidence.confounding": ("bias_posterior", "confounder_benchmarks", "confounding"),
         "printed.evidence.credibility": ("prior_sensitivity", "tipping_sd"),
         "printed.evidence.significance": ("design_errors", "errors_of_design"),
         "printed.evidence.sums": ("combine_printed",),

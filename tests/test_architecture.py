@@ -60,7 +60,7 @@ ROOMS = {
             "auditing.regressions",
             "evidence.posterior",
         },
-        {"auditing.nesting", "evidence.credibility", "evidence.significance", "evidence.sums"},
+        {"auditing.nesting", "evidence.confounding", "evidence.credibility", "evidence.significance", "evidence.sums"},
     ),
     "measurement": (
         {"items"},
@@ -131,7 +131,7 @@ ROOMS = {
     "plots": (
         {"style"},
         {"labels"},
-        {"checks", "coefficients", "designs", "expectations", "groups", "predictions", "priors"},
+        {"checks", "coefficients", "confounding", "designs", "expectations", "groups", "predictions", "priors"},
         {"means"},
     ),
     "reporting": (
@@ -150,7 +150,10 @@ READERS_OF_TREES = {"results.summaries", "results.comparison", "checking.diagnos
 MAKERS = {
     *("data.design", "data.encoding", "inference.gaussian", "inference.fitting", "inference.engines.exact"),
     *("inference.estimators.mixed", "printed.literature"),
-    *(f"printed.evidence.{name}" for name in ("cells", "credibility", "posterior", "significance", "sums")),
+    *(
+        f"printed.evidence.{name}"
+        for name in ("cells", "confounding", "credibility", "posterior", "significance", "sums")
+    ),
     "printed.evidence.tables",
 }
 

@@ -31,6 +31,7 @@ PAGES = {
     "contexts.md": ("contexts.png",),
     "intersections.md": ("intersections.png",),
     "planning.md": ("planning.png",),
+    "confounding.md": ("confounding.png",),
     "surveys.md": (),
     "checking.md": ("predicted.png", "calibration.png"),
     "large_data.md": (),

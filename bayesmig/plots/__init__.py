@@ -1,7 +1,7 @@
 """Figures that show one thing each: coefficients side by side, varying effects, an interaction.
 
 Users find here ``forest``, ``dumbbell``, ``caterpillar``, ``group_dots``, ``shrinkage``, ``vpc``, ``strata``,
-``precision``, ``interaction``, ``slopes``, ``predicted``, ``calibration``, ``prior_predictive`` and
+``precision``, ``confounders``, ``interaction``, ``slopes``, ``predicted``, ``calibration``, ``prior_predictive`` and
 ``prior_posterior``.
 
 Every function draws on the axes it is given, or on a new figure, and returns the axes. Colours are those of Okabe &
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from bayesmig.plots.checks import predicted as predicted
     from bayesmig.plots.coefficients import dumbbell as dumbbell
     from bayesmig.plots.coefficients import forest as forest
+    from bayesmig.plots.confounding import confounders as confounders
     from bayesmig.plots.designs import precision as precision
     from bayesmig.plots.expectations import prior_predictive as prior_predictive
     from bayesmig.plots.groups import caterpillar as caterpillar

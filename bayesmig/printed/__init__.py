@@ -2,8 +2,9 @@
 
 Beside ``bm.published``, ``bm.published_posterior`` and ``bm.audit``, users find here ``combine_printed`` (sums of
 coefficients), ``prior_sensitivity`` and ``tipping_sd`` (readers with other priors), ``design_errors`` and
-``errors_of_design`` (what a significant result of such a study is worth), ``list_rules`` (what an audit checks) and
-``write_template`` (the files of a table of one's own).
+``errors_of_design`` (what a significant result of such a study is worth), ``confounding``, ``confounder_benchmarks``
+and ``bias_posterior`` (what is left out), ``list_rules`` (what an audit checks) and ``write_template`` (the files of
+a table of one's own).
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from bayesmig.namespaces import namespace
 if TYPE_CHECKING:
     from bayesmig.printed.auditing import list_rules as list_rules
     from bayesmig.printed.auditing.tables import write_template as write_template
+    from bayesmig.printed.evidence.confounding import bias_posterior as bias_posterior
+    from bayesmig.printed.evidence.confounding import confounder_benchmarks as confounder_benchmarks
+    from bayesmig.printed.evidence.confounding import confounding as confounding
     from bayesmig.printed.evidence.credibility import prior_sensitivity as prior_sensitivity
     from bayesmig.printed.evidence.credibility import tipping_sd as tipping_sd
     from bayesmig.printed.evidence.significance import design_errors as design_errors
