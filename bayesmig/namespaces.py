@@ -17,6 +17,7 @@ NAMES: dict[str, dict[str, tuple[str, ...]]] = {
         "checking.predictive": ("predictive_check",),
         "checking.validation": ("compare_models", "loo"),
         "data.encoding": ("prior_table",),
+        "data.scores": ("score",),
         "data.sources": ("chunks",),
         "data.surveys": ("codebook", "read_survey"),
         "errors": ("BayesmigError",),

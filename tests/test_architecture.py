@@ -41,7 +41,7 @@ ROOMS = {
     "data": (
         {"numerals"},
         {"columns", "design", "writing"},
-        {"cross_products", "identification", "items", "missing", "separated", "weighting"},
+        {"cross_products", "identification", "items", "missing", "scores", "separated", "weighting"},
         {"encoding", "files", "sources"},
         {"contexts", "imputations", "planning", "rows", "surveys"},
         {"accumulation", "matching"},

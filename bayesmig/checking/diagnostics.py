@@ -179,7 +179,11 @@ def _worst_diagnostics(tree: xr.DataTree, varying: bool) -> tuple[float, float]:
 def _data(tree: xr.DataTree) -> list[Row]:
     given, used = int(tree.attrs["n_given"]), int(tree.attrs["n_used"])
     share = 1 - used / given
-    gaps = ", ".join(f"{name} {count}" for name, count in schema.read(tree, "missing").items())
+    not_asked = schema.read(tree, "not_asked") if "not_asked" in tree.attrs else {}
+    gaps = ", ".join(
+        f"{name} {count}" + (f" ({not_asked[name]} of them not asked)" if name in not_asked else "")
+        for name, count in schema.read(tree, "missing").items()
+    )
     message = f"{used} of {given} rows used" + (f"; missing: {gaps}" if gaps else "")
     rows: list[Row] = [
         ("complete rows", f"{100 * share:.1f} % dropped", f"at most {MOST_DROPPED:.0%}", share <= MOST_DROPPED, message)

@@ -309,6 +309,7 @@ def stamp(groups: Mapping[str, xr.Dataset], design: Outline, **about: object) ->
     }
     if not design.has_rows:
         return stamped({**groups, **_summed_groups(design)}, {**facts, ADDED_UP: "yes"})  # type: ignore[arg-type]
+    facts |= {"not_asked": dict(design.not_asked)} if design.not_asked else {}  # type: ignore[attr-defined]
     return stamped({**groups, **data_groups(design)}, facts)  # type: ignore[arg-type]
 
 

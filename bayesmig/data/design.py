@@ -453,6 +453,8 @@ class Design(Outline):
         The items, if the outcome is one or several latent factors.
     imputed : tuple of Imputed
         Predictors whose missing values are modelled; only NUTS can.
+    not_asked : mapping of str to int
+        How many of the missing values are no refusals, because the question does not concern these people.
 
     Derived
     -------
@@ -480,6 +482,7 @@ class Design(Outline):
     digest: str
     latent: LatentOutcome | None = None
     imputed: tuple[Imputed, ...] = ()
+    not_asked: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def n(self) -> int:

@@ -52,6 +52,12 @@ if TYPE_CHECKING:
     Codes = NDArray[np.int64]
 
 PROVENANCE_COLUMN = "provenance"
+# how surveys call what does not concern a person; "n/a" alone may be any missing answer
+NOT_ASKED = re.compile(
+    r"not\s+appl|inappl|does\s+not\s+apply|not\s+asked|\biap\b|valid\s+skip|legitimate\s+skip|skipped\s+by\s+(design|filter)"
+    r"|trifft\s+nicht\s+zu|不适用|不適用|跳答|跳过",
+    re.IGNORECASE,
+)
 
 
 def build_design(spec: ModelSpec, data: pd.DataFrame) -> Design:
@@ -70,7 +76,7 @@ def build_design(spec: ModelSpec, data: pd.DataFrame) -> Design:
     """
     formula = parse(spec.formula)
     used = used_columns(spec, formula, data)
-    data = without_attributes(data)
+    told, data = data.attrs, without_attributes(data)
     provenance = _provenance(data)
     codebook = without_outcome_bounds(spec, formula) if provenance.startswith(RECONSTRUCTED) else spec
     notes: list[str] = []
@@ -95,6 +101,7 @@ def build_design(spec: ModelSpec, data: pd.DataFrame) -> Design:
         if entry is not None and entry.group and entry.group in frame:
             check_constant_within(name, entry.group, frame)
     checked, digest = frame.copy(deep=False), _digest(frame)
+    notes += _numbered(spec, formula, checked, told.get("levels", {}))
     frame, categories = encoded_outcome(spec, formula, frame)
     notes += _of_categories(spec, formula, data, checked)
     frame = _drop_empty_levels(formula, frame, notes)
@@ -142,6 +149,7 @@ def build_design(spec: ModelSpec, data: pd.DataFrame) -> Design:
         rows=rows,
         n_given=len(data),
         missing=missing,
+        not_asked=_not_asked(missing, told.get("missing", {})),
         notes=tuple(notes),
         provenance=provenance,
         digest=digest,
@@ -158,6 +166,36 @@ def _answered(spec: ModelSpec, used: Collection[str], data: pd.DataFrame) -> tup
             raise UnknownColumn(f"complete names {name!r}, which is no column{closest(name, data.columns)}.")
     gaps = data[also].isna()
     return ~gaps.any(axis=1).to_numpy(), {str(name): int(count) for name, count in gaps.sum().items() if count}
+
+
+def _numbered(
+    spec: ModelSpec, formula: Formula, checked: pd.DataFrame, levels: Mapping[str, Mapping[str, str]]
+) -> Iterator[str]:
+    """What is noted of predictors whose codes have words, and which have one slope all the same."""
+    for name in sorted(formula.predictors - formula.coded):
+        if name not in levels or name not in checked or spec.variable(name) or is_categorical(checked[name]):
+            continue
+        present, words = {as_code(value) for value in checked[name].dropna().unique()}, levels[name]
+        if 2 < len(present) <= len(words) and present <= set(words):
+            codes = listing((f"{code} {words[code]}" for code in sorted(present, key=float)), 4)
+            yield (
+                f"{name} is a number with one slope here, and its codes are words in the file ({codes}); if these are"
+                f" categories, write C({name}) or give variables=bm.codebook(data)"
+            )
+
+
+def _not_asked(missing: Mapping[str, int], reasons: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
+    """How many of the missing answers are no refusals: the question did not concern these people.
+
+    Reasons are those that the file gave when it was read; they are left out where rows have come or gone since.
+    """
+    found = {}
+    for name, count in missing.items():
+        why = reasons.get(name, {})
+        asked_in_vain = sum(number for reason, number in why.items() if NOT_ASKED.search(reason))
+        if asked_in_vain and sum(why.values()) == count:
+            found[name] = asked_in_vain
+    return found
 
 
 def _of_categories(spec: ModelSpec, formula: Formula, data: pd.DataFrame, checked: pd.DataFrame) -> Iterator[str]:

@@ -115,6 +115,7 @@ def design_of(tree: xr.DataTree) -> Design:
         n_given=int(tree.attrs["n_given"]),
         missing=schema.read(tree, "missing"),
         notes=tuple(schema.read(tree, "notes")),
+        not_asked=schema.read(tree, "not_asked") if "not_asked" in tree.attrs else {},
     )
 
 

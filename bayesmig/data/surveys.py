@@ -16,6 +16,7 @@ from bayesmig.contract.names import as_code
 from bayesmig.data.columns import without_attributes
 from bayesmig.data.files import Raw, read_csv, read_dta, read_parquet, read_sav
 from bayesmig.data.numerals import DECIMAL_SIGNS, TextColumn, decimal_sign
+from bayesmig.data.scores import scored_column
 from bayesmig.errors import DataError, UnknownColumn, closest, listing
 from bayesmig.specification.model import Variable
 
@@ -43,6 +44,7 @@ def read_survey(
     missing: Sequence[object] | Mapping[str, Sequence[object]] = (),
     values: Literal["labels", "codes"] = "labels",
     ordered: Sequence[str] = (),
+    codes: Sequence[str] = (),
     rename: Mapping[str, str] | None = None,
     encoding: str | None = None,
     skip: int | None = None,
@@ -66,8 +68,13 @@ def read_survey(
         labels for some values only (the ends of a scale, say) stay numbers.
     ordered : sequence of str
         Columns whose levels are steps of a scale. Those that SPSS calls ordinal need not be named.
+    codes : sequence of str
+        Columns whose codes are scores, such as 1 to 5 from "disagree" to "agree": they stay numbers, whatever
+        ``values`` says, and their labels are kept for :func:`codebook`. :func:`score` also turns scales round and
+        checks them.
     rename : mapping of str to str, optional
-        Columns of the file, such as ``a2``, to what to call them. ``missing`` and ``ordered`` take the file's names.
+        Columns of the file, such as ``a2``, to what to call them. ``missing``, ``ordered`` and ``codes`` take the
+        file's names.
     encoding : str, optional
         How text is stored, such as ``"gb18030"``. Needed only where the file does not say it.
     skip : int, optional
@@ -85,8 +92,8 @@ def read_survey(
     -------
     pandas.DataFrame
         One row a person. ``attrs`` holds ``source`` (the file's name), ``labels`` (column to label), ``levels`` (column
-        to code to label), ``missing`` (column to reason to number of people) and ``notes``, sentences on what was
-        decided while reading; see :func:`codebook` and :func:`missing_answers`.
+        to code to label), ``scores`` (the same of ``codes``), ``missing`` (column to reason to number of people) and
+        ``notes``, sentences on what was decided while reading; see :func:`codebook` and :func:`missing_answers`.
 
     Raises
     ------
@@ -147,13 +154,24 @@ def read_survey(
         raise DataError(f"{str(file)!r} holds no row; it has {raw.frame.shape[0]} rows, {raw.frame.shape[1]} columns.")
     names = _new_names(rename or {}, raw.frame)
     raw = _with_numbers(raw, decimal, numbers, text)
-    data = _survey(raw, file, _asked_codes(missing, raw.frame), values, (*raw.ordered, *ordered))
-    for what in ("labels", "levels", "missing"):
+    if isinstance(codes, str) or any(name not in raw.frame for name in codes):
+        name = codes if isinstance(codes, str) else next(name for name in codes if name not in raw.frame)
+        raise UnknownColumn(
+            f"codes={codes!r}{closest(name, raw.frame.columns)}: give a list of columns; there are"
+            f" {listing(raw.frame.columns)}."
+        )
+    data = _survey(raw, file, _asked_codes(missing, raw.frame), values, (*raw.ordered, *ordered), codes)
+    for what in ("labels", "levels", "scores", "missing"):
         data.attrs[what] = Words({names[name]: value for name, value in data.attrs[what].items()})
     return data.rename(columns=names)
 
 
-def codebook(data: pd.DataFrame, reference: Mapping[str, str] | None = None) -> tuple[Variable, ...]:
+def codebook(
+    data: pd.DataFrame,
+    reference: Mapping[str, str] | None = None,
+    *,
+    labels: Mapping[str, str] | None = None,
+) -> tuple[Variable, ...]:
     """The codebook of a survey file, for a :class:`~bayesmig.ModelSpec`.
 
     Parameters
@@ -163,17 +181,20 @@ def codebook(data: pd.DataFrame, reference: Mapping[str, str] | None = None) -> 
     reference : mapping of str to str, optional
         Level that coefficients compare with; the first level unless given. Of a yes-or-no outcome it is the no, whose
         probability is not the one modelled.
+    labels : mapping of str to str, optional
+        Short labels for tables and pictures in place of those of the file, which often are whole questions.
 
     Returns
     -------
     tuple of Variable
-        Numbers with their labels, categories with their labels and levels. Columns of text without declared levels are
-        left out, and taken as they are, unless they are given a reference.
+        Numbers with their labels, scores with the range and ends of their scale, categories with their labels and
+        levels. Columns of text without declared levels are left out, and taken as they are, unless they are given a
+        reference.
 
     Raises
     ------
     UnknownColumn, SpecificationError
-        If ``reference`` names what is no category, or no level of it.
+        If ``reference`` names what is no category, or no level of it, or ``labels`` what is no column.
 
     Examples
     --------
@@ -183,12 +204,16 @@ def codebook(data: pd.DataFrame, reference: Mapping[str, str] | None = None) -> 
     [('hukou', 'hukou', ['local', 'migrant']), ('age', 'Age in 2013', [])]
     """
     chosen = dict(reference or {})
-    labels, declared = data.attrs.get("labels", {}), data.attrs.get("levels", {})
+    unknown = next((name for name in labels or {} if name not in data), None)
+    if unknown is not None:
+        raise UnknownColumn(f"labels={{{unknown!r}: ...}}{closest(unknown, data)}: the data have {listing(data)}.")
+    own = {**data.attrs.get("labels", {}), **(labels or {})}
+    declared, scores = data.attrs.get("levels", {}), data.attrs.get("scores", {})
     data = without_attributes(data)
-    shared = Counter(labels.get(name) for name in data.columns)
+    shared = Counter(own.get(name) for name in data.columns)
     entries = []
     for name, column in data.items():
-        name, label = str(name), str(labels.get(name) or name)
+        name, label = str(name), str(own.get(name) or name)
         label = label if shared[label] < 2 else f"{label} ({name})"  # two columns of one label are told apart
         levels = _levels_of(column, declared.get(name, {}))
         is_number = pd.api.types.is_numeric_dtype(column)
@@ -197,7 +222,7 @@ def codebook(data: pd.DataFrame, reference: Mapping[str, str] | None = None) -> 
         if len(levels) >= 2:
             entries.append(Variable(name, label, levels, reference=chosen.pop(name, "")))
         elif not levels and is_number:
-            entries.append(Variable(name, label))
+            entries.append(Variable(name, label, **_scale(scores.get(name, {}))))
     if chosen:
         name = next(iter(chosen))
         numbers = {entry.name for entry in entries if not entry.is_categorical}
@@ -240,6 +265,15 @@ def missing_answers(data: pd.DataFrame) -> pd.DataFrame:
         for reason, count in reasons.items()
     ]
     return pd.DataFrame(rows, columns=["column", "label", "reason", "people", "share"])
+
+
+def _scale(words: Mapping[str, str]) -> dict[str, Any]:
+    """Range and unit of a score."""
+    if len(words) < 2:
+        return {}
+    low, high = min(words, key=float), max(words, key=float)
+    unit = f"from {low} ({words[low]}) to {high} ({words[high]})"
+    return {"unit": unit, "minimum": float(low), "maximum": float(high)}
 
 
 def _levels_of(column: pd.Series, declared: Mapping[str, str]) -> dict[str, str]:
@@ -326,7 +360,14 @@ def _is_text(column: pd.Series) -> bool:
     return is_typed or (column.dtype == object and pd.api.types.infer_dtype(column, skipna=True) == "string")
 
 
-def _survey(raw: Raw, file: Path, asked: Mapping[str, set[str]], values: str, ordered: Sequence[str]) -> pd.DataFrame:
+def _survey(
+    raw: Raw,
+    file: Path,
+    asked: Mapping[str, set[str]],
+    values: str,
+    ordered: Sequence[str],
+    scored: Sequence[str],
+) -> pd.DataFrame:
     """A frame without codes for missing answers, its categories labelled, with what the file says beside."""
     unknown = [name for name in ordered if name not in raw.frame]
     if unknown:
@@ -334,6 +375,7 @@ def _survey(raw: Raw, file: Path, asked: Mapping[str, set[str]], values: str, or
     columns: dict[str, pd.Series] = {}
     reasons: dict[str, dict[str, int]] = {}
     levels: dict[str, dict[str, str]] = {}
+    scores: dict[str, dict[str, str]] = {}
     notes = list(raw.notes)
     for name, column in raw.frame.items():
         key, words = str(name), raw.levels.get(str(name), {})
@@ -347,7 +389,9 @@ def _survey(raw: Raw, file: Path, asked: Mapping[str, set[str]], values: str, or
         reasons |= {key: found} if found else {}
         none = {*counts, *asked.get(key, ()), *raw.never.get(key, ())}
         kept = {code: word for code, word in words.items() if code not in none}
-        if kept:
+        if key in scored:
+            column, scores[key] = scored_column(column, kept)
+        elif kept:
             levels[key] = kept
             column = _labelled(key, column, kept, values, key in ordered, notes)
         elif key in ordered:
@@ -355,7 +399,8 @@ def _survey(raw: Raw, file: Path, asked: Mapping[str, set[str]], values: str, or
         columns[key] = column
     frame = pd.DataFrame(columns)
     labels = {name: label for name, label in raw.labels.items() if label}
-    frame.attrs = {"source": file.name, "labels": labels, "levels": levels, "missing": reasons, "notes": notes}
+    frame.attrs = {"source": file.name, "labels": labels, "levels": levels, "scores": scores}
+    frame.attrs |= {"missing": reasons, "notes": notes}
     return frame
 
 

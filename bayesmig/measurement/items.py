@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from bayesmig.data.columns import LARGEST, NUMBERS, is_categorical, plain
+from bayesmig.data.columns import LARGEST, NUMBERS, is_categorical, plain, without_attributes
 from bayesmig.data.encoding import PROVENANCE_COLUMN
+from bayesmig.data.scores import scored_column
 from bayesmig.errors import DataError, listing
 
 if TYPE_CHECKING:
@@ -35,10 +36,13 @@ class Items:
         All rows given, one column an item, as floats; a missing answer is NaN.
     provenance : str
         What the data say of themselves.
+    words : mapping of str to mapping
+        Of items that were answered in words: score to label.
     """
 
     answers: pd.DataFrame
     provenance: str
+    words: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @property
     def names(self) -> list[str]:
@@ -70,7 +74,17 @@ class Items:
     @property
     def notes(self) -> list[str]:
         """What a reader must know of the answers."""
-        return [*self._dropped(), *self._two_valued(), *self._far_answers()]
+        return [*self._in_words(), *self._dropped(), *self._two_valued(), *self._far_answers()]
+
+    def _in_words(self) -> list[str]:
+        """How answers in words were scored; items of one scale share a line."""
+        shared: dict[tuple[tuple[str, str], ...], list[str]] = {}
+        for name, words in self.words.items():
+            shared.setdefault(tuple(words.items()), []).append(name)
+        return [
+            f"{listing(names)} scored as {', '.join(f'{score} {word}' for score, word in words)}"
+            for words, names in shared.items()
+        ]
 
     def _dropped(self) -> list[str]:
         share = 1 - len(self.complete) / self.n_given
@@ -127,7 +141,8 @@ def read_items(items: pd.DataFrame, *, incomplete: bool = False) -> Items:
         raise DataError(f"the items have more than one column called {listing(twice)}; rename or drop the others.")
     if answers.shape[1] < 2:
         raise DataError(f"items are {listing(answers.columns)}; it takes two or more to make something of them.")
-    checked = Items(answers.apply(read_numbers), _provenance(items))
+    scored, words = _scored(answers)
+    checked = Items(scored.apply(read_numbers), _provenance(items), words)
     used = checked.answers if incomplete else checked.answers.dropna()
     if len(used) <= answers.shape[1]:
         raise DataError(
@@ -141,6 +156,17 @@ def read_items(items: pd.DataFrame, *, incomplete: bool = False) -> Items:
                 f" {used[name].dropna().iloc[0]:g}. It tells nobody apart; leave it out."
             )
     return checked
+
+
+def _scored(answers: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Mapping[str, str]]]:
+    """Categories whose order is known, by the file or their own, as scores."""
+    declared = answers.attrs.get("levels", {})
+    columns: dict[str, pd.Series] = {}
+    words: dict[str, Mapping[str, str]] = {}
+    for name, column in without_attributes(answers).items():
+        if is_categorical(column) and (column.cat.ordered or declared.get(name)):
+            columns[str(name)], words[str(name)] = scored_column(column, declared.get(name, {}))
+    return answers.assign(**columns) if columns else answers, words
 
 
 def read_numbers(item: pd.Series) -> pd.Series:
@@ -160,8 +186,8 @@ def read_numbers(item: pd.Series) -> pd.Series:
         levels = listing((repr(value) for value in pd.unique(answered)), 5)
         raise DataError(
             f"item {item.name!r} must hold numbers, but it holds {kind} values ({levels}). Number its answers in their"
-            f" order, as in data[{item.name!r}].map({{'disagree': 1, 'agree': 2}}); for numbers read as text use"
-            " pandas.to_numeric."
+            f" order, as in bayesmig.score(data, [{item.name!r}], order=['disagree', 'agree']); for numbers read as"
+            " text use pandas.to_numeric."
         )
     values = pd.to_numeric(item).astype(float)
     large = values[values.abs() > LARGEST]
