@@ -229,6 +229,13 @@ def replicate(
         ),
     ] = None,
     seed: Seed = 1,
+    seeds: Annotated[
+        int,
+        typer.Option(
+            help="With 2 or more: how far conclusions hang on what is not printed, over so many reconstructions,"
+            " so many ends of assumed ranges, and other priors."
+        ),
+    ] = 1,
     report: Annotated[Path | None, typer.Option(help="Where the page goes; ./STUDY.html unless given.")] = None,
     no_report: Annotated[bool, typer.Option("--no-report", help="Write no page.")] = False,
     as_json: AsJson = False,
@@ -247,6 +254,7 @@ def replicate(
                 "--missing": missing,
             }
             of_one |= {"--encoding": encoding, "--codes": codes, "--weights": weights, "--report": report}
+            of_one |= {"--seeds": seeds > 1}
             _replicate_all(
                 [option for option, value in of_one.items() if value], bool(counterparts), seed, no_report, as_json
             )
@@ -266,7 +274,15 @@ def replicate(
         for place, key in enumerate(keys or [None], 1):
             _say(f"Model {place} of {len(keys) or 1}: {key or 'the first'}")
             results.append(
-                bm.replicate(study, key, data=own, weights=kind, seed=seed, counterparts=counterparts is not False)
+                bm.replicate(
+                    study,
+                    key,
+                    data=own,
+                    weights=kind,
+                    seed=seed,
+                    seeds=seeds,
+                    counterparts=counterparts is not False,
+                )
             )
         written = None if target is None else bm.report(results if len(results) > 1 else results[0], target)
         if as_json:

@@ -87,6 +87,7 @@ NAMES: dict[str, dict[str, tuple[str, ...]]] = {
         "replication.descriptives": ("printed_descriptives",),
         "replication.overview": ("Overview", "replicate_all"),
         "replication.papers": ("Replication", "replicate_study"),
+        "replication.unprinted": ("ranges",),
         "replication.reconstruction.build": ("standard_errors",),
         "replication.reconstruction.discrepancies": ("measure_discrepancies",),
         "replication.reconstruction.provenance": ("answer_spread",),

@@ -125,6 +125,7 @@ ROOMS = {
         {"reconstruction.answers", "reconstruction.joint"},
         {"counterparts", "reconstruction.discrepancies"},
         {"reconstruction.build"},
+        {"unprinted"},
         {"papers"},
         {"overview", "verdicts"},
     ),

@@ -2,8 +2,9 @@
 
 Beside ``bm.reconstruct`` and ``bm.replicate``, users find here ``replicate_study`` and ``replicate_all``, for all
 models of one study and of all, which return ``Replication`` and ``Overview``; ``Verdicts``, which ``bm.hypotheses``
-returns, and ``verdicts_of`` replications that there are; and ``printed_descriptives``, ``measure_discrepancies``,
-``standard_errors`` and ``answer_spread``, which say how far data, and the table itself, are from what is printed.
+returns, and ``verdicts_of`` replications that there are; ``printed_descriptives``, ``measure_discrepancies``,
+``standard_errors`` and ``answer_spread``, which say how far data, and the table itself, are from what is printed; and
+``ranges``, how far conclusions hang on what is not.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from bayesmig.replication.reconstruction.build import standard_errors as standard_errors
     from bayesmig.replication.reconstruction.discrepancies import measure_discrepancies as measure_discrepancies
     from bayesmig.replication.reconstruction.provenance import answer_spread as answer_spread
+    from bayesmig.replication.unprinted import ranges as ranges
     from bayesmig.replication.verdicts import Verdicts as Verdicts
     from bayesmig.replication.verdicts import verdicts_of as verdicts_of
 else:

@@ -13,7 +13,7 @@ import pandas as pd
 from bayesmig.checking.diagnostics import check
 from bayesmig.contract import schema
 from bayesmig.contract.names import both
-from bayesmig.errors import NotFound, listing
+from bayesmig.errors import listing
 from bayesmig.inference.fitting import estimate, fit
 from bayesmig.printed.evidence.posterior import published_posterior
 from bayesmig.printed.literature import printed_cells, printed_statistics, printed_variances, published
@@ -26,7 +26,6 @@ from bayesmig.replication.counterparts import (
     lacking,
 )
 from bayesmig.replication.descriptives import printed_descriptives
-from bayesmig.replication.reconstruction import reconstruct
 from bayesmig.replication.reconstruction.provenance import printed_errors
 from bayesmig.replication.remarks import (
     AS_NUMBERS,
@@ -37,6 +36,7 @@ from bayesmig.replication.remarks import (
     place_remarks,
     star_remarks,
 )
+from bayesmig.replication.unprinted import assumption_remarks, check_seeds, ranges, reconstructed
 from bayesmig.results.marginal import Change, Scale
 from bayesmig.results.marginal import effects as marginal_effects
 from bayesmig.results.summaries import coefficients, variance_components
@@ -85,6 +85,8 @@ class Replication:
         What the results say beyond their tables, in sentences.
     reconstruction : dict or None
         Which printed facts the reconstructed data honour, which not, and what was assumed.
+    ranges : pandas.DataFrame or None
+        How far the study's hypotheses hang on what is not printed, where several ``seeds`` were asked.
     descriptives : pandas.DataFrame or None
         Printed shares, means and counts beside those of the data, as
         :func:`~bayesmig.replication.printed_descriptives` gives them; None where the study prints no models.
@@ -100,6 +102,7 @@ class Replication:
     checks: pd.DataFrame
     remarks: tuple[str, ...]
     reconstruction: dict[str, list[str]] | None
+    ranges: pd.DataFrame | None
     descriptives: pd.DataFrame | None
 
 
@@ -111,6 +114,7 @@ def replicate(
     weights: Weights | None = None,
     engine: Engine | None = None,
     seed: int = 1,
+    seeds: int = 1,
     counterparts: bool = True,
 ) -> Replication:
     """Fit a study's model in every way and hold the results against print.
@@ -130,6 +134,9 @@ def replicate(
         As in :func:`bayesmig.fit`.
     seed : int
         For the reconstruction and the draws.
+    seeds : int
+        With 2 or more, how far the study's conclusions hang on what is not printed: over so many reconstructions, so
+        many ends of assumed ranges, and other priors (:func:`~bayesmig.replication.ranges`).
     counterparts : bool
         Fit the model's counterparts too (groups vary, a latent factor for an index), where the study has any.
 
@@ -140,7 +147,8 @@ def replicate(
     Raises
     ------
     BayesmigError
-        If the study or model does not exist, or the data do not follow the codebook.
+        If the study or model does not exist, the data do not follow the codebook, or ``seeds`` is below 1, or above it
+        with data of your own, of which there is one set.
 
     Examples
     --------
@@ -154,6 +162,8 @@ def replicate(
     spec = chosen.model(key)
     if weights is not None:
         spec = spec.with_weights(weights.column, weights.kind)
+    check_seeds(seeds, data)
+    is_own = data is not None
     if data is None:
         data = reconstructed(chosen, key, seed)
     results = {PRINTED: published(chosen, key)} if spec.printed else {}
@@ -175,6 +185,9 @@ def replicate(
     remarks += [*boundary_remarks(spec, table), *factor_remarks(results), *absent]
     if numbers is not None and effects is not None:
         remarks += number_remarks(spec, numbers, effects)
+    varied = ranges(chosen, key, seeds=seeds, seed=seed) if seeds > 1 else None
+    if not is_own:
+        remarks += assumption_remarks(chosen, key, data, results[POSTERIOR], seed)
     made = results[POSTERIOR].attrs["provenance"].startswith(schema.RECONSTRUCTED)
     reconstruction: Any = data.attrs.get("reconstruction") if made else None
     return Replication(
@@ -188,18 +201,9 @@ def replicate(
         checks=_checks(chosen, key, results, fits),
         remarks=tuple(remarks),
         reconstruction=reconstruction,
+        ranges=varied,
         descriptives=printed_descriptives(chosen, data, key) if printed_models else None,
     )
-
-
-def reconstructed(study: Study, model: str, seed: int) -> pd.DataFrame:
-    """Data from the printed table of a model, or of the first printed one where this is not printed."""
-    spec = study.model(model)
-    printed = [key for key, other in study.models.items() if other.printed]
-    if not printed:
-        raise NotFound(f"{study.name} prints no model to reconstruct data from; pass data=.")
-    same = spec.printed or spec.distribution.outcome == "ordered"
-    return reconstruct(study, model if same else printed[0], seed=seed)
 
 
 def fitted_counterparts(
@@ -282,6 +286,7 @@ def replicate_study(
     weights: Weights | None = None,
     engine: Engine | None = None,
     seed: int = 1,
+    seeds: int = 1,
     counterparts: bool = True,
 ) -> tuple[Replication, ...]:
     """Every printed model of a study, each as :func:`replicate` does it.
@@ -289,7 +294,7 @@ def replicate_study(
     Parameters
     ----------
     study : Study or str
-    data, weights, engine, seed, counterparts
+    data, weights, engine, seed, seeds, counterparts
         As in :func:`replicate`. Without data, each model has a reconstruction of its own, which gives its table back
         exactly.
 
@@ -310,7 +315,16 @@ def replicate_study(
     """
     chosen = catalogue.study(study) if isinstance(study, str) else study
     printed: list[str | None] = [key for key, spec in chosen.models.items() if spec.printed]
-    fitted = partial(replicate, chosen, data=data, weights=weights, engine=engine, seed=seed, counterparts=counterparts)
+    fitted = partial(
+        replicate,
+        chosen,
+        data=data,
+        weights=weights,
+        engine=engine,
+        seed=seed,
+        seeds=seeds,
+        counterparts=counterparts,
+    )
     return tuple(fitted(key) for key in printed or [None])
 
 

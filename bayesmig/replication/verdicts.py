@@ -13,13 +13,14 @@ import numpy as np
 import pandas as pd
 
 from bayesmig.contract.schema import RECONSTRUCTED
-from bayesmig.errors import BayesmigError, NotFound, SpecificationError
+from bayesmig.errors import BayesmigError, NotFound
 from bayesmig.inference.fitting import fit
 from bayesmig.printed.literature import published
 from bayesmig.replication.counterparts import COUNTERPARTS
-from bayesmig.replication.papers import POSTERIOR, PRINTED, Replication, comparable, fitted_counterparts, reconstructed
+from bayesmig.replication.papers import POSTERIOR, PRINTED, Replication, comparable, fitted_counterparts
 from bayesmig.replication.remarks import CLEAR
-from bayesmig.results.hypotheses import hypothesis, jointly
+from bayesmig.replication.unprinted import check_seeds, reconstructed
+from bayesmig.results.hypotheses import jointly, probability
 from bayesmig.specification import catalogue
 from bayesmig.specification.model import Hypothesis, Study, Weights
 
@@ -158,8 +159,7 @@ def hypotheses(
     if not chosen.hypotheses:
         raise NotFound(f"study {chosen.name!r} states no hypotheses; give it some, Study(..., hypotheses=(...)).")
     chosen.check_hypotheses()
-    if seeds < 1 or (seeds > 1 and data is not None):
-        raise SpecificationError(f"seeds={seeds!r}: one reconstruction or more; of data of your own there is one set.")
+    check_seeds(seeds, data)
     kinds = {"multilevel": counterparts, "latent": latent}
     wanted = [COUNTERPARTS[kind] for kind, is_wanted in kinds.items() if is_wanted]
     answers = {}
@@ -247,10 +247,9 @@ def _answers(study: Study, model: str, trees: Mapping[str, xr.DataTree]) -> Answ
 def _asked(tree: xr.DataTree, text: str, beyond: float = 0.0) -> Bounds:
     """Bounds of the probability of a claim; unknown where the result lacks what it is about."""
     try:
-        row = hypothesis(tree, text, beyond=beyond).iloc[0]
+        return probability(tree, text, beyond=beyond)
     except BayesmigError:
         return UNKNOWN
-    return (row["probability"],) * 2 if "probability" in row else (row["probability_lower"], row["probability_upper"])
 
 
 def _widest(answers: Iterable[_Answer]) -> _Answer:

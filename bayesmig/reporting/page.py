@@ -43,6 +43,7 @@ from bayesmig.reporting.words import (
     prior_rows,
     provenance,
     quantity,
+    range_table,
     ratio_columns,
     table_rows,
     tally,
@@ -331,9 +332,10 @@ class _Table:
 
 
 def _claims(results: Sequence[Replication]) -> list[_Table]:
-    """Hypotheses of a study, if there are any about these models."""
+    """Hypotheses of a study, if there are any about these models, and how far they hang on what is not printed."""
     found = verdicts_of(results) if results else None
-    return [] if found is None else [_Table(*claim_table(found), "Hypothesis")]
+    tables = [claim_table(found)] if found is not None else []
+    return [_Table(*table, "Hypothesis") for table in [*tables, range_table(results)] if table is not None]
 
 
 def _people(results: Sequence[Replication]) -> list[_Table]:

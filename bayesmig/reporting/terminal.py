@@ -30,6 +30,7 @@ from bayesmig.reporting.words import (
     is_component,
     provenance,
     quantity,
+    range_table,
     ratio_columns,
     table_rows,
     verdict,
@@ -58,16 +59,12 @@ def show(results: Sequence[Replication], written: Path | None) -> None:
     _say(console, results[0].study.title, "bold")
     _say(console, f"\n{source.headline.upper() if source.reconstructed else source.headline}", "bold yellow")
     _say(console, source.meaning)
-    people = descriptive_table(results[0])
-    if people is not None:
-        caption, columns, rows = people
-        _say(console, f"\n{caption}", "bold")
-        _print_table(console, rows, columns)
     claims = verdicts_of(results)
-    if claims is not None:
-        caption, columns, rows = claim_table(claims)
-        _say(console, f"\n{caption}", "bold")
-        _print_table(console, rows, columns)
+    for table in (descriptive_table(results[0]), claim_table(claims) if claims else None, range_table(results)):
+        if table is not None:
+            caption, columns, rows = table
+            _say(console, f"\n{caption}", "bold")
+            _print_table(console, rows, columns)
     for result in results:
         _say(console, f"\n{result.spec.title}", "bold")
         console.print()
@@ -185,6 +182,7 @@ def facts(result: Replication, written: Path | None) -> dict[str, Any]:
         "remarks": list(result.remarks),
         "checks": _records(result.checks),
         "reconstruction": result.reconstruction,
+        "ranges": None if result.ranges is None else _records(result.ranges),
         "descriptives": None if result.descriptives is None else _records(result.descriptives),
         "report": None if written is None else str(written),
     }

@@ -413,3 +413,25 @@ def descriptive_table(result: Replication) -> tuple[str, list[Column], list[Term
         Column("own data", "yours", {str(k): (obtained, "") for k, (_, obtained) in enumerate(cells)}),
     ]
     return "The paper's people and yours", columns, rows
+
+
+def range_table(results: Sequence[Replication]) -> tuple[str, list[Column], list[TermRow]] | None:
+    """In how many variants of what is not printed each hypothesis stays clear, if variants were fitted."""
+    found = [(result.model, result.ranges) for result in results if result.ranges is not None and len(result.ranges)]
+    if not found:
+        return None
+    whole = pd.concat([ranges.assign(model=model) for model, ranges in found], ignore_index=True)
+    whole["row"] = whole["hypothesis"] + (", " + whole["model"] if len(found) > 1 else "")
+    rows = [TermRow(name, k, name) for k, name in enumerate(whole["row"].unique())]
+    columns = []
+    for over, part in whole.groupby("over", sort=False):
+        cells = {
+            row["row"]: (f"{row['for']} of {row['variants']}", f"{row['lowest']:.3f} to {row['highest']:.3f}")
+            for row in part.to_dict("records")
+        }
+        columns.append(Column(str(over), "", cells))
+    return (
+        "In how many variants each hypothesis has a probability over 0.975, and from what to what it goes",
+        columns,
+        rows,
+    )

@@ -120,6 +120,31 @@ def hypothesis(
     return attributed(table, tree)
 
 
+def probability(tree: xr.DataTree, claim: str, *, beyond: float = 0.0) -> tuple[float, float]:
+    """Between which bounds the probability of a claim lies, and nothing else of it.
+
+    Parameters
+    ----------
+    tree : xarray.DataTree
+    claim : str
+        As :func:`hypothesis` takes it.
+    beyond : float
+
+    Returns
+    -------
+    tuple of (float, float)
+        Twice the same number where draws, or an estimate's normal approximation, hold all coefficients together.
+
+    Examples
+    --------
+    >>> from bayesmig import published, study
+    >>> probability(published(study("social_trust"), "table_6"), "area_poverty < 0")[0] > 0.99
+    True
+    """
+    source = _source(tree)
+    return source.probability(parse_claim(claim, source.names).beyond(beyond))
+
+
 def pairwise(tree: xr.DataTree, variable: str, *, interval: float = 0.95) -> pd.DataFrame:
     """Differences between all pairs of levels of a predictor, the reference included.
 
@@ -239,6 +264,11 @@ def jointly(bounds: Sequence[tuple[float, float]]) -> tuple[float, float]:
     return float(np.maximum(0.0, lows.sum() - (len(lows) - 1))), float(np.maximum(0.0, highs.min()))
 
 
+def _together(differences: Sequence[Array]) -> NDArray[np.bool_]:
+    """In which draws all comparisons hold."""
+    return np.asarray(np.logical_and.reduce([difference > 0 for difference in differences]))
+
+
 @dataclass(frozen=True)
 class _Draws:
     """A posterior whose draws belong together."""
@@ -268,8 +298,14 @@ class _Draws:
         row = _moments(claim.subject.of(values) if claim.subject else np.full(2, np.nan), interval)
         if claim.is_equality:
             return row | {"probability": np.nan, "bayes_factor": self._equality(claim, differences[0])}
-        holds = np.logical_and.reduce([difference > 0 for difference in differences])
+        holds = _together(differences)
         return row | {"probability": float(holds.mean()), "bayes_factor": self._odds(claim, holds)}
+
+    def probability(self, claim: Claim) -> tuple[float, float]:
+        """Twice the share of draws in which a claim holds."""
+        values = {name: self.value(name) for name in claim.quantities}
+        share = float(_together([np.asarray(one.difference.of(values)) for one in claim.comparisons]).mean())
+        return share, share
 
     def _priors(self, claim: Claim) -> Mapping[str, Normal] | None:
         """Normal priors of the claim's coefficients, or nothing if it has others or other quantities."""
@@ -340,6 +376,16 @@ class _Estimate:
         ratios = [side["estimate"] / side["std_error"] for side in sides]
         return row | {"p": float(2 * reference.sf(abs(ratios[0])) if claim.is_equality else max(reference.sf(ratios)))}
 
+    def probability(self, claim: Claim) -> tuple[float, float]:
+        """Twice the share of draws from the normal approximation in which a claim holds."""
+        found = self.tree["estimate"].to_dataset()
+        draws = np.random.default_rng(0).multivariate_normal(
+            found["beta"].to_numpy(), found["covariance"].to_numpy()[: len(self.terms), : len(self.terms)], PRIOR_DRAWS
+        )
+        values: dict[Quantity, Array] = {name: draws[:, self.terms.index(str(name))] for name in claim.quantities}
+        share = float(_together([np.asarray(one.difference.of(values)) for one in claim.comparisons]).mean())
+        return share, share
+
     def _moments(
         self, expression: Expression, values: Mapping[Quantity, Array], interval: float, claim: Claim
     ) -> dict[str, Any]:
@@ -397,6 +443,11 @@ class _Points:
             subjects.setdefault(one.subject, []).append(side)
         low, high = jointly([self._bounds(of_one) for of_one in subjects.values()])
         return row | {"probability_lower": low, "probability_upper": high}
+
+    def probability(self, claim: Claim) -> tuple[float, float]:
+        """Bounds over all that is not printed."""
+        row = self.row(claim, 0.95)
+        return row["probability_lower"], row["probability_upper"]
 
     def _bounds(self, sides: Sequence[tuple[float, float, float]]) -> tuple[float, float]:
         """Those of the probability that comparisons of one thing hold, which fail together in no draw."""

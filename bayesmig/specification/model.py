@@ -849,6 +849,11 @@ class Study:
         What :func:`bayesmig.reconstruct` builds from.
     populations : mapping of str to Population
         By model key, where a model is about other people than ``population``, such as a part of the sample.
+    alternatives : mapping of str to Population
+        Other assumptions about the people of ``population`` that print allows as well, by a phrase that completes
+        "assumed ...": ``{"as the text says": Population(...)}``. What hangs on them ``replicate`` says.
+    assumptions : str
+        Which of these is in force; set by :meth:`assuming`.
     focus : tuple of (str, str), optional
         Predictor and moderator of the interaction that the paper turns on.
     hypotheses : tuple of Hypothesis
@@ -877,6 +882,8 @@ class Study:
     data_statement: str = ""
     population: Population | None = None
     populations: Mapping[str, Population] = field(default_factory=dict)
+    alternatives: Mapping[str, Population] = field(default_factory=dict)
+    assumptions: str = ""
     focus: tuple[str, str] | None = None
     hypotheses: tuple[Hypothesis, ...] = ()
     readings: Mapping[str, str] = field(default_factory=dict)
@@ -920,6 +927,33 @@ class Study:
     def population_of(self, key: str) -> Population | None:
         """The people whom a model is about."""
         return self.populations.get(key, self.population)
+
+    def assuming(self, name: str) -> Study:
+        """The same study with other assumptions about its people, one of ``alternatives``.
+
+        Raises
+        ------
+        NotFound
+            If the study has no such alternative.
+        """
+        if name not in self.alternatives:
+            raise NotFound(
+                f"study {self.name!r} has no alternative {name!r}{closest(name, self.alternatives)}; it has"
+                f" {listing(self.alternatives)}."
+            )
+        return dataclasses.replace(self, population=self.alternatives[name], alternatives={}, assumptions=name)
+
+    @property
+    def source(self) -> str:
+        """What reconstructed data name as their source: the study, and assumptions that are not its usual ones."""
+        return f"{self.name} ({self.assumptions})" if self.assumptions else self.name
+
+    def about(self, key: str, people: Population) -> Study:
+        """The same study with others for the people of a model, and of every model about the same people."""
+        usual = self.population_of(key)
+        populations = {other: people if each == usual else each for other, each in self.populations.items()}
+        whole = people if self.population == usual else self.population
+        return dataclasses.replace(self, population=whole, populations=populations)
 
     def _codebook_rows(self) -> list[tuple[str, str, str]]:
         rows = []

@@ -206,7 +206,7 @@ def _build(study: Study, model: str, seed: int) -> tuple[pd.DataFrame, pd.DataFr
     design = build_design(without_bounds(spec, outcome), data.assign(**{outcome: rng.standard_normal(len(data))}))
     made = (_numeric if spec.family == "gaussian" else _binary)(study, model, design, data, rng)
     data.insert(0, outcome, made.y)
-    data[PROVENANCE_COLUMN] = f"{RECONSTRUCTED} from {study.name} {model}, seed {seed}"
+    data[PROVENANCE_COLUMN] = f"{RECONSTRUCTED} from {study.source} {model}, seed {seed}"
     errors = pd.DataFrame(
         {"printed": printed_errors(printed_cells(study, model)).reindex(list(design.terms)), "implied": made.errors},
         index=pd.Index(design.terms, name="term"),

@@ -445,7 +445,7 @@ def assemble(
     order = [entry.name for entry in study.variables if entry.name in indices.values]
     data = pd.concat([indices.values[order], sample.data.reset_index(drop=True), items], axis=1)
     about = exact or (f"{keys[0]} to {keys[-1]} together" if len(keys) > 1 else keys[0])
-    data[PROVENANCE_COLUMN] = f"{RECONSTRUCTED} from {study.name} {about}, seed {seed}" + (
+    data[PROVENANCE_COLUMN] = f"{RECONSTRUCTED} from {study.source} {about}, seed {seed}" + (
         ", items in whole answers" if whole_items else ""
     )
     return data, sample, indices, found
