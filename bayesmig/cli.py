@@ -77,6 +77,18 @@ MissingCodes = Annotated[
 ]
 Encoding = Annotated[str | None, typer.Option(help="How the file stores text, such as gb18030.")]
 Codes = Annotated[bool, typer.Option("--codes", help="Take the codes of a Stata or SPSS file, not their labels.")]
+Skip = Annotated[
+    int | None, typer.Option(help="Lines of a text file before the names of its columns; found unless given.")
+]
+DecimalSign = Annotated[str | None, typer.Option("--decimal", help="What begins decimals in text: . or a comma.")]
+Numbers = Annotated[
+    list[str] | None,
+    typer.Option("--numbers", help="A column of text to read as numbers; may be given several times."),
+]
+Text = Annotated[
+    list[str] | None,
+    typer.Option("--text", help="A column that stays text, although it looks like numbers; several times too."),
+]
 
 
 @app.command()
@@ -103,6 +115,10 @@ def fit(
     missing: MissingCodes = None,
     encoding: Encoding = None,
     codes: Codes = False,
+    skip: Skip = None,
+    decimal: DecimalSign = None,
+    numbers: Numbers = None,
+    text: Text = None,
     report: Annotated[Path | None, typer.Option(help="Write the result as an HTML page.")] = None,
     save: Annotated[Path | None, typer.Option(help="Save the result as NetCDF, for 'bayesmig report'.")] = None,
     cache: Annotated[Path | None, typer.Option(help="Folder where results are kept and found again.")] = None,
@@ -116,8 +132,10 @@ def fit(
         page = None if report is None else writable(report, PAGES, [data])
         kept = None if save is None else writable(save, RESULTS, [data])
         apart({"--report": page, "--save": kept})
-        frame = _read(data, missing, encoding, codes)
-        spec = bm.ModelSpec(formula, family=family, variables=bm.codebook(frame, _pairs("--reference", reference)))
+        frame = _read(data, _Reading(missing, encoding, codes, skip, decimal, numbers, text))
+        asked = {name: sorted(frame[name].dropna().astype(str))[0] for name in text or () if frame[name].notna().any()}
+        asked |= _pairs("--reference", reference)
+        spec = bm.ModelSpec(formula, family=family, variables=bm.codebook(frame, asked))
         spec = dataclasses.replace(spec, standardise=_pairs("--standardise", standardise))
         spec = spec.with_weights(weights) if weights else spec
         spec = dataclasses.replace(spec, priors=bm.priors.preset(priors)) if priors else spec
@@ -188,13 +206,18 @@ def match(
     missing: MissingCodes = None,
     encoding: Encoding = None,
     codes: Codes = False,
+    skip: Skip = None,
+    decimal: DecimalSign = None,
+    numbers: Numbers = None,
+    text: Text = None,
     codebook: Annotated[Path | None, typer.Option(help="A filled codebook from 'bayesmig template STUDY'.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Hold your own data against a study's codebook: which variables are there, and what is wrong with the others."""
     with _user_errors():
         study = bm.study(name)
-        found = bm.data.match(study, _own(study, data, missing, encoding, codes, codebook), [model] if model else ())
+        reading = _Reading(missing, encoding, codes, skip, decimal, numbers, text)
+        found = bm.data.match(study, _own(study, data, reading, codebook), [model] if model else ())
         if as_json:
             rows = found.table.reset_index().to_dict("records")
             _print_json({"study": name, "models": list(found.models), "complete": found.is_complete, "variables": rows})
@@ -218,6 +241,10 @@ def replicate(
     missing: MissingCodes = None,
     encoding: Encoding = None,
     codes: Codes = False,
+    skip: Skip = None,
+    decimal: DecimalSign = None,
+    numbers: Numbers = None,
+    text: Text = None,
     weights: Annotated[str | None, typer.Option(help="Column of --data with survey weights.")] = None,
     counterparts: Annotated[
         bool | None,
@@ -245,16 +272,11 @@ def replicate(
     Without --data the data are reconstructed from the printed table: good for learning, never evidence.
     """
     with _user_errors():
+        reading = _Reading(missing, encoding, codes, skip, decimal, numbers, text)
         if every:
-            of_one: dict[str, object] = {
-                "STUDY": name,
-                "--model": model,
-                "--data": data,
-                "--codebook": codebook,
-                "--missing": missing,
-            }
-            of_one |= {"--encoding": encoding, "--codes": codes, "--weights": weights, "--report": report}
-            of_one |= {"--seeds": seeds > 1}
+            of_one: dict[str, object] = {"STUDY": name, "--model": model, "--data": data, "--codebook": codebook}
+            of_one |= {f"--{option}": value for option, value in vars(reading).items()}
+            of_one |= {"--weights": weights, "--report": report, "--seeds": seeds > 1}
             _replicate_all(
                 [option for option, value in of_one.items() if value], bool(counterparts), seed, no_report, as_json
             )
@@ -263,7 +285,7 @@ def replicate(
             raise SpecificationError(f"replicate needs a study, one of {listing(bm.studies())}, or --all.")
         study = bm.study(name)
         target = None if no_report else writable(report or Path(f"{study.name}.html"), PAGES, [data, codebook])
-        own = None if data is None else _own(study, data, missing, encoding, codes, codebook)
+        own = None if data is None else _own(study, data, reading, codebook)
         if own is not None:
             found = bm.data.match(study, own, [model] if model else ())
             if not found.is_complete:
@@ -450,9 +472,31 @@ def _user_errors() -> Iterator[None]:
         raise typer.Exit(USER_ERROR) from None
 
 
-def _read(path: Path, missing: list[str] | None, encoding: str | None, codes: bool) -> pd.DataFrame:
+@dataclasses.dataclass(frozen=True)
+class _Reading:
+    """How a survey is read, as the options say it."""
+
+    missing: list[str] | None
+    encoding: str | None
+    codes: bool
+    skip: int | None
+    decimal: str | None
+    numbers: list[str] | None
+    text: list[str] | None
+
+
+def _read(path: Path, how: _Reading) -> pd.DataFrame:
     """A survey; what was decided while reading it is said where no output is in its way."""
-    frame = bm.read_survey(path, missing=missing or (), values="codes" if codes else "labels", encoding=encoding)
+    frame = bm.read_survey(
+        path,
+        missing=how.missing or (),
+        values="codes" if how.codes else "labels",
+        encoding=how.encoding,
+        skip=how.skip,
+        decimal=how.decimal,  # type: ignore[arg-type]
+        numbers=how.numbers or (),
+        text=how.text or (),
+    )
     notes = frame.attrs["notes"]
     for note in [*notes[:NOTES_SHOWN], *([f"and {len(notes) - NOTES_SHOWN} more"] if notes[NOTES_SHOWN:] else [])]:
         typer.echo(f"Note: {note}", err=True)
@@ -478,11 +522,9 @@ def _pairs(option: str, given: list[str] | None) -> dict[str, str]:
     return {name: value for name, _, value in (text.partition("=") for text in given or ())}
 
 
-def _own(
-    study: bm.Study, path: Path, missing: list[str] | None, encoding: str | None, codes: bool, codebook: Path | None
-) -> pd.DataFrame:
+def _own(study: bm.Study, path: Path, reading: _Reading, codebook: Path | None) -> pd.DataFrame:
     """A researcher's own data in a study's columns and codes."""
-    frame = _read(path, missing, encoding, codes)
+    frame = _read(path, reading)
     translated: pd.DataFrame = frame if codebook is None else bm.data.translated(frame, study, codebook)
     return translated
 

@@ -214,6 +214,30 @@ def test_the_level_that_others_are_compared_with_can_be_named(tmp_path):
         assert (refused.exit_code, message in refused.stderr) == (2, True), refused.stderr
 
 
+def test_text_files_are_read_as_python_reads_them(tmp_path):
+    """A preamble, decimal commas where both readings are open, words among numbers, and numbers that are names."""
+    rng = np.random.default_rng(1)
+    income, guess, district = rng.integers(1000, 9000, 60), rng.integers(20, 60, 60), rng.choice(["101", "102"], 60)
+    trust = income / 1000 + (district == "102") + rng.normal(size=60)
+    rows = [
+        f"{one:.2f};{str(two)[0]}.{str(two)[1:]};{three};{'about ' if k % 3 else ''}{four}".replace(".", ",")
+        for k, (one, two, three, four) in enumerate(zip(trust, income, district, guess, strict=True))
+    ]
+    text = "\n".join(["A survey", "of 2020", "trust;income;district;guess", *rows])
+    path = tmp_path / "survey.csv"
+    path.write_text(text)
+    options = ["--skip", "2", "--decimal", ",", "--text", "district", "--numbers", "guess"]
+    shown = run("fit", "trust ~ income + guess + district", str(path), "--json", *options)
+    assert shown.exit_code == 0, shown.output
+    data = bm.read_survey(path, skip=2, decimal=",", text=["district"], numbers=["guess"])
+    assert data["income"].max() < 10 and data["district"].dtype == object
+    tree = bm.fit("trust ~ income + guess + district", data.astype({"district": "category"}), seed=1)
+    found = {row["term"]: row["estimate"] for row in json.loads(shown.stdout)["coefficients"]}
+    assert found == pytest.approx(bm.coefficients(tree)["estimate"].to_dict())
+    wrong = run("fit", "trust ~ income", str(path), "--skip", "2", "--decimal", "x")
+    assert wrong.exit_code == 2 and "allowed are '.' and ','" in wrong.stderr
+
+
 def test_fit_standardises_and_takes_the_priors_of_other_programs(tmp_path):
     path = survey_file(tmp_path)
     options = ("--missing", "-8", "--seed", "7", "--standardise", "age=person", "--priors", "stata", "--json")

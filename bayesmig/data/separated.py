@@ -22,6 +22,9 @@ ENCODINGS = {
     "cp949": "Korean",
     "cp1252": "Western European",
 }
+WORKBOOK = "is a workbook of Excel or Calc, or another archive, and no text"
+SAVE_AS = "Save it in Excel as 'CSV UTF-8 (comma delimited)', each sheet by itself"
+ARCHIVES = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 SEPARATORS = (",", ";", "\t", "|")
 NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", " ": "blanks"}
@@ -76,7 +79,7 @@ def decoded(file: Path, encoding: str | None = None, pass_it: bool = True) -> st
     """
     content = file.read_bytes()
     try:
-        return content.decode(encoding or mark(content))
+        return content.decode(encoding or mark(content, file))
     except LookupError:
         raise DataError(
             f"encoding={encoding!r}{closest(encoding, ENCODINGS)} does not exist; usual ones are {listing(ENCODINGS)}."
@@ -97,8 +100,16 @@ def decoded(file: Path, encoding: str | None = None, pass_it: bool = True) -> st
         ) from None
 
 
-def mark(content: bytes) -> str:
-    """The encoding that the first bytes of a text file tell; UTF-8 unless they do."""
+def mark(content: bytes, file: Path) -> str:
+    """The encoding that the first bytes of a text file tell; UTF-8 unless they do.
+
+    Raises
+    ------
+    DataError
+        If they are those of no text.
+    """
+    if content.startswith(ARCHIVES):
+        raise DataError(f"{str(file)!r} {WORKBOOK}. {SAVE_AS}.")
     if content[:2] in MARKS:
         return MARKS[content[:2]]
     zeros = content[:4].find(b"\0")

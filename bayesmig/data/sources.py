@@ -314,7 +314,7 @@ def _head(file: Path) -> tuple[pd.Index[Any], dict[str, Any]]:
     with _reading_csv(file):
         with file.open("rb") as stream:
             content = stream.read(LOOKED_AT)
-        encoding = mark(content)
+        encoding = mark(content, file)
         whole = content if len(content) < LOOKED_AT else content[: content.rfind(b"\n") + 1]
         table = table_of(whole.decode(encoding), repr(str(file)))
         options: dict[str, Any] = {"sep": table.separator, "skiprows": table.lines[0] - 1, "dtype": str}

@@ -17,6 +17,7 @@ from bayesmig.data.columns import without_attributes
 from bayesmig.data.files import Raw, read_csv, read_dta, read_parquet, read_sav
 from bayesmig.data.numerals import DECIMAL_SIGNS, TextColumn, decimal_sign
 from bayesmig.data.scores import scored_column
+from bayesmig.data.separated import SAVE_AS
 from bayesmig.errors import DataError, UnknownColumn, closest, listing
 from bayesmig.specification.model import Variable
 
@@ -26,6 +27,12 @@ if TYPE_CHECKING:
     Mask = NDArray[np.bool_]
 
 NO_VALUE = "no value"
+ELSEWHERE = {  # what other programs can do about a file that is not read
+    (".rds", ".rdata", ".rda"): "In R write it by haven::write_dta(data, 'survey.dta')",
+    (".sas7bdat", ".xpt"): "In R write it by haven::write_dta(haven::read_sas(...), 'survey.dta'), of .xpt read_xpt",
+    (".por",): "In SPSS or PSPP save it as .sav",
+    (".tsv", ".tab", ".txt", ".dat"): "If it is text whose cells a sign separates, name it .csv; which sign is found",
+}
 YEARS = ("0001-01-01", "9999-12-31")  # that a calendar writes with four digits
 NUMBERS = ("integer", "floating", "mixed-integer-float")
 EXACT = 2**53  # whole numbers up to here are kept by a float
@@ -143,7 +150,7 @@ def read_survey(
     if file.suffix.lower() not in readers:
         raise DataError(
             f"{str(file)!r}: files ending in {file.suffix or 'nothing'} are not read here, only {listing(readers)}."
-            " From Excel save as 'CSV UTF-8 (comma delimited)'."
+            f" {next((way for endings, way in ELSEWHERE.items() if file.suffix.lower() in endings), SAVE_AS)}."
         )
     if decimal is not None and decimal not in DECIMAL_SIGNS:
         raise DataError(f"decimal={decimal!r}: allowed are '.' and ','.")
