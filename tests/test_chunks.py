@@ -272,6 +272,52 @@ def test_every_source_gives_the_same(files):
         assert tree.attrs["missing"] == whole.attrs["missing"], name
 
 
+CELLS = {  # numbers as text, and whether a part of a file knows what they mean
+    "{:.0f}": True,
+    "{:.2f}": True,
+    "{:.1e}": True,
+    "0{:.0f}": True,  # names
+    "A{:.0f}": True,
+    "{:.0f}%": False,
+    "{:.0f}岁": False,
+    "€ {:.0f}": False,
+    "1,{:03.0f}": False,
+    "{:.0f},5": False,
+    "1.{:03.0f}": None,  # one and a bit, or, where commas begin decimals, a thousand and more
+}
+
+
+@pytest.mark.parametrize("separator", [",", ";"])
+@pytest.mark.parametrize("cell", CELLS)
+def test_numbers_in_text_are_those_of_a_frame_or_refused(cell, separator, tmp_path):
+    rng = np.random.default_rng(1)
+    values = rng.choice([15.0, 27, 38, 49, 56], 90)
+    data = pd.DataFrame({"y": values / 10 + rng.normal(size=90), "x": [cell.format(value) for value in values]})
+    data.round(4).to_csv(tmp_path / "people.csv", index=False, sep=separator)
+    whole = bm.read_survey(tmp_path / "people.csv")
+    known = separator == "," if CELLS[cell] is None else CELLS[cell]
+    source = bm.chunks(tmp_path / "people.csv", rows=40)
+    if not known:
+        with pytest.raises(DataError, match="'x' holds numbers that programs do not write so.*to_parquet"):
+            bm.fit("y ~ x", source, seed=1)
+        return
+    if cell == "0{:.0f}":
+        for given in (whole, source):
+            with pytest.raises(DataError, match="holds numbers as text"):
+                bm.fit("y ~ x", given, seed=1)
+        return
+    assert_same(bm.fit("y ~ x", whole, seed=1), bm.fit("y ~ x", source, seed=1), 1e-8)
+
+
+def test_the_same_groups_under_two_names_are_told():
+    data = people()
+    data["town"] = "town of " + data["area"].astype(str)
+    for formula in ("y ~ age + (1 | area) + (1 | town)", "y ~ age + (1 + age | town) + (1 | area) + (1 | hukou)"):
+        whole, parts = bm.fit(formula, data, seed=1), bm.fit(formula, bm.chunks(data, rows=100), seed=1)
+        assert any(schema.SAME_GROUPS in note for note in schema.read(parts, "notes"))
+        assert schema.read(parts, "notes") == schema.read(whole, "notes")
+
+
 def test_dask_adds_up_where_partitions_are():
     frames = pytest.importorskip("dask.dataframe")
     data = people()

@@ -35,6 +35,7 @@ from bayesmig.data.identification import (
     LARGEST,
     SMALLEST,
     check_count,
+    check_factors,
     check_finite,
     check_not_predictor,
     check_products,
@@ -456,6 +457,7 @@ def _check(
     check_count(sums.n, owners, people)
     check_variation(plan.terms, sums.range[0, :-1] == sums.range[1, :-1], sums.n)
     check_products(plan.formula, products.common, plan.terms)
+    check_factors(groups, partial(_together, products, groups), notes)
     categories = {name for name, coding in plan.codings.items() if not coding.is_number}
     p = len(plan.terms)
     gram = products.common[:p, :p]
@@ -470,6 +472,13 @@ def _check(
         explained = np.einsum("jp,pj->j", side, np.linalg.lstsq(gram, side.T)[0])
         if (own - explained < 1e-10 * own).all():
             notes.append(told_apart(group.name))
+
+
+def _together(products: CrossProducts, groups: tuple[SummedGroups, ...], k: int, m: int) -> Codes:
+    """Codes of groups of two factors that have rows in common, whose products are stored."""
+    product = (products.pairs[k, m] if k < m else products.pairs[m, k].T).tocoo()
+    pairs = [product.row // len(groups[k].effects), product.col // len(groups[m].effects)]
+    return np.unique(np.column_stack(pairs), axis=0)
 
 
 def _digest(plan: Plan, part: _Part, products: CrossProducts) -> str:

@@ -118,7 +118,7 @@ def build_design(spec: ModelSpec, data: pd.DataFrame) -> Design:
     if spec.distribution.outcome == "number" and len(np.unique(y)) == 2:
         notes.append(two_values(float(y.min()), float(y.max())))
     groups = _group_terms(spec, formula, frame, checked, notes)
-    check_factors(groups, notes)
+    check_factors(groups, lambda k, m: np.unique(np.column_stack([groups[k].codes, groups[m].codes]), axis=0), notes)
     check_identified(x, terms, formula_terms, frame, people=float(people.sum()))
     if spec.distribution.outcome == "number":
         check_not_reproduced(formula, x, y, terms)

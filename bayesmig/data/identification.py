@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -287,8 +287,15 @@ def check_not_reproduced(formula: Formula, x: Array, y: Array, terms: tuple[str,
         raise DataError(_reproduced(formula))
 
 
-def check_factors(groups: Sequence[GroupTerm], notes: list[str]) -> None:
+def check_factors(groups: Sequence[Grouped], together: Callable[[int, int], Codes], notes: list[str]) -> None:
     """Grouping factors that are hardly, or not at all, told from each other.
+
+    Parameters
+    ----------
+    groups : sequence of Grouped
+    together : callable
+        Of the places of two of them: (m, 2) codes of the groups that have rows in common.
+    notes : list of str
 
     Raises
     ------
@@ -303,16 +310,16 @@ def check_factors(groups: Sequence[GroupTerm], notes: list[str]) -> None:
                 f"a grouping column cannot be called {clash.pop()!r}: results call the effects of {group.name} so;"
                 " rename it."
             )
-    for one, other in itertools.combinations(sorted(groups, key=lambda group: len(group.levels)), 2):
-        together = np.unique(np.column_stack([one.codes, other.codes]), axis=0)
+    order = sorted(range(len(groups)), key=lambda place: len(groups[place].levels))
+    for one, other, pairs in ((groups[k], groups[m], together(k, m)) for k, m in itertools.combinations(order, 2)):
         shared = [name for name in one.effects if name in other.effects]
-        if len(together) > len(other.levels) or not shared:
+        if len(pairs) > len(other.levels) or not shared:
             continue
-        alone = int((np.bincount(together[:, 0]) == 1).sum())
+        alone = int((np.bincount(pairs[:, 0]) == 1).sum())
         if len(one.levels) == len(other.levels):
             notes.append(
                 f"{one.name} and {other.name} {schema.SAME_GROUPS} ({one.levels[0]!r} is"
-                f" {other.levels[together[0, 1]]!r}): the data say how large the variance of {listing(shared)} is in"
+                f" {other.levels[pairs[0, 1]]!r}): the data say how large the variance of {listing(shared)} is in"
                 f" all, and nothing of how it is split between the two. Take"
                 f" (... | {other.name}) or (... | {one.name}) out"
             )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pandas as pd
 
-from bayesmig.data.numerals import TextColumn
+from bayesmig.data.numerals import PLAIN, TextColumn
 from bayesmig.data.separated import mark, table_of
 from bayesmig.errors import BayesmigError, DataError, UnknownColumn, closest, listing
 
@@ -290,27 +290,40 @@ class _Csv:
                 yield from self._pieces_of(file, columns)
 
     def _pieces_of(self, file: Path, columns: Sequence[str] | None) -> Iterator[Piece]:
-        names, options = _head(file)
+        names, likely, options = _head(file)
         _check_columns(columns, names.tolist(), file.name)
         options |= {"chunksize": self.rows, "usecols": None if columns is None else list(columns)}
         parts = iter(pd.read_csv(file, **options))
         while (frame := _next_part(parts)) is not None:
             texts = [TextColumn(str(name), column.fillna("")) for name, column in frame.items()]
-            answers = {text.name: _plain(text) for text in texts}
+            answers = {text.name: _plain(text, file, likely) for text in texts}
             frame = pd.DataFrame(answers, index=frame.index).infer_objects()
             yield Piece(frame, f"rows {frame.index[0]} to {frame.index[-1]} of {file.name}")
 
 
-def _plain(column: TextColumn) -> pd.Series:
-    """Numbers where all of a part is numbers as programs write them: no part can tell what a comma means in others."""
-    if not column.is_plain or not column.fitting:
+def _plain(column: TextColumn, file: Path, likely: str) -> pd.Series:
+    """Numbers where all of a part is numbers as programs write them: no part can tell what a comma means in others.
+
+    Raises
+    ------
+    DataError
+        If a reader of the whole file would see other numbers; ``likely`` begins decimals where both signs may.
+    """
+    if not column.fitting:
         return column.as_text
+    if not column.is_plain or "." not in column.fitting or (column.is_open and likely != "."):
+        odd = next((cell for cell in column.cells if cell and not PLAIN.fullmatch(cell)), column.cells[0])
+        raise DataError(
+            f"{str(file)!r}: column {column.name!r} holds numbers that programs do not write so, such as {odd!r}, and"
+            " what they mean takes all rows. Read the file whole by bm.read_survey and save it by"
+            " data.to_parquet('survey.parquet'), or give chunks a function that returns frames."
+        )
     numbers, gone, _ = column.numbers(".")
     return numbers.mask(gone, None)
 
 
-def _head(file: Path) -> tuple[pd.Index[Any], dict[str, Any]]:
-    """Columns of a CSV file, and how it is to be read."""
+def _head(file: Path) -> tuple[pd.Index[Any], str, dict[str, Any]]:
+    """Columns of a CSV file, the likely sign of decimals, and how it is to be read."""
     with _reading_csv(file):
         with file.open("rb") as stream:
             content = stream.read(LOOKED_AT)
@@ -319,7 +332,7 @@ def _head(file: Path) -> tuple[pd.Index[Any], dict[str, Any]]:
         table = table_of(whole.decode(encoding), repr(str(file)))
         options: dict[str, Any] = {"sep": table.separator, "skiprows": table.lines[0] - 1, "dtype": str}
         options |= {"index_col": False, "encoding": encoding, "keep_default_na": False}
-        return pd.Index(pd.read_csv(file, nrows=0, **options).columns.tolist()), options
+        return pd.Index(pd.read_csv(file, nrows=0, **options).columns.tolist()), table.decimal, options
 
 
 @contextmanager
