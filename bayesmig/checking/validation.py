@@ -237,7 +237,8 @@ def leave_one_group_out(
             " and k lies between 2 and their number."
         )
     refits = _Refits.of(tree, design, engine, seed) if refit or k else None
-    folds = [[j] for j in range(count)] if k is None else _folds(people.sizes, k, seed_of(tree, seed))
+    sizes = np.bincount(people.codes, design.respondents).astype(int)
+    folds = [[j] for j in range(count)] if k is None else _folds(sizes, k, seed_of(tree, seed))
     left_out = [
         _LeftOut(
             f"{people.name} {listing(people.levels[j] for j in fold)}", tuple(fold), tuple(places[j] for j in fold)
@@ -252,7 +253,7 @@ def leave_one_group_out(
     for some in places:
         density = log_joint_density(subset(design, some), fitted.values, unseen(design, some))
         judged.add(density[None], np.ones(1), np.ones(1))
-    pointwise = judged.pointwise(pd.Index(people.levels, name=people.name)).assign(n=people.sizes)
+    pointwise = judged.pointwise(pd.Index(people.levels, name=people.name)).assign(n=sizes)
     failed: dict[str, str] = {}
     if k is not None:
         pointwise[["elpd", "mcse", "pareto_k"]] = np.nan

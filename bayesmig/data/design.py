@@ -521,6 +521,12 @@ class Design(Outline):
         counted = np.ones(self.n) if self.counting is None else self.counting
         return counted if self.trials is None else counted * self.trials
 
+    @property
+    def respondents(self) -> Array:
+        """How many people answered as each row says, (n,): its frequency times its trials; other weights count none."""
+        counted = self.weights if self.weight_kind == "frequency" and self.weights is not None else np.ones(self.n)
+        return counted if self.trials is None else counted * self.trials
+
     @cached_property
     def moments(self) -> tuple[Array, Array, float, float]:
         """Means and sds of the columns of ``x``, mean and sd of ``y``; frequency and survey weights and trials count.

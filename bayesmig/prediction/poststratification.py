@@ -53,7 +53,8 @@ class Poststratification:
     table : pandas.DataFrame
         A row for each part of the population and category of the outcome: the columns asked by, ``category``,
         ``estimate``, ``sd`` and the interval as in :func:`bayesmig.margins`; ``population``, the people counted;
-        ``respondents``, those of them in the survey, and ``survey``, their own unweighted mean or share;
+        ``respondents``, those of them in the survey (frequencies and trials count), and ``survey``, their own mean or
+        share without survey weights;
         ``estimand``, ``random``.
     draws : xarray.DataArray
         Dims ``chain``, ``draw``, ``part`` (and ``category``); of an estimate ``part`` alone. For contrasts, as in
@@ -298,10 +299,11 @@ def composition(tree: xr.DataTree, census: pd.DataFrame | Margins, *, count: str
         _disagreement(census)
     if not targets:
         raise UnknownColumn(f"no column of the census is one of the model's; the model uses {listing(frame.columns)}.")
-    rows, trials = [], np.ones(design.n) if design.trials is None else design.trials
+    rows, people = [], design.respondents
+    is_weighted = design.weight_kind == "survey"
     for name, target in targets.items():
-        own = pd.Series(trials).groupby(frame[name].to_numpy()).sum() / trials.sum()
-        weights = None if design.counting is None else pd.Series(design.people).groupby(frame[name].to_numpy()).sum()
+        own = pd.Series(people).groupby(frame[name].to_numpy()).sum() / people.sum()
+        weights = pd.Series(design.people).groupby(frame[name].to_numpy()).sum() if is_weighted else None
         order = [*design.levels.get(name, ()), *sorted(set(own.index) | {level for (level,) in target})]
         for level in dict.fromkeys(order):
             row = {"variable": name, "level": level, "survey": own.get(level, 0.0), "census": target.get((level,), 0.0)}
@@ -430,8 +432,9 @@ def _survey(design: Design, parts: pd.DataFrame, categories: tuple[str, ...], sc
         for name, level in part.items():
             inside &= (frame[name] == level).to_numpy() if known else False
         for outcome in outcomes:
-            mean = float(np.mean(outcome[inside])) if inside.any() else np.nan
-            rows.append((int(inside.sum()) if known else pd.NA, mean))
+            people = design.respondents[inside]
+            mean = float(np.average(outcome[inside], weights=people)) if inside.any() else np.nan
+            rows.append((round(people.sum()) if known else pd.NA, mean))
     return pd.DataFrame(rows, columns=["respondents", "survey"]).astype({"respondents": "Int64"})
 
 
@@ -453,10 +456,10 @@ def _unasked(design: Design, cells: pd.DataFrame, count: str) -> Iterator[str]:
     """Respondents of levels that the population has not."""
     for name in cells.columns.drop(count).intersection([*design.levels]):
         own = _as_codes(design.frame[[name]])[name]
-        odd = own[~own.isin(_as_codes(cells[[name]])[name])]
-        if len(odd):
-            levels = listing(sorted(set(odd)), 5)
-            yield f"{len(odd)} respondents with {name} {levels} have no counterpart in the census"
+        odd = ~own.isin(_as_codes(cells[[name]])[name]).to_numpy()
+        if odd.any():
+            levels, count = listing(sorted(set(own[odd])), 5), design.respondents[odd].sum()
+            yield f"{count:g} respondents with {name} {levels} have no counterpart in the census"
 
 
 def _notes(fitted: Fitted, rows: Rows, random: Treatment, people: Array) -> Iterator[str]:
