@@ -88,6 +88,7 @@ def replication(provenance: str = "reconstructed from a printed table", passed: 
         checks=checks,
         remarks=(f"A remark on {ATTACK}.",),
         reconstruction=None if is_own else reconstruction,
+        ranges=None,
         descriptives=None,
     )
 

@@ -458,8 +458,8 @@ def _unasked(design: Design, cells: pd.DataFrame, count: str) -> Iterator[str]:
         own = _as_codes(design.frame[[name]])[name]
         odd = ~own.isin(_as_codes(cells[[name]])[name]).to_numpy()
         if odd.any():
-            levels, count = listing(sorted(set(own[odd])), 5), design.respondents[odd].sum()
-            yield f"{count:g} respondents with {name} {levels} have no counterpart in the census"
+            levels, people = listing(sorted(set(own[odd])), 5), design.respondents[odd].sum()
+            yield f"{people:g} respondents with {name} {levels} have no counterpart in the census"
 
 
 def _notes(fitted: Fitted, rows: Rows, random: Treatment, people: Array) -> Iterator[str]:
