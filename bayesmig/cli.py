@@ -167,7 +167,9 @@ def report(
     """Write the page of a saved result."""
     with _user_errors():
         target = writable(output or tree.with_suffix(".html"), PAGES, [tree])
-        _echo(f"Page written to {bm.report(_open(tree), target, title=title)}")
+        result = _open(tree)
+        _say("Writing the page")
+        _echo(f"Page written to {bm.report(result, target, title=title)}")
 
 
 @app.command()
@@ -306,6 +308,8 @@ def replicate(
                     counterparts=counterparts is not False,
                 )
             )
+        if target is not None:
+            _say("Writing the page")
         written = None if target is None else bm.report(results if len(results) > 1 else results[0], target)
         if as_json:
             facts = [reporting.terminal.facts(result, written) for result in results]
@@ -327,6 +331,7 @@ def hypotheses(
 ) -> None:
     """Say how probable a paper's hypotheses are, from print alone and from refits to data like the paper's."""
     with _user_errors():
+        _say(f"Fitting the models that the hypotheses of {name} are about")
         found = bm.hypotheses(name, counterparts=counterparts, seed=seed)
         if as_json:
             _print_json({"study": found.study.name} | found.facts())
@@ -432,6 +437,7 @@ def audit(
 ) -> None:
     """Check a paper's printed tables against themselves: questions to the authors, with both numbers."""
     with _user_errors():
+        _say(f"Checking the tables of {source}")
         result = bm.audit(source, rules=rule or None)
         _echo(result.findings.to_json(orient="records", force_ascii=False, indent=2) if as_json else str(result))
 
@@ -487,6 +493,7 @@ class _Reading:
 
 def _read(path: Path, how: _Reading) -> pd.DataFrame:
     """A survey; what was decided while reading it is said where no output is in its way."""
+    _say(f"Reading {path.name}")
     frame = bm.read_survey(
         path,
         missing=how.missing or (),

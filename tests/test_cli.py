@@ -342,6 +342,8 @@ def test_progress_is_said_on_a_terminal_and_not_in_a_pipe(calls, monkeypatch):
     shown = run("replicate", "social_trust", "--no-report")
     assert "Model 1 of 1: table_6" in shown.stderr
     assert "Model 1 of 1" not in shown.stdout
+    checked = run("audit", "social_trust", "--rule", "stars against p")
+    assert "Checking the tables of social_trust" in checked.stderr
 
 
 def test_studies_and_show_as_json():

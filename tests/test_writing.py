@@ -19,6 +19,7 @@ from bayesmig.cli import app
 from bayesmig.contract.seal import seal
 from bayesmig.data.writing import RESULTS, UNPRINTABLE, as_csv, cell_text, from_cell, writable, write
 from bayesmig.errors import BayesmigError
+from bayesmig.families import machine
 from bayesmig.inference import cache
 from bayesmig.reporting.mathematics import equations, latex, mathml, omml
 from bayesmig.specification.model import Study, Variable
@@ -253,6 +254,30 @@ def test_machine_code_that_cannot_be_kept_is_compiled_all_the_same():
     assert done.returncode == 0, done.stderr
     assert "set NUMBA_CACHE_DIR" in done.stderr
     assert "CPUDispatcher" in done.stdout
+
+
+KEPT = """
+from bayesmig.families import machine
+from bayesmig.inference.kernels import coordinates
+before = machine.is_kept(coordinates.log_logistic)
+coordinates.log_logistic(0.3)
+print(before, machine.is_kept(coordinates.log_logistic))
+"""
+
+
+def test_whether_machine_code_has_to_be_made_is_known(tmp_path):
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    for known in ("False True", "True True"):
+        done = subprocess.run([sys.executable, "-c", KEPT], capture_output=True, text=True, env=environment, check=True)
+        assert done.stdout.strip() == known
+
+
+@pytest.mark.parametrize("progress", [True, False])
+def test_a_fit_that_waits_for_machine_code_says_so(monkeypatch, capsys, progress):
+    monkeypatch.setattr(machine, "is_kept", lambda function: False)
+    data = pd.DataFrame({"y": [0, 1, 1, 0, 1, 0, 1, 1], "x": [0.1, 1, 2, 3, 0.5, 1.5, 0.7, 0.2]})
+    bm.fit("y ~ x", data, family="bernoulli", engine=bm.NUTS(draws=4, tune=20, chains=1, progress=progress), seed=1)
+    assert ("Making machine code of the density" in capsys.readouterr().err) == progress
 
 
 @pytest.mark.parametrize("home", ["missing", "read-only"])

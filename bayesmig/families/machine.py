@@ -42,8 +42,6 @@ def compile_all() -> None:
             forget_others(folder)
             if shutil.disk_usage(folder).free < ROOM:
                 raise OSError(f"the disk of {folder} is full")
-            if sys.stderr.isatty() and not any(folder.glob("*.nbi")):
-                print("Compiling the densities, once on this machine; a minute ...", file=sys.stderr)
     except (RuntimeError, OSError) as reason:  # numba's own error where it finds no folder
         print(
             f"bayesmig: machine code cannot be kept ({reason}), and is compiled in every process; set NUMBA_CACHE_DIR"
@@ -54,6 +52,15 @@ def compile_all() -> None:
     WAITING.clear()
     for function, compiled in fast:
         function.__globals__[function.__name__] = compiled
+
+
+def is_kept(function: Callable[..., Any]) -> bool:
+    """Whether the machine code of a kernel is there already: made in this process, or on disk from another."""
+    compile_all()
+    plain = getattr(function, "py_func", function)
+    compiled = plain.__globals__[plain.__name__]
+    folder, name = compiled.stats.cache_path, f"{plain.__module__.rpartition('.')[2]}.{plain.__name__}"
+    return bool(compiled.signatures) or (folder is not None and any(Path(folder).glob(f"{name}-*.nbi")))
 
 
 def rows(function: Callable[..., float]) -> Any:

@@ -10,7 +10,7 @@ import random
 import sys
 import types
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,8 +20,11 @@ import xarray as xr
 from bayesmig.contract import schema
 from bayesmig.data.design import Design
 from bayesmig.errors import EngineRefusal, InferenceFailure, SpecificationError, closest, listing
+from bayesmig.families import machine
 from bayesmig.inference.engines import graphs, hierarchical, latent
 from bayesmig.inference.engines.base import ADVICE, LEAST_DRAWS
+from bayesmig.inference.kernels import factors as of_factors
+from bayesmig.inference.kernels import hierarchical as of_rows
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -142,6 +145,12 @@ class NUTS:
     def _shown(self) -> bool:
         return sys.stderr.isatty() if self.progress is None else self.progress
 
+    def _announce(self, density: Callable[..., Any]) -> None:
+        """Say that the first fit of its kind waits, where progress is shown, and in a notebook."""
+        in_notebook = self.progress is None and "ipykernel" in sys.modules
+        if (self._shown or in_notebook) and not machine.is_kept(density):
+            print("Making machine code of the density, once on this machine; about a minute ...", file=sys.stderr)
+
     def _graph(self, design: Design, seed: int) -> tuple[xr.Dataset, xr.Dataset, dict[str, np.ndarray]]:
         """Draws of the graph's variables, statistics of the sampler, and the quantities of the contract."""
         import nutpie
@@ -154,6 +163,7 @@ class NUTS:
 
     def _compiled(self, design: Design, seed: int) -> tuple[xr.Dataset, xr.Dataset, dict[str, np.ndarray]]:
         """The same from the density in machine code."""
+        self._announce(of_rows.log_density)
         load_nutpie()
         layout = hierarchical.Layout(design)
         posterior, stats = finished(*recorded(self._nutpie(hierarchical.nutpie_model(layout), seed, INDEPENDENT, True)))
@@ -161,6 +171,7 @@ class NUTS:
 
     def _latent(self, design: Design, seed: int) -> tuple[xr.Dataset, xr.Dataset, dict[str, np.ndarray]]:
         """The same for latent factors."""
+        self._announce(of_factors.log_density)
         load_nutpie()
         layout = latent.Layout(design, graphs.parameterisations(design, self.centred))
         posterior, stats = finished(*recorded(self._nutpie(latent.nutpie_model(layout), seed, raw=True)))
