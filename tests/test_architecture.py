@@ -125,7 +125,7 @@ ROOMS = {
         {"reconstruction.answers", "reconstruction.joint"},
         {"counterparts", "reconstruction.discrepancies"},
         {"reconstruction.build"},
-        {"unprinted"},
+        {"contamination", "unprinted"},
         {"papers"},
         {"overview", "verdicts"},
     ),

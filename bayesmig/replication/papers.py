@@ -17,6 +17,7 @@ from bayesmig.errors import listing
 from bayesmig.inference.fitting import estimate, fit
 from bayesmig.printed.evidence.posterior import published_posterior
 from bayesmig.printed.literature import printed_cells, printed_statistics, printed_variances, published
+from bayesmig.replication.contamination import contamination_remarks, notes_on_variables
 from bayesmig.replication.counterparts import (
     COUNTERPARTS,
     composite_weights,
@@ -179,12 +180,14 @@ def replicate(
     numbers = None if counterpart is None else fit(counterpart, data, seed=seed)
     effects = _effects(spec, results, numbers)
     table = _table(chosen, key, results)
-    remarks = [*star_remarks(spec, table), *context_remarks(spec, table)]
+    remarks = [*notes_on_variables(spec), *star_remarks(spec, table), *context_remarks(spec, table)]
     for tree in fits.values():
         remarks += place_remarks(spec, table, tree)
     remarks += [*boundary_remarks(spec, table), *factor_remarks(results), *absent]
     if numbers is not None and effects is not None:
         remarks += number_remarks(spec, numbers, effects)
+    if weights is None:
+        remarks += contamination_remarks(chosen, key, data)
     varied = ranges(chosen, key, seeds=seeds, seed=seed) if seeds > 1 else None
     if not is_own:
         remarks += assumption_remarks(chosen, key, data, results[POSTERIOR], seed)

@@ -190,7 +190,7 @@ def integration_index(
     return Variable(name, f"{label} ({dimension})", unit=unit, minimum=minimum, maximum=maximum)
 
 
-def likert(name: str, label: str, points: int = 5) -> Variable:
+def likert(name: str, label: str, points: int = 5, note: str = "", overlaps: tuple[str, ...] = ()) -> Variable:
     """An answer from 1, wholly against, to the highest point, wholly in favour.
 
     Examples
@@ -198,7 +198,8 @@ def likert(name: str, label: str, points: int = 5) -> Variable:
     >>> likert("housing_security", "Satisfied with the dwelling").maximum
     5
     """
-    return Variable(name, label, unit=f"from 1 (not at all) to {points} (wholly)", minimum=1, maximum=points)
+    unit = f"from 1 (not at all) to {points} (wholly)"
+    return Variable(name, label, unit=unit, minimum=1, maximum=points, note=note, overlaps=overlaps)
 
 
 def region(group: str = "", reference: str = "eastern") -> Variable:

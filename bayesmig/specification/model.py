@@ -56,6 +56,11 @@ class Variable:
         The grouping variable within which this one is constant ("neighbourhood"), if it describes groups.
     minimum, maximum : float
         Smallest and largest value that can occur.
+    note : str
+        What a reader must know wherever its coefficients stand, in sentences: a coding that print contradicts.
+    overlaps : tuple of str
+        Of an item of an index: predictors about which the item itself asks, so that an effect of these on the index is
+        there by construction.
 
     Raises
     ------
@@ -77,9 +82,16 @@ class Variable:
     group: str = ""
     minimum: float | None = None
     maximum: float | None = None
+    note: str = ""
+    overlaps: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "label", self.label or self.name.replace("_", " "))
+        if isinstance(self.overlaps, str):
+            raise SpecificationError(
+                f"variable {self.name!r}: overlaps must be a tuple of names, got {self.overlaps!r}."
+            )
+        object.__setattr__(self, "overlaps", tuple(self.overlaps))
         if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
             raise SpecificationError(f"variable {self.name!r}: minimum {self.minimum} exceeds maximum {self.maximum}.")
         if not isinstance(self.levels, Mapping):

@@ -124,6 +124,8 @@ def test_printed_terms_are_the_terms_of_the_design(found: Study, key: str):
 def test_every_model_of_the_study_accepts_the_reconstructed_data(found: Study, key: str):
     data = built(found.name, key)
     for name, spec in found.models.items():
+        if name in ("modes", "towns_differ") and found.population_of(key) != found.population:
+            continue  # a part of the people has one mode only
         ordered = spec.distribution.outcome == "ordered"  # such a model has whole answers of its own
         design = build_design(spec, built(found.name, name) if ordered else data)
         assert design.n == len(data)
