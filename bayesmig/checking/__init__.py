@@ -3,7 +3,7 @@
 Beside ``bm.check``, ``bm.predictive_check`` and ``bm.loo``, users find here ``posterior_predictive`` and
 ``calibration`` (predictions beside what was observed), ``leave_one_group_out``, ``compare_models`` and
 ``log_likelihood`` (people whom a model has not seen), ``power_scaling`` and ``sensitivity`` (how much the priors
-matter).
+matter), and ``for_arviz``, which adds all that functions of ArviZ ask for.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from bayesmig.namespaces import namespace
 
 if TYPE_CHECKING:
+    from bayesmig.checking.bridge import for_arviz as for_arviz
     from bayesmig.checking.predictive import calibration as calibration
     from bayesmig.checking.predictive import posterior_predictive as posterior_predictive
     from bayesmig.checking.robustness import power_scaling as power_scaling

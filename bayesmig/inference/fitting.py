@@ -21,6 +21,7 @@ from bayesmig.data.surveys import codebook
 from bayesmig.errors import EngineRefusal, InferenceFailure, SpecificationError, closest, listing
 from bayesmig.inference import cache as stored
 from bayesmig.inference import sandwich
+from bayesmig.inference.engines import graphs
 from bayesmig.inference.engines.base import Engine, trusted
 from bayesmig.inference.engines.exact import Exact
 from bayesmig.inference.engines.nuts import NUTS
@@ -36,6 +37,7 @@ from bayesmig.specification.formula import parse
 from bayesmig.specification.model import Choices, ModelSpec, as_spec
 
 if TYPE_CHECKING:
+    import pymc as pm
     import xarray as xr
 
 METHODS = {"gaussian": ("ml", "reml", "ols"), "student": (), "latent": ("components", "sumscore", "ml")}
@@ -306,6 +308,66 @@ def estimate(
         )
         return pooled_estimate(_all_done(each), designs)
     return _estimated(method, errors, build_design(spec, data))  # type: ignore[arg-type]
+
+
+def to_pymc(
+    spec: ModelSpec | str,
+    data: pd.DataFrame,
+    *,
+    centred: Mapping[str, bool] | None = None,
+    reference: Mapping[str, str] | None = None,
+    **model: Unpack[Choices],
+) -> pm.Model:
+    """The PyMC model of a specification and data, to go on with in PyMC.
+
+    Parameters
+    ----------
+    spec : ModelSpec or str
+    data : pandas.DataFrame
+        One row a person.
+    centred : mapping of str to bool, optional
+        Grouping factor to whether its effects are sampled as they are, not as multiples of their sd; by default as
+        reliable as its group means are.
+    reference, **model
+        With a formula: family, weights and other parts of a model, as in :func:`fit`.
+
+    Returns
+    -------
+    pymc.Model
+        The graph that ``NUTS(sampler="pymc")`` samples: ``alpha``, the intercept at the predictors' means, or ``cut``;
+        ``b``, the slopes, whose names are ``model.coords["slope"]``; of each grouping factor ``tau_<group>_<k>`` and
+        ``z_<group>`` (multiples of the sd), ``u_<group>`` (centred) or ``a_<group>`` (centred around the intercept),
+        whose levels are ``model.coords[group]``; ``sigma`` and other parameters of the family; and ``y``, the outcome.
+
+    Raises
+    ------
+    BayesmigError
+        For bad input, and for what has no graph (latent factors).
+
+    See Also
+    --------
+    Bambi : the same model as Bambi writes it.
+    bayesmig.checking.for_arviz : a result with all groups that ArviZ knows.
+
+    Examples
+    --------
+    >>> data = pd.DataFrame({"y": [1.0, 2, 4, 3, 6], "x": [0.0, 1, 2, 3, 4]})
+    >>> graph = to_pymc("y ~ x", data)
+    >>> [variable.name for variable in graph.free_RVs], graph.coords["slope"]
+    (['alpha', 'b', 'sigma'], ('x',))
+    """
+    if not isinstance(data, pd.DataFrame):
+        raise no_frame(data)
+    design = build_design(specified(spec, data, reference, model), data).centred
+    if design.latent is not None:
+        raise EngineRefusal("latent factors have no graph in PyMC; fit draws them from a density in machine code.")
+    reason = NUTS(sampler="pymc").refuses(design)
+    if reason:
+        raise EngineRefusal(reason)
+    graph = graphs.build(design, centred)
+    levels = {group.name: list(group.levels) for group in design.groups}
+    graph.add_coords({"slope": list(design.terms[design.has_intercept :]), **levels})
+    return graph
 
 
 def _estimated_from_chunks(spec: ModelSpec, data: Chunks, method: str | None, errors: str | None) -> xr.DataTree:
