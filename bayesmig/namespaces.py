@@ -66,6 +66,7 @@ NAMES: dict[str, dict[str, tuple[str, ...]]] = {
         "plots.confounding": ("confounders",),
         "plots.coefficients": ("dumbbell", "forest"),
         "plots.expectations": ("prior_predictive",),
+        "plots.findings": ("synthesis",),
         "plots.groups": ("caterpillar", "strata", "vpc"),
         "plots.means": ("group_dots", "shrinkage"),
         "plots.predictions": ("interaction", "slopes"),
@@ -83,6 +84,7 @@ NAMES: dict[str, dict[str, tuple[str, ...]]] = {
         "printed.evidence.credibility": ("prior_sensitivity", "tipping_sd"),
         "printed.evidence.significance": ("design_errors", "errors_of_design"),
         "printed.evidence.sums": ("combine_printed",),
+        "printed.evidence.synthesis": ("Finding", "priors_from", "synthesis"),
     },
     "bayesmig.replication": {
         "replication.descriptives": ("printed_descriptives",),

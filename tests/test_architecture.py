@@ -61,6 +61,8 @@ ROOMS = {
             "evidence.posterior",
         },
         {"auditing.nesting", "evidence.confounding", "evidence.credibility", "evidence.significance", "evidence.sums"},
+        {"evidence.synthesis"},
+        {"evidence.synthesis"},
     ),
     "measurement": (
         {"items"},
@@ -133,7 +135,17 @@ ROOMS = {
     "plots": (
         {"style"},
         {"labels"},
-        {"checks", "coefficients", "confounding", "designs", "expectations", "groups", "predictions", "priors"},
+        {
+            "checks",
+            "coefficients",
+            "confounding",
+            "designs",
+            "expectations",
+            "findings",
+            "groups",
+            "predictions",
+            "priors",
+        },
         {"means"},
     ),
     "reporting": (
@@ -156,7 +168,7 @@ MAKERS = {
         f"printed.evidence.{name}"
         for name in ("cells", "confounding", "credibility", "posterior", "significance", "sums")
     ),
-    "printed.evidence.tables",
+    *("printed.evidence.synthesis", "printed.evidence.tables"),
 }
 
 

@@ -32,6 +32,7 @@ PAGES = {
     "intersections.md": ("intersections.png",),
     "planning.md": ("planning.png",),
     "confounding.md": ("confounding.png",),
+    "synthesis.md": ("synthesis.png",),
     "surveys.md": (),
     "checking.md": ("predicted.png", "calibration.png"),
     "arviz_pymc.md": ("ppc.png", "prior.png"),

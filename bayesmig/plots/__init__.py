@@ -1,8 +1,8 @@
 """Figures that show one thing each: coefficients side by side, varying effects, an interaction.
 
 Users find here ``forest``, ``dumbbell``, ``caterpillar``, ``group_dots``, ``shrinkage``, ``vpc``, ``strata``,
-``precision``, ``confounders``, ``interaction``, ``slopes``, ``predicted``, ``calibration``, ``prior_predictive`` and
-``prior_posterior``.
+``precision``, ``confounders``, ``synthesis``, ``interaction``, ``slopes``, ``predicted``, ``calibration``,
+``prior_predictive`` and ``prior_posterior``.
 
 Every function draws on the axes it is given, or on a new figure, and returns the axes. Colours are those of Okabe &
 Ito (2008), which colour-blind readers can tell apart; markers and line styles differ as well, so that a page printed
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from bayesmig.plots.confounding import confounders as confounders
     from bayesmig.plots.designs import precision as precision
     from bayesmig.plots.expectations import prior_predictive as prior_predictive
+    from bayesmig.plots.findings import synthesis as synthesis
     from bayesmig.plots.groups import caterpillar as caterpillar
     from bayesmig.plots.groups import strata as strata
     from bayesmig.plots.groups import vpc as vpc

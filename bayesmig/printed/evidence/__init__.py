@@ -12,7 +12,8 @@ have been printed so; everything else in this package follows from that set and 
 
 ``tables`` reads what is printed of one model, ``cells`` imports it and says what each cell means, ``posterior``
 imports ``cells``. On these rest ``sums`` (simple slopes), ``credibility`` (readers' priors) and ``significance``
-(power, errors of sign and magnitude), ``confounding`` (what is left out), which do not know each other. Agreement of
-fits with print reads trees only, in :mod:`bayesmig.results.refits`. Nothing is imported here: the functions are
-reached as ``bayesmig.published_posterior`` and the like, or in their own modules.
+(power, errors of sign and magnitude), ``confounding`` (what is left out), which do not know each other; ``synthesis``
+puts several papers together. Agreement of fits with print reads trees only, in :mod:`bayesmig.results.refits`.
+Nothing is imported here: the functions are reached as ``bayesmig.published_posterior`` and the like, or in their own
+modules.
 """

@@ -185,7 +185,7 @@ def _fact(model: PrintedModel, name: str) -> str:
     return next(iter(facts["value"][facts["fact"] == name]), "")
 
 
-def _standardised(model: PrintedModel) -> bool:
+def is_standardised(model: PrintedModel) -> bool:
     """Whether the coefficients are printed in sds of the outcome per sd of the predictor."""
     return _fact(model, "coefficients_are") == "standardised"
 
@@ -193,7 +193,7 @@ def _standardised(model: PrintedModel) -> bool:
 def _residual_sd(model: PrintedModel) -> float:
     """Residual sd in the unit of the coefficients; NaN if it is not printed."""
     n, terms = model.size
-    if "sigma" in model.variances.index and not _standardised(model):
+    if "sigma" in model.variances.index and not is_standardised(model):
         return float(model.variances["variance"]["sigma"] ** 0.5)
     share = 1 - model.statistics.get("adjusted_r2", float("nan"))
     if np.isnan(share) and "r2" in model.statistics:
@@ -212,7 +212,7 @@ def _outcome_sd(model: PrintedModel) -> float:
 def _sd(model: PrintedModel, term: str) -> float:
     """Sd of a column: 1 where it is standardised, as printed, or from the printed share of a level; else NaN."""
     variable, level = pieces(term)[0]
-    if _standardised(model) or variable in model.spec.standardise:
+    if is_standardised(model) or variable in model.spec.standardise:
         return 1.0
     table = model.tables.get("descriptives")
     if table is None or ":" in term:

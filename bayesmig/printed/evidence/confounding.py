@@ -22,7 +22,7 @@ from bayesmig.contract import schema
 from bayesmig.contract.names import pieces
 from bayesmig.data.rows import design_of
 from bayesmig.errors import BayesmigError, EngineRefusal, SpecificationError, listing
-from bayesmig.printed.evidence.cells import check_terms, evidence_by_term
+from bayesmig.printed.evidence.cells import check_terms, evidence_by_term, is_standardised
 from bayesmig.printed.evidence.tables import printed_model
 from bayesmig.specification.model import ModelSpec, Study
 from bayesmig.specification.priors import Flat, Normal, Prior
@@ -104,7 +104,7 @@ def confounding(
     --------
     >>> from bayesmig import study
     >>> confounding(study("social_trust"), "table_6").loc["area_poverty", "rv"].round(2)
-    np.float64(0.1)
+    np.float64(0.11)
     """
     if not 0 < q <= 1 or not 0 < level < 1:
         raise BayesmigError(f"q={q!r} and level={level!r}: both are shares between 0 and 1 (q may be 1).")
@@ -323,7 +323,9 @@ class Coefficients:
         estimate = {term: float(printed.cells["estimate"][term]) for term in evidence}
         error = {term: each.typical_error for term, each in evidence.items()}
         n, terms = printed.size
-        return cls(f"printed table ({printed.source} {model})", printed.spec, estimate, error, n - terms)
+        source = f"printed table ({printed.source} {model})"
+        source += ", standardised coefficients" if is_standardised(printed) else ""
+        return cls(source, printed.spec, estimate, error, n - terms)
 
     @classmethod
     def _of_tree(cls, tree: xr.DataTree) -> Coefficients:
