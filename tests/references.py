@@ -239,7 +239,7 @@ STAN_CASES: tuple[Case, ...] = (
 
 @dataclass(frozen=True)
 class GeneralisedCase:
-    """One reference fit of a binary outcome with varying effects.
+    """One reference fit of an outcome with varying effects that is no Gaussian number.
 
     Parameters
     ----------
@@ -281,9 +281,72 @@ LME4_GENERALISED: tuple[GeneralisedCase, ...] = (
     GeneralisedCase("contraception_ri_agq1", CONTRACEPTION, _contraception, "ml"),
     GeneralisedCase("contraception_ri_agq9", CONTRACEPTION, _contraception, "agq"),
 )
+
+
+@cache
+def _verbal_aggression() -> pd.DataFrame:
+    frame = _shipped("lme4::VerbAgg")
+    return frame.assign(
+        Gender=pd.Categorical(frame["Gender"], ["F", "M"]),
+        resp=pd.Categorical(frame["resp"], ["no", "perhaps", "yes"], ordered=True),
+    )
+
+
+@cache
+def _grouse_ticks() -> pd.DataFrame:
+    frame = _shipped("lme4::grouseticks")
+    return frame.assign(YEAR=frame["YEAR"].astype("category"))
+
+
+VERBAL = "Anger + Gender + btype + situ + (1 | id) + (1 | item)"
 GLMMTMB_CASES: tuple[GeneralisedCase, ...] = (
     GeneralisedCase("cbpp_glmmtmb", CBPP, _cbpp, "ml"),
     GeneralisedCase("contraception_ri_glmmtmb", CONTRACEPTION, _contraception, "ml"),
+    GeneralisedCase(
+        "contraception_probit",
+        ModelSpec(CONTRACEPTION.formula, family="bernoulli", link="probit"),
+        _contraception,
+        "ml",
+    ),
+    GeneralisedCase(
+        "contraception_slopes",
+        ModelSpec("use ~ urban + age + livch + (1 + urban | district)", family="bernoulli"),
+        _contraception,
+        "ml",
+    ),
+    GeneralisedCase(
+        "guimmun_nested",
+        ModelSpec("immun ~ kid2p + mom25p + rural + (1 | comm) + (1 | mom)", family="bernoulli"),
+        lambda: _shipped("mlmRev::guImmun"),
+        "ml",
+    ),
+    GeneralisedCase("verbagg_crossed", ModelSpec(f"r2 ~ {VERBAL}", family="bernoulli"), _verbal_aggression, "ml"),
+    GeneralisedCase(
+        "grouseticks_nb",
+        ModelSpec("TICKS ~ YEAR + cHEIGHT + (1 | BROOD) + (1 | LOCATION)", family="negative_binomial"),
+        _grouse_ticks,
+        "ml",
+    ),
+    GeneralisedCase(
+        "epil_nb",
+        ModelSpec("y ~ lbase * trt + lage + V4 + (1 | subject)", family="negative_binomial"),
+        lambda: _shipped("MASS::epil"),
+        "ml",
+    ),
+    GeneralisedCase(
+        "exam_student",
+        ModelSpec("normexam ~ standLRT + (1 | school)", family="student"),
+        lambda: _shipped("mlmRev::Exam"),
+        "ml",
+    ),
+)
+SOUP = ModelSpec("SURENESS ~ PROD + GENDER + (1 | RESP)", family="cumulative", link="probit")
+WINE = ModelSpec("rating ~ temp + contact + (1 | judge)", family="cumulative")
+ORDINAL_CASES: tuple[GeneralisedCase, ...] = (
+    GeneralisedCase("wine_logit", WINE, lambda: _shipped("ordinal::wine"), "ml"),
+    GeneralisedCase("wine_agq9", WINE, lambda: _shipped("ordinal::wine"), "agq"),
+    GeneralisedCase("soup_probit", SOUP, lambda: _shipped("ordinal::soup"), "ml"),
+    GeneralisedCase("verbagg_ordered", ModelSpec(f"resp ~ {VERBAL}", family="cumulative"), _verbal_aggression, "ml"),
 )
 
 

@@ -79,7 +79,7 @@ ROOMS = {
             "response",
             "working_units",
         },
-        {"cache", "engines.exact", "estimators.base", "kernels.coordinates"},
+        {"cache", "engines.exact", "estimators.base", "estimators.elimination", "kernels.coordinates"},
         {
             "engines.points",
             "estimators.latent",

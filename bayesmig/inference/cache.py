@@ -27,7 +27,7 @@ from bayesmig.specification.model import ModelSpec
 # whatever may compute or shape a result; a package that is not installed counts as such
 PACKAGES = (
     *("bayesmig", "numpy", "scipy", "pandas", "xarray", "formulae", "arviz-stats"),
-    *("pymc", "pytensor", "numba", "nutpie", "numpyro", "jax", "blackjax", "bambi", "mixedlm", "statsmodels"),
+    *("pymc", "pytensor", "numba", "nutpie", "numpyro", "jax", "blackjax", "bambi", "statsmodels"),
 )
 KEY = "cache_key"
 DIGITS = 32

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     import pymc as pm
     import xarray as xr
 
-METHODS = {"gaussian": ("ml", "reml", "ols"), "student": (), "latent": ("components", "sumscore", "ml")}
+METHODS = {"gaussian": ("ml", "reml", "ols"), "latent": ("components", "sumscore", "ml")}
 GENERALISED_METHODS = ("ml", "agq", "glm")
 
 
@@ -261,9 +261,9 @@ def estimate(
         errors.
     method : {"ml", "reml", "ols", "agq", "glm", "components", "sumscore"}, optional
         Gaussian outcomes: maximum likelihood (the default of Stata's ``mixed``), restricted maximum likelihood
-        (the default of lme4), or least squares on the common terms. Binary, ordered and count outcomes: ``ml``
-        by Laplace's approximation (the default of lme4's ``glmer``) or ``agq`` by adaptive quadrature (Stata's
-        ``melogit``), both for logit and Poisson models only; ``glm`` is maximum likelihood on the common terms.
+        (the default of lme4), or least squares on the common terms. Other families: ``ml`` by Laplace's approximation
+        (as glmmTMB, and lme4's ``glmer`` by default) or ``agq`` by adaptive quadrature of one or two effects of one
+        grouping factor (as Stata's ``melogit``); ``glm`` is maximum likelihood on the common terms.
         Latent factors: ``ml`` for continuous items without varying effects, as lavaan does it; ``components`` and
         ``sumscore`` are least squares on scores (``bayesmig.inference.estimators.scored``). By default the
         method of record of the specification if it has varying effects and the family this method, else ``ml``
@@ -412,10 +412,6 @@ def _chosen_method(design: Design, method: str | None) -> str:
     """The method that was asked for, or else the one of record, if the family has it."""
     family, record = design.spec.family, design.spec.estimator
     allowed = METHODS.get(family, GENERALISED_METHODS)
-    if not allowed:
-        raise EngineRefusal(
-            f"family {family!r} has no frequentist estimator here; draw its posterior with fit, or use 'gaussian'."
-        )
     if method is None:
         return allowed[-1] if not design.groups else record if record in allowed else "ml"
     if method not in allowed:

@@ -1,4 +1,4 @@
-"""Maxima and curvatures of smooth functions of few variables, evaluated at many points at a time."""
+"""Maxima and curvatures of smooth functions of few variables."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 STEP = 1e-3
 LONGEST_MOVE = 1.5
+MOST_CLIMBS = 500
 
 
 def maximise(
@@ -86,3 +87,50 @@ def derivatives(function: BatchFunction, point: Array, step: float = STEP) -> tu
     matrix = np.diag(up + down - 2 * centre)
     matrix[first, second] = matrix[second, first] = (both + 2 * centre - (up + down)[first] - (up + down)[second]) / 2
     return (up - down) / (2 * step), matrix / step**2
+
+
+def climb(
+    function: Callable[[Array], tuple[float, Array]], start: Array, inverse: Array, tolerance: float = 1e-11
+) -> Array:
+    """A local maximum of a function that knows its gradient, by the BFGS method (Nocedal & Wright 2006, ch. 6).
+
+    Parameters
+    ----------
+    function : callable
+        Takes a ``(d,)`` point, returns a value, -inf where there is none, and a ``(d,)`` gradient.
+    start : (d,) array
+        Where the value is finite.
+    inverse : (d, d) array
+        A guess of the inverse of minus the second derivatives.
+    tolerance : float
+        Stop when the climb that a step promises is smaller.
+    """
+    point, matrix, fresh = start, inverse, True
+    value, gradient = function(point)
+    for _ in range(MOST_CLIMBS):
+        move = matrix @ gradient
+        promised = float(gradient @ move)
+        if promised < tolerance * (1 + 1e-3 * abs(value)):
+            break
+        move, longest = move, max(abs(move).max(), 1e-300)
+        fraction = min(1.0, LONGEST_MOVE / longest)
+        for _ in range(25):
+            candidate = point + fraction * move
+            reached, slope = function(candidate)
+            if reached >= value + 1e-4 * fraction * promised:
+                break
+            fraction /= 2 if not np.isfinite(reached) else 3
+        else:
+            if fresh:
+                break
+            matrix, fresh = inverse, True
+            continue
+        step, change = candidate - point, gradient - slope
+        bend = float(step @ change)
+        if bend > 1e-10 * float(np.linalg.norm(step) * np.linalg.norm(change)):
+            if fresh:
+                matrix = matrix * bend / float(change @ matrix @ change)
+            turn = np.eye(len(step)) - np.outer(step, change) / bend
+            matrix, fresh = turn @ matrix @ turn.T + np.outer(step, step) / bend, False
+        point, value, gradient = candidate, reached, slope
+    return point

@@ -105,7 +105,7 @@ BESIDE = {
     "ols": (lambda data: bm.estimate("y ~ x", data), ("statsmodels",)),
     "ml": (lambda data: bm.estimate("y ~ x + (1 | area)", data), ()),
     "glm": (lambda data: bm.estimate("z ~ x", data, family="bernoulli"), ()),
-    "glmm": (lambda data: bm.estimate("z ~ x + (1 | area)", data, family="bernoulli"), ("mixedlm",)),
+    "glmm": (lambda data: bm.estimate("z ~ x + (1 | area)", data, family="bernoulli"), ()),
     "completed": (
         lambda data: bm.estimate("y ~ x", [data, data.assign(x=data["x"].where(data.index > 3, 0.0))]),
         ("statsmodels",),

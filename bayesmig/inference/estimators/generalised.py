@@ -1,21 +1,19 @@
-"""Binary, ordered and count outcomes: maximum likelihood without and with varying effects.
+"""Outcomes of any family: maximum likelihood without and with varying effects.
 
 Without them one likelihood serves every family, so that weights, offsets and errors mean the same in all: the
-log-density of a row is a function of one or two linear forms of the parameters, and Newton's method needs no more
-than its derivatives. Errors come from the observed information.
+log density of a row is a function of its linear predictor and of the family's own parameters, and Newton's method needs
+no more than its derivatives. Errors come from the observed information.
 
 With them the varying effects are integrated out by Laplace's approximation, or by adaptive Gauss-Hermite
-quadrature. ``mixedlm`` gives the starts; Newton's method of :mod:`bayesmig.inference.numerics` climbs from
-the best of them. Errors come from the observed information of coefficients and variances together, as in
-glmmTMB and in lme4's quadrature fits, with which they agree to 1e-5. Those of lme4's Laplace fits differ by about
-1 %, and so do those that ``mixedlm`` itself gives, which take the variances as known.
+quadrature, whose gradient is analytic. Errors come from the observed information of coefficients, own parameters and
+variances together, as in glmmTMB, ordinal and lme4's quadrature fits, with which they agree to 1e-5. Those of lme4's
+Laplace fits differ by about 1 %.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,10 +32,11 @@ from bayesmig.inference.estimators.base import (
     clusters,
     on_log_scale,
     sandwich,
+    summed,
     variance_estimates,
     wald,
 )
-from bayesmig.inference.estimators.laplace import Laplace, optimum
+from bayesmig.inference.estimators.laplace import Expansion, Laplace, optimum
 from bayesmig.inference.estimators.likelihoods import Likelihood, unit_scores
 from bayesmig.inference.estimators.separation import check_separation
 
@@ -45,9 +44,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[np.float64]
-    Rows = Callable[[Array], tuple[Array, Array, Array]]
 
-QUADRATURE_POINTS = 9
+NO_GAIN = 1e-4  # of the log-likelihood, by a parameter that has no finite estimate
+LIMITS = {
+    "negative_binomial": (
+        "poisson",
+        "the counts vary no more than a Poisson model says, so the dispersion has no finite estimate",
+    ),
+    "student": ("gaussian", "the residuals have no heavier tails than normal ones, so nu has no finite estimate"),
+}
+QUADRATURE_POINTS = {1: 9, 2: 7}  # a dimension, by the number of effects
 
 
 def glm(design: Design, errors: str | None) -> tuple[xr.Dataset, dict[str, object]]:
@@ -65,8 +71,9 @@ def glm(design: Design, errors: str | None) -> tuple[xr.Dataset, dict[str, objec
     centred, back = around_means(design)
     likelihood = Likelihood.of(centred)
     point, value = likelihood.maximum
-    if design.spec.family == "negative_binomial":
-        _check_dispersed(design, value)
+    limit = _limit(centred)
+    if limit is not None and value < Likelihood.of(limit).maximum[1] + NO_GAIN:
+        raise _at_limit(design)
     covariance = likelihood.covariance
     if kind != "classical":
         scores = likelihood.scores(point)
@@ -77,8 +84,7 @@ def glm(design: Design, errors: str | None) -> tuple[xr.Dataset, dict[str, objec
     error = np.sqrt(np.diag(covariance))
     facts: dict[str, object] = {"estimator": "glm", "errors": kind} | _fit_facts(design, value, count)
     values = _named("beta", point[:p], error[:p]) | _auxiliary(design, point, error)
-    own = np.ones(count - p) if design.spec.distribution.ordered else np.exp(point[p:])
-    change = np.diag(np.r_[np.ones(p), own])  # from logs of the family's own parameters to what they are
+    change = _natural(likelihood, point)
     return schema.estimate(design, values | {"covariance": change @ covariance @ change.T}), facts
 
 
@@ -94,70 +100,70 @@ def glmm(design: Design, method: str, errors: str | None) -> tuple[xr.Dataset, d
     """
     _check_mixed(design, method)
     check_groups_unweighted(
-        design, "the likelihood, climbed from mixedlm's maximum, has no weights of groups; draw the posterior with fit."
+        design, "the likelihood of outcomes that are no numbers has no weights of groups; draw the posterior with fit."
     )
     kind = chosen_errors(design, errors)
     codes = None if kind == "classical" else clusters(design)
-    if codes is not None and method == "agq":
-        raise EngineRefusal(f"errors={kind!r} needs method='ml'; with quadrature only errors='classical' is there.")
     check_weights(design)
     check_separation(design)
     centred, back = around_means(design)
-    model = Laplace.of(centred)
-    points = 1 if method == "ml" else QUADRATURE_POINTS
-    point, covariance, value = optimum(model, points)
-    distance = model.distance(point, covariance, points)
+    nodes = 1 if method == "ml" else QUADRATURE_POINTS[len(design.groups[0].effects)]
+    model, limit = Laplace.of(centred, nodes), _limit(centred)
+
+    def check(found: Expansion) -> None:
+        if limit is not None and found.value < found.without_last(limit) + NO_GAIN:
+            raise _at_limit(design)
+
+    point, covariance, found = optimum(model, check)
+    distance = found.distance(covariance)
     if codes is not None:
-        covariance = sandwich(covariance, model.cluster_scores(point, codes))
-    effects = model.effects(point)
-    p = design.x.shape[1]
-    turn = back @ model.basis
-    beta, of_beta = turn @ point[-p:], turn @ covariance[-p:, -p:] @ turn.T
-    values = _named("beta", beta, np.sqrt(np.diag(of_beta)))
-    values |= {f"u_{group.name}": effect for group, effect in zip(design.groups, effects, strict=True)}
-    of_groups, jacobian = variance_estimates(design.groups, model.scales, point[:-p], covariance[:-p, :-p])
-    change = np.block([[np.zeros((p, len(point) - p)), turn], [jacobian, np.zeros((len(jacobian), p))]])
-    values |= of_groups | {"covariance": change @ covariance @ change.T}
-    without = Likelihood.of(dataclasses.replace(centred, groups=())).maximum[1]
+        covariance = sandwich(covariance, summed(found.scores, codes))
+    count, p = len(model.pivot), design.x.shape[1]
+    theta = point[:count]
+    turn = linalg.block_diag(back, np.eye(len(model.basis) - len(back))) @ model.basis
+    of_values = turn @ covariance[count:, count:] @ turn.T
+    error = np.sqrt(np.diag(of_values))
+    fitted = turn @ point[count:]
+    values = _named("beta", fitted[:p], error[:p]) | _auxiliary(design, fitted, error)
+    values |= {f"u_{group.name}": effect for group, effect in zip(design.groups, found.varying, strict=True)}
+    of_groups, jacobian = variance_estimates(design.groups, model.scales, theta, covariance[:count, :count])
+    change = linalg.block_diag(_natural(model.likelihood, fitted) @ turn, jacobian)
+    order = np.r_[count : len(point), :count]
+    values |= of_groups | {"covariance": change @ covariance[np.ix_(order, order)] @ change.T}
+    without = model.likelihood.maximum[1]
     facts: dict[str, object] = {"estimator": method, "errors": kind if kind == "classical" else "cluster"}
-    facts |= _fit_facts(design, value, len(point)) | {"singular": "yes" if model.is_singular(point[:-p]) else "no"}
-    facts["likelihood_ratio_test"] = against_no_groups(2 * (value - without), len(point) - p)
+    facts |= _fit_facts(design, found.value, len(point)) | {"singular": "yes" if model.is_singular(theta) else "no"}
+    facts["likelihood_ratio_test"] = against_no_groups(2 * (found.value - without), count)
     facts["approximation"] = distance
-    facts["packages"] = ("mixedlm",)
     return schema.estimate(design, values), facts
 
 
 def check_weights(design: Design) -> None:
-    """Refuse precision weights: without a residual variance there is none to divide."""
-    if design.weight_kind == "precision":
+    """Refuse precision weights where there is no residual variance to divide."""
+    if design.weight_kind == "precision" and "sigma" not in design.spec.distribution.parameters:
         raise EngineRefusal(
             f"precision weights scale a residual variance, which family {design.spec.family!r} does not have;"
             " use kind='survey' or kind='frequency'."
         )
 
 
-def _check_dispersed(design: Design, value: float) -> None:
-    """Refuse counts whose dispersion has no finite estimate."""
-    poisson = dataclasses.replace(design, spec=dataclasses.replace(design.spec, family="poisson"))
-    if value < Likelihood.of(poisson).maximum[1] + 1e-4:
-        raise EngineRefusal(
-            "the counts vary no more than a Poisson model says, so the dispersion has no finite estimate;"
-            " use family='poisson'."
-        )
+def _limit(design: Design) -> Design | None:
+    """The design with the family that remains as the last of its own parameters grows for ever."""
+    if design.spec.family not in LIMITS:
+        return None
+    return dataclasses.replace(design, spec=dataclasses.replace(design.spec, family=LIMITS[design.spec.family][0]))
+
+
+def _at_limit(design: Design) -> EngineRefusal:
+    family, words = LIMITS[design.spec.family]
+    return EngineRefusal(f"{words}; use family={family!r}.")
 
 
 def _check_mixed(design: Design, method: str) -> None:
-    family, link = design.spec.family, design.spec.link
     if not design.groups:
         raise EngineRefusal(f"method {method!r} needs varying effects in the formula; use method='glm' without.")
-    if (family, link) not in (("bernoulli", "logit"), ("binomial", "logit"), ("poisson", "log")):
-        raise EngineRefusal(
-            f"maximum likelihood with varying effects is there for logit and Poisson models, not for family {family!r}"
-            f" with link {link!r}; draw its posterior with fit and the engine NUTS, or leave the groups out of the"
-            " likelihood by method='glm' with errors='cluster'."
-        )
-    if method == "agq" and (len(design.groups) > 1 or len(design.groups[0].effects) > 1):
-        raise EngineRefusal("method 'agq' integrates one varying effect of one grouping factor; use method='ml'.")
+    if method == "agq" and (len(design.groups) > 1 or len(design.groups[0].effects) > max(QUADRATURE_POINTS)):
+        raise EngineRefusal("method 'agq' integrates one or two effects of one grouping factor; use method='ml'.")
     if design.trials is not None and not design.trials.all():
         raise EngineRefusal(f"{int((design.trials == 0).sum())} rows have no trial; leave them out.")
 
@@ -184,3 +190,9 @@ def _auxiliary(design: Design, point: Array, error: Array) -> dict[str, Array]:
     for place, name in enumerate(family.parameters, p):
         values |= on_log_scale(name, np.exp(point[place]), error[place])
     return values
+
+
+def _natural(likelihood: Likelihood, point: Array) -> Array:
+    """Derivatives of coefficients and own parameters by the values that stand for them, logs of positive ones."""
+    p = likelihood.x.shape[1]
+    return np.diag(np.r_[np.ones(p), likelihood.own(point[p:])[1]])

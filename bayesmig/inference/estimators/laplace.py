@@ -1,87 +1,100 @@
-"""Likelihoods of binary and count outcomes with varying effects: Laplace's approximation and quadrature."""
+"""Likelihoods of outcomes of any family with varying effects: Laplace's approximation and quadrature.
+
+Both expand the log density around its mode in the standardised effects ``u``. With ``M`` the rows' columns of these,
+``f`` the rows' log densities and ``W`` minus their curvatures by the linear predictor, the mode's precision is
+``K = M'WM + I`` and Laplace's approximation ``sum f - u'u / 2 - log det K / 2``. Its gradient is analytic: the mode
+moves with the parameters as ``K du = d(M's - u)``, s the slopes, and K with the mode by the third derivatives of f
+(Skaug & Fournier 2006, Computational Statistics & Data Analysis 51), which are differences of the second.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-import math
-import warnings
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, partial
-from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import sparse, special
-from scipy.sparse.linalg import splu
+from scipy import special
 
 from bayesmig.data.design import Design
 from bayesmig.errors import InferenceFailure
-from bayesmig.inference.estimators.likelihoods import (
-    Likelihood,
-    inverse_information,
-    outcome_rows,
-    row_trials,
-    row_weights,
-    whitening,
-)
-from bayesmig.inference.numerics import STEP, derivatives, maximise
+from bayesmig.inference.estimators.elimination import Layout, Precision
+from bayesmig.inference.estimators.likelihoods import Likelihood, inverse_information, row_weights, whitening
+from bayesmig.inference.numerics import climb
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[np.float64]
-    Rows = Callable[[Array], tuple[Array, Array, Array]]
 
 MOST_STEPS = 200
 FINE_POINTS = 25  # of quadrature, next to which fewer are judged
 NEARLY_ZERO = 0.02
 BOUNDARY_COST = 5e-5
-FARTHEST = 1e3
-SIZES = (1.0, 0.2)  # of varying effects at the starts, in working units
+SIZES = (1.0, 0.5, 0.2)  # of varying effects at the starts, in working units
+STEP = 1e-4  # of differences: of second derivatives by the linear predictor, of gradients by parameters
+SHARPENINGS = 20
 
 
 @dataclass(frozen=True)
 class Laplace:
-    """Laplace's approximation to the likelihood of a design with varying effects.
+    """The likelihood of a design with varying effects.
 
-    Parameters are ``(theta, b)``: the entries of the Cholesky factors of the varying effects' covariances,
-    block by block and row by row, then working coefficients ``b`` with ``beta = basis b``. Effects that are
-    correlated with each other have a basis too, so that a slope on a calendar year does no harm.
+    Parameters are ``(theta, c)``: the entries of the Cholesky factors of the varying effects' covariances,
+    block by block and row by row, then working values ``c`` of coefficients and the family's own parameters, which
+    are ``basis c``. Effects that are correlated with each other have a basis too, so that a slope on a calendar year
+    does no harm.
 
     Stored
     ------
     design : Design
-    rows : callable
-        As in :class:`Likelihood`, with one form.
-    basis : (p, p) array
+    likelihood : Likelihood
+        Of the design without its groups.
+    layout : Layout
     z_bases : tuple of (q, q) arrays
-
-    Derived
-    -------
-    x, pivot, diagonal
+    nodes : int
+        Quadrature points a dimension, of one factor; with one point quadrature is Laplace's approximation.
     """
 
     design: Design
-    rows: Rows
-    basis: Array
+    likelihood: Likelihood
+    layout: Layout
     z_bases: tuple[Array, ...]
+    nodes: int = 1
 
     @classmethod
-    def of(cls, design: Design) -> Laplace:
-        """The approximation for a design of one linear form."""
+    def of(cls, design: Design, nodes: int = 1) -> Laplace:
+        """The likelihood of a design."""
         bases = []
         for group in design.groups:
             basis = np.zeros((len(group.effects), len(group.effects)))
             for block in map(list, group.blocks):
                 basis[np.ix_(block, block)] = whitening(group.z[:, block])
             bases.append(basis)
-        return cls(design, outcome_rows(design), whitening(design.x), tuple(bases))
+        without = Likelihood.of(dataclasses.replace(design, groups=()))
+        return cls(design, without, Layout.of(design), tuple(bases), nodes)
 
     @cached_property
-    def x(self) -> Array:
-        """Columns of the working coefficients."""
-        return self.design.x @ self.basis
+    def basis(self) -> Array:
+        """``(P, P)``: coefficients and own parameters are this times the working values."""
+        return self.likelihood.basis
+
+    @cached_property
+    def weights(self) -> Array:
+        """What rows' log densities count."""
+        return row_weights(self.design)
+
+    @cached_property
+    def quadrature(self) -> tuple[Array, Array]:
+        """Nodes ``(N, q)`` and the logs of their weights, for the standard normal times ``exp(x'x / 2)``."""
+        nodes, weights = np.polynomial.hermite_e.hermegauss(self.nodes)
+        q = self.layout.widths[0]
+        grid = np.array(list(itertools.product(nodes, repeat=q)))
+        logs = np.array([sum(each) for each in itertools.product(np.log(weights / np.sqrt(2 * np.pi)), repeat=q)])
+        return grid, logs + 0.5 * (grid**2).sum(axis=1)
 
     @cached_property
     def pivot(self) -> NDArray[np.int64]:
@@ -125,173 +138,308 @@ class Laplace:
         """Whether a sd is zero or a correlation one, which is a sd of zero in the effects' basis."""
         return bool((theta[self.diagonal] == 0).any())
 
-    def _columns(self, theta: Array) -> Any:
-        """Columns of the standardised varying effects, sparse ``(n, Q)``."""
-        parts = []
-        for group, factor in zip(self.design.groups, self.factors(theta), strict=True):
-            n, q = group.z.shape
-            place = group.codes[:, None] * q + np.arange(q)
-            content = (group.z @ factor).ravel()
-            parts.append(
-                sparse.csr_array((content, place.ravel(), np.arange(0, n * q + 1, q)), (n, q * len(group.levels)))
-            )
-        return sparse.csr_array(sparse.hstack(parts))
+    def split(self, point: Array) -> tuple[Array, Array, Array]:
+        """Entries of the factors, coefficients and the family's own values."""
+        count, p = len(self.pivot), self.design.x.shape[1]
+        values = self.basis @ point[count:]
+        return point[:count], values[:p], values[p:]
 
-    def parts(self, point: Array) -> tuple[Any, Callable[[Array], tuple[Array, Array, Array]]]:
-        """Columns of the standardised effects; and of such effects the rows' weighted log-densities, with slopes and
-        minus curvatures."""
-        p = self.design.x.shape[1]
-        columns, weights = self._columns(point[:-p]), row_weights(self.design)
-        common = self.x @ point[-p:] + (0.0 if self.design.offset is None else self.design.offset)
-
-        def parts(effects: Array) -> tuple[Array, Array, Array]:
-            with np.errstate(all="ignore"):  # far out rates overflow, and the step is shortened
-                value, slope, curvature = self.rows(common + columns @ effects)
-                return weights * value, weights * slope[:, 0], -weights * curvature[:, 0, 0]
-
-        return columns, parts
-
-    def mode(self, point: Array, near: Array | None = None) -> tuple[Array, Array, Any]:
-        """Standardised effects at their most likely values, the rows' log-densities there, and the curvature.
+    def expanded(self, point: Array, near: Array | None = None) -> Expansion:
+        """The log density around its mode; the search for the mode begins ``near`` standardised effects.
 
         Raises
         ------
         InferenceFailure
-            If Newton's method does not settle.
+            If Newton's method does not settle, or the density has no clear mode.
         """
-        columns, parts = self.parts(point)
-        identity = sparse.eye_array(columns.shape[1])
-        effects = np.zeros(columns.shape[1]) if near is None else near
-        value, slope, information = parts(effects)
+        theta, beta, own = self.split(point)
+        layout, likelihood, weights = self.layout, self.likelihood, self.weights
+        factors = self.factors(theta)
+        parts = [group.z @ factor for group, factor in zip(self.design.groups, factors, strict=True)]
+        common = self.design.x @ beta + likelihood.offset
+        effects = np.zeros(sum(layout.sizes)) if near is None else near
+        eta = common + layout.at_rows(parts, effects)
+        rows = likelihood.given(eta, own)
         for _ in range(MOST_STEPS):
-            if not np.isfinite(value.sum() + slope.sum() + information.sum()):
+            value, slope, curvature = rows
+            slopes, bends = weights * slope[:, 0], -weights * curvature[:, 0, 0]
+            if not np.isfinite(value.sum() + slopes.sum() + bends.sum()):
                 break
-            gradient = columns.T @ slope - effects
-            curvature = sparse.csc_array(columns.T @ (columns * information[:, None]) + identity)
-            move = splu(curvature).solve(gradient)
+            gradient = layout.of_rows(parts, slopes) - effects
+            try:
+                precision, clear = Precision.of(layout, parts, bends), True
+            except np.linalg.LinAlgError:
+                precision, clear = Precision.of(layout, parts, weights * likelihood.working(eta, own)), False
+            move = precision.solve(gradient)
             if gradient @ move < 1e-20 * (1 + effects @ effects):
-                return effects, value, curvature
-            reached = value.sum() - 0.5 * effects @ effects
+                if not clear:
+                    break
+                return Expansion(self, point, factors, parts, eta, effects, rows, precision)
+            reached = weights @ value - 0.5 * effects @ effects
             for fraction in 0.5 ** np.arange(30):
                 candidate = effects + fraction * move
-                trial = parts(candidate)
-                if trial[0].sum() - 0.5 * candidate @ candidate >= reached - 1e-9 * abs(reached):
+                eta = common + layout.at_rows(parts, candidate)
+                rows = likelihood.given(eta, own)
+                if weights @ rows[0] - 0.5 * candidate @ candidate >= reached - 1e-9 * abs(reached):
                     break
-            effects, (value, slope, information) = candidate, trial
+            effects = candidate
         raise InferenceFailure("the varying effects have no clear most likely values; check the scales of predictors.")
 
-    def log_likelihood(self, point: Array, points: int = 1, near: Array | None = None) -> float:
-        """Log-likelihood by Laplace's approximation, or with several quadrature ``points`` a varying effect.
+    def log_likelihood(self, point: Array) -> float:
+        """The log-likelihood, -inf where it cannot be computed."""
+        try:
+            return self.expanded(point).value
+        except InferenceFailure:
+            return -np.inf
 
-        The search for the mode begins ``near`` standardised effects.
 
-        Nodes of the quadrature stand about the mode of each effect and are spread by its curvature (Pinheiro & Bates
-        1995, Journal of Computational and Graphical Statistics 4). With one effect a group this is adaptive quadrature.
-        With more it adds to Laplace's approximation what it lacks for each effect where the others are at their modes.
+@dataclass(frozen=True)
+class Expansion:
+    """The log density at one point of the parameters, around its mode in the effects.
+
+    Attributes
+    ----------
+    model : Laplace
+    point : (d,) array
+    factors : list of (q, q) array
+    parts : list of (n, q) array
+        The rows' columns of the standardised effects of each factor.
+    eta : (n,) array
+    effects : (Q,) array
+        The mode.
+    rows : tuple
+        Log densities at the mode, slopes and curvatures by linear predictor and own parameters.
+    precision : Precision
+    """
+
+    model: Laplace
+    point: Array
+    factors: list[Array]
+    parts: list[Array]
+    eta: Array
+    effects: Array
+    rows: tuple[Array, Array, Array]
+    precision: Precision
+
+    @cached_property
+    def value(self) -> float:
+        """The log-likelihood."""
+        if self.model.nodes > 1:
+            return float(special.logsumexp(self._at_nodes.logs, axis=0).sum())
+        value = self.model.weights @ self.rows[0] - 0.5 * self.effects @ self.effects
+        return float(value - 0.5 * self.precision.log_determinant)
+
+    def without_last(self, design: Design) -> float:
+        """The log-likelihood at the same parameters of a design whose family lacks the last own parameter."""
+        model = dataclasses.replace(Laplace.of(design, self.model.nodes), z_bases=self.model.z_bases)
+        theta, beta, own = self.model.split(self.point)
+        return model.log_likelihood(np.r_[theta, np.linalg.solve(model.basis, np.r_[beta, own[:-1]])])
+
+    @property
+    def varying(self) -> list[Array]:
+        """Conditional modes ``(J, q)`` of every grouping factor, in the design's units."""
+        layout = self.model.layout
+        return [layout.of_factor(self.effects, k) @ factor.T for k, factor in enumerate(self.factors)]
+
+    @cached_property
+    def _at_nodes(self) -> _Nodes:
+        """Adaptive quadrature of one factor: nodes about each group's mode, spread by its curvature.
+
+        Pinheiro & Bates 1995, Journal of Computational and Graphical Statistics 4.
         """
-        effects, value, curvature = self.mode(point, near)
-        triangle = splu(curvature).U.diagonal()
-        total = float(value.sum() - 0.5 * effects @ effects - 0.5 * np.log(abs(triangle)).sum())
-        if points == 1:
-            return total
-        size, parts, start = 1 / np.sqrt(curvature.diagonal()), self.parts(point)[1], 0
-        nodes, weights = np.polynomial.hermite_e.hermegauss(points)
-        for group in self.design.groups:
-            stop = start + len(group.levels) * len(group.effects)
-            for own in (slice(first, stop, len(group.effects)) for first in range(start, start + len(group.effects))):
-                logs = []
-                for node, weight in zip(nodes, weights / math.sqrt(2 * math.pi), strict=True):
-                    at = effects.copy()
-                    at[own] += node * size[own]
-                    gain = np.bincount(group.codes, parts(at)[0] - value, len(group.levels))
-                    logs.append(gain - 0.5 * (at[own] ** 2 - effects[own] ** 2 - node**2) + math.log(weight))
-                total += float(special.logsumexp(logs, axis=0).sum())
-            start = stop
-        return total
+        model, layout = self.model, self.model.layout
+        codes, count, q = layout.codes[0], layout.groups[0], layout.widths[0]
+        _, _, own = model.split(self.point)
+        nodes, weights = model.quadrature
+        root = np.linalg.cholesky(self.precision.inverse[:, ::-1, ::-1])[:, ::-1, ::-1]  # upper triangular
+        size = np.log(np.diagonal(root, axis1=1, axis2=2)).sum(axis=1)
+        centre = layout.of_factor(self.effects, 0)
+        logs, places, slopes = np.empty((len(nodes), count)), np.empty((len(nodes), count, q)), []
+        for k, (node, weight) in enumerate(zip(nodes, weights, strict=True)):
+            places[k] = centre + root @ node
+            eta = self.eta + (self.parts[0] * (places[k] - centre)[codes]).sum(axis=1)
+            value, slope, _ = model.likelihood.given(eta, own)
+            density = np.bincount(codes, model.weights * value, count) - 0.5 * (places[k] ** 2).sum(axis=1)
+            logs[k] = density + weight + size
+            slopes.append(model.weights[:, None] * slope)
+        return _Nodes(logs, places, slopes, root)
 
-    def distance(self, point: Array, covariance: Array, points: int) -> float:
-        """About how many standard errors the maximum by so many ``points`` is away from that of finer quadrature.
+    @cached_property
+    def scores(self) -> Array:
+        """The gradient by rows, ``(n, d)``: what each row adds to it, itself or through its groups."""
+        if self.model.nodes > 1:
+            return self._moved(self._adjoint_of_nodes())
+        slopes = self.model.weights[:, None] * self.rows[1]
+        spread = [-0.5 * part for part in self.precision.at_rows()]
+        effects = [slopes[:, :1] * self._at(self.effects, k) for k in range(len(self.parts))]
+        return self._moved(_Adjoint(np.zeros_like(self.effects), spread, slopes, effects))
+
+    def distance(self, covariance: Array) -> float:
+        """About how many standard errors the maximum is away from that of finer quadrature.
 
         Of all parameters and their combinations the farthest: ``sqrt(g'Cg)``, where ``g`` is the slope that is left
-        and ``Cg`` Newton's step along it.
+        and ``Cg`` Newton's step along it. Finer quadrature adds for each effect what is lacking where the others are at
+        their modes.
         """
-        steps, near = STEP * np.eye(len(point)), self.mode(point)[0]
-
-        def lacking(at: Array) -> float:
-            return self.log_likelihood(at, FINE_POINTS, near) - self.log_likelihood(at, points, near)
-
-        slope = np.array([lacking(point + step) - lacking(point - step) for step in steps]) / (2 * STEP)
+        slope = np.zeros(len(self.point))
+        for k, part in enumerate(self.parts):
+            for column in range(part.shape[1]):
+                slope += self._moved(self._lacking(k, column, FINE_POINTS)).sum(axis=0)
+                if self.model.nodes > 1:
+                    slope -= self._moved(self._lacking(k, column, self.model.nodes)).sum(axis=0)
         return float(np.sqrt(slope @ covariance @ slope))
 
-    def effects(self, point: Array) -> list[Array]:
-        """Conditional modes ``(J, q)`` of every grouping factor, in the design's units."""
-        standard, start, found = self.mode(point)[0], 0, []
-        theta = point[: -self.design.x.shape[1]]
-        for group, factor in zip(self.design.groups, self.factors(theta), strict=True):
-            stop = start + len(group.levels) * len(group.effects)
-            found.append(standard[start:stop].reshape(len(group.levels), -1) @ factor.T)
-            start = stop
-        return found
+    def _moved(self, adjoint: _Adjoint) -> Array:
+        """Derivatives by rows of something that depends on the mode, on its precision and on the rows themselves."""
+        model, layout = self.model, self.model.layout
+        weights, (_, slope, curvature) = model.weights, self.rows
+        slopes, bends = weights * slope[:, 0], -weights * curvature[:, 0, 0]
+        leverage = np.zeros(len(self.eta))
+        for part, near in zip(self.parts, adjoint.spread, strict=True):
+            leverage += (part * near).sum(axis=1)
+        third = weights[:, None] * self._third
+        moved = self.precision.solve(adjoint.pulled - layout.of_rows(self.parts, leverage * third[:, 0]))
+        shift = layout.at_rows(self.parts, moved)
+        indirect = -leverage * third[:, 0] - bends * shift
+        by_eta = adjoint.direct[:, :1] + indirect[:, None]
+        by_own = adjoint.direct[:, 1:] - leverage[:, None] * third[:, 1:]
+        by_own = by_own + (weights * shift)[:, None] * curvature[:, 0, 1:]
+        found = []
+        for k, (group, basis) in enumerate(zip(model.design.groups, model.z_bases, strict=True)):
+            by_column = adjoint.effects[k] + indirect[:, None] * self._at(self.effects, k)
+            by_column = by_column + slopes[:, None] * self._at(moved, k) + 2 * bends[:, None] * adjoint.spread[k]
+            z = group.z @ basis
+            for block in map(np.array, group.blocks):
+                rows, columns = np.tril_indices(len(block))
+                found.append(z[:, block[rows]] * by_column[:, block[columns]])
+        return np.column_stack([*found, np.column_stack([model.design.x * by_eta, by_own]) @ model.basis])
 
-    def of_clusters(self, point: Array, codes: NDArray[np.int64]) -> Array:
-        """Log-likelihood of every independent cluster; they add up to that of the model."""
-        effects, value, curvature = self.mode(point)
-        owners = []
-        for group in self.design.groups:
-            owner = np.zeros(len(group.levels), dtype=np.int64)
-            owner[group.codes] = codes
-            owners.append(np.repeat(owner, len(group.effects)))
-        owner = np.concatenate(owners)
-        order = np.argsort(owner, kind="stable")
-        ordered = sparse.csr_array(curvature)[order][:, order]
-        ends = np.r_[0, np.cumsum(np.bincount(owner))]
-        logs = [np.linalg.slogdet(ordered[start:stop, start:stop].toarray())[1] for start, stop in pairwise(ends)]
-        quadratic = np.bincount(owner, effects**2)
-        return np.asarray(np.bincount(codes, value) - 0.5 * quadratic - 0.5 * np.array(logs))
+    @cached_property
+    def _third(self) -> Array:
+        """Third derivatives of the rows, twice by the linear predictor, ``(n, 1 + k)``: differences of the second."""
+        own = self.model.split(self.point)[2]
+        up, down = (self.model.likelihood.given(self.eta + step, own)[2][:, 0] for step in (STEP, -STEP))
+        return np.asarray((up - down) / (2 * STEP))
 
-    def cluster_scores(self, point: Array, codes: NDArray[np.int64]) -> Array:
-        """Derivatives ``(G, parameters)`` of the clusters' log-likelihoods, by central differences."""
-        steps = STEP * np.eye(len(point))
-        moved = [self.of_clusters(point + step, codes) - self.of_clusters(point - step, codes) for step in steps]
-        return np.column_stack(moved) / (2 * STEP)
+    def _at(self, effects: Array, k: int) -> Array:
+        """One factor's effects at each row, ``(n, q)``."""
+        return self.model.layout.of_factor(effects, k)[self.model.layout.codes[k]]
+
+    def _adjoint_of_nodes(self) -> _Adjoint:
+        """How quadrature depends on the mode, on its precision and on the rows.
+
+        Of ``S``, upper triangular with ``S S' = K^-1``, the derivative is ``-S phi(S' dK S)'``, phi the lower triangle
+        with half the diagonal.
+        """
+        layout, at = self.model.layout, self._at_nodes
+        codes, (nodes, _) = layout.codes[0], self.model.quadrature
+        shares = np.exp(at.logs - special.logsumexp(at.logs, axis=0))
+        slopes, by_column = np.zeros_like(at.slopes[0]), np.zeros_like(self.parts[0])
+        pulled = np.zeros((layout.groups[0], layout.widths[0]))
+        by_root = np.linalg.inv(at.root).transpose(0, 2, 1)
+        for share, place, slope, node in zip(shares, at.places, at.slopes, nodes, strict=True):
+            part = share[codes, None] * slope
+            slopes += part
+            by_column += part[:, :1] * place[codes]
+            inner = layout.of_rows(self.parts, part[:, 0]).reshape(pulled.shape) - share[:, None] * place
+            pulled += inner
+            by_root = by_root + inner[:, :, None] * node
+        lower = np.tril(by_root.transpose(0, 2, 1) @ at.root)
+        lower -= 0.5 * np.eye(lower.shape[1]) * lower
+        by_precision = -at.root @ (0.5 * (lower + lower.transpose(0, 2, 1))) @ at.root.transpose(0, 2, 1)
+        spread = np.einsum("nab,nb->na", by_precision[codes], self.parts[0])
+        return _Adjoint(pulled.ravel(), [spread], slopes, [by_column])
+
+    def _lacking(self, k: int, column: int, points: int) -> _Adjoint:
+        """The same of what quadrature of one effect a group adds to Laplace's approximation."""
+        model, layout = self.model, self.model.layout
+        codes, count, own = layout.codes[k], layout.groups[k], model.split(self.point)[2]
+        part, bends = self.parts[k][:, column], -model.weights * self.rows[2][:, 0, 0]
+        effect, precision = layout.of_factor(self.effects, k)[:, column], 1 + np.bincount(codes, bends * part**2, count)
+        size = 1 / np.sqrt(precision)
+        nodes, weights = np.polynomial.hermite_e.hermegauss(points)
+        logs, slopes = [], []
+        for node, weight in zip(nodes, weights, strict=True):
+            value, slope, _ = model.likelihood.given(self.eta + node * size[codes] * part, own)
+            gain = np.bincount(codes, model.weights * (value - self.rows[0]), count)
+            logs.append(gain - 0.5 * ((effect + node * size) ** 2 - effect**2 - node**2) + np.log(weight))
+            slopes.append(model.weights[:, None] * slope)
+        shares = np.exp(logs - special.logsumexp(logs, axis=0))
+        direct, along, by_size = -model.weights[:, None] * self.rows[1], np.zeros(len(codes)), np.zeros(count)
+        for node, share, slope in zip(nodes, shares, slopes, strict=True):
+            direct = direct + share[codes, None] * slope
+            along += (share * node * size)[codes] * slope[:, 0]
+            by_size += share * node * (np.bincount(codes, slope[:, 0] * part, count) - effect - node * size)
+        pulled = layout.of_rows(self.parts, direct[:, 0])
+        layout.of_factor(pulled, k)[:, column] -= size * (nodes @ shares)
+        effects = [direct[:, :1] * self._at(self.effects, other) for other in range(len(self.parts))]
+        effects[k][:, column] += along
+        spread = [np.zeros_like(each) for each in self.parts]
+        spread[k][:, column] = (-0.5 * by_size * size**3)[codes] * part
+        return _Adjoint(pulled, spread, direct, effects)
 
 
-def optimum(model: Laplace, points: int) -> tuple[Array, Array, float]:
-    """Parameters at the maximum, their covariance (zero for sds of zero), and the log-likelihood.
+@dataclass(frozen=True)
+class _Adjoint:
+    """Derivatives of a part of the likelihood by what it is computed from.
+
+    Attributes
+    ----------
+    pulled : (Q,) array
+        By the mode.
+    spread : list of (n, q) array
+        By its precision, times the rows' columns of each factor.
+    direct : (n, 1 + k) array
+        By linear predictors and own parameters, the mode held.
+    effects : list of (n, q) array
+        By the rows' columns of each factor, mode and precision held.
+    """
+
+    pulled: Array
+    spread: list[Array]
+    direct: Array
+    effects: list[Array]
+
+
+@dataclass(frozen=True)
+class _Nodes:
+    """Quadrature at one point: logs of the nodes' densities ``(N, J)``, places ``(N, J, q)``, slopes, and spreads."""
+
+    logs: Array
+    places: Array
+    slopes: list[Array]
+    root: Array
+
+
+def optimum(model: Laplace, sound: Callable[[Expansion], None]) -> tuple[Array, Array, Expansion]:
+    """Parameters at the maximum, their covariance (zero for sds of zero), and the density there.
+
+    Parameters
+    ----------
+    model : Laplace
+    sound : callable
+        Raises, given the density at the maximum, if that is none.
 
     Raises
     ------
     InferenceFailure
-        If no start leads to a maximum.
+        If no maximum is found.
     """
-
-    def likelihood(point: Array, near: Array | None = None) -> float:
-        try:
-            return model.log_likelihood(point, points, near)
-        except InferenceFailure:
-            return -np.inf
-
-    starts = [start for size in SIZES if (start := _by_mixedlm(model, points, size)) is not None]
-    plain = np.linalg.solve(model.basis, Likelihood.of(dataclasses.replace(model.design, groups=())).maximum[0])
-    starts = starts or [np.r_[np.where(model.diagonal, size, 0.0), plain] for size in SIZES]
-    start = max(starts, key=likelihood)
-    if not np.isfinite(likelihood(start)):
-        raise InferenceFailure(
-            "no point was found at which the likelihood is finite; check the scales of predictors and offset, simplify"
-            " the varying effects, or use fit."
-        )
-    likelihood = partial(likelihood, near=model.mode(start)[0])
-    point, value = _sharpened(likelihood, start)
+    found = _Climb(model)
+    point = found.start()
+    point = found.sharpened(point, np.ones(len(point), dtype=bool))
     free = np.ones(len(point), dtype=bool)
+    value = found(point)[0]
     for place in np.argsort(~model.diagonal, kind="stable"):  # the diagonal first
         boundary = model.diagonal[place] or point[model.pivot[place]] == 0
         at_zero = np.where(np.arange(len(point)) == place, 0.0, point)
-        if boundary and abs(point[place]) < NEARLY_ZERO and likelihood(at_zero) >= value - BOUNDARY_COST:
+        if boundary and abs(point[place]) < NEARLY_ZERO and found(at_zero)[0] >= value - BOUNDARY_COST:
             point, free[place] = at_zero, False
     if not free.all():
-        point, value = _sharpened(likelihood, point, free)
+        point = found.sharpened(point, free)
+    sound(model.expanded(point))
+    information = found.information(point, free)
     covariance = np.zeros((len(point), len(point)))
-    information = -derivatives(_restricted(likelihood, point, free), point[free])[1]
     # with a sd of zero the rest of its factor may not be unique; the pseudo-inverse leaves that direction out
     inverse = (
         inverse_information(information) if free.all() else np.linalg.pinv(information, rcond=1e-8, hermitian=True)
@@ -299,67 +447,62 @@ def optimum(model: Laplace, points: int) -> tuple[Array, Array, float]:
     covariance[np.ix_(free, free)] = inverse
     signs = np.ones(len(point))  # that make the diagonals positive and leave the covariances as they are
     signs[: len(model.pivot)] = np.where(point[model.pivot] < 0, -1.0, 1.0)
-    return signs * point, np.outer(signs, signs) * covariance, value
+    return signs * point, np.outer(signs, signs) * covariance, model.expanded(signs * point)
 
 
-def _sharpened(
-    likelihood: Callable[[Array], float], point: Array, free: NDArray[np.bool_] | slice = slice(None)
-) -> tuple[Array, float]:
-    """The maximum that Newton's method reaches from a point by its free parameters."""
-    reached, value = maximise(_restricted(likelihood, point, free), point[free], bound=FARTHEST)
-    sharpened = point.copy()
-    sharpened[free] = reached
-    return sharpened, value
+class _Climb:
+    """The log-likelihood with its gradient, whose search for the mode begins where the last one ended."""
 
+    def __init__(self, model: Laplace) -> None:
+        self.model = model
+        self.near: Array | None = None
 
-def _restricted(
-    likelihood: Callable[[Array], float], point: Array, free: NDArray[np.bool_] | slice
-) -> Callable[[Array], Array]:
-    """The log-likelihood of ``(B, d)`` values of the free parameters, the others held."""
-
-    def restricted(moved: Array) -> Array:
-        full = np.repeat(point[None], len(moved), axis=0)
-        full[:, free] = moved
-        return np.array([likelihood(each) for each in full])
-
-    return restricted
-
-
-def _by_mixedlm(model: Laplace, points: int, start: float) -> Array | None:
-    """Parameters at the maximum that ``mixedlm`` finds from a start, or None if it does not converge."""
-    import pandas as pd
-    from mixedlm import glmer, glmerControl
-    from mixedlm.families import Binomial, Poisson
-
-    design = model.design
-    counts = design.spec.family == "poisson"
-    trials = row_trials(design)
-    columns: dict[str, Any] = {"y": design.y if counts else design.y / trials}
-    columns |= {f"x{k}": column for k, column in enumerate(model.x.T)}
-    terms = [f"x{k}" for k in range(model.x.shape[1])]
-    for group, basis in zip(design.groups, model.z_bases, strict=True):
-        z = group.z @ basis
-        for block in group.blocks:
-            name = len(columns)
-            columns[f"g{name}"] = group.codes
-            columns |= {f"z{name}_{k}": z[:, k] for k in block}
-            terms.append(f"(0 + {' + '.join(f'z{name}_{k}' for k in block)} | g{name})")
-    checks = ("check_nobs_vs_rankZ", "check_nobs_vs_nlev", "check_nlev_gtreq_5", "check_rankX", "check_scaleX")
-    silent: dict[str, Any] = dict.fromkeys(checks, "ignore")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    def __call__(self, point: Array) -> tuple[float, Array]:
         try:
-            result = glmer(
-                f"y ~ 0 + {' + '.join(terms)}",
-                pd.DataFrame(columns),
-                family=Poisson() if counts else Binomial(),
-                weights=row_weights(design) * (1.0 if counts else trials),
-                offset=design.offset,
-                nAGQ=points,
-                start=np.where(model.diagonal, start, 0.0),
-                control=glmerControl(tolPwrss=1e-12, **silent),
+            expansion = self.model.expanded(point, self.near)
+            value, gradient = expansion.value, expansion.scores.sum(axis=0)
+        except InferenceFailure:
+            return -np.inf, np.zeros_like(point)
+        if np.isfinite(value):
+            self.near = expansion.effects
+        return value, gradient
+
+    def start(self) -> Array:
+        """The best of some points with the maximum without groups and effects of one size."""
+        model = self.model
+        values = np.linalg.solve(model.basis, model.likelihood.maximum[0])
+        starts = [np.r_[np.where(model.diagonal, size, 0.0), values] for size in SIZES]
+        heights = [model.log_likelihood(start) for start in starts]
+        if not np.isfinite(max(heights)):
+            raise InferenceFailure(
+                "no point was found at which the likelihood is finite; check the scales of predictors and offset,"
+                " simplify the varying effects, or use fit."
             )
-        except (ArithmeticError, RuntimeError, ValueError, np.linalg.LinAlgError):
-            return None
-    found = result.pirls_converged and result.joint_fit and np.isfinite(result.deviance)
-    return np.r_[result.theta, result.beta] if found else None
+        return np.asarray(starts[int(np.argmax(heights))])
+
+    def sharpened(self, point: Array, free: NDArray[np.bool_]) -> Array:
+        """The maximum that is reached from a point by its free parameters."""
+        model, found = self.model, point.copy()
+
+        def restricted(moved: Array) -> tuple[float, Array]:
+            full = point.copy()
+            full[free] = moved
+            value, gradient = self(full)
+            return value, gradient[free]
+
+        known = -model.likelihood.parts(model.likelihood.maximum[0])[2]
+        scale = np.zeros((len(point), len(point)))
+        count = len(model.pivot)
+        scale[:count, :count] = np.eye(count) / (2 * max(model.layout.groups))
+        scale[count:, count:] = inverse_information(model.basis.T @ known @ model.basis)
+        found[free] = climb(restricted, point[free], scale[np.ix_(free, free)])
+        return found
+
+    def information(self, point: Array, free: NDArray[np.bool_]) -> Array:
+        """Minus the second derivatives by the free parameters: differences of the gradient."""
+        columns = []
+        for place in np.flatnonzero(free):
+            step = STEP * np.eye(1, len(point), place)[0]
+            columns.append((self(point - step)[1] - self(point + step)[1])[free] / (2 * STEP))
+        matrix = np.array(columns)
+        return 0.5 * (matrix + matrix.T)

@@ -46,7 +46,7 @@ class Likelihood:
 
     Derived
     -------
-    maximum, covariance
+    maximum, covariance, basis
     """
 
     x: Array
@@ -70,6 +70,10 @@ class Likelihood:
         elif family.outcome == "number" or link.name == "log":
             about = family.guess(link, design.y, answers.trials) - offset
             beta = np.linalg.lstsq(design.x, about)[0]
+        if not family.ordered:
+            residual = design.y - design.x @ beta - offset if family.outcome == "number" else np.ones(1)
+            size = math.log(max(float(np.sqrt((residual**2).mean())), 1e-8 * float(abs(design.y).max()), 1e-300))
+            own = np.array([size if one.name == "sigma" else math.log(one.start or 1.0) for one in family.own])
         return cls(design.x, offset, family, link, answers, weights, np.r_[beta, own])
 
     def own(self, values: Array) -> tuple[dict[str, Array | float], Array]:
@@ -82,19 +86,29 @@ class Likelihood:
     def rows(self, point: Array) -> tuple[Array, Array, Array]:
         """Log density of every row ``(n,)``, its slopes ``(n, 1 + k)`` and curvatures by eta and own parameters."""
         p = self.x.shape[1]
-        eta = self.x @ point[:p] + self.offset
+        return self.given(self.x @ point[:p] + self.offset, point[p:])
+
+    def given(self, eta: Array, values: Array) -> tuple[Array, Array, Array]:
+        """The same of linear predictors, and values that stand for the own parameters."""
         with np.errstate(all="ignore"):
-            own, sizes = self.own(point[p:])
+            own, sizes = self.own(values)
             value = self.family.log_density(self.link, self.answers, eta, own)
             slope, curvature = self.family.derivatives(self.link, self.answers, eta, own)
             if not self.family.ordered and len(sizes):
-                if (sizes > LARGEST_OWN).any():  # beyond, rounding is all that tells it from its limit
+                limited = [name != "sigma" for name in self.family.parameters]
+                if (sizes[limited] > LARGEST_OWN).any():  # beyond, rounding is all that tells it from its limit
                     value = np.full_like(value, -np.inf)
                 unit = np.r_[1.0, sizes]
                 slope, curvature = slope * unit, curvature * np.outer(unit, unit)
                 places = np.arange(1, len(unit))
                 curvature[:, places, places] += slope[:, 1:]
         return value, slope, curvature
+
+    def working(self, eta: Array, values: Array) -> Array:
+        """Minus curvatures by the linear predictors that are not negative, of a family whose density is not concave."""
+        if self.family.working is None:
+            return np.maximum(-self.given(eta, values)[2][:, 0, 0], 0.0)
+        return self.family.working(self.link, self.answers, eta, self.own(values)[0])[1]
 
     def parts(self, point: Array) -> tuple[float, Array, Array]:
         """Log-likelihood, gradient ``(P,)`` and second derivatives ``(P, P)``."""
@@ -123,7 +137,7 @@ class Likelihood:
         InferenceFailure
             If no maximum is found.
         """
-        basis = self._basis
+        basis = self.basis
         point = self.start
         value, gradient, second = self.parts(point)
         for _ in range(MOST_STEPS):
@@ -145,8 +159,8 @@ class Likelihood:
             raise InferenceFailure("no maximum of the likelihood was found; check the scales of predictors and offset.")
         return point, value
 
-    @property
-    def _basis(self) -> Array:
+    @cached_property
+    def basis(self) -> Array:
         """``(P, P)`` basis in which columns, beside thresholds, are uncorrelated and of size one."""
         p, count = self.x.shape[1], len(self.start)
         if not self.family.ordered:
@@ -164,18 +178,10 @@ class Likelihood:
 
 def row_answers(design: Design) -> Answers:
     """Outcomes of rows and what they are out of, as families take them."""
-    trials = np.ones(design.n) if design.trials is None else design.trials
-    return Answers(design.y, trials, np.ones(design.n))
-
-
-def outcome_rows(design: Design) -> Rows:
-    """The log-density of every row of a family without own parameters, with derivatives, given linear predictors."""
-    family, link, answers = design.spec.distribution, LINKS[design.spec.link], row_answers(design)
-
-    def rows(eta: Array) -> tuple[Array, Array, Array]:
-        return family.log_density(link, answers, eta, {}), *family.derivatives(link, answers, eta, {})
-
-    return rows
+    root = np.ones(design.n)
+    if design.weight_kind == "precision" and design.weights is not None:
+        root = np.sqrt(design.weights)
+    return Answers(design.y, row_trials(design), root)
 
 
 def row_trials(design: Design) -> Array:
@@ -183,7 +189,9 @@ def row_trials(design: Design) -> Array:
 
 
 def row_weights(design: Design) -> Array:
-    return np.ones(design.n) if design.weights is None else design.weights
+    """What rows' log densities count; precisions are part of the densities."""
+    counted = design.weights is not None and design.weight_kind != "precision"
+    return np.asarray(design.weights) if counted else np.ones(design.n)
 
 
 def unit_scores(design: Design, scores: Array, kind: str) -> Array:
