@@ -17,7 +17,7 @@ products is what guards against cancellation.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -372,6 +372,70 @@ class MixedModelEquations:
                     explained = stats.cross.T @ (sparse.bsr_array(content) @ stats.cross)
                     matrix[b] -= explained.toarray().ravel()
         return matrix.reshape(size, *shape), log_determinant @ counts
+
+    def ascent(self, sigma: float, scales: Sequence[Array], restricted: bool) -> tuple[float, float, list[Array]]:
+        """The profile or restricted likelihood at one value, with derivatives by log sigma and the Cholesky factors.
+
+        Of equations with flat priors and weights of groups that are powers. With ``u`` the standardised effects of a
+        factor's groups at their means and ``C`` their covariances, the derivative by its factor ``L`` is
+        ``L^-T (sum (u u' + C) - J I)``: zero where the EM algorithm stands still (Laird & Ware 1982, Biometrics 38).
+        With the restricted likelihood C allows for the coefficients.
+        """
+        at = self.at(np.array([sigma]), tuple(scale[None] for scale in scales))
+        value = float((at.log_density if restricted else at.profile)[0])
+        solved, p, stats = self.mean(at)[0], len(self.prior_mean), self.stats
+        width = len(solved) if restricted else len(solved) - p
+        root = linalg.solve_triangular(at.factor[0, :width, :width], np.eye(width), lower=True, check_finite=False)
+        covariance, raw, start = root.T @ root, np.append(-solved, 1.0), 0
+        sums: list[Array] = [np.empty(0)] * len(scales)
+        for k in stats.rest:
+            q = scales[k].shape[0]
+            count = len(self.design.groups[k].levels)
+            own = slice(start, start + count * q)
+            effects, within = solved[own].reshape(count, q), np.arange(count)
+            blocks = covariance[own, own].reshape(count, q, count, q)[within, :, within, :]
+            sums[k] = effects.T @ effects + blocks.sum(axis=0) - count * np.eye(q)
+            raw[own] = (raw[own].reshape(count, q) @ scales[k].T).ravel()
+            turned = covariance[own].reshape(count, q, width)
+            covariance[own] = np.einsum("ij,cjw->ciw", scales[k], turned).reshape(count * q, width)
+            turned = covariance[:, own].reshape(width, count, q)
+            covariance[:, own] = (turned @ scales[k].T).reshape(width, count * q)
+            start += count * q
+        if stats.eliminated is not None:
+            scale, (distinct, inverse, counts) = scales[stats.eliminated], self._distinct
+            q = scale.shape[0]
+            inner = np.linalg.inv(_inner_blocks(distinct, at.sigma, scale[None])[0])
+            right = (stats.cross @ raw).reshape(-1, q) @ scale / sigma**2
+            effects = np.einsum("jab,jb->ja", inner[inverse], right)
+            blocks = np.tensordot(counts, inner, 1)
+            if width:
+                left = inner @ scale.T / sigma**2
+                blocks = blocks + (left @ self._explained(covariance) @ left.transpose(0, 2, 1)).sum(axis=0)
+            sums[stats.eliminated] = effects.T @ effects + blocks - counts.sum() * np.eye(q)
+        # traces of sums are those of C and squared effects, less the number of effects
+        by_sigma = float(at.factor[0, -1, -1]) ** 2 - stats.n - sum(float(np.trace(each)) for each in sums)
+        slopes = [
+            linalg.solve_triangular(scale, each, lower=True, trans="T", check_finite=False)
+            for scale, each in zip(scales, sums, strict=True)
+        ]
+        return value, by_sigma + (p if restricted else 0), slopes
+
+    def _explained(self, covariance: Array) -> Array:
+        """Per distinct block the sum over its groups of ``cross C cross'``, ``(distinct, q, q)``."""
+        (distinct, inverse, _), width, cross = self._distinct, len(covariance), self.stats.cross
+        count, q, _ = distinct.shape
+        if self._outer is not None:
+            full = np.zeros(self.stats.gram.shape)
+            full[:width, :width] = covariance
+            return np.asarray((self._outer[1:] @ full.ravel()).reshape(count, q, q))
+        found = np.zeros((count, q, q))
+        step = max(1, CHUNK_BYTES // (8 * q * width)) * q
+        for start in range(0, cross.shape[0], step):
+            part = cross[start : start + step, :width]
+            far = (part @ covariance).reshape(-1, q, width)
+            near = part.toarray().reshape(far.shape)
+            np.add.at(found, inverse[start // q : start // q + len(far)], far @ near.transpose(0, 2, 1))
+        return found
 
     def mean(self, conditional: Conditional) -> Array:
         """``(B, r)`` conditional means of the rest effects and working coefficients."""

@@ -90,7 +90,7 @@ def derivatives(function: BatchFunction, point: Array, step: float = STEP) -> tu
 
 
 def climb(
-    function: Callable[[Array], tuple[float, Array]], start: Array, inverse: Array, tolerance: float = 1e-11
+    function: Callable[[Array], tuple[float, Array]], start: Array, inverse: Array, tolerance: float = 1e-16
 ) -> Array:
     """A local maximum of a function that knows its gradient, by the BFGS method (Nocedal & Wright 2006, ch. 6).
 
@@ -103,21 +103,20 @@ def climb(
     inverse : (d, d) array
         A guess of the inverse of minus the second derivatives.
     tolerance : float
-        Stop when the climb that a step promises is smaller.
+        Stop when the climb that a step promises is smaller: half its square root is the distance in standard errors.
     """
     point, matrix, fresh = start, inverse, True
     value, gradient = function(point)
     for _ in range(MOST_CLIMBS):
         move = matrix @ gradient
         promised = float(gradient @ move)
-        if promised < tolerance * (1 + 1e-3 * abs(value)):
+        if promised < tolerance:
             break
-        move, longest = move, max(abs(move).max(), 1e-300)
-        fraction = min(1.0, LONGEST_MOVE / longest)
+        fraction = min(1.0, LONGEST_MOVE / max(float(abs(move).max()), 1e-300))
         for _ in range(25):
             candidate = point + fraction * move
             reached, slope = function(candidate)
-            if reached >= value + 1e-4 * fraction * promised:
+            if reached >= value + 1e-4 * fraction * promised - 1e-13 * abs(value):  # the last digits are rounding
                 break
             fraction /= 2 if not np.isfinite(reached) else 3
         else:

@@ -101,10 +101,17 @@ class Fitted:
         return words
 
     def parts(self, width: int) -> Iterator[tuple[slice, dict[str, Array]]]:
-        """Runs of draws so short that ``width`` numbers a draw are few, with their parameters."""
+        """Runs of draws so short that ``width`` numbers a draw are few, with their parameters.
+
+        Pairs of points of an estimate stay together, so that both meet the same errors of quadrature.
+        """
         step = max(1, PART // width)
-        for start in range(0, self.size, step):
-            run = slice(start, min(start + step, self.size))
+        first = step
+        if self.is_point:
+            step = max(2, step // 2 * 2)
+            first = 1 + step
+        for start in (0, *range(first, self.size, step)):
+            run = slice(start, min(start + step if start else first, self.size))
             yield run, {name: value[run] for name, value in self.values.items()}
 
 

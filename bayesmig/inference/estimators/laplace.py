@@ -68,13 +68,13 @@ class Laplace:
     @classmethod
     def of(cls, design: Design, nodes: int = 1) -> Laplace:
         """The likelihood of a design."""
+        without = Likelihood.of(dataclasses.replace(design, groups=()))
         bases = []
         for group in design.groups:
             basis = np.zeros((len(group.effects), len(group.effects)))
             for block in map(list, group.blocks):
-                basis[np.ix_(block, block)] = whitening(group.z[:, block])
+                basis[np.ix_(block, block)] = without.unit * whitening(group.z[:, block])
             bases.append(basis)
-        without = Likelihood.of(dataclasses.replace(design, groups=()))
         return cls(design, without, Layout.of(design), tuple(bases), nodes)
 
     @cached_property

@@ -159,13 +159,19 @@ class Likelihood:
             raise InferenceFailure("no maximum of the likelihood was found; check the scales of predictors and offset.")
         return point, value
 
+    @property
+    def unit(self) -> float:
+        """About the size of what the linear predictor leaves of an outcome that has units, else one."""
+        p, names = self.x.shape[1], self.family.parameters
+        return math.exp(self.start[p + names.index("sigma")]) if "sigma" in names else 1.0
+
     @cached_property
     def basis(self) -> Array:
-        """``(P, P)`` basis in which columns, beside thresholds, are uncorrelated and of size one."""
+        """``(P, P)`` basis in which columns, beside thresholds, are uncorrelated and of the outcome's size."""
         p, count = self.x.shape[1], len(self.start)
         if not self.family.ordered:
             basis = np.eye(count)
-            basis[:p, :p] = whitening(self.x)
+            basis[:p, :p] = self.unit * whitening(self.x)
             return basis
         cuts = np.equal.outer(np.minimum(self.answers.y, count - p - 1), np.arange(count - p))
         return whitening(np.column_stack([-self.x, cuts]))
