@@ -178,7 +178,7 @@ def quantity(design: Design, scale: str = "response", per_trial: bool = True) ->
         return f"probability of {outcome} = {design.categories[1]}"
     if design.spec.distribution.ordered:
         return f"probability of {outcome} = category"
-    if design.trials is not None and per_trial:
+    if design.spec.trials and per_trial:
         return f"probability of {outcome} in one trial"
     return f"expected {outcome}"
 
