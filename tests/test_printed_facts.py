@@ -9,11 +9,14 @@ import pandas as pd
 import pytest
 
 from bayesmig.errors import NotFound, SpecificationError
+from bayesmig.inference.fitting import estimate
 from bayesmig.printed.literature import LAYOUTS, printed_cells, printed_variances, tables_of
 from bayesmig.replication import measure_discrepancies, printed_descriptives, standard_errors
 from bayesmig.replication.papers import replicate
 from bayesmig.replication.reconstruction import reconstruct
+from bayesmig.replication.remarks import told_remarks
 from bayesmig.reporting.words import descriptive_table
+from bayesmig.results.summaries import coefficients
 from bayesmig.specification.catalogue import studies, study
 from bayesmig.specification.model import Study, Variable
 
@@ -78,8 +81,8 @@ def test_every_coefficient_and_standard_error_is_honoured_or_listed(name, seed):
 
 def test_every_file_is_looked_at():
     """Coefficients, variances and statistics by the account, people and items here; design and questions by tests
-    of margins and items."""
-    known = {"coefficients", "variance_components", "fit_statistics", "descriptives", "loadings", "design"}
+    of margins and items, claims by the audit."""
+    known = {"coefficients", "variance_components", "fit_statistics", "descriptives", "loadings", "design", "claims"}
     assert set(LAYOUTS) == known | {"questionnaire"}
 
 
@@ -147,3 +150,15 @@ def test_own_people_stand_beside_the_papers():
     assert caption == "The paper's people and yours"
     (row,) = [row for row in rows if row.label == "Table 3: mean of Age"]
     assert [column[row.term][0] for column in columns] == ["57.241", f"{own['age'].mean():.3f}"]
+
+
+def test_models_of_which_the_text_alone_tells():
+    """The dissertation: one more member in the public sector makes owning 50 % more likely, one self-employed 65 %."""
+    paper = study("homeownership")
+    claims = tables_of(paper)["claims"]
+    tree = estimate(paper.model("employment_only"), made("homeownership", 1))
+    (line,) = told_remarks(claims[claims["model"] == "employment_only"], tree, "ML")
+    ratio = np.exp(float(coefficients(tree).loc["public_sector_members", "estimate"]))
+    assert f"public sector odds ratio 1.50 (here {ratio:.2f})" in line
+    assert "2 of 4 hold" in line  # both signs; jobs matter less than told once the main model holds
+    assert told_remarks(claims.iloc[:0], tree, "ML") == []

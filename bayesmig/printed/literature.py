@@ -108,6 +108,14 @@ LAYOUTS: Mapping[str, Layout] = {
         " n_<group>s (how many groups a model has), level2_predictors (predictors of groups, separated by ;),"
         " coefficients_are (standardised), outcome_scale_mean, outcome_scale_sd, <model>_model_<words>_percent.",
     ),
+    "claims": Layout(
+        ("where", "model", "term", "level", "claim"),
+        ("model", "term", "claim"),
+        (),
+        ("where", "model", "term", "level", "claim"),
+        meaning="What the text says of a coefficient, with its sign or comparison: '> 0', '< 0', 'odds ratio 1.50',"
+        " 'odds ratio > 1'. The model is one of coefficients.csv, or one that the text alone tells of.",
+    ),
     "questionnaire": Layout(
         ("item", "dimension", "scale_min", "scale_max"),
         ("item",),

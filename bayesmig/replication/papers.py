@@ -16,7 +16,7 @@ from bayesmig.contract.names import both
 from bayesmig.errors import listing
 from bayesmig.inference.fitting import estimate, fit
 from bayesmig.printed.evidence.posterior import published_posterior
-from bayesmig.printed.literature import printed_cells, printed_statistics, printed_variances, published
+from bayesmig.printed.literature import printed_cells, printed_statistics, printed_variances, published, tables_of
 from bayesmig.replication.contamination import contamination_remarks, notes_on_variables
 from bayesmig.replication.counterparts import (
     COUNTERPARTS,
@@ -36,6 +36,7 @@ from bayesmig.replication.remarks import (
     number_remarks,
     place_remarks,
     star_remarks,
+    told_remarks,
 )
 from bayesmig.replication.unprinted import assumption_remarks, check_seeds, ranges, reconstructed
 from bayesmig.results.marginal import Change, Scale
@@ -186,6 +187,9 @@ def replicate(
     remarks += [*boundary_remarks(spec, table), *factor_remarks(results), *absent]
     if numbers is not None and effects is not None:
         remarks += number_remarks(spec, numbers, effects)
+    if not spec.printed and printed_models:
+        claims = tables_of(chosen).get("claims", pd.DataFrame(columns=["model"]))
+        remarks += told_remarks(claims[claims["model"] == key], results[POSTERIOR], POSTERIOR)
     if weights is None:
         remarks += contamination_remarks(chosen, key, data)
     varied = ranges(chosen, key, seeds=seeds, seed=seed) if seeds > 1 else None

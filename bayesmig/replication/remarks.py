@@ -11,7 +11,10 @@ import pandas as pd
 
 from bayesmig.contract.names import base
 from bayesmig.data.rows import Rows, design_of
+from bayesmig.errors import listing
 from bayesmig.inference.response import draw_outcomes, linear_predictor, parameters
+from bayesmig.printed.auditing.tables import claimed, named
+from bayesmig.results.summaries import coefficients
 from bayesmig.specification.model import ModelSpec
 
 if TYPE_CHECKING:
@@ -83,6 +86,33 @@ def boundary_remarks(spec: ModelSpec, table: pd.DataFrame) -> list[str]:
         low, high = (100 * cells[f"vpc_{group}"][f"posterior eti95_{end}"] for end in ("lower", "upper"))
         lines.append(f"{text}; the groups hold between {low:.1f} and {high:.1f} % of the unexplained variance.")
     return lines
+
+
+def told_remarks(claims: pd.DataFrame, tree: xr.DataTree, result: str) -> list[str]:
+    """What the text tells of a model of which no table is printed, beside a result.
+
+    Parameters
+    ----------
+    claims : pandas.DataFrame
+        Rows of ``claims.csv`` about the model.
+    tree : DataTree
+    result : str
+        What to call the result.
+    """
+    if claims.empty:
+        return []
+    spec, found = ModelSpec.from_json(tree.attrs["spec"]), coefficients(tree)["estimate"]
+    told, kept = [], 0
+    for row in claims.to_dict("records"):
+        term = named(row["term"], row["level"])
+        of_odds, claim = claimed(row["claim"])
+        value = math.exp(found[term]) if of_odds else float(found[term])
+        kept += claim.contains(value)
+        told.append(f"{spec.label(term)} {row['claim']} (here {value:.2f})")
+    return [
+        f"The text alone tells of this model ({listing(dict.fromkeys(claims['where']))}): {'; '.join(told)}. By the"
+        f" {result} {kept} of {len(told)} hold; data reconstructed from another model's table were not made for them."
+    ]
 
 
 def star_remarks(spec: ModelSpec, table: pd.DataFrame) -> list[str]:

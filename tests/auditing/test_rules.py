@@ -290,6 +290,10 @@ CASES = {
         paper(one("0.370", odds="1.447"), {"Model 1_model_x_percent": "45"}),
         paper(one("0.370", odds="1.447"), {"Model 1_model_x_percent": "37"}),
     ),
+    "claims of the text against B": (
+        paper(one("-0.157"), claims=[{"model": "Model 1", "term": "x", "claim": "< 0"}]),
+        paper(one("-0.157"), claims=[{"model": "Model 1", "term": "x", "claim": "odds ratio > 1"}]),
+    ),
     "printed digits": (digits("0.555"), digits("0.5555")),
     "stars against the smallest standard error": (standardised("0.300"), standardised("0.200")),
     "percentages sum to 100": (percents("33.3", "33.3", "33.3"), percents("33.3", "33.3", "34.3")),

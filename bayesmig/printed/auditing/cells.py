@@ -11,7 +11,7 @@ from scipy import stats
 
 from bayesmig.printed.auditing.intervals import Interval, decimals, exponential
 from bayesmig.printed.auditing.rules import LIKELY, PROVED, Finding, Outcome, rule
-from bayesmig.printed.auditing.tables import PrintedRegression, PublishedTables
+from bayesmig.printed.auditing.tables import PrintedRegression, PublishedTables, claimed, named
 from bayesmig.printed.literature import p_bounds
 
 FEWEST_DIGITS_SEEN = 5
@@ -192,6 +192,31 @@ def _text_finding(model: PrintedRegression, term: str, text: str) -> Outcome:
 
 def _float(text: str) -> float:
     return float(text) if text else math.nan
+
+
+@rule("claims of the text against B", source="the text of the paper", kind="cells")
+def check_claims(tables: PublishedTables) -> Iterator[Outcome]:
+    """What the text says of the sign or the size of a coefficient, against the table.
+
+    A claim of an odds ratio is held against exp(B). Powerless where the coefficient is not printed. Called likely, since
+    the text may speak of another comparison.
+    """
+    for model in tables.models:
+        for row in tables.claims[tables.claims["model"] == model.model].to_dict("records"):
+            term = named(row["term"], row["level"])
+            b = model.printed(term) if term in model.cells.index else None
+            if b is None:
+                continue
+            of_odds, claim = claimed(row["claim"])
+            where = f" ({row['where']})" if row["where"] else ""
+            yield Finding.unless(
+                (b.mapped(exponential) if of_odds else b).meets(claim),
+                (model.table, model.model, term),
+                (model.text(term), row["claim"]),
+                claim.mapped(math.log) if of_odds and claim.lower > 0 else claim,
+                f"the text{where} says {row['claim']} of it, and B is printed as {model.text(term)}. Which is meant?",
+                LIKELY,
+            )
 
 
 @rule("printed digits", source="typesetting", kind="cells")

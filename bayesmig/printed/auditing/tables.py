@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -89,7 +90,7 @@ class PublishedTables:
     ----------
     name : str
     coefficients : pandas.DataFrame
-    variance_components, fit_statistics, descriptives, loadings, design, questionnaire : pandas.DataFrame
+    variance_components, fit_statistics, descriptives, loadings, design, claims, questionnaire : pandas.DataFrame
         Empty where the paper prints none; columns as :func:`write_template` documents them.
 
     Examples
@@ -106,6 +107,7 @@ class PublishedTables:
     descriptives: pd.DataFrame = field(default_factory=lambda: _empty("descriptives"))
     loadings: pd.DataFrame = field(default_factory=lambda: _empty("loadings"))
     design: pd.DataFrame = field(default_factory=lambda: _empty("design"))
+    claims: pd.DataFrame = field(default_factory=lambda: _empty("claims"))
     questionnaire: pd.DataFrame = field(default_factory=lambda: _empty("questionnaire"))
 
     @cached_property
@@ -175,6 +177,29 @@ def named(term: str, level: str) -> str:
     """
     first, colon, rest = str(term).partition(":")
     return f"{first}[{level}]{colon}{rest}" if level else str(term)
+
+
+def claimed(text: str) -> tuple[bool, Interval]:
+    """What the text claims of a coefficient: whether of its odds ratio, and between which bounds it lies.
+
+    Raises
+    ------
+    DataError
+        If the claim cannot be read.
+
+    Examples
+    --------
+    >>> claimed("> 0")
+    (False, Interval(lower=0.0, upper=inf))
+    >>> claimed("odds ratio 1.50")
+    (True, Interval(lower=1.495, upper=1.505))
+    """
+    found = re.fullmatch(rf"(odds ratio)?\s*([<>]?)\s*({NUMBER})", text.strip())
+    if found is None:
+        raise DataError(f"claims.csv: {text!r} is no claim; write '> 0', '< 0', 'odds ratio 1.50' or 'odds ratio > 1'.")
+    odds, sign, number = found.group(1), found.group(2), found.group(3)
+    ends = {">": Interval(float(number), math.inf), "<": Interval(-math.inf, float(number))}
+    return odds is not None, ends[sign] if sign else Interval.printed(number)
 
 
 def read_tables(source: str | Path | Study | PublishedTables) -> PublishedTables:
