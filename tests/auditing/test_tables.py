@@ -157,7 +157,7 @@ def test_the_page_runs(tmp_path, monkeypatch, capsys):
     # the page shows the first question as it is printed, cut into two lines
     shown = " ".join(line.strip() for line in page.splitlines() if line.startswith("    "))
     assert f"1. {names['found'].items[0]}" in shown
-    assert "  1. Table 6, Model 10" in capsys.readouterr().out
+    assert "  1. Table 5, Model 3" in capsys.readouterr().out
 
 
 def test_the_page_names_every_check_it_counts():

@@ -198,8 +198,8 @@ def _float(text: str) -> float:
 def check_claims(tables: PublishedTables) -> Iterator[Outcome]:
     """What the text says of the sign or the size of a coefficient, against the table.
 
-    A claim of an odds ratio is held against exp(B). Powerless where the coefficient is not printed. Called likely, since
-    the text may speak of another comparison.
+    A claim of an odds ratio is held against exp(B). Powerless where the coefficient is not printed. Called likely,
+    since the text may speak of another comparison.
     """
     for model in tables.models:
         for row in tables.claims[tables.claims["model"] == model.model].to_dict("records"):
