@@ -169,6 +169,7 @@ def test_small_and_silent_groups_are_noted():
         ({"weights": "none"}, DataError, "zero or missing for everybody"),
         ({"variables": "trust", "by": "city", "data": [1]}, DataError, "must be a pandas DataFrame"),
         ({"variables": "trust"}, DataError, "have a column 'trust_within' already"),
+        ({"data": pd.DataFrame([[1, 2, 0]], columns=["income", "income", "city"])}, DataError, "more than one column"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(change, kind, words):

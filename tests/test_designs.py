@@ -40,7 +40,7 @@ def test_the_closed_form_of_persons_and_without_groups():
 
 def test_simulated_studies_agree_with_the_closed_form():
     truth, sizes = {"exposure": 0.4, "icc": 0.15}, {"groups": [4, 20], "per_group": 50}
-    found = precision(MODEL, CLAIM, truth=truth, predictors=EXPOSED, seed=1, n=60, **sizes).table
+    found = precision(MODEL, CLAIM, truth=truth, predictors=EXPOSED, seed=1, n=40, **sizes).table
     exact = closed(truth, **sizes)
     few, many = found.iloc[0], found.iloc[1]
     # priors say that groups differ by no more than an outcome does, so that four communities find less than a t test
@@ -166,6 +166,10 @@ TRUTH = {"exposure": 0.4, "icc": 0.1}
         ({"claims": "exposure = 0"}, SpecificationError, "equality has no probability"),
         ({"truth": {"exposur": 1, "icc": 0.1}}, SpecificationError, "truth names 'exposur'.*closest: 'exposure'"),
         ({"truth": {"exposure": 1}}, SpecificationError, "does not say how much community differ"),
+        ({"truth": {"exposure": np.nan, "icc": 0.1}}, SpecificationError, "must be a number"),
+        ({"truth": {"exposure": "big", "icc": 0.1}}, SpecificationError, "'exposure'.='big' must be a number"),
+        ({"truth": {"exposure": 1, "tau_community": -1}}, SpecificationError, "not negative"),
+        ({"truth": {"exposure": 1, "icc": 0.1, "sigma": 0}}, SpecificationError, "'sigma'.=0 must be larger"),
         ({"truth": {"exposure": 1, "icc": 1.2}}, SpecificationError, "from 0 to below 1"),
         ({"predictors": {"exposer": Planned()}}, SpecificationError, "closest: 'exposure'"),
         ({"predictors": {"exposure": 0.5}}, SpecificationError, r"must be Planned\(...\)"),
@@ -180,6 +184,11 @@ TRUTH = {"exposure": 0.4, "icc": 0.1}
         ({"data": pd.DataFrame({"exposur": [0, 1]}), "predictors": None}, UnknownColumn, "closest: 'exposur'"),
         ({"spec": bm.ModelSpec(MODEL, family="student")}, SpecificationError, "give engine="),
         ({"truth": 0.4}, SpecificationError, "give numbers by name"),
+        (
+            {"data": pd.DataFrame({"exposure": [np.nan], "community": [1]}), "predictors": None},
+            SpecificationError,
+            "no row of the data has values",
+        ),
         ({"data": pd.DataFrame({"exposure": [0, 1]})}, SpecificationError, "not both"),
     ],
 )

@@ -141,6 +141,7 @@ def test_covariates_other_groups_and_ordered_outcomes():
         ("trust ~ 1", ["gender"], SpecificationError, "two or more different variables"),
         ("trust ~ 1", "gender", SpecificationError, "two or more different variables"),
         ("trust ~ 1", [], SpecificationError, "two or more"),
+        ("trust", ["gender", "school"], SpecificationError, "~"),
         ("trust ~ gender", ["gender", "school"], SpecificationError, "gender makes the strata, and stands in"),
         ("trust ~ 1", ["gender", "constant"], DataError, "'constant' is '1' for everybody"),
         ("trust ~ 1", ["gender", "age"], DataError, "is a number of .* values.*pandas.cut"),

@@ -315,6 +315,8 @@ def _check_present(data: pd.DataFrame, names: Sequence[str]) -> None:
             raise UnknownColumn(
                 f"no column {name!r}{closest(name, data.columns)}; the data have {listing(data.columns)}."
             )
+        if (data.columns == name).sum() > 1:
+            raise DataError(f"the data have more than one column called {name!r}; rename or drop the others.")
 
 
 def _values(frame: pd.DataFrame, name: str) -> Array:

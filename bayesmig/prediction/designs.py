@@ -146,7 +146,7 @@ def precision(
         Numbers of groups, every one of which is combined with those of ``per_group``.
     data : pandas.DataFrame, optional
         People like those of the study: own, or from :func:`bayesmig.reconstruct`. Groups are drawn from them with
-        replacement, and people within groups.
+        replacement, and people within groups, of those who gave all answers.
     predictors : mapping of str to Planned, optional
         Without data: how predictors are distributed. Those not named are normal and describe persons.
     n : int
@@ -392,6 +392,10 @@ def _plan(
         planned = {name: planned.get(name, Planned()) for name in needed}
     if engine is None and spec.family == "student":
         raise SpecificationError("family 'student' is not estimated by maximum likelihood: give engine=bm.NUTS().")
+    if data is not None:
+        data = data.dropna(subset=[name for name in [*needed, *filter(None, [group])] if name in data])
+        if data.empty:
+            raise SpecificationError(f"no row of the data has values of all of {listing([*needed, group])}.")
     chosen = engine or (EXACT if spec.family == "gaussian" else None)
     if isinstance(truth, xr.DataTree):
         schema.kind(truth)
@@ -434,6 +438,14 @@ def _stated(design: Design, truth: Mapping[str, Any]) -> dict[str, Array]:
             raise SpecificationError(
                 f"truth names {name!r}{closest(name, known)}, which the model has not; it has {listing(known, 20)}."
             )
+    for name, value in truth.items():
+        is_number = isinstance(value, (int, float, np.number)) and math.isfinite(value)
+        if name != "cut" and not (is_number and (value >= 0 or name in design.terms)):
+            kind = "a number" if name in design.terms else "a number that is not negative"
+            raise SpecificationError(f"truth[{name!r}]={value!r} must be {kind}.")
+    for name in ("sigma", "nu", "dispersion"):
+        if truth.get(name) == 0:
+            raise SpecificationError(f"truth[{name!r}]=0 must be larger.")
     values: dict[str, Array] = {"beta": np.array([[float(truth.get(term, 0.0)) for term in design.terms]])}
     icc = truth.get("icc")
     if icc is not None and not 0 <= icc < 1:
@@ -639,7 +651,8 @@ def _closed(plan: _Plan, name: str, claim: Claim, cell: tuple[int, int]) -> dict
     truth = _stated_truth(plan)
     planned, icc = plan.predictors[term], float(truth.get("icc", 0.0))
     sigma2 = float(truth.get("sigma", math.sqrt(1 - icc))) ** 2
-    tau2 = float(truth.get(f"tau_{plan.group}", math.sqrt(icc / (1 - icc) * sigma2))) ** 2
+    tau = truth.get(f"tau_{plan.group}[intercept]", truth.get(f"tau_{plan.group}"))
+    tau2 = icc / (1 - icc) * sigma2 if tau is None else float(tau) ** 2
     share = planned.shares.get("1")
     variance, people = (1.0 if share is None else share * (1 - share)), groups * size
     between_part = 1.0 if planned.of == "group" else planned.icc

@@ -42,7 +42,7 @@ FEW_STRATA = 12
 
 
 def maihda(
-    formula: str,
+    formula: ModelSpec | str,
     data: pd.DataFrame,
     strata: Sequence[str],
     *,
@@ -55,7 +55,7 @@ def maihda(
 
     Parameters
     ----------
-    formula : str
+    formula : str or ModelSpec
         Outcome and, if wanted, covariates of both models: ``"trust ~ 1"``, ``"trust ~ age + (1 | city)"``. Not the
         variables of the strata.
     data : pandas.DataFrame
@@ -112,8 +112,8 @@ def maihda(
     >>> found.strata["people"].sum()
     np.int64(300)
     """
-    names = _checked_names(formula, data, strata)
     spec = as_spec(formula, **model)
+    names = _checked_names(spec.formula, data, strata)
     frame = _categories(spec, data, names)
     group = ":".join(names)
     varying = f" + (1 | {':'.join(map(_quoted, names))})"
