@@ -18,11 +18,22 @@ OUTCOMES = {"number": "y", "binary": "owns", "ordered": "answer", "count": "visi
 CASES = [(name, link) for name, family in FAMILIES.items() for link in family.links]
 
 
+def outcome_of(family: str) -> str:
+    """The column that a family can have as its outcome."""
+    between = {None: OUTCOMES[FAMILIES[family].outcome], (0.0, 1.0): "share"}
+    return between.get(FAMILIES[family].support, "income")
+
+
+def positive(data: pd.DataFrame) -> pd.DataFrame:
+    """The data with the outcome ``y`` as a positive number and as a share."""
+    return data.assign(income=np.exp(data["y"]), share=1 / (1 + np.exp(-data["y"])))
+
+
 def survey(n: int = 120, groups: int = 8, seed: int = 3) -> pd.DataFrame:
     """People in areas within cities, with Chinese levels, a year far from zero and weights."""
     rng = np.random.default_rng(seed)
     area = rng.integers(0, groups, n)
-    return pd.DataFrame(
+    frame = pd.DataFrame(
         {
             "y": rng.normal(size=n),
             "owns": rng.choice(["no", "yes"], n),
@@ -41,13 +52,13 @@ def survey(n: int = 120, groups: int = 8, seed: int = 3) -> pd.DataFrame:
             "w": rng.integers(1, 4, n),
         }
     )
+    return positive(frame)
 
 
 def specification(family: str, right: str, link: str = "", **more: object) -> ModelSpec:
     """A model of the survey's outcome for a family."""
     trials = "asked" if family == "binomial" else ""
-    outcome = OUTCOMES[FAMILIES[family].outcome]
-    return ModelSpec(f"{outcome} ~ {right}", family=family, link=link, trials=trials, **more)  # type: ignore[arg-type]
+    return ModelSpec(f"{outcome_of(family)} ~ {right}", family=family, link=link, trials=trials, **more)  # type: ignore[arg-type]
 
 
 def posterior(spec: ModelSpec, data: pd.DataFrame, draws: int = 20, spread: float = 0.6, seed: int = 1) -> xr.DataTree:
@@ -63,7 +74,7 @@ def posterior(spec: ModelSpec, data: pd.DataFrame, draws: int = 20, spread: floa
         if name == "cut":
             values[name] = np.sort(rng.normal(0, 1.5, (*size, len(design.categories) - 1)), axis=-1) + middle[..., None]
         else:
-            values[name] = rng.uniform(3, 5, size) if name in ("nu", "dispersion") else rng.uniform(0.5, 1.5, size)
+            values[name] = rng.uniform(0.5, 1.5, size) if name == "sigma" else rng.uniform(3, 5, size)
     for group in design.groups:
         q = len(group.effects)
         values[f"tau_{group.name}"] = spread * rng.uniform(0.5, 1.5, (*size, q))

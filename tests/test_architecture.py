@@ -30,7 +30,7 @@ ROOMS = {
         {"machine"},
         {"links"},
         {"record"},
-        {"binary", "counts", "gaussian", "ordered"},
+        {"binary", "bounded", "counts", "gaussian", "ordered", "positive"},
         {"registry"},
     ),
     "specification": (

@@ -10,6 +10,7 @@ from scipy import integrate, special, stats
 import bayesmig as bm
 from bayesmig.data.rows import Rows, design_of
 from bayesmig.errors import BayesmigError, DataError, UnknownColumn, UnknownLevel
+from bayesmig.families.registry import FAMILIES
 from bayesmig.inference.response import parameters
 from bayesmig.results.fitted import Fitted, category_scores, encoded, expectation
 from bayesmig.results.marginal import effects, margins
@@ -149,7 +150,7 @@ def test_levels_are_compared_with_the_reference_and_as_pairs():
 def test_every_family_has_every_effect(family, link, random):
     tree = posterior(specification(family, "x * hukou + year + (1 + x | area)", link), DATA)
     table = effects(tree, random=random)
-    ordered = family == "cumulative"
+    ordered = FAMILIES[family].ordered
     assert list(table.groupby("variable", sort=False).size()) == [3, 6, 3] if ordered else [1, 2, 1]
     assert np.isfinite(table.select_dtypes("number")).all(axis=None)
     assert set(table["random"]) == {random}

@@ -92,7 +92,7 @@ def test_the_three_treatments_of_a_known_group(family, link):
         np.testing.assert_allclose(mean, middle, rtol=1e-12)
     else:
         assert abs(mean - middle).max() > 0.01
-    if link in ("logit", "probit") and family != "cumulative":  # towards one half
+    if link in ("logit", "probit") and not FAMILIES[family].ordered:  # towards one half
         share = 12 if family == "binomial" else 1
         assert (abs(mean - share / 2) <= abs(middle - share / 2) + 1e-9).all()
 
@@ -104,7 +104,7 @@ def test_every_kind_has_its_dims_and_facts(family, link, right):
     for kind in ("expected", "outcome", "linear"):
         done = predict(tree, kind=kind, seed=4)
         y = done["predictions"]["y"]
-        wide = family == "cumulative" and kind == "expected"
+        wide = FAMILIES[family].ordered and kind == "expected"
         assert y.dims == ("chain", "draw", "row", "category")[: 4 if wide else 3]
         assert np.isfinite(y).all()
         assert done.attrs["random"] == ("sample" if right == SLOPES else "none")

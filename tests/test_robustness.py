@@ -8,6 +8,7 @@ import pymc as pm
 import pytensor
 import pytest
 import xarray as xr
+from fabricated import outcome_of, positive
 from scipy import special, stats
 
 import bayesmig as bm
@@ -16,7 +17,6 @@ from bayesmig.checking import robustness
 from bayesmig.checking.robustness import FINE, MATTERS, WEAK_DATA, log_prior, power_scaling, sensitivity
 from bayesmig.data.encoding import build_design
 from bayesmig.errors import BayesmigError, EngineRefusal, InferenceFailure
-from bayesmig.families.registry import FAMILIES
 from bayesmig.inference.engines import graphs
 from bayesmig.inference.engines.exact import Exact
 from bayesmig.inference.engines.nuts import NUTS
@@ -38,7 +38,7 @@ DATA = pd.DataFrame(
         "w": RNG.integers(1, 4, N),
     }
 )
-OUTCOMES = {"number": "y", "binary": "owns", "ordered": "answer", "count": "visits"}
+DATA = positive(DATA)
 OTHER = pr.PriorSet(
     intercept=pr.Normal(1, 2),
     slopes=pr.Normal(0.5, 0.7),
@@ -53,9 +53,8 @@ OTHER_PLAIN = pr.PriorSet(intercept=pr.Normal(1, 2), slopes=pr.Normal(0.5, 0.7),
 
 
 def spec_for(family, priors=OTHER, terms="x + hukou + (1 + x | area)"):
-    outcome = OUTCOMES[FAMILIES[family].outcome]
     return bm.ModelSpec(
-        f"{outcome} ~ {terms}", family=family, priors=priors, trials="asked" if family == "binomial" else ""
+        f"{outcome_of(family)} ~ {terms}", family=family, priors=priors, trials="asked" if family == "binomial" else ""
     )
 
 

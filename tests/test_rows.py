@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from fabricated import outcome_of, positive
 
 import bayesmig as bm
 from bayesmig.contract.schema import stamp
@@ -46,10 +47,10 @@ SPECS += [
     bm.ModelSpec("y ~ age + x + (1 | area)", standardise={"age": "person"}).with_weights("w", kind)
     for kind in ("survey", "frequency", "precision")
 ]
-OUTCOMES = {"number": "y", "binary": "owns", "ordered": "answer", "count": "visits"}
+DATA = positive(DATA)
 SPECS += [
     bm.ModelSpec(
-        f"{OUTCOMES[family.outcome]} ~ hukou + x + (1 | area)",
+        f"{outcome_of(name)} ~ hukou + x + (1 | area)",
         family=name,
         trials="asked" if name == "binomial" else "",
         offset="age" if name == "poisson" else "",

@@ -8,12 +8,13 @@ from scipy import special, stats
 
 import bayesmig as bm
 from bayesmig.errors import BayesmigError
+from bayesmig.families.registry import FAMILIES
 from bayesmig.inference.response import draw_outcomes, parameters
 from bayesmig.results.fitted import Fitted, category_scores
 from bayesmig.results.summaries import coefficients, r2, variance_components
 
 DATA = survey()
-LATENT = {"logit": np.pi**2 / 3, "probit": 1.0}
+LATENT = {"logit": np.pi**2 / 3, "probit": 1.0, "cloglog": np.pi**2 / 6}
 
 
 @pytest.mark.parametrize(("family", "link"), CASES)
@@ -36,6 +37,12 @@ def test_r2_is_the_formula_of_nakagawa(family, link):
         count = np.exp(values["beta"] @ design.x.T + variance / 2).mean(axis=1)
         over = 1 / values["dispersion"] if "dispersion" in values else 0
         residual = special.polygamma(1, 1 / (1 / count + over))
+    if family == "gamma":
+        residual = special.polygamma(1, values["shape"])
+    if family == "beta":
+        with pytest.raises(BayesmigError, match="R2 is not defined for family 'beta'"):
+            r2(tree)
+        return
     total = fixed + variance @ share + residual
     table = r2(tree)
     assert table.loc["r2_marginal", "estimate"] == pytest.approx((fixed / total).mean())
@@ -118,8 +125,9 @@ def test_shares_of_infinite_variance_are_refused():
 def test_response_shares_are_the_correlation_of_two_people_of_a_group(family, link):
     """400,000 pairs of people alike in everything, simulated; 5 standard errors of a correlation, widened by the
     fourth moments of counts to 0.015."""
-    spec = specification(family, "1 + (1 | area) + (1 | city)" if family != "cumulative" else "x + (1 | area)", link)
-    data = DATA.assign(x=DATA["x"] * 1e-9) if family == "cumulative" else DATA
+    ordered = FAMILIES[family].ordered
+    spec = specification(family, "x + (1 | area)" if ordered else "1 + (1 | area) + (1 | city)", link)
+    data = DATA.assign(x=DATA["x"] * 1e-9) if ordered else DATA
     tree = posterior(spec, data, draws=1)
     design, values = pieces(tree)
     size, rng = 400_000, np.random.default_rng(1)
@@ -134,7 +142,7 @@ def test_response_shares_are_the_correlation_of_two_people_of_a_group(family, li
             eta = middle + sum(effects.values())
             one = design.trials is not None
             pair = draw_outcomes(design, eta, many, rng, _pair(one))
-            if family == "cumulative":
+            if FAMILIES[family].ordered:
                 pair = category_scores(design)[pair.astype(int)]
             found[name].append(np.corrcoef(pair.T)[0, 1])
     for name, correlations in found.items():

@@ -292,7 +292,7 @@ def encoded_outcome(spec: ModelSpec, formula: Formula, frame: pd.DataFrame) -> t
         raise DataError(f"all {len(column)} rows used have the same answer to {name!r}; nothing to explain.")
     if kind == "ordered" and len(categories) < 3:
         raise DataError(
-            f"outcome {name!r} of family 'cumulative' has {len(categories)} categories ({listing(categories)});"
+            f"outcome {name!r} of family {spec.family!r} has {len(categories)} categories ({listing(categories)});"
             " it needs three or more. For two use family='bernoulli'."
         )
     if spec.trials and ((frame[spec.trials] < column) | (frame[spec.trials] % 1 != 0)).any():

@@ -115,13 +115,14 @@ def build_design(spec: ModelSpec, data: pd.DataFrame) -> Design:
     y, x, terms, formula_terms = _common_part(spec, formula, frame)
     gaps = traced(gaps, frame, x, terms, lambda changed: _common_part(spec, formula, changed)[1]) if gaps else ()
     x = _standardise_categories(spec, formula, frame, x, terms, formula_terms, people, scaling)
-    if spec.distribution.outcome == "number" and len(np.unique(y)) == 2:
+    check_support(spec, formula, y)
+    if spec.link == "identity" and spec.distribution.outcome == "number" and len(np.unique(y)) == 2:
         notes.append(two_values(float(y.min()), float(y.max())))
     groups = _group_terms(spec, formula, frame, checked, notes)
     check_factors(groups, lambda k, m: np.unique(np.column_stack([groups[k].codes, groups[m].codes]), axis=0), notes)
     check_identified(x, terms, formula_terms, frame, people=float(people.sum()))
-    if spec.distribution.outcome == "number":
-        check_not_reproduced(formula, x, y, terms)
+    if spec.distribution.scale is not None:
+        check_not_reproduced(formula, x, spec.distribution.scale(y), terms)
     for group in groups:
         columns = next(term.columns for term in formula.varying if term.group == group.name)
         check_told_apart(group, columns, x, formula_terms, frame, notes)
@@ -257,6 +258,29 @@ def check_single(formula: Formula, y: Array) -> None:
         raise DataError(
             f"outcome {formula.outcome!r} must be one number a row, but it has {y.shape[-1]} columns;"
             " compute a single number from it."
+        )
+
+
+def check_support(spec: ModelSpec, formula: Formula, y: Array) -> None:
+    """The outcome lies where the family allows.
+
+    Raises
+    ------
+    DataError
+        If some rows do not.
+    """
+    if spec.distribution.support is None:
+        return
+    low, high = spec.distribution.support
+    wrong = np.flatnonzero(~((y > low) & (y < high)))
+    if len(wrong):
+        ends = [f"{int((y == end).sum())} are {end:g}" for end in (low, high) if (y == end).any()]
+        outside = y[wrong][~np.isin(y[wrong], (low, high))]
+        ends += [f"{len(outside)} lie outside, first {outside[0]:g}"] if len(outside) else []
+        raise DataError(
+            f"outcome {formula.outcome!r} of family {spec.family!r} must be above {low:g}"
+            f"{f' and below {high:g}' if np.isfinite(high) else ''}, and {len(wrong)} of {len(y)} rows are not:"
+            f" {listing(ends)}. {spec.distribution.advice}"
         )
 
 

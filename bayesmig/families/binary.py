@@ -114,10 +114,10 @@ def _guess(link: Link, y: Array, trials: Array) -> Array:
     return link.forward((y + 0.5) / (trials + 1))
 
 
-ROWS = {"logit": logit_rows, "probit": probit_rows}
+ROWS = {"logit": logit_rows, "probit": probit_rows, "cloglog": cloglog_rows}
 BERNOULLI = Family(
     name="bernoulli",
-    links=("logit", "probit"),
+    links=("logit", "probit", "cloglog"),
     outcome="binary",
     rows=ROWS,
     log_density=_log_density,
@@ -137,7 +137,7 @@ BERNOULLI = Family(
 )
 BINOMIAL = Family(
     name="binomial",
-    links=("logit", "probit"),
+    links=("logit", "probit", "cloglog"),
     outcome="count",
     rows=ROWS,
     log_density=_log_density,

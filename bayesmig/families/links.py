@@ -55,7 +55,7 @@ def below(t: float, link: int) -> tuple[float, float]:
         inside = log_normal(t)
         return inside, math.exp(-0.5 * t * t - inside) / ROOT_TWO_PI
     if link == CLOGLOG:
-        rate = math.exp(min(t, FARTHEST))
+        rate = math.exp(min(t, LARGEST_LOG_RATE))
         whole = math.expm1(min(rate, FARTHEST))
         return math.log(-math.expm1(-rate)), (rate / whole if rate > 0 else 1.0)
     if t > 0:
@@ -69,7 +69,7 @@ def below(t: float, link: int) -> tuple[float, float]:
 def above(t: float, link: int) -> tuple[float, float]:
     """Log of one less that distribution function, and its derivative."""
     if link == CLOGLOG:
-        rate = math.exp(min(t, FARTHEST))
+        rate = math.exp(min(t, LARGEST_LOG_RATE))
         return -rate, -rate
     inside, slope = below(-t, link)
     return inside, -slope
@@ -125,8 +125,8 @@ class Link:
         """Log of the chance between two places, taken in the tail where both are small."""
         assert self.log_below is not None and self.log_above is not None
         if self.name == "cloglog":
-            low = np.exp(np.minimum(lower, FARTHEST))
-            return -low + np.log(-np.expm1(low - np.exp(np.minimum(upper, FARTHEST))))
+            low = np.exp(np.minimum(lower, LARGEST_LOG_RATE))
+            return -low + np.log(-np.expm1(low - np.exp(np.minimum(upper, LARGEST_LOG_RATE))))
         swap = lower > 0  # the upper tail is the more precise one there
         lower, upper = np.where(swap, -upper, lower), np.where(swap, -lower, upper)
         low, high = self.log_below(lower), self.log_below(upper)
@@ -140,7 +140,7 @@ class Link:
             by_upper, by_lower = (-special.expit(form) * special.expit(-form) - shared for form in (upper, lower))
             return special.expit(-upper) + excess, -special.expit(lower) - excess, by_upper, shared, by_lower
         if self.name == "cloglog":
-            high, low = np.exp(np.minimum(upper, FARTHEST)), np.exp(np.minimum(lower, FARTHEST))
+            high, low = np.exp(np.minimum(upper, LARGEST_LOG_RATE)), np.exp(np.minimum(lower, LARGEST_LOG_RATE))
             excess = 1 / np.expm1(np.minimum(high - low, FARTHEST))
             shared = excess * (1 + excess)
             by_upper = high * excess - high**2 * shared
@@ -169,7 +169,7 @@ def _probit_curves(t: Array) -> tuple[Array, Array, Array, Array]:
 
 
 def _cloglog_curves(t: Array) -> tuple[Array, Array, Array, Array]:
-    rate = np.exp(np.minimum(t, FARTHEST))
+    rate = np.exp(np.minimum(t, LARGEST_LOG_RATE))
     up = rate / np.expm1(np.minimum(rate, FARTHEST))
     return up, up * (1 - rate) - up**2, -rate, -rate
 
@@ -207,6 +207,10 @@ def normal_mean(function: Callable[[Array], Array], centre: Array, variance: Arr
     return np.asarray(total)
 
 
+def _cloglog(t: Array) -> Array:
+    return np.asarray(-np.expm1(-np.exp(np.minimum(t, LARGEST_LOG_RATE))))
+
+
 def _rate(eta: Array) -> Array:
     return np.asarray(np.exp(np.minimum(eta, LARGEST_LOG_RATE)))
 
@@ -236,8 +240,22 @@ LINKS = {
             lambda t: special.log_ndtr(-t),
             _probit_curves,
             1.0,
+            poles=2.0,  # there are none, but products of it grow away from the real line
             target="The disposition behind the answer",
             unit="latent units",
+        ),
+        Link(
+            "cloglog",
+            _cloglog,
+            lambda share: np.log(-np.log1p(-share)),
+            lambda t: np.log(_cloglog(t)),
+            lambda t: -np.exp(np.minimum(t, LARGEST_LOG_RATE)),
+            _cloglog_curves,
+            math.pi**2 / 6,
+            poles=math.pi / 2,
+            target="The log of the hazard",
+            unit="log hazard",
+            ratio="hazard ratio",
         ),
     )
 }

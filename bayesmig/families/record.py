@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
     Own = Mapping[str, Any]
     Curves = tuple[Array, Array]
+    Recession = tuple[NDArray[np.int64], Array, Array]
 
 
 class Answers(NamedTuple):
@@ -108,6 +109,9 @@ class Family:
     most : str
         Largest outcome that can be: ``"trials"``, ``"last"`` category, or ``""`` for none; the smallest is zero.
         Terms that predict ends without fail have no finite maximum likelihood.
+    recession : callable, optional
+        Of ordered outcomes, ``(codes, number of thresholds)``: forms that must not fall in any direction in which the
+        likelihood never does: of which row, and what they are of eta (m,) and of the thresholds (m, k).
     additive : bool
         Whether rows with equal predictors count by their sums of outcomes and trials.
     said : str
@@ -140,6 +144,7 @@ class Family:
     support: tuple[float, float] | None = None
     advice: str = ""
     most: Literal["trials", "last", "none", ""] = ""
+    recession: Callable[[NDArray[np.int64], int], Recession] | None = None
     additive: bool = False
     said: str = ""
     law: tuple[str, ...] = ()
@@ -164,15 +169,19 @@ class Family:
 
     def target_of(self, link: str) -> str:
         """The linear predictor in a sentence."""
-        return self.target or LINKS[link].target
+        return self.target or self._linked(link).target
 
     def unit_of(self, link: str) -> str:
         """What the linear predictor counts, where that is not the outcome itself."""
-        return self.unit or LINKS[link].unit
+        return self.unit or self._linked(link).unit
 
     def ratio_of(self, link: str) -> str:
         """What exponentiated coefficients are; empty where they mean nothing."""
-        return self.ratio or LINKS[link].ratio
+        return self.ratio or self._linked(link).ratio
+
+    def _linked(self, link: str) -> Link:
+        """The link whose words hold: higher answers are lower hazards, so that no words of hazards fit."""
+        return LINKS["probit" if self.ordered and link == "cloglog" else link]
 
     def by_groups(self, link: Link, eta: Array, variance: Array, own: Own) -> Array:
         """:attr:`mean` over groups, which add a normal number of that variance to the linear predictor."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from bayesmig.families import binary, counts, gaussian, ordered
+from bayesmig.families import binary, bounded, counts, gaussian, ordered, positive
 from bayesmig.families.record import Family, Parameter
 
 FAMILIES: dict[str, Family] = {
     family.name: family
-    for module in (gaussian, binary, ordered, counts)
+    for module in (gaussian, binary, ordered, counts, positive, bounded)
     for family in vars(module).values()
     if isinstance(family, Family)
 }

@@ -40,6 +40,8 @@ GREEK = {
     "Σ": "Sigma",
     "∼": "sim",
     "≤": "leq",
+    "≥": "geq",
+    "|": "mid",
     "·": "cdot",
     "×": "times",
 }

@@ -313,7 +313,7 @@ class _Column:
     @property
     def is_latent(self) -> bool:
         """Whether shares of variance concern the linear predictor, not the outcome."""
-        return self.spec.distribution.outcome != "number"
+        return self.spec.distribution.outcome != "number" or self.spec.link != "identity"
 
     def notes(self, asked: _Asked) -> tuple[str, ...]:
         """What the cells say: the scale and the estimand, and the kind of interval."""

@@ -18,7 +18,6 @@ from bayesmig.contract import schema
 from bayesmig.contract.names import base, columns_of, pieces
 from bayesmig.data.rows import design_of
 from bayesmig.errors import BayesmigError, closest, listing
-from bayesmig.families.links import LINKS
 from bayesmig.families.registry import FAMILIES
 from bayesmig.results.delta import degrees, delta_errors, moved
 from bayesmig.results.variance import explained_shares, response_shares, row_weights, variances_at_means
@@ -105,8 +104,9 @@ def _with_missing_information(tree: xr.DataTree, table: pd.DataFrame) -> pd.Data
 
 
 def _check_ratios(tree: xr.DataTree) -> None:
-    link = schema.read(tree, "spec")["link"]
-    if not LINKS[link].ratio:
+    spec = schema.read(tree, "spec")
+    link = spec["link"]
+    if spec["family"] not in FAMILIES or not FAMILIES[spec["family"]].ratio_of(link):
         raise BayesmigError(f"exponentiate=True gives ratios for logit and log links; this model has the {link} link.")
 
 
@@ -210,7 +210,7 @@ def r2(tree: xr.DataTree, interval: float = 0.95) -> pd.DataFrame:
     check_interval(interval)
     table = _quantity_table(tree, explained_shares(tree), interval)
     spec = schema.read(tree, "spec")
-    return table.assign(scale="outcome" if FAMILIES[spec["family"]].outcome == "number" else "latent")
+    return table.assign(scale="outcome" if spec["link"] == "identity" else "latent")
 
 
 def _quantity_table(tree: xr.DataTree, quantities: dict[str, Array], interval: float) -> pd.DataFrame:

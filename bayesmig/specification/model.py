@@ -327,11 +327,14 @@ class ModelSpec:
         Codebook. Columns without an entry are taken as they are: numbers as numbers, text as
         categories with the alphabetically first as reference.
     priors : PriorSet
-    family : {"gaussian", "student", "bernoulli", "binomial", "cumulative", "poisson", "negative_binomial"}
+    family : str
+        ``gaussian``, ``student`` (heavier tails), ``lognormal`` and ``gamma`` (positive numbers), ``beta`` (shares),
+        ``poisson``, ``negative_binomial`` (counts), and of categories:
         ``bernoulli``: an outcome of 0 and 1, or of two levels, the codebook's reference being 0. ``binomial``:
-        successes out of the column ``trials``. ``cumulative``: ordered categories in the codebook's order.
+        successes out of the column ``trials``. ``cumulative``: ordered categories in the codebook's order;
+        ``sequential``: ones that are reached step by step; ``adjacent``: each against the one before.
     link : str
-        ``"logit"`` or ``"probit"`` for binary and ordered outcomes; the family's default unless given.
+        ``"logit"``, ``"probit"`` or ``"cloglog"`` for binary and ordered outcomes; the family's default unless given.
     trials : str
         Column with the number of trials, for ``binomial``.
     offset : str

@@ -32,7 +32,13 @@ def answers(n=80, seed=0):
         binomial=rng.binomial(data["t"], 1 / (1 + np.exp(-eta))),
         poisson=rng.poisson(np.exp(eta)),
         negative_binomial=rng.poisson(np.exp(eta)),
-        cumulative=pd.Categorical(pd.cut(y, [-99, -1, 0, 1, 99], labels=list("abcd")), ordered=True),
+        lognormal=np.exp(y),
+        gamma=np.exp(y),
+        beta=1 / (1 + np.exp(-y)),
+        **dict.fromkeys(
+            ("cumulative", "sequential", "adjacent"),
+            pd.Categorical(pd.cut(y, [-99, -1, 0, 1, 99], labels=list("abcd")), ordered=True),
+        ),
     )
 
 

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import special, stats
 
+from bayesmig.families import links
 from bayesmig.families.links import LINKS, normal_mean
 from bayesmig.families.record import Answers
 from bayesmig.families.registry import FAMILIES
@@ -20,11 +21,11 @@ class Rows:
         rng = np.random.default_rng(3)
         self.family, self.link = FAMILIES[name], LINKS[link]
         self.eta = rng.normal(0, 0.8, N)
-        sizes = dict(zip(self.family.parameters, (1.3, 5.5), strict=False))
+        sizes = {key: {"sigma": 1.3, "precision": 15.0}.get(key, 5.5) for key in self.family.parameters}
         self.own = {"cut": np.array([-1.0, 0.2, 1.5])} if self.family.ordered else sizes
         successes = self.family.most == "trials" and self.family.outcome == "count"
         self.trials = rng.integers(1, 9, N).astype(float) if successes else np.ones(N)
-        root = rng.uniform(0.5, 2, N) if "sigma" in self.own else np.ones(N)
+        root = rng.uniform(0.5, 2, N) if link == "identity" else np.ones(N)  # of precision weights
         self.weight = rng.uniform(0.5, 2, N)
         self.answers = Answers(np.zeros(N), self.trials, root)
         self.answers = self.answers._replace(y=self.draw(rng)[0])
@@ -58,8 +59,8 @@ class Rows:
             grid = np.sinh(np.linspace(-9, 9, 20_001))
             width = np.gradient(grid)
         else:
-            grid = np.exp(np.linspace(-40, 12, 40_001))
-            grid = grid / (1 + grid) if self.family.support == (0.0, 1.0) else grid
+            odds = np.linspace(-25, 25, 40_001)
+            grid = special.expit(odds) if self.family.support == (0.0, 1.0) else np.exp(odds / 2)
             width = np.gradient(grid)
         inside = grid[:, None] <= self.trials if self.family.most == "trials" else np.ones((len(grid), N), bool)
         return np.broadcast_to(grid[:, None], inside.shape), width[:, None] * inside
@@ -118,10 +119,7 @@ def test_density_is_normalised_and_has_the_mean_and_the_second_moment(rows):
     np.testing.assert_allclose((y * mass).sum(axis=0), mean * rows.trials, rtol=1e-5, atol=1e-6)
     if rows.family.second is not None:
         own = rows.own | ({"sigma": rows.own["sigma"] / rows.answers.root} if "sigma" in rows.own else {})
-        # a mean that follows the residual sd does so for root one only
-        plain = np.ones(N, bool) if rows.link.name == "identity" or "sigma" not in own else rows.answers.root == 1
-        second = rows.family.second(mean, mean**2, own)
-        np.testing.assert_allclose((y**2 * mass).sum(axis=0)[plain], second[plain], rtol=1e-3)
+        np.testing.assert_allclose((y**2 * mass).sum(axis=0), rows.family.second(mean, mean**2, own), rtol=1e-3)
 
 
 def test_draws_are_those_of_the_density(rows):
@@ -135,6 +133,20 @@ def test_draws_are_those_of_the_density(rows):
         below = (mass * (y <= place)).sum(axis=0)
         error = np.sqrt(np.maximum(below * (1 - below), 0) / 4000) + 1e-3
         assert (abs((drawn <= place).mean(axis=0) - below) < 4.5 * error).all()
+
+
+@pytest.mark.parametrize("link", [link for link in LINKS if LINKS[link].curves is not None])
+def test_links_keep_their_digits_far_out(link):
+    """Logs of chances and their slopes where the chance itself is zero or one."""
+    t, chosen = np.array([-700.0, -60.0, -3.0, 3.0, 60.0, 700.0]), LINKS[link]
+    first, _, second, _ = chosen.curves(t)
+    assert np.isfinite([chosen.log_below(t), chosen.log_above(t), first, second]).all()
+    assert (first >= 0).all() and (second <= 0).all()
+    kernels = np.array(
+        [[*links.below(x, list(LINKS)[2:].index(link)), *links.above(x, list(LINKS)[2:].index(link))] for x in t]
+    )
+    expected = np.column_stack([chosen.log_below(t), first, chosen.log_above(t), second])
+    np.testing.assert_allclose(kernels, expected, rtol=1e-6, atol=1e-12)  # the series of the normal tail
 
 
 def test_graph_says_what_the_density_says(rows):

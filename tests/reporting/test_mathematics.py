@@ -41,6 +41,11 @@ def test_every_family_has_equations_and_sentences(family, link):
         "cumulative": r"\leq k",
         "poisson": r"\text{Poisson}",
         "negative_binomial": r"\text{Negative binomial}",
+        "sequential": r"= k \mid",
+        "adjacent": r"\leq k+1",
+        "lognormal": r"\text{Log-normal}",
+        "gamma": r"\text{Gamma} ( \mu_{i} , \alpha )",
+        "beta": r"\text{Beta} ( \mu_{i} , \phi )",
     }
     assert distributions[family] in written[0]
     assert sum(line.startswith(r"\eta_{i} =") for line in written) == 1

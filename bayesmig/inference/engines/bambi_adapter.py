@@ -208,6 +208,8 @@ def _unable(design: Design) -> str | None:
     family = design.spec.family
     if family not in FAMILIES:
         return f"Bambi has no outcome of family {family!r}"
+    if design.spec.link == "cloglog":
+        return "its complementary log-log link is not translated"
     if design.imputed:
         return f"Bambi models no missing values, as {design.imputed[0].name!r} has"
     for group in design.groups:

@@ -67,12 +67,13 @@ class Likelihood:
         if family.ordered:
             counts = np.bincount(design.y.astype(int), weights, len(design.categories))
             own = family.guess(link, counts)
-        elif family.outcome == "number" or link.name == "log":
-            about = family.guess(link, design.y, answers.trials) - offset
-            beta = np.linalg.lstsq(design.x, about)[0]
-        if not family.ordered:
-            residual = design.y - design.x @ beta - offset if family.outcome == "number" else np.ones(1)
-            size = math.log(max(float(np.sqrt((residual**2).mean())), 1e-8 * float(abs(design.y).max()), 1e-300))
+        else:
+            about, residual = np.ones(1), np.ones(1)
+            if family.outcome == "number" or link.name == "log":
+                about = family.guess(link, design.y, answers.trials)
+                beta = np.linalg.lstsq(design.x, about - offset)[0]
+                residual = about - offset - design.x @ beta
+            size = math.log(max(float(np.sqrt((residual**2).mean())), 1e-8 * float(abs(about).max()), 1e-300))
             own = np.array([size if one.name == "sigma" else math.log(one.start or 1.0) for one in family.own])
         return cls(design.x, offset, family, link, answers, weights, np.r_[beta, own])
 

@@ -93,13 +93,8 @@ def _recession(design: Design) -> tuple[Array, Array]:
 
 
 def _ordered_recession(design: Design) -> Array:
-    """Distances that must not fall: of thresholds above an answer to its linear predictor, and to those below."""
-    p, y, cuts = design.x.shape[1], design.y.astype(int), len(design.categories) - 1
-    forms = []
-    for cut, sign in ((y, 1.0), (y - 1, -1.0)):
-        there = np.flatnonzero((cut >= 0) & (cut < cuts))
-        form = np.zeros((len(there), p + cuts))
-        form[:, :p] = -sign * design.x[there]
-        form[np.arange(len(there)), p + cut[there]] = sign
-        forms.append(form)
-    return np.concatenate(forms)
+    """The family's forms over coefficients and thresholds."""
+    recession = design.spec.distribution.recession
+    assert recession is not None
+    place, by_eta, by_cut = recession(design.y.astype(np.int64), len(design.categories) - 1)
+    return np.column_stack([by_eta[:, None] * design.x[place], by_cut])
