@@ -26,6 +26,7 @@ PAGES = {
     "from_other_software.md": ("trust.csv",),
     "extending.md": ("village_trust.py", "published/village_trust/coefficients.csv"),
     "guide.md": ("trust.html", "trust.nc", "interaction.png"),
+    "outcomes.md": (),
     "effects.md": (),
     "hypotheses.md": (),
     "contexts.md": ("contexts.png",),

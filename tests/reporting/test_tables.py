@@ -283,8 +283,10 @@ def test_every_family_has_a_table(family, link, tmp_path):
         assert read(shown, tmp_path) == expected(shown), read.__name__
     rows = set(shown.frame["row"])
     assert set(coefficients(tree).index) < rows
-    assert {"rho_area[intercept,x]", "vpc_area", "n_city"} - ({"vpc_area"} if link == "log" else set()) < rows
-    further = {"nu", "dispersion"} & set(spec.distribution.parameters)
+    assert {"rho_area[intercept,x]", "vpc_area", "n_city"} - (
+        {"vpc_area"} if link == "log" or family == "beta" else set()
+    ) < rows
+    further = set(spec.distribution.parameters) - {"sigma", "cut"}
     assert further <= rows
     if "cut" in spec.distribution.parameters:
         draws = tree["posterior"]["cut"].sel(cutpoint="never|often")

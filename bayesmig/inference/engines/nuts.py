@@ -95,10 +95,11 @@ class NUTS:
 
     def refuses(self, design: Design) -> str | None:
         """Why this engine cannot fit the design; None if it can."""
-        if design.weight_kind == "precision" and "sigma" not in design.spec.distribution.parameters:
+        on_its_scale = design.spec.distribution.outcome == "number" and design.spec.link == "identity"
+        if design.weight_kind == "precision" and not on_its_scale:
             return (
-                f"precision weights scale a residual variance, which family {design.spec.family!r} has not;"
-                " declare them as survey or frequency weights."
+                f"precision weights scale a residual variance of the outcome, which family {design.spec.family!r} has"
+                " not; declare them as survey or frequency weights."
             )
         if design.latent is not None:
             return latent.refusal(design, self.sampler)
