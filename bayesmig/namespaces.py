@@ -87,7 +87,7 @@ NAMES: dict[str, dict[str, tuple[str, ...]]] = {
         "printed.evidence.synthesis": ("Finding", "priors_from", "synthesis"),
     },
     "bayesmig.replication": {
-        "replication.descriptives": ("printed_descriptives",),
+        "replication.descriptives": ("predicted_descriptives", "printed_descriptives"),
         "replication.overview": ("Overview", "replicate_all"),
         "replication.papers": ("Replication", "replicate_study"),
         "replication.unprinted": ("ranges",),

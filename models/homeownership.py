@@ -568,6 +568,7 @@ study = Study(
         " model without places, that owning is significantly more frequent in the central and in the western region."
     ),
     population=POPULATION,
+    errors={"table_3_2": "cluster"},
     hypotheses=HYPOTHESES,
     readings=READINGS,
 )

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bayesmig.errors import NotFound, SpecificationError
-from bayesmig.inference.fitting import estimate
+from bayesmig.errors import BayesmigError, NotFound, SpecificationError
+from bayesmig.inference.fitting import estimate, fit
 from bayesmig.printed.literature import LAYOUTS, printed_cells, printed_variances, tables_of
-from bayesmig.replication import measure_discrepancies, printed_descriptives, standard_errors
+from bayesmig.replication import measure_discrepancies, predicted_descriptives, printed_descriptives, standard_errors
 from bayesmig.replication.papers import replicate
 from bayesmig.replication.reconstruction import reconstruct
 from bayesmig.replication.remarks import told_remarks
@@ -162,3 +162,20 @@ def test_models_of_which_the_text_alone_tells():
     assert f"public sector odds ratio 1.50 (here {ratio:.2f})" in line
     assert "2 of 4 hold" in line  # both signs; jobs matter less than told once the main model holds
     assert told_remarks(claims.iloc[:0], tree, "ML") == []
+
+
+def test_predicted_answers_beside_the_cross_tabulated_ones():
+    """Tables 3 and 5 are no part of Table 6, from which the data are made: most of their shares are not predicted."""
+    paper, data = study("social_trust"), made("social_trust", 1)
+    tree = fit(paper.model("table_6"), data, seed=1)
+    found = predicted_descriptives(paper, data, tree, draws=25)
+    found = found[found["table"] == "Table 3"].set_index(["table", "group", "level"]).sort_index()
+    row = found.loc[("Table 3", "rural_migrant", "5")]
+    assert row["printed"] == 12.06 and row["eti95_lower"] > 35 and not row["inside"]
+    obtained = printed_descriptives(paper, data).set_index(["table", "group", "level"]).sort_index()
+    own = obtained.loc[("Table 3", "rural_migrant", "5")].iloc[0]["obtained"]
+    assert row["eti95_lower"] < own < row["eti95_upper"]  # the model fits the data that it was fitted to
+    with pytest.raises(SpecificationError, match="25 replicated data sets or more"):
+        predicted_descriptives(paper, data, tree, draws=3)
+    with pytest.raises(BayesmigError, match="pass the rows used"):
+        predicted_descriptives(paper, data.iloc[1:], tree, draws=25)

@@ -2,9 +2,9 @@
 
 Beside ``bm.reconstruct`` and ``bm.replicate``, users find here ``replicate_study`` and ``replicate_all``, for all
 models of one study and of all, which return ``Replication`` and ``Overview``; ``Verdicts``, which ``bm.hypotheses``
-returns, and ``verdicts_of`` replications that there are; ``printed_descriptives``, ``measure_discrepancies``,
-``standard_errors`` and ``answer_spread``, which say how far data, and the table itself, are from what is printed; and
-``ranges``, how far conclusions hang on what is not.
+returns, and ``verdicts_of`` replications that there are; ``printed_descriptives``, ``predicted_descriptives``,
+``measure_discrepancies``, ``standard_errors`` and ``answer_spread``, which say how far data, and the table itself, are
+from what is printed; and ``ranges``, how far conclusions hang on what is not.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from bayesmig.namespaces import namespace
 
 if TYPE_CHECKING:
     from bayesmig.replication import overview as overview
+    from bayesmig.replication.descriptives import predicted_descriptives as predicted_descriptives
     from bayesmig.replication.descriptives import printed_descriptives as printed_descriptives
     from bayesmig.replication.overview import Overview as Overview
     from bayesmig.replication.overview import replicate_all as replicate_all

@@ -16,16 +16,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from bayesmig.checking.predictive import posterior_predictive
 from bayesmig.contract.names import as_code
-from bayesmig.errors import listing
+from bayesmig.errors import BayesmigError, NotFound, SpecificationError, listing
 from bayesmig.measurement.consistency import alpha
 from bayesmig.measurement.principal import sampling_adequacy, sphericity
 from bayesmig.printed.auditing.intervals import Interval, decimals
 from bayesmig.printed.literature import WHOLE_SAMPLE, tables_of
 from bayesmig.specification.claims import Margin, parse_claim
-from bayesmig.specification.model import Study
+from bayesmig.specification.model import ModelSpec, Study
 
 if TYPE_CHECKING:
+    import xarray as xr
     from numpy.typing import NDArray
 
     Array = NDArray[np.float64]
@@ -40,6 +42,7 @@ HELD: Mapping[str, Callable[[Array], Any]] = {
     "min": np.min,
     "max": np.max,
 }
+FEWEST = 25  # replicated data sets of an interval
 MOST = 60  # cells of one line
 COLUMNS = ("table", "group", "variable", "level", "statistic", "printed", "obtained", "honoured", "why")
 
@@ -90,6 +93,88 @@ def printed_descriptives(study: Study, data: pd.DataFrame, model: str | None = N
     people = _People(study, data, model is None or study.population_of(study.model(model).name) == study.population)
     rows = [*_shares_and_means(table, people), *_about_items(study, people)]
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def predicted_descriptives(
+    study: Study, data: pd.DataFrame, tree: xr.DataTree, *, draws: int = 100, seed: int = 1
+) -> pd.DataFrame:
+    """Printed shares and means of the outcome beside those of outcomes that a fitted model predicts.
+
+    Parameters
+    ----------
+    study : Study
+    data : pandas.DataFrame
+        The data that were fitted.
+    tree : DataTree
+        A posterior of a model of one outcome.
+    draws : int
+        Number of replicated data sets, of at least 25.
+    seed : int
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row a printed number of the outcome: ``table``, ``group``, ``variable``, ``level``, ``statistic``, ``printed``
+        (number), ``predicted`` (mean over draws), ``eti95_lower``, ``eti95_upper``, and ``inside``, whether the
+        printed number lies between the two.
+
+    Raises
+    ------
+    NotFound
+        If the study prints nothing of the outcome that the data can say.
+    SpecificationError
+        If there are fewer than 25 draws.
+
+    Notes
+    -----
+    Replicated outcomes are drawn for the same people, given their groups' effects (Gelman, Meng & Stern 1996). A table
+    of coefficients does not contain the cross-tabulated answers, so data that were made from it can fail here: the
+    check is not circular. Numbers of which the reconstruction makes use (shares of a binary outcome by type) are no
+    test of it.
+
+    What it means: a printed share outside the interval says that model and assumed people together would not have given
+    the answers that the paper tabulates. Which of the two is at fault it does not say.
+
+    Examples
+    --------
+    >>> from bayesmig import fit, reconstruct, study
+    >>> paper = study("social_trust")
+    >>> people = reconstruct(paper, "table_6", seed=1)
+    >>> found = predicted_descriptives(paper, people, fit(paper.model("table_6"), people, seed=1), draws=25)
+    >>> len(found)
+    42
+    """
+    if isinstance(draws, bool) or draws < FEWEST:
+        raise SpecificationError(f"draws={draws!r}: an interval needs {FEWEST} replicated data sets or more.")
+    outcome = str(tree.attrs["outcome"])
+    table = tables_of(study).get("descriptives", pd.DataFrame(columns=["variable"]))
+    rows = table[[study.readings.get(word, word) == outcome for word in table["variable"]]]
+    spec = ModelSpec.from_json(tree.attrs["spec"])
+    if spec.distribution.outcome not in ("number", "binary"):
+        raise BayesmigError(
+            f"{spec.name} has {spec.distribution.outcome} outcomes; numbers and yes or no are compared."
+        )
+    replicated = posterior_predictive(tree, draws=draws, seed=seed)["posterior_predictive"]["y"]
+    values = replicated.transpose("chain", "draw", "row").to_numpy().reshape(-1, replicated.sizes["row"])
+    if values.shape[1] != len(data):
+        raise BayesmigError(f"the fit used {values.shape[1]:,} rows, and data has {len(data):,}; pass the rows used.")
+    is_whole = study.population_of(spec.name) == study.population
+    each = [list(_shares_and_means(rows, _People(study, data.assign(**{outcome: y}), is_whole))) for y in values]
+    found = pd.DataFrame(each[0], columns=list(COLUMNS)) if len(rows) else pd.DataFrame(columns=list(COLUMNS))
+    obtained = np.array([[row[COLUMNS.index("obtained")] for row in one] for one in each], dtype=float)
+    known = found["obtained"].notna().to_numpy()
+    if not known.any():
+        raise NotFound(f"{study.name} prints nothing of {outcome} that these data can say.")
+    found, obtained = found.loc[known, list(COLUMNS[:6])].reset_index(drop=True), obtained[:, known]
+    low, high = np.quantile(obtained, [0.025, 0.975], axis=0)
+    printed = found["printed"].astype(float)
+    return found.assign(
+        printed=printed,
+        predicted=obtained.mean(axis=0),
+        eti95_lower=low,
+        eti95_upper=high,
+        inside=printed.between(low, high),
+    )
 
 
 @dataclass(frozen=True)

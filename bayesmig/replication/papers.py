@@ -55,6 +55,7 @@ ROUNDING = 0.0006  # half of the last printed digit, and what a fit of data save
 RATIO_LINKS = ("logit", "log")
 DRAWS = 500  # of average effects, which are means over all people: more would change no second digit
 KEPT = ("estimate", "sd", "std_error", "pd")
+ROBUST = "robust errors"
 PRINTED, POSTERIOR, FROM_PRINT = "printed", "posterior", "posterior from print"
 
 
@@ -70,8 +71,9 @@ class Replication:
     data : pandas.DataFrame
         The researcher's own, or the reconstruction.
     results : mapping of str to DataTree
-        ``printed``, the refit (``ML``, ``REML`` or ``OLS``), ``posterior``, those of the model's counterparts
-        (``groups vary``, ``latent factor``), ``posterior from print``; the first and last only for printed models.
+        ``printed``, the refit (``ML``, ``REML`` or ``OLS``; ``ML, robust errors`` too where the paper names these),
+        ``posterior``, those of the model's counterparts (``groups vary``, ``latent factor``), ``posterior from
+        print``; the first and last only for printed models.
         Coefficients of a latent factor are in the unit of the printed ones: sds of the factor where those are sds of
         an index. They come from a fit but are none; ``fit(study.model("model_4_latent"), data)`` is the fit.
     table : pandas.DataFrame
@@ -172,6 +174,8 @@ def replicate(
     counterpart = _as_numbers(chosen, spec)
     if counterpart is None:
         results[spec.estimator.upper()] = estimate(spec, data)
+        if key in chosen.errors:
+            results[f"{spec.estimator.upper()}, {ROBUST}"] = estimate(spec, data, errors=chosen.errors[key])
     results[POSTERIOR] = fit(spec, data, engine=engine, seed=seed)
     fits, absent = fitted_counterparts(chosen, key, data, weights, seed) if counterparts else ({}, [])
     for name, tree in fits.items():
@@ -258,7 +262,7 @@ def _effects(spec: ModelSpec, results: dict[str, xr.DataTree], numbers: xr.DataT
     scale: Scale = "score" if spec.distribution.outcome == "ordered" else "response"
     blocks = []
     for name, tree in results.items():
-        if name != FROM_PRINT and schema.kind(tree) != "published":
+        if name != FROM_PRINT and not name.endswith(ROBUST) and schema.kind(tree) != "published":
             blocks.append(_block(name, average_effects(tree, spec, scale)))
     if numbers is not None:
         blocks.append(_block(AS_NUMBERS, average_effects(numbers, spec, "response")))

@@ -869,6 +869,9 @@ class Study:
         "assumed ...": ``{"as the text says": Population(...)}``. What hangs on them ``replicate`` says.
     assumptions : str
         Which of these is in force; set by :meth:`assuming`.
+    errors : mapping of str to str
+        Which standard errors the paper names, by model, where they are not the classical ones: ``{"main":
+        "cluster"}``, as :func:`bayesmig.estimate` takes them. ``replicate`` shows a refit with them beside.
     focus : tuple of (str, str), optional
         Predictor and moderator of the interaction that the paper turns on.
     hypotheses : tuple of Hypothesis
@@ -899,6 +902,7 @@ class Study:
     populations: Mapping[str, Population] = field(default_factory=dict)
     alternatives: Mapping[str, Population] = field(default_factory=dict)
     assumptions: str = ""
+    errors: Mapping[str, str] = field(default_factory=dict)
     focus: tuple[str, str] | None = None
     hypotheses: tuple[Hypothesis, ...] = ()
     readings: Mapping[str, str] = field(default_factory=dict)
