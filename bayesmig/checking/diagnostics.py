@@ -141,8 +141,8 @@ def _approximation(tree: xr.DataTree) -> Row:
     """How far the maximum of an approximate likelihood is from that of the exact one."""
     distance = float(tree.attrs["approximation"])
     groups, dataset = schema.groups(tree["estimate"].to_dataset()), tree["estimate"].to_dataset()
-    one_effect = len(groups) == 1 and dataset[f"tau_{groups[0]}"].size == 1
-    finer = "use method='agq', or fit" if one_effect and tree.attrs["estimator"] == "ml" else "use fit"
+    few = len(groups) == 1 and dataset[f"tau_{groups[0]}"].size <= 2  # which quadrature can integrate
+    finer = "use method='agq', or fit" if few and tree.attrs["estimator"] == "ml" else "use fit"
     how = "Laplace's approximation" if tree.attrs["estimator"] == "ml" else "quadrature"
     near = distance < FARTHEST_MAXIMUM
     message = f"by {how} estimates are about {distance:.2f} standard errors at most from those without it"
