@@ -39,7 +39,7 @@ ROOMS = {
         {"blocks", "catalogue", "steps"},
     ),
     "data": (
-        {"numerals"},
+        {"frames", "numerals"},
         {"columns", "design", "writing"},
         {"cross_products", "identification", "items", "missing", "scores", "separated", "weighting"},
         {"encoding", "files", "sources"},

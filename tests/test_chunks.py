@@ -497,7 +497,7 @@ def test_what_is_no_source(tmp_path):
     (tmp_path / "broken.parquet").write_text("no parquet")
     with pytest.raises(DataError, match="cannot be read as .parquet"):
         bm.fit("y ~ age", bm.chunks(tmp_path / "broken.parquet"))
-    with pytest.raises(DataError, match="chunk 1 is no pandas DataFrame"):
+    with pytest.raises(DataError, match="chunk 1: data must be a pandas DataFrame.*got int"):
         bm.fit("y ~ age", bm.chunks(lambda: [1]))
 
 

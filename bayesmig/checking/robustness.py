@@ -17,6 +17,7 @@ from bayesmig.checking.out_of_sample import QUADRATURE_DRAWS, log_marginal_likel
 from bayesmig.checking.subsets import fitted_posterior
 from bayesmig.data.design import Design
 from bayesmig.data.encoding import build_design
+from bayesmig.data.frames import AnyFrame
 from bayesmig.data.rows import Rows
 from bayesmig.errors import BayesmigError, EngineRefusal, InferenceFailure, closest, listing
 from bayesmig.inference.engines.base import Engine
@@ -205,7 +206,7 @@ def _sensitivities(tree: xr.DataTree, component: str) -> dict[str, float]:
 
 def sensitivity(
     spec: ModelSpec | str,
-    data: pd.DataFrame,
+    data: AnyFrame,
     presets: Sequence[str] | Mapping[str, PriorSet] | None = None,
     *,
     engine: Engine | None = None,

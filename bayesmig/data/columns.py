@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from typing import TYPE_CHECKING, Literal
 
@@ -36,28 +35,12 @@ MOST_STEPS = 20  # between the lowest and the highest of ordered numbers, in whi
 Role = Literal["outcome", "item", "weights", "trials", "offset", "grouping", "predictor"]
 
 
-def no_frame(data: object) -> DataError:
-    """What is wrong with data that are no data frame, and what makes one of them."""
-    what, remedy = "None" if data is None else type(data).__name__, "pandas.DataFrame(data) may make one"
-    if isinstance(data, (list, tuple)):
-        odd = next((k for k, each in enumerate(data) if not isinstance(each, pd.DataFrame)), None)
-        what += "" if odd is None else f" whose item {odd + 1} is a {type(data[odd]).__name__}"
-        remedy += "; a list of data frames is for completed data sets of one survey, in fit and estimate"
-    elif isinstance(data, (str, os.PathLike)):
-        remedy = f"bayesmig.read_survey({os.fspath(data)!r}) reads a file"
-    elif hasattr(data, "to_pandas"):
-        remedy = "data.to_pandas() may make one"
-    return DataError(f"data must be a pandas DataFrame with one row a person, got {what}; {remedy}.")
-
-
 def without_attributes(data: pd.DataFrame) -> pd.DataFrame:
     """The same columns without ``attrs``, which pandas copies whenever a column is taken."""
     return pd.DataFrame(data, copy=False)
 
 
 def used_columns(spec: ModelSpec, formula: Formula, data: pd.DataFrame) -> tuple[str, ...]:
-    if not isinstance(data, pd.DataFrame):
-        raise no_frame(data)
     if data.empty:
         raise DataError(
             f"the data frame is empty: {data.shape[0]} rows, {data.shape[1]} columns."

@@ -18,8 +18,9 @@ import numpy as np
 import pandas as pd
 
 from bayesmig.contract.names import as_code, pieces
-from bayesmig.data.columns import is_categorical, no_frame, numeric, plain, without_attributes, without_values
+from bayesmig.data.columns import is_categorical, numeric, plain, without_attributes, without_values
 from bayesmig.data.encoding import group_codes
+from bayesmig.data.frames import AnyFrame, frame_of
 from bayesmig.errors import BayesmigError, DataError, UnknownColumn, UnknownLevel, closest, listing
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ STILL = 1e-12  # deviations below this share of a variable's size are rounding
 
 
 def within_between(
-    data: pd.DataFrame,
+    data: AnyFrame,
     variables: str | Sequence[str],
     *,
     by: str | Sequence[str],
@@ -101,8 +102,7 @@ def within_between(
     >>> split.encode(pd.DataFrame({"income": [5.0], "city": ["a"]}))["income_within"].tolist()
     [3.0]
     """
-    if not isinstance(data, pd.DataFrame):
-        raise no_frame(data)
+    data = frame_of(data)
     names = (variables,) if isinstance(variables, str) else tuple(variables)
     columns, is_path = _grouping(by)
     _check_present(data, [*columns, *filter(None, [weights])])
@@ -184,7 +184,7 @@ class WithinBetween:
                 )
         return tuple(found)
 
-    def encode(self, people: pd.DataFrame, *, new_groups: Literal["refuse", "own"] = "refuse") -> pd.DataFrame:
+    def encode(self, people: AnyFrame, *, new_groups: Literal["refuse", "own"] = "refuse") -> pd.DataFrame:
         """Other people with the same columns, from the means of the groups that were split.
 
         Parameters
@@ -216,8 +216,7 @@ class WithinBetween:
         """
         if new_groups not in ("refuse", "own"):
             raise BayesmigError(f"new_groups={new_groups!r}: allowed are 'refuse' and 'own'.")
-        if not isinstance(people, pd.DataFrame):
-            raise no_frame(people)
+        people = frame_of(people)
         _check_present(people, list(self.levels.values())[-1])
         frame = without_attributes(people)
         values = {name: _values(frame, name) for name in self.variables}

@@ -28,6 +28,7 @@ from bayesmig.data.columns import (
     without_attributes,
 )
 from bayesmig.data.design import Design, GroupTerm, Scaling
+from bayesmig.data.frames import AnyFrame, frame_of
 from bayesmig.data.identification import (
     check_factors,
     check_finite,
@@ -60,7 +61,7 @@ NOT_ASKED = re.compile(
 )
 
 
-def build_design(spec: ModelSpec, data: pd.DataFrame) -> Design:
+def build_design(spec: ModelSpec, data: AnyFrame) -> Design:
     """Check data against a specification and encode them.
 
     Parameters
@@ -75,6 +76,7 @@ def build_design(spec: ModelSpec, data: pd.DataFrame) -> Design:
         Before any work, with what was found, where, and what to do.
     """
     formula = parse(spec.formula)
+    data = frame_of(data)
     used = used_columns(spec, formula, data)
     told, data = data.attrs, without_attributes(data)
     provenance = _provenance(data)
@@ -521,7 +523,7 @@ def _digest(frame: pd.DataFrame) -> str:
     return hashlib.sha256(hashed.tobytes() + "|".join(frame.columns).encode()).hexdigest()[:16]
 
 
-def prior_table(spec: ModelSpec | str, data: pd.DataFrame) -> pd.DataFrame:
+def prior_table(spec: ModelSpec | str, data: AnyFrame) -> pd.DataFrame:
     """Every prior in raw units, as it would be used with these data.
 
     Parameters

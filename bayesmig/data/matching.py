@@ -13,6 +13,7 @@ from bayesmig.contract.names import as_code
 from bayesmig.contract.schema import RECONSTRUCTED
 from bayesmig.data.columns import check_constant_within, checked_column, role_of
 from bayesmig.data.encoding import PROVENANCE_COLUMN
+from bayesmig.data.frames import AnyFrame, frame_of
 from bayesmig.data.surveys import in_codes, read_survey
 from bayesmig.data.writing import as_csv, from_cell, writable, write
 from bayesmig.errors import DataError, UnknownColumn, UnknownLevel, closest, listing
@@ -57,7 +58,7 @@ class Match:
         return "\n".join(lines)
 
 
-def match(study: Study, data: pd.DataFrame, models: Sequence[str] = ()) -> Match:
+def match(study: Study, data: AnyFrame, models: Sequence[str] = ()) -> Match:
     """Hold a researcher's own data against a study's codebook, all variables at once.
 
     Parameters
@@ -92,6 +93,7 @@ def match(study: Study, data: pd.DataFrame, models: Sequence[str] = ()) -> Match
     """
     keys = tuple(models) or tuple(key for key, spec in study.models.items() if spec.printed) or tuple(study.models)
     needed: dict[str, ModelSpec] = {}
+    data = frame_of(data)
     made = PROVENANCE_COLUMN in data and data[PROVENANCE_COLUMN].astype(str).str.startswith(RECONSTRUCTED).all()
     for key in keys:
         spec = _without_bounds(study.model(key)) if made else study.model(key)
@@ -146,7 +148,7 @@ def write_codebook(study: Study, path: str | Path) -> Path:
     return write(writable(target), table.encode("utf-8-sig"))  # so that Excel shows Chinese
 
 
-def translated(data: pd.DataFrame, study: Study, path: str | Path) -> pd.DataFrame:
+def translated(data: AnyFrame, study: Study, path: str | Path) -> pd.DataFrame:
     """A researcher's own data in a study's columns and codes, by a filled codebook.
 
     Parameters
@@ -185,7 +187,7 @@ def translated(data: pd.DataFrame, study: Study, path: str | Path) -> pd.DataFra
     if lacking:
         raise DataError(f"{str(path)!r} lacks the columns {listing(lacking)}; write one with write_codebook.")
     known = {entry.name: entry for entry in study.variables}
-    changes = {}
+    changes, data = {}, frame_of(data)
     for name, rows in filled.groupby("column", sort=False):
         if name not in known:
             raise UnknownColumn(f"{str(path)!r} has a column {name!r}{closest(name, known)} that is not in the study.")

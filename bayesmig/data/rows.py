@@ -24,6 +24,7 @@ from bayesmig.data.encoding import (
     group_codes,
     varying_effects,
 )
+from bayesmig.data.frames import AnyFrame, frame_of
 from bayesmig.errors import BayesmigError, DataError, UnknownColumn, UnknownLevel, closest, listing
 from bayesmig.specification.formula import Formula, parse
 from bayesmig.specification.model import ModelSpec
@@ -173,7 +174,7 @@ def _moments(constant: xr.Dataset, n: int, means: Sequence[str], sds: Sequence[s
     return Moments(float(n), mean, sd**2 * n)
 
 
-def encode_rows(design: Outline, data: pd.DataFrame) -> Rows:
+def encode_rows(design: Outline, data: AnyFrame) -> Rows:
     """Encode people as the model's own were: same levels, same standardisation, same splines.
 
     Parameters
@@ -195,8 +196,9 @@ def encode_rows(design: Outline, data: pd.DataFrame) -> Rows:
     ([[1.0, 5.0]], ('c',))
     """
     spec, formula = design.spec, parse(design.spec.formula)
-    if not isinstance(data, pd.DataFrame) or data.empty:
-        raise DataError(f"new rows must be a DataFrame with at least one row, got {type(data).__name__}.")
+    data = frame_of(data)
+    if data.empty:
+        raise DataError("new rows must be a data frame with at least one row; this one has none.")
     needed = [*sorted(formula.predictors), *(name for name in (spec.offset, spec.trials) if name)]
     absent = [name for name in needed if name not in data]
     if absent:

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from bayesmig.contract.names import as_code
-from bayesmig.data.columns import NUMBERS, is_categorical, no_frame, plain
+from bayesmig.data.columns import NUMBERS, is_categorical, plain
+from bayesmig.data.frames import AnyFrame, frame_of
 from bayesmig.errors import DataError, UnknownColumn, closest, listing
 
 Order = Sequence[str] | Mapping[str, Sequence[str]]
@@ -16,7 +17,7 @@ SPACED = 1e-9
 
 
 def score(
-    data: pd.DataFrame,
+    data: AnyFrame,
     items: str | Sequence[str],
     *,
     reverse: Sequence[str] = (),
@@ -70,8 +71,7 @@ def score(
     1   1.0     1.0
     2   NaN     2.0
     """
-    if not isinstance(data, pd.DataFrame):
-        raise no_frame(data)
+    data = frame_of(data)
     names = [items] if isinstance(items, str) else list(items)
     orders = dict(order) if isinstance(order, Mapping) else dict.fromkeys(names, order) if order else {}
     for argument, given, allowed in (("items", names, data), ("reverse", reverse, names), ("order", orders, names)):

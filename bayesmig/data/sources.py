@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pandas as pd
 
+from bayesmig.data.frames import AnyFrame, frame_of, is_table, pandas_of
 from bayesmig.data.numerals import PLAIN, TextColumn
 from bayesmig.data.separated import mark, table_of
 from bayesmig.errors import BayesmigError, DataError, UnknownColumn, closest, listing
@@ -105,7 +106,7 @@ class Chunks:
 
 
 def chunks(
-    source: str | Path | Sequence[str | Path] | pd.DataFrame | Callable[[], Iterable[pd.DataFrame]] | Any,
+    source: str | Path | Sequence[str | Path] | AnyFrame | Callable[[], Iterable[AnyFrame]] | Any,
     *,
     rows: int = ROWS,
 ) -> Chunks:
@@ -113,10 +114,11 @@ def chunks(
 
     Parameters
     ----------
-    source : path, list of paths, callable, Dask DataFrame or pandas.DataFrame
+    source : path, list of paths, callable, Dask DataFrame, pandas.DataFrame or table
         A ``.parquet`` or ``.csv`` file (UTF-8), a folder of ``.parquet`` files, or several files with the same columns.
-        A function without arguments that returns an iterable of pandas frames, a new one in every call, is for all
-        other files. Partitions of a Dask DataFrame are added up where they are.
+        A table that gives its rows by Arrow, such as a DuckDB relation, whose query then runs twice. A function without
+        arguments that returns an iterable of data frames, a new one in every call, is for all other files:
+        ``lambda: query.collect_batches()`` of a LazyFrame. Partitions of a Dask DataFrame are added up where they are.
     rows : int
         How many to read at a time. The result does not depend on it beyond rounding. Callables and Dask have their own
         parts.
@@ -134,7 +136,7 @@ def chunks(
     Notes
     -----
     Prefer Parquet: single columns can be read from it, numbers need no parsing, and categories keep their levels. CSV
-    is read twice. Parquet needs the package pyarrow, which comes with ``bayesmig[surveys]``.
+    is read twice.
 
     What it means: a linear multilevel model needs of the rows only sums of products, which are a few kB. What looks at
     single rows afterwards, such as a check of the residuals, cannot be had of such a result.
@@ -155,11 +157,14 @@ def chunks(
         return Chunks(_files([source] if isinstance(source, (str, Path)) else source, rows))
     if hasattr(source, "to_delayed") and hasattr(source, "dtypes"):
         return Chunks(_Dask(source))
+    if is_table(source) and not hasattr(source, "read_next_batch") and not hasattr(source, "collect"):
+        return Chunks(_Stream(source, rows))
     if callable(source):
         return Chunks(_Frames(source))
     raise DataError(
         f"no rows can be read from {type(source).__name__}; give the path of a .parquet or .csv file or several paths,"
-        " a function that returns an iterable of data frames, a Dask DataFrame or a pandas DataFrame."
+        " a function that returns an iterable of data frames, a Dask DataFrame, a pandas DataFrame or a table that can"
+        " be read more than once."
     )
 
 
@@ -231,10 +236,7 @@ class _Parquet:
 
     @property
     def numbers(self) -> frozenset[str]:
-        from pyarrow import types  # type: ignore[import-untyped]
-
-        tests = (types.is_floating, types.is_integer, types.is_boolean)
-        return frozenset(field.name for field in self._schema if any(test(field.type) for test in tests))
+        return _numbers_of(self._schema)
 
     @property
     def count(self) -> int:
@@ -256,11 +258,62 @@ class _Parquet:
                 place += len(frame)
 
 
+@dataclass(frozen=True, eq=False)
+class _Stream:
+    """Rows that a table of another library gives batch by batch."""
+
+    table: Any
+    rows: int
+    count = None
+
+    @property
+    def name(self) -> str:
+        return f"a {type(self.table).__name__}"
+
+    @property
+    def columns(self) -> pd.Index[Any]:
+        names: list[str] = self._schema.names
+        return pd.Index(names)
+
+    @property
+    def numbers(self) -> frozenset[str]:
+        return _numbers_of(self._schema)
+
+    @property
+    def _schema(self) -> Any:
+        with self._opened() as batches:
+            return batches.schema
+
+    def _opened(self) -> Any:
+        import pyarrow as pa
+
+        return pa.RecordBatchReader.from_stream(self.table)
+
+    def pieces(self, columns: Sequence[str] | None) -> Iterator[Piece]:
+        import pyarrow as pa
+
+        place = 0
+        with self._opened() as batches:
+            for batch in batches:
+                for start in range(0, len(batch), self.rows):
+                    part = pa.Table.from_batches([batch.slice(start, self.rows)])
+                    frame = pandas_of(part if columns is None else part.select(list(columns)))
+                    frame.index = pd.RangeIndex(place, place + len(frame))
+                    yield Piece(frame, f"rows {place} to {place + len(frame) - 1} of {self.name}")
+                    place += len(frame)
+
+
+def _numbers_of(schema: Any) -> frozenset[str]:
+    """Columns of an Arrow schema that hold numbers."""
+    from pyarrow import types
+
+    tests = (types.is_floating, types.is_integer, types.is_boolean)
+    return frozenset(field.name for field in schema if any(test(field.type) for test in tests))
+
+
 def _opened(file: Path) -> Any:
-    try:
-        from pyarrow import lib, parquet
-    except ImportError:
-        raise DataError("reading .parquet needs the package pyarrow: python -m pip install pyarrow.") from None
+    from pyarrow import lib, parquet
+
     try:
         return parquet.ParquetFile(file, pre_buffer=False)  # which would keep the whole file in memory
     except (OSError, lib.ArrowException) as error:
@@ -356,7 +409,7 @@ def _next_part(parts: Iterator[pd.DataFrame]) -> pd.DataFrame | None:
 class _Frames:
     """Frames that a function returns one after the other."""
 
-    function: Callable[[], Iterable[pd.DataFrame]]
+    function: Callable[[], Iterable[AnyFrame]]
     columns = None
     numbers = None
     count = None
@@ -367,8 +420,10 @@ class _Frames:
 
     def pieces(self, columns: Sequence[str] | None) -> Iterator[Piece]:
         for number, frame in enumerate(self.function(), start=1):
-            if not isinstance(frame, pd.DataFrame):
-                raise DataError(f"chunk {number} is no pandas DataFrame but {type(frame).__name__}.")
+            try:
+                frame = frame_of(frame)
+            except DataError as error:
+                raise DataError(f"chunk {number}: {error}") from None
             _check_columns(columns, list(frame.columns), f"chunk {number}")
             yield Piece(frame if columns is None else frame[list(columns)], f"chunk {number}")
 

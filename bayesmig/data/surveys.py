@@ -15,6 +15,7 @@ import pandas as pd
 from bayesmig.contract.names import as_code
 from bayesmig.data.columns import without_attributes
 from bayesmig.data.files import Raw, read_csv, read_dta, read_parquet, read_sav
+from bayesmig.data.frames import AnyFrame, frame_of
 from bayesmig.data.numerals import DECIMAL_SIGNS, TextColumn, decimal_sign
 from bayesmig.data.scores import scored_column
 from bayesmig.data.separated import SAVE_AS
@@ -174,7 +175,7 @@ def read_survey(
 
 
 def codebook(
-    data: pd.DataFrame,
+    data: AnyFrame,
     reference: Mapping[str, str] | None = None,
     *,
     labels: Mapping[str, str] | None = None,
@@ -210,7 +211,7 @@ def codebook(
     >>> [(entry.name, entry.label, list(entry.levels)) for entry in codebook(data, {"hukou": "migrant"})]
     [('hukou', 'hukou', ['local', 'migrant']), ('age', 'Age in 2013', [])]
     """
-    chosen = dict(reference or {})
+    chosen, data = dict(reference or {}), frame_of(data)
     unknown = next((name for name in labels or {} if name not in data), None)
     if unknown is not None:
         raise UnknownColumn(f"labels={{{unknown!r}: ...}}{closest(unknown, data)}: the data have {listing(data)}.")

@@ -12,9 +12,9 @@ import pandas as pd
 
 from bayesmig.contract import schema
 from bayesmig.data.accumulation import summed_design
-from bayesmig.data.columns import no_frame
 from bayesmig.data.design import Design, Outline
 from bayesmig.data.encoding import build_design
+from bayesmig.data.frames import AnyFrame, completed_frames
 from bayesmig.data.imputations import completed_designs
 from bayesmig.data.sources import Chunks
 from bayesmig.data.surveys import codebook
@@ -46,7 +46,7 @@ GENERALISED_METHODS = ("ml", "agq", "glm")
 
 def fit(
     spec: ModelSpec | str,
-    data: pd.DataFrame | Sequence[pd.DataFrame] | Chunks,
+    data: AnyFrame | Sequence[AnyFrame] | Chunks,
     *,
     engine: Engine | None = None,
     seed: int | None = None,
@@ -61,7 +61,7 @@ def fit(
     ----------
     spec : ModelSpec or str
         A specification, or a formula with the weakly informative default priors.
-    data : pandas.DataFrame, list of them, or Chunks
+    data : pandas.DataFrame, table of polars, pyarrow or DuckDB, list of them, or Chunks
         One row a person; it is not changed. Rows with a missing value are left out and counted. A list holds
         completed data sets of one survey (multiple imputation): each is fitted, and the draws are stacked.
         :func:`bayesmig.chunks` reads data larger than memory a part at a time, for Gaussian outcomes.
@@ -122,12 +122,14 @@ def fit(
         raise SpecificationError(f"adjust={adjust!r}: allowed are 'sandwich' and None.")
     if cache is not None and seed is None:
         raise SpecificationError("cache= needs a seed, as in seed=1: without one every fit is another.")
+    if not isinstance(data, Chunks):
+        data = completed_frames(data)
     spec = specified(spec, data, reference, model)
     if isinstance(data, Chunks):
         return _drawn_from_chunks(spec, data, engine, seed, adjust, cache)
     folder = None if cache is None else stored.folder_of(cache)
-    completed = isinstance(data, (list, tuple))
-    designs = completed_designs(spec, data) if completed else (build_design(spec, data),)  # type: ignore[arg-type]
+    completed = isinstance(data, list)
+    designs = completed_designs(spec, data) if isinstance(data, list) else (build_design(spec, data),)
     chosen = engine or automatic(designs[0])
     for design in designs:
         reason = chosen.refuses(design)
@@ -150,9 +152,6 @@ def specified(
     model: Choices,
 ) -> ModelSpec:
     """The specification of a formula and choices; levels are those of the data, of completed ones the first."""
-    frames = data if isinstance(data, (list, tuple)) else [data]
-    if not all(isinstance(frame, (pd.DataFrame, Chunks)) for frame in frames):
-        raise no_frame(data)
     if not reference:
         return as_spec(spec, **model)
     if isinstance(data, Chunks) or "variables" in model:
@@ -160,7 +159,7 @@ def specified(
             f"reference={dict(reference)!r}: with chunks, and where variables are given, a Variable says its reference"
             " itself, as in Variable('hukou', levels={...}, reference='local')."
         )
-    found = codebook(frames[0], reference)  # type: ignore[arg-type]
+    found = codebook(data if isinstance(data, pd.DataFrame) else data[0], reference)
     chosen: Choices = {**model, "variables": tuple(entry for entry in found if entry.name in reference)}
     return as_spec(spec, **chosen)
 
@@ -242,7 +241,7 @@ def _all_done(results: Mapping[str, xr.DataTree | Failure]) -> list[xr.DataTree]
 
 def estimate(
     spec: ModelSpec | str,
-    data: pd.DataFrame | Sequence[pd.DataFrame] | Chunks,
+    data: AnyFrame | Sequence[AnyFrame] | Chunks,
     *,
     method: str | None = None,
     errors: str | None = None,
@@ -298,16 +297,18 @@ def estimate(
     >>> float(tree["estimate"]["beta"].sel(term="x").round(3))
     1.086
     """
+    if not isinstance(data, Chunks):
+        data = completed_frames(data)
     spec = specified(spec, data, reference, model)
     if isinstance(data, Chunks):
         return _estimated_from_chunks(spec, data, method, errors)
-    if isinstance(data, (list, tuple)):
+    if isinstance(data, list):
         designs = completed_designs(spec, data)
         each = map_fits(
             partial(_estimated, method, errors), dict(zip(_labels(designs), designs, strict=True)), "estimates"
         )
         return pooled_estimate(_all_done(each), designs)
-    return _estimated(method, errors, build_design(spec, data))  # type: ignore[arg-type]
+    return _estimated(method, errors, build_design(spec, data))
 
 
 def to_pymc(

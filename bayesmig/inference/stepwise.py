@@ -11,9 +11,10 @@ import pandas as pd
 import xarray as xr
 
 from bayesmig.contract import schema
-from bayesmig.data.columns import no_frame, used_columns
+from bayesmig.data.columns import used_columns
 from bayesmig.data.design import parameter_names, plain_term
 from bayesmig.data.encoding import build_design
+from bayesmig.data.frames import AnyFrame, completed_frames
 from bayesmig.data.imputations import completed_designs
 from bayesmig.errors import BayesmigError, SpecificationError, closest, listing
 from bayesmig.inference.fitting import estimate, fit, specified
@@ -113,7 +114,7 @@ class Steps(Mapping[str, xr.DataTree]):
 def sequence(
     spec: ModelSpec | str,
     blocks: Sequence[str] | Mapping[str, str],
-    data: pd.DataFrame | Sequence[pd.DataFrame],
+    data: AnyFrame | Sequence[AnyFrame],
     *,
     verb: Literal["fit", "estimate"] = "fit",
     empty: bool = False,
@@ -178,10 +179,8 @@ def sequence(
     """
     if verb not in VERBS:
         raise SpecificationError(f"verb={verb!r}{closest(verb, VERBS)}; allowed are {listing(VERBS)}.")
-    given: Sequence[object] = data if isinstance(data, (list, tuple)) else [data]
-    frames = [frame for frame in given if isinstance(frame, pd.DataFrame)]
-    if not frames or len(frames) < len(given):
-        raise no_frame(data)
+    data = completed_frames(data)
+    frames = data if isinstance(data, list) else [data]
     about_model = {name: choices.pop(name) for name in list(choices) if name in Choices.__annotations__}
     found = steps(specified(spec, data, reference, about_model), blocks, empty)  # type: ignore[arg-type]
     columns = [_columns(step, frames[0]) for step in found]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from bayesmig.data.frames import AnyFrame
 from bayesmig.errors import BayesmigError, UnknownColumn, closest, listing
 from bayesmig.measurement.items import THOUSANDTHS, Items, principal_axes, read_items
 
@@ -105,7 +106,7 @@ class Reliability:
 
 
 def reliability(
-    items: pd.DataFrame,
+    items: AnyFrame,
     *,
     reverse: Sequence[str] = (),
     draws: int = 4000,

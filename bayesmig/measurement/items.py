@@ -12,6 +12,7 @@ import pandas as pd
 
 from bayesmig.data.columns import LARGEST, NUMBERS, is_categorical, plain, without_attributes
 from bayesmig.data.encoding import PROVENANCE_COLUMN
+from bayesmig.data.frames import AnyFrame, frame_of, is_table
 from bayesmig.data.scores import scored_column
 from bayesmig.errors import DataError, listing
 
@@ -115,7 +116,7 @@ def _far(values: Array) -> Array:
     return few if steps[widest + 1] - steps[widest] > np.ptp(many) > 0 else values[:0]
 
 
-def read_items(items: pd.DataFrame, *, incomplete: bool = False) -> Items:
+def read_items(items: AnyFrame, *, incomplete: bool = False) -> Items:
     """Check answers to several items.
 
     Parameters
@@ -130,11 +131,12 @@ def read_items(items: pd.DataFrame, *, incomplete: bool = False) -> Items:
     DataError
         If there are fewer than two items, or no more rows than items; if an item is text, infinite or constant.
     """
-    if not isinstance(items, pd.DataFrame):
+    if not is_table(items):
         raise DataError(
             f"items must be a pandas DataFrame with one column an item, got {type(items).__name__}; take"
             " data[['first_item', 'second_item']]."
         )
+    items = frame_of(items)
     answers = items.drop(columns=PROVENANCE_COLUMN, errors="ignore")
     twice = sorted({str(name) for name in answers.columns[answers.columns.duplicated()]})
     if twice:

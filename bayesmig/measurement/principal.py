@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
+from bayesmig.data.frames import AnyFrame, frame_of
 from bayesmig.errors import BayesmigError, UnknownColumn, closest, listing
 from bayesmig.measurement.items import THOUSANDTHS, principal_axes, read_items, read_numbers
 
@@ -111,7 +112,7 @@ class Components:
             index=self.loadings.columns,
         )
 
-    def scores(self, items: pd.DataFrame) -> pd.DataFrame:
+    def scores(self, items: AnyFrame) -> pd.DataFrame:
         """Component scores of people, by the regression method.
 
         Parameters
@@ -137,6 +138,7 @@ class Components:
         ``/METHOD=CORRELATION /SAVE REG`` of SPSS's FACTOR. So people of another wave or place are placed on the
         scale of the first.
         """
+        items = frame_of(items)
         absent = [str(name) for name in self.mean.index if name not in items.columns]
         if absent:
             raise UnknownColumn(
@@ -178,7 +180,7 @@ class Components:
 
 
 def components(
-    items: pd.DataFrame,
+    items: AnyFrame,
     n: int | None = None,
     *,
     rotation: Literal["varimax"] | None = "varimax",

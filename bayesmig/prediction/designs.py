@@ -19,9 +19,9 @@ import pandas as pd
 import xarray as xr
 
 from bayesmig.contract import schema
-from bayesmig.data.columns import no_frame
 from bayesmig.data.design import Design, GroupTerm
 from bayesmig.data.encoding import PROVENANCE_COLUMN, build_design, without_outcome_bounds
+from bayesmig.data.frames import AnyFrame, frame_of
 from bayesmig.errors import InferenceFailure, SpecificationError, UnknownColumn, closest, listing
 from bayesmig.inference.engines.base import Engine
 from bayesmig.inference.engines.exact import Exact
@@ -120,7 +120,7 @@ def precision(
     truth: Mapping[str, float | Sequence[float]] | xr.DataTree,
     per_group: int | Sequence[int],
     groups: int | Sequence[int] | None = None,
-    data: pd.DataFrame | None = None,
+    data: AnyFrame | None = None,
     predictors: Mapping[str, Planned] | None = None,
     n: int = 200,
     sure: float = 0.975,
@@ -206,7 +206,7 @@ def precision(
         for cell, child in zip(cells, entropy.spawn(len(cells)), strict=True):
             rows += _simulated(plan, cell, n, child)
     table = pd.DataFrame(rows).sort_values(["hypothesis", "groups", "per_group"], kind="stable").reset_index(drop=True)
-    made = "simulated" if data is None else f"simulated, predictors from {_provenance(data)}"
+    made = "simulated" if plan.data is None else f"simulated, predictors from {_provenance(plan.data)}"
     table.attrs = {"engine": CLOSED if n == 0 else plan.method, "n": n, "sure": sure, "provenance": made}
     table.attrs["seed"] = str(entropy.entropy)
     return Precision(table, plan.spec)
@@ -338,7 +338,7 @@ def _plan(
     spec: ModelSpec,
     claims: str | Sequence[str] | Mapping[str, str],
     truth: Mapping[str, Any] | xr.DataTree,
-    data: pd.DataFrame | None,
+    data: AnyFrame | None,
     predictors: Mapping[str, Planned] | None,
     sure: float,
     engine: Engine | None,
@@ -367,8 +367,7 @@ def _plan(
     needed += [name for name in (spec.weights.columns if spec.weights else ()) if name not in needed]
     planned = dict(predictors or {})
     if data is not None:
-        if not isinstance(data, pd.DataFrame):
-            raise no_frame(data)
+        data = frame_of(data)
         if planned:
             raise SpecificationError("predictors come from data, or are planned, not both: leave out one of them.")
         ordered = spec.distribution.outcome in ("ordered", "binary") and spec.variable(formula.outcome_column) is None

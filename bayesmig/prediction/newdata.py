@@ -12,6 +12,7 @@ import xarray as xr
 
 from bayesmig.contract import schema
 from bayesmig.data.design import GroupTerm
+from bayesmig.data.frames import AnyFrame
 from bayesmig.data.rows import Rows
 from bayesmig.errors import BayesmigError, DataError, closest, listing
 from bayesmig.inference.estimators.base import wald
@@ -29,7 +30,6 @@ from bayesmig.results.fitted import (
 )
 
 if TYPE_CHECKING:
-    import pandas as pd
     from numpy.typing import NDArray
 
     Array = NDArray[np.float64]
@@ -41,7 +41,7 @@ LARGEST = 2**29  # numbers in a result: 4 GiB
 
 def predict(
     tree: xr.DataTree,
-    data: pd.DataFrame | None = None,
+    data: AnyFrame | None = None,
     *,
     random: Treatment = "sample",
     kind: Kind = "expected",

@@ -19,6 +19,7 @@ from scipy import sparse
 
 from bayesmig.contract.names import as_code
 from bayesmig.data.design import Design
+from bayesmig.data.frames import AnyFrame, frame_of, is_table
 from bayesmig.data.rows import Rows, design_of
 from bayesmig.errors import BayesmigError, DataError, UnknownColumn, UnknownLevel, closest, listing
 from bayesmig.inference.response import expected, linear_predictor
@@ -79,7 +80,7 @@ class Poststratification:
 
 def poststratify(
     tree: xr.DataTree,
-    census: pd.DataFrame | Margins,
+    census: AnyFrame | Margins,
     *,
     by: str | Sequence[str] | None = None,
     count: str = "count",
@@ -160,7 +161,7 @@ def poststratify(
     ordered = design.spec.distribution.ordered
     if scale == "score" and not ordered:
         raise BayesmigError(f"scale='score' is for ordered outcomes (family 'cumulative'), not {design.spec.family!r}.")
-    cells = census if isinstance(census, pd.DataFrame) else rake(tree, census).rename(columns={"count": count})
+    cells = rake(tree, census).rename(columns={"count": count}) if isinstance(census, Mapping) else census
     cells = _counted(cells, count)
     parts, membership = _parts(cells, [by] if isinstance(by, str) else list(by or ()), count)
     people = cells[count].to_numpy(dtype=float)
@@ -251,7 +252,7 @@ def rake(tree: xr.DataTree, margins: Margins, *, joint: Literal["survey", "indep
     return table
 
 
-def composition(tree: xr.DataTree, census: pd.DataFrame | Margins, *, count: str = "count") -> pd.DataFrame:
+def composition(tree: xr.DataTree, census: AnyFrame | Margins, *, count: str = "count") -> pd.DataFrame:
     """The survey's people beside the population's: which kinds of people there are too many of.
 
     Parameters
@@ -284,7 +285,7 @@ def composition(tree: xr.DataTree, census: pd.DataFrame | Margins, *, count: str
     design = design_of(tree)
     frame = _as_codes(design.frame)
     targets: dict[str, dict[tuple[str, ...], float]] = {}
-    if isinstance(census, pd.DataFrame):
+    if not isinstance(census, Mapping):
         cells = _counted(census, count)
         codes = _as_codes(cells.drop(columns=count))
         for name in codes.columns.intersection(frame.columns):
@@ -292,7 +293,6 @@ def composition(tree: xr.DataTree, census: pd.DataFrame | Margins, *, count: str
                 sums = cells[count].groupby(codes[name].to_numpy()).sum()
                 targets[str(name)] = {(str(level),): float(number) for level, number in (sums / sums.sum()).items()}
     else:
-        _check_margins(census)
         for key, given in census.items():
             columns, target = _columns_of(design, key), _target(key, given)
             targets |= {columns[0]: target} if len(columns) == 1 else {}
@@ -317,10 +317,13 @@ def _assumptions(cells: pd.DataFrame) -> tuple[str, ...]:
     return tuple(map(str, cells.attrs.get("assumptions", ())))
 
 
-def _counted(census: pd.DataFrame, count: str) -> pd.DataFrame:
+def _counted(given: AnyFrame, count: str) -> pd.DataFrame:
     """The rows of a joint table with people in them, after a look at the counts."""
-    if not isinstance(census, pd.DataFrame) or census.empty:
-        raise DataError(f"census must be a DataFrame with a row for each kind of people, got {type(census).__name__}.")
+    if not is_table(given):
+        raise _no_census(given)
+    census = frame_of(given)
+    if census.empty:
+        raise DataError("census must be a data frame with a row for each kind of people; this one has none.")
     if count not in census:
         raise UnknownColumn(
             f"the census has no column {count!r}{closest(count, census.columns)}; it has {listing(census.columns)}."
@@ -498,10 +501,14 @@ def _columns_of(design: Design, key: str | tuple[str, ...]) -> tuple[str, ...]:
 
 def _check_margins(margins: object) -> None:
     if not isinstance(margins, Mapping):
-        raise DataError(
-            "a census is a DataFrame with a row for each kind of people, or margins as in"
-            f" {{'gender': {{'male': 51, 'female': 49}}}}; got {type(margins).__name__}."
-        )
+        raise _no_census(margins)
+
+
+def _no_census(given: object) -> DataError:
+    return DataError(
+        "a census is a data frame with a row for each kind of people, or margins as in"
+        f" {{'gender': {{'male': 51, 'female': 49}}}}; got {type(given).__name__}."
+    )
 
 
 def _disagreement(margins: Margins) -> list[str]:

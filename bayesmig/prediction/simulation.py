@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 
 from bayesmig.contract import schema
 from bayesmig.data.design import Design, GroupTerm
 from bayesmig.data.encoding import build_design
+from bayesmig.data.frames import AnyFrame
 from bayesmig.errors import SpecificationError, listing
 from bayesmig.inference.response import draw_outcomes
 from bayesmig.specification.model import ModelSpec
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 
-def simulate(spec: ModelSpec, data: pd.DataFrame, *, draws: int = 200, seed: int | None = None) -> xr.DataTree:
+def simulate(spec: ModelSpec, data: AnyFrame, *, draws: int = 200, seed: int | None = None) -> xr.DataTree:
     """Draw parameters from the prior and outcomes from the parameters.
 
     Parameters

@@ -18,6 +18,7 @@ import pandas as pd
 
 from bayesmig.checking.predictive import posterior_predictive
 from bayesmig.contract.names import as_code
+from bayesmig.data.frames import AnyFrame, frame_of
 from bayesmig.errors import BayesmigError, NotFound, SpecificationError, listing
 from bayesmig.measurement.consistency import alpha
 from bayesmig.measurement.principal import sampling_adequacy, sphericity
@@ -47,7 +48,7 @@ MOST = 60  # cells of one line
 COLUMNS = ("table", "group", "variable", "level", "statistic", "printed", "obtained", "honoured", "why")
 
 
-def printed_descriptives(study: Study, data: pd.DataFrame, model: str | None = None) -> pd.DataFrame:
+def printed_descriptives(study: Study, data: AnyFrame, model: str | None = None) -> pd.DataFrame:
     """Every printed number about people beside that of data.
 
     Parameters
@@ -90,7 +91,9 @@ def printed_descriptives(study: Study, data: pd.DataFrame, model: str | None = N
     [['percent', '38']]
     """
     table = tables_of(study).get("descriptives", pd.DataFrame(columns=["statistic", "value", "variable", "level"]))
-    people = _People(study, data, model is None or study.population_of(study.model(model).name) == study.population)
+    people = _People(
+        study, frame_of(data), model is None or study.population_of(study.model(model).name) == study.population
+    )
     rows = [*_shares_and_means(table, people), *_about_items(study, people)]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 

@@ -13,6 +13,7 @@ import pandas as pd
 from bayesmig.checking.diagnostics import check
 from bayesmig.contract import schema
 from bayesmig.contract.names import both
+from bayesmig.data.frames import AnyFrame, frame_of
 from bayesmig.errors import listing
 from bayesmig.inference.fitting import estimate, fit
 from bayesmig.printed.evidence.posterior import published_posterior
@@ -114,7 +115,7 @@ def replicate(
     study: Study | str,
     model: str | None = None,
     *,
-    data: pd.DataFrame | None = None,
+    data: AnyFrame | None = None,
     weights: Weights | None = None,
     engine: Engine | None = None,
     seed: int = 1,
@@ -168,8 +169,7 @@ def replicate(
         spec = spec.with_weights(weights.column, weights.kind)
     check_seeds(seeds, data)
     is_own = data is not None
-    if data is None:
-        data = reconstructed(chosen, key, seed)
+    data = reconstructed(chosen, key, seed) if data is None else frame_of(data)
     results = {PRINTED: published(chosen, key)} if spec.printed else {}
     counterpart = _as_numbers(chosen, spec)
     if counterpart is None:
@@ -293,7 +293,7 @@ def average_effects(tree: xr.DataTree, spec: ModelSpec, scale: Scale) -> pd.Data
 def replicate_study(
     study: Study | str,
     *,
-    data: pd.DataFrame | None = None,
+    data: AnyFrame | None = None,
     weights: Weights | None = None,
     engine: Engine | None = None,
     seed: int = 1,

@@ -42,7 +42,7 @@ def reconstructed(study: Study, model: str, seed: int) -> pd.DataFrame:
     return reconstruct(study, model if same else printed[0], seed=seed)
 
 
-def check_seeds(seeds: int, data: pd.DataFrame | None) -> None:
+def check_seeds(seeds: int, data: object) -> None:
     """Refuse what is no number of reconstructions, or several where there are own data."""
     if (
         isinstance(seeds, bool)

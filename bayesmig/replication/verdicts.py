@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from bayesmig.contract.schema import RECONSTRUCTED
+from bayesmig.data.frames import AnyFrame, frame_of
 from bayesmig.errors import BayesmigError, NotFound
 from bayesmig.inference.fitting import fit
 from bayesmig.printed.literature import published
@@ -85,7 +86,7 @@ class Verdicts:
 def hypotheses(
     study: Study | str,
     *,
-    data: pd.DataFrame | None = None,
+    data: AnyFrame | None = None,
     weights: Weights | None = None,
     engine: Engine | None = None,
     seed: int = 1,
@@ -166,7 +167,7 @@ def hypotheses(
     for key in dict.fromkeys(key for stated in chosen.hypotheses for key in stated.models):
         found = []
         for one in range(seed, seed + seeds):
-            own = reconstructed(chosen, key, one) if data is None else data
+            own = reconstructed(chosen, key, one) if data is None else frame_of(data)
             trees = _refits(chosen, key, own, weights, engine, one, wanted)
             found.append(_answers(chosen, key, trees))
         answers[key] = {place: _widest(each[place] for each in found) for place in found[0]}

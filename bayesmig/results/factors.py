@@ -15,6 +15,7 @@ import pandas as pd
 from bayesmig.contract import schema
 from bayesmig.data.design import Design
 from bayesmig.data.encoding import PROVENANCE_COLUMN, build_design
+from bayesmig.data.frames import AnyFrame, frame_of
 from bayesmig.data.imputations import DRAWN
 from bayesmig.data.rows import design_of
 from bayesmig.errors import BayesmigError, DataError, EngineRefusal
@@ -220,7 +221,7 @@ def scores(tree: xr.DataTree) -> pd.DataFrame:
 
 
 def plausible_values(
-    tree: xr.DataTree, sets: int = 20, *, seed: int | None = None, data: pd.DataFrame | None = None
+    tree: xr.DataTree, sets: int = 20, *, seed: int | None = None, data: AnyFrame | None = None
 ) -> list[pd.DataFrame]:
     """Copies of the data with a value of each latent factor drawn for every person.
 
@@ -493,12 +494,13 @@ def _refuse_pooled(tree: xr.DataTree) -> None:
         )
 
 
-def _people(tree: xr.DataTree, design: Design, data: pd.DataFrame | None) -> pd.DataFrame:
+def _people(tree: xr.DataTree, design: Design, data: AnyFrame | None) -> pd.DataFrame:
     """The rows used, of the columns used or of all that are given again."""
     if data is None:
         frame = schema.data_frame(tree)
         own = tree.attrs["provenance"] == "own data"
         return frame if own else frame.assign(**{PROVENANCE_COLUMN: tree.attrs["provenance"]})
+    data = frame_of(data)
     if build_design(design.spec, data).digest != tree.attrs["data_digest"]:
         raise DataError("these are not the data that the tree was fitted to; give those, or leave data out.")
     return data.iloc[design.rows]

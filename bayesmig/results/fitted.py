@@ -11,6 +11,7 @@ import xarray as xr
 
 from bayesmig.contract import schema
 from bayesmig.data.design import Design, GroupTerm, Outline
+from bayesmig.data.frames import AnyFrame
 from bayesmig.data.rows import Rows, design_of, encode_rows, outline_of
 from bayesmig.errors import BayesmigError, DataError, UnknownLevel, closest, listing
 from bayesmig.inference.response import expected, linear_predictor, parameters
@@ -18,7 +19,6 @@ from bayesmig.results.delta import moved
 from bayesmig.results.integration import added_variances, integrated
 
 if TYPE_CHECKING:
-    import pandas as pd
     from numpy.typing import NDArray
 
     Array = NDArray[np.float64]
@@ -115,7 +115,7 @@ class Fitted:
             yield run, {name: value[run] for name, value in self.values.items()}
 
 
-def encoded(design: Outline, data: pd.DataFrame) -> Rows:
+def encoded(design: Outline, data: AnyFrame) -> Rows:
     """People as the model's own were encoded, if every term of the formula is defined for them.
 
     Raises

@@ -19,8 +19,9 @@ import pandas as pd
 
 from bayesmig.contract import schema
 from bayesmig.contract.names import as_code, joined, parted
-from bayesmig.data.columns import is_categorical, no_frame, plain, without_attributes, without_values
+from bayesmig.data.columns import is_categorical, plain, without_attributes, without_values
 from bayesmig.data.design import GroupTerm
+from bayesmig.data.frames import AnyFrame, frame_of
 from bayesmig.errors import DataError, SpecificationError, UnknownColumn, closest, listing
 from bayesmig.inference.engines.base import Engine
 from bayesmig.inference.fitting import estimate, fit
@@ -43,7 +44,7 @@ FEW_STRATA = 12
 
 def maihda(
     formula: ModelSpec | str,
-    data: pd.DataFrame,
+    data: AnyFrame,
     strata: Sequence[str],
     *,
     method: str | None = None,
@@ -112,6 +113,7 @@ def maihda(
     >>> found.strata["people"].sum()
     np.int64(300)
     """
+    data = frame_of(data)
     spec = as_spec(formula, **model)
     names = _checked_names(spec.formula, data, strata)
     frame = _categories(spec, data, names)
@@ -261,8 +263,6 @@ def _head(name: str, head: str) -> str:
 
 def _checked_names(formula: str, data: pd.DataFrame, strata: Sequence[str]) -> tuple[str, ...]:
     """The variables of the strata, none of which the formula has already."""
-    if not isinstance(data, pd.DataFrame):
-        raise no_frame(data)
     names = (strata,) if isinstance(strata, str) else tuple(strata)
     if len(set(names)) < 2 or len(set(names)) < len(names):
         raise SpecificationError(

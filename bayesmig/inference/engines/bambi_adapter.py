@@ -23,6 +23,7 @@ import xarray as xr
 from bayesmig.contract import schema
 from bayesmig.data.design import Design, GroupTerm
 from bayesmig.data.encoding import build_design
+from bayesmig.data.frames import AnyFrame
 from bayesmig.errors import EngineRefusal, SpecificationError, closest, listing
 from bayesmig.inference.engines import graphs
 from bayesmig.inference.engines.base import LEAST_DRAWS
@@ -106,7 +107,7 @@ class Bambi:
                 " between 0 and 1."
             )
 
-    def model(self, spec: ModelSpec | str, data: pd.DataFrame) -> bmb.Model:
+    def model(self, spec: ModelSpec | str, data: AnyFrame) -> bmb.Model:
         """The Bambi model of a specification and data, not yet fitted.
 
         Parameters

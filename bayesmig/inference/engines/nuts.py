@@ -258,7 +258,7 @@ def recorded(trace: Any) -> tuple[xr.Dataset, xr.Dataset]:
     posterior, stats : xarray.Dataset
         ``point`` and the statistics by chain and draw; chains that an interruption cut short are padded with NaN.
     """
-    import pyarrow as pa  # type: ignore[import-untyped]
+    import pyarrow as pa
 
     chains = [[pa.record_batch(batch) for batch in pair] for pair in zip(*trace.get_arrow_trace(), strict=True)]
     kept = [~numbers.column("tuning").to_numpy(zero_copy_only=False).astype(bool) for _, numbers in chains]

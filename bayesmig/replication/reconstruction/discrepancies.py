@@ -13,6 +13,7 @@ import pandas as pd
 from scipy import stats
 
 from bayesmig.data.encoding import build_design
+from bayesmig.data.frames import AnyFrame, frame_of
 from bayesmig.errors import listing
 from bayesmig.printed.auditing.intervals import Interval, decimals
 from bayesmig.replication.descriptives import printed_descriptives, told
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 ROUNDED = 1.0001  # half units within which a coefficient prints as it should
 
 
-def measure_discrepancies(study: Study, data: pd.DataFrame, models: str | Sequence[str] | None = None) -> pd.DataFrame:
+def measure_discrepancies(study: Study, data: AnyFrame, models: str | Sequence[str] | None = None) -> pd.DataFrame:
     """Every printed coefficient of least-squares models beside the one that data give.
 
     Parameters
@@ -69,6 +70,7 @@ def measure_discrepancies(study: Study, data: pd.DataFrame, models: str | Sequen
     >>> int(gaps["within_rounding"].sum()), len(gaps)
     (120, 125)
     """
+    data = frame_of(data)
     keys = [models] if isinstance(models, str) else list(models or models_together(study, None))
     return pd.concat([_gaps_of(study, key, Fit.of(study, key, data)) for key in keys])
 
