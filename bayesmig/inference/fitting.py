@@ -14,7 +14,7 @@ from bayesmig.contract import schema
 from bayesmig.data.accumulation import summed_design
 from bayesmig.data.design import Design, Outline
 from bayesmig.data.encoding import build_design
-from bayesmig.data.frames import AnyFrame, completed_frames
+from bayesmig.data.frames import AnyFrame, completed_frames, frame_of
 from bayesmig.data.imputations import completed_designs
 from bayesmig.data.sources import Chunks
 from bayesmig.data.surveys import codebook
@@ -313,7 +313,7 @@ def estimate(
 
 def to_pymc(
     spec: ModelSpec | str,
-    data: pd.DataFrame,
+    data: AnyFrame,
     *,
     centred: Mapping[str, bool] | None = None,
     reference: Mapping[str, str] | None = None,
@@ -357,8 +357,7 @@ def to_pymc(
     >>> [variable.name for variable in graph.free_RVs], graph.coords["slope"]
     (['alpha', 'b', 'sigma'], ('x',))
     """
-    if not isinstance(data, pd.DataFrame):
-        raise no_frame(data)
+    data = frame_of(data)
     design = build_design(specified(spec, data, reference, model), data).centred
     if design.latent is not None:
         raise EngineRefusal("latent factors have no graph in PyMC; fit draws them from a density in machine code.")
