@@ -167,6 +167,11 @@ class Family:
         """Variance of the latent residual: pi^2 / 3 for the logit, 1 for the probit, None where there is none."""
         return LINKS[link].variance if self.outcome in ("binary", "ordered") or self.most == "trials" else None
 
+    @property
+    def rising(self) -> bool:
+        """Whether thresholds, if there are any, are in order."""
+        return all(parameter.increasing for parameter in self.own)
+
     def target_of(self, link: str) -> str:
         """The linear predictor in a sentence."""
         return self.target or self._linked(link).target

@@ -321,7 +321,8 @@ class _Space:
         for name in self.design.priors.auxiliary:
             value = self.draws[name]
             if name == "cut":
-                columns += [value[:, :1], np.log(np.diff(value, axis=1))]
+                steps = np.diff(value, axis=1)
+                columns += [value[:, :1], np.log(steps) if self.design.spec.distribution.rising else steps]
             else:
                 columns.append(np.log(value)[:, None])
         for group in self.design.groups:
@@ -351,7 +352,8 @@ class _Space:
         for name in self.design.priors.auxiliary:
             part = raw[:, places[name]]
             if name == "cut":
-                found[name] = np.cumsum(np.concatenate([part[:, :1], np.exp(part[:, 1:])], axis=1), axis=1)
+                steps = np.exp(part[:, 1:]) if self.design.spec.distribution.rising else part[:, 1:]
+                found[name] = np.cumsum(np.concatenate([part[:, :1], steps], axis=1), axis=1)
             else:
                 found[name] = np.exp(part[:, 0])
         for group in self.design.groups:
@@ -387,7 +389,8 @@ class _Space:
                 total = total + prior.log_density(values[name]) + part[:, 0]
             else:
                 level = values["beta"] @ self.design.moments[0]
-                total = total + _log_normal(prior, values[name] - level[:, None]).sum(axis=1) + part[:, 1:].sum(axis=1)
+                total = total + _log_normal(prior, values[name] - level[:, None]).sum(axis=1)
+                total = total + part[:, 1:].sum(axis=1) * self.design.spec.distribution.rising
         for group in self.design.groups:
             score = raw[:, places[f"tau_{group.name}"]]
             total = total + (-0.5 * score**2 - special.log_ndtr(-score)).sum(axis=1)

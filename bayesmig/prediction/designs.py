@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 
 EXACT = Exact(draws=1000)
 CLOSED, LIKELIHOOD = "closed form", "maximum likelihood"
-OWN_PARAMETERS = ("sigma", "nu", "dispersion", "cut")
 LOGISTIC_VARIANCE = math.pi**2 / 3
 Z95 = 1.959964
 
@@ -430,7 +429,7 @@ def _stated(design: Design, truth: Mapping[str, Any]) -> dict[str, Array]:
     """Parameters from numbers by name."""
     family, group = design.spec.distribution, design.groups[0] if design.groups else None
     taus = [f"tau_{group.name}[{effect}]" for effect in group.effects] if group else []
-    own = [name for name in OWN_PARAMETERS if name in _own_parameters(design)]
+    own = list(family.parameters)
     known = [*design.terms, *own, *taus, *([f"tau_{group.name}", "icc"] if group else [])]
     for name in truth:
         if name not in known:
@@ -442,8 +441,8 @@ def _stated(design: Design, truth: Mapping[str, Any]) -> dict[str, Array]:
         if name != "cut" and not (is_number and (value >= 0 or name in design.terms)):
             kind = "a number" if name in design.terms else "a number that is not negative"
             raise SpecificationError(f"truth[{name!r}]={value!r} must be {kind}.")
-    for name in ("sigma", "nu", "dispersion"):
-        if truth.get(name) == 0:
+    for name in own:
+        if name != "cut" and truth.get(name) == 0:
             raise SpecificationError(f"truth[{name!r}]=0 must be larger.")
     values: dict[str, Array] = {"beta": np.array([[float(truth.get(term, 0.0)) for term in design.terms]])}
     icc = truth.get("icc")
@@ -465,24 +464,19 @@ def _stated(design: Design, truth: Mapping[str, Any]) -> dict[str, Array]:
         values[f"tau_{group.name}"] = np.array([sds])
         if group.pairs:
             values[f"rho_{group.name}"] = np.zeros((1, len(group.pairs)))
-    for name in ("nu", "dispersion"):
-        if name in own:
-            if name not in truth:
-                raise SpecificationError(f"truth lacks {name!r}, which the family {design.spec.family!r} needs.")
-            values[name] = np.array([float(truth[name])])
+    for name in (name for name in own if name not in ("sigma", "cut")):
+        if name not in truth:
+            raise SpecificationError(f"truth lacks {name!r}, which the family {design.spec.family!r} needs.")
+        values[name] = np.array([float(truth[name])])
     if "cut" in own:
         cuts = np.atleast_1d(np.asarray(truth.get("cut", ()), dtype=float))
-        if len(cuts) != len(design.categories) - 1 or (np.diff(cuts) <= 0).any():
+        if len(cuts) != len(design.categories) - 1 or (family.rising and (np.diff(cuts) <= 0).any()):
             raise SpecificationError(
                 f"truth['cut']={truth.get('cut')!r}: give {len(design.categories) - 1 or 'the'} rising thresholds, one"
                 " fewer than categories."
             )
         values["cut"] = cuts[None]
     return values
-
-
-def _own_parameters(design: Design) -> tuple[str, ...]:
-    return tuple(name for name in schema.dims(design) if name in OWN_PARAMETERS)
 
 
 def _of_tree(design: Design, tree: xr.DataTree, rng: np.random.Generator) -> dict[str, Array]:
@@ -501,7 +495,7 @@ def _of_tree(design: Design, tree: xr.DataTree, rng: np.random.Generator) -> dic
     values = {"beta": np.array([[float(beta.get(term, 0.0)) for term in design.terms]])}
     if "intercept" not in known and design.spec.distribution.outcome != "number" and design.has_intercept:
         raise SpecificationError("the result that is to be the truth has no intercept, so that shares are not known.")
-    for name in _own_parameters(design):
+    for name in design.spec.distribution.parameters:
         if name not in dataset:
             raise SpecificationError(_unsaid(name, dataset))
         values[name] = (

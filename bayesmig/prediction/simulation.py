@@ -110,11 +110,12 @@ def prior_draws(design: Design, size: int, rng: np.random.Generator) -> tuple[di
 
 
 def _thresholds(design: Design, beta: Array, size: int, rng: np.random.Generator) -> Array:
-    """Ordered thresholds; their prior holds at the predictors' means."""
+    """Thresholds, in order where the family has them so; their prior holds at the predictors' means."""
     prior = design.priors.auxiliary["cut"]
     assert isinstance(prior, Normal)
     count = len(design.categories) - 1
-    at_means = np.sort(rng.normal(prior.mean, prior.sd, (size, count)), axis=1)
+    at_means = rng.normal(prior.mean, prior.sd, (size, count))
+    at_means = np.sort(at_means, axis=1) if design.spec.distribution.rising else at_means
     return np.asarray(at_means + (beta @ design.moments[0])[:, None])
 
 

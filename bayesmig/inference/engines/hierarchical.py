@@ -295,8 +295,7 @@ class Layout:
             prior = design.priors.auxiliary[name]
             yield Part(name, [scale_kind(prior)], [prior], np.log(value), JITTER)
         steps = np.diff(self.cut)
-        rising = all(parameter.increasing for parameter in self.family.own)
-        kind, begin = (kinds.INCREMENT, np.log(steps)) if rising else (kinds.NORMAL, steps)
+        kind, begin = (kinds.INCREMENT, np.log(steps)) if self.family.rising else (kinds.NORMAL, steps)
         yield Part("cut", [kind] * len(steps), [Flat()] * len(steps), begin, JITTER)
         for group, tau, is_one in zip(self.groups, pseudo.tau, self._as_one_block, strict=True):
             priors = design.priors.tau[group.name]
