@@ -99,7 +99,7 @@ def printed_descriptives(study: Study, data: AnyFrame, model: str | None = None)
 
 
 def predicted_descriptives(
-    study: Study, data: pd.DataFrame, tree: xr.DataTree, *, draws: int = 100, seed: int = 1
+    study: Study, data: AnyFrame, tree: xr.DataTree, *, draws: int = 100, seed: int = 1
 ) -> pd.DataFrame:
     """Printed shares and means of the outcome beside those of outcomes that a fitted model predicts.
 
@@ -149,7 +149,7 @@ def predicted_descriptives(
     """
     if isinstance(draws, bool) or draws < FEWEST:
         raise SpecificationError(f"draws={draws!r}: an interval needs {FEWEST} replicated data sets or more.")
-    outcome = str(tree.attrs["outcome"])
+    outcome, data = str(tree.attrs["outcome"]), frame_of(data)
     table = tables_of(study).get("descriptives", pd.DataFrame(columns=["variable"]))
     rows = table[[study.readings.get(word, word) == outcome for word in table["variable"]]]
     spec = ModelSpec.from_json(tree.attrs["spec"])
