@@ -277,7 +277,7 @@ def replicate(
         reading = _Reading(missing, encoding, codes, skip, decimal, numbers, text)
         if every:
             of_one: dict[str, object] = {"STUDY": name, "--model": model, "--data": data, "--codebook": codebook}
-            of_one |= {f"--{option}": value for option, value in vars(reading).items()}
+            of_one |= {f"--{option}": value for option, value in reading._asdict().items()}
             of_one |= {"--weights": weights, "--report": report, "--seeds": seeds > 1}
             _replicate_all(
                 [option for option, value in of_one.items() if value], bool(counterparts), seed, no_report, as_json

@@ -214,6 +214,8 @@ def _facts(tree: xr.DataTree, spec: ModelSpec, left_out: int) -> Iterator[str]:
     bare = {name: first for name, (first, *_) in levels.items() if not _is_coded(spec, name)}
     if bare:
         yield f"Compared with {'; '.join(spec.label(f'{name}[{first}]') for name, first in bare.items())}"
+    if spec.factors:
+        yield "Loadings of items: bm.results.loadings(tree)"
     if left_out > 0:
         yield f"{left_out} more coefficients: bm.coefficients(tree)"
 
