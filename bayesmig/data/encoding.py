@@ -421,7 +421,7 @@ def _common_part(
         )
     ordered = latent or "cut" in spec.distribution.parameters
     if ordered and terms[:1] != ("intercept",):
-        instead = "the items' intercepts" if latent else "thresholds of a cumulative model"
+        instead = "the items' intercepts" if latent else "thresholds of an ordered outcome"
         raise SpecificationError(
             f"formula {spec.formula!r} leaves the intercept out; {instead} replace it, so leave '0 +' or '- 1' away."
         )

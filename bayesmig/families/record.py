@@ -168,6 +168,11 @@ class Family:
         return LINKS[link].variance if self.outcome in ("binary", "ordered") or self.most == "trials" else None
 
     @property
+    def has_trials(self) -> bool:
+        """Whether outcomes are successes out of a number of trials that a column gives."""
+        return self.outcome == "count" and self.most == "trials"
+
+    @property
     def rising(self) -> bool:
         """Whether thresholds, if there are any, are in order."""
         return all(parameter.increasing for parameter in self.own)

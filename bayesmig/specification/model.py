@@ -404,7 +404,7 @@ class ModelSpec:
         if self.link and self.link not in links:
             raise SpecificationError(f"link {self.link!r} of family {self.family!r}; allowed are {listing(links)}.")
         object.__setattr__(self, "link", self.link or links[0])
-        if (self.family == "binomial") != bool(self.trials):
+        if self.distribution.has_trials != bool(self.trials):
             raise SpecificationError(
                 f"family {self.family!r} with trials={self.trials!r}: binomial needs the column of trials, others none;"
                 " outcomes of 0 and 1 have the family 'bernoulli'."
