@@ -365,6 +365,38 @@ def expected_generalised(fit_id: str) -> pd.DataFrame:
     return _numbers("glmer.csv").loc[[fit_id]].droplevel("fit_id")
 
 
+@dataclass(frozen=True)
+class SmallSampleCase:
+    """A Gaussian mixed model whose coefficients have degrees of freedom in lmerTest and pbkrtest."""
+
+    fit_id: str
+    formula: str
+    data: Callable[[], pd.DataFrame]
+    method: Literal["ml", "reml"] = "reml"
+
+    def __str__(self) -> str:
+        return self.fit_id
+
+
+def _some_schools() -> pd.DataFrame:
+    return _shipped("mlmRev::Exam").query("school <= 12")
+
+
+SCHOOLS = "normexam ~ standLRT + sex + schavg"
+SMALL_SAMPLES: tuple[SmallSampleCase, ...] = (
+    SmallSampleCase("sleepstudy", "Reaction ~ Days + (Days | Subject)", lambda: _shipped(SLEEP)),
+    SmallSampleCase("sleepstudy_ml", "Reaction ~ Days + (Days | Subject)", lambda: _shipped(SLEEP), "ml"),
+    SmallSampleCase("penicillin", "diameter ~ 1 + (1 | plate) + (1 | sample)", lambda: _shipped("lme4::Penicillin")),
+    SmallSampleCase("exam_12", f"{SCHOOLS} + (1 | school)", _some_schools),
+    SmallSampleCase("exam_12_slopes", f"{SCHOOLS} + (standLRT || school)", _some_schools),
+)
+
+
+def expected_small_sample(fit_id: str) -> pd.DataFrame:
+    """Errors and degrees of freedom of the coefficients of a fit, in their order."""
+    return _numbers("lmertest.csv").loc[[fit_id]].droplevel("fit_id")
+
+
 def wine() -> pd.DataFrame:
     """Bitterness of wine, rated from 1 to 5 (``ordinal::wine``)."""
     return _shipped("ordinal::wine").copy()

@@ -79,7 +79,14 @@ ROOMS = {
             "response",
             "working_units",
         },
-        {"cache", "engines.exact", "estimators.base", "estimators.elimination", "kernels.coordinates"},
+        {
+            "cache",
+            "engines.exact",
+            "estimators.base",
+            "estimators.elimination",
+            "estimators.small_sample",
+            "kernels.coordinates",
+        },
         {
             "engines.points",
             "estimators.latent",

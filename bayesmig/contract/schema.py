@@ -27,10 +27,10 @@ variable                dims                                meaning
 
 ``posterior`` (from ``fit`` and ``published_posterior``) has ``chain`` and ``draw`` in front. ``estimate``
 and ``published`` hold the same names without them, with companions ``<name>_se``, ``<name>_lower``,
-``<name>_upper``: a point with its error is not a posterior of one draw. An ``estimate`` keeps the ``covariance`` of
-its parameters over ``(parameter, parameter_)``, zero for what is at a boundary; that of least squares ends with the
-coefficients. Effects carry their group's name in
-their dim, because an intercept-only factor and one with slopes can stand side by side in one model. With several
+``<name>_upper`` (and ``beta_df``, where degrees of freedom were asked for): a point with its error is not a posterior
+of one draw. An ``estimate`` keeps the ``covariance`` of its parameters over ``(parameter, parameter_)``, zero for what
+is at a boundary; that of least squares ends with the coefficients. Effects carry their group's name in their dim,
+because an intercept-only factor and one with slopes can stand side by side in one model. With several
 latent factors each term and effect names its factor, as in ``visual ~ age``.
 
 The root's attributes carry the specification (JSON), engine, seed, provenance, versions and the data flow.
@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from bayesmig.data.cross_products import SummedDesign
     from bayesmig.data.design import Design, LatentOutcome, Outline
 
+COMPANIONS = ("_se", "_lower", "_upper", "_df")
 KINDS = ("posterior", "estimate", "published")
 RECONSTRUCTED = "reconstructed"
 ADDED_UP = "rows_added_up"
@@ -141,7 +142,7 @@ def estimate(design: Outline, values: Mapping[str, np.ndarray]) -> xr.Dataset:
     """
     variables: dict[str, Any] = {}
     for name, where in dims(design).items():
-        for key in (name, f"{name}_se", f"{name}_lower", f"{name}_upper"):
+        for key in (name, *(f"{name}{ending}" for ending in COMPANIONS)):
             if key in values:
                 variables[key] = (where, values[key])
     dataset = xr.Dataset(variables, coords(design))
@@ -374,7 +375,7 @@ def groups(dataset: xr.Dataset) -> list[str]:
 
 def is_companion(name: object) -> bool:
     """Whether a variable is the error or a bound of another."""
-    return str(name).endswith(("_se", "_lower", "_upper"))
+    return str(name).endswith(COMPANIONS)
 
 
 def validate(tree: xr.DataTree, design: Outline) -> None:

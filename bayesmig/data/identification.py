@@ -34,7 +34,7 @@ RESERVED = (
     *("beta", "category", "chain", "covariance", "cut", "cutpoint", "draw"),
     *("parameter", "parameter_", "row", "term", "y", *scalars()),
 )
-COMPANIONS = ("_se", "_lower", "_upper")  # endings of what stands beside an estimate
+COMPANIONS = ("_se", "_lower", "_upper", "_df")  # endings of what stands beside an estimate
 
 
 def check_finite(columns: Array, names: tuple[str, ...]) -> None:

@@ -245,6 +245,7 @@ def estimate(
     *,
     method: str | None = None,
     errors: str | None = None,
+    df: Literal["satterthwaite", "kenward-roger"] | None = None,
     reference: Mapping[str, str] | None = None,
     **model: Unpack[Choices],
 ) -> xr.DataTree:
@@ -271,6 +272,10 @@ def estimate(
         Classical by default, robust under survey weights. ``cluster`` sums scores within the grouping factor
         with the fewest groups; in mixed models ``robust`` means the same, as in Stata. Outcomes that are no
         numbers use the observed information and the factor G / (G - 1) of Stata's robust errors.
+    df : {"satterthwaite", "kenward-roger"}, optional
+        Degrees of freedom of the coefficients of a Gaussian mixed model, whose intervals and p values are then those
+        of t (lmerTest, SAS, Stata's ``dfmethod``). Kenward and Roger's, for ``reml``, enlarge the errors besides. Where
+        groups are few; see :mod:`bayesmig.inference.estimators.small_sample`.
     reference, **model
         With a formula: family, weights and other parts of a model, as in :func:`fit`.
 
@@ -301,14 +306,16 @@ def estimate(
         data = completed_frames(data)
     spec = specified(spec, data, reference, model)
     if isinstance(data, Chunks):
-        return _estimated_from_chunks(spec, data, method, errors)
+        return _estimated_from_chunks(spec, data, method, errors, df)
     if isinstance(data, list):
+        if df is not None:
+            raise EngineRefusal(f"df={df!r}: completed data sets have the degrees of freedom of Rubin's rules.")
         designs = completed_designs(spec, data)
         each = map_fits(
-            partial(_estimated, method, errors), dict(zip(_labels(designs), designs, strict=True)), "estimates"
+            partial(_estimated, method, errors, None), dict(zip(_labels(designs), designs, strict=True)), "estimates"
         )
         return pooled_estimate(_all_done(each), designs)
-    return _estimated(method, errors, build_design(spec, data))
+    return _estimated(method, errors, df, build_design(spec, data))
 
 
 def to_pymc(
@@ -370,7 +377,9 @@ def to_pymc(
     return graph
 
 
-def _estimated_from_chunks(spec: ModelSpec, data: Chunks, method: str | None, errors: str | None) -> xr.DataTree:
+def _estimated_from_chunks(
+    spec: ModelSpec, data: Chunks, method: str | None, errors: str | None, df: str | None
+) -> xr.DataTree:
     """Maximum likelihood given rows that are read a part at a time; refusals come before reading."""
     if method not in (None, "ml", "reml"):
         raise EngineRefusal(f"method {method!r} needs all rows at once; with chunks use 'ml' or 'reml'.")
@@ -387,24 +396,30 @@ def _estimated_from_chunks(spec: ModelSpec, data: Chunks, method: str | None, er
         )
     design = summed_design(spec, data)
     dataset, facts = mixed(
-        design, method or (spec.estimator if spec.estimator in ("ml", "reml") else "ml"), "classical"
+        design, method or (spec.estimator if spec.estimator in ("ml", "reml") else "ml"), "classical", df
     )
     return schema.stamp({"estimate": dataset}, design, **facts)
 
 
-def _estimated(method: str | None, errors: str | None, design: Design) -> xr.DataTree:
+def _estimated(method: str | None, errors: str | None, df: str | None, design: Design) -> xr.DataTree:
     if design.imputed:
         raise EngineRefusal(
             f"missing values of {listing(gap.name for gap in design.imputed)} are modelled by fit only; leave impute"
             " out, or pass completed data sets as a list."
         )
     chosen = _chosen_method(design, method)
+    if df is not None and (design.spec.family != "gaussian" or chosen not in ("ml", "reml")):
+        raise EngineRefusal(
+            f"df={df!r} is there for Gaussian outcomes with varying effects by method 'ml' or 'reml'; leave it out."
+        )
     if design.latent is not None:
         dataset, facts = latent.ml(design, errors) if chosen == "ml" else scored(design, chosen, errors)
     elif chosen in ("ols", "glm"):
         dataset, facts = (ols if chosen == "ols" else glm)(design, errors)
     else:
-        dataset, facts = (mixed if design.spec.family == "gaussian" else glmm)(design, chosen, errors)
+        dataset, facts = (
+            mixed(design, chosen, errors, df) if design.spec.family == "gaussian" else glmm(design, chosen, errors)
+        )
     return schema.stamp({"estimate": dataset}, design, **facts)
 
 

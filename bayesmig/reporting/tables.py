@@ -680,7 +680,7 @@ def _notes(columns: Sequence[_Column], asked: _Asked, rows: Sequence[Row], frame
         scale += f" in {listing(latent)}" if latent and len(latent) < len(having) else ""
         slopes = any(part.effects != "1" for column in columns for part in parse(column.spec.formula).varying)
         scale += ", at the means of varying predictors" if slopes else ""
-        yield f"VPC: share of the unexplained variance between groups{scale}. Estimates have it without an interval."
+        yield f"VPC: share of the unexplained variance between groups{scale}."
     for column in columns:
         if column.failed:
             many = len(column.failed) > 1

@@ -82,6 +82,8 @@ def method_of(tree: xr.DataTree) -> str:
         return ", ".join(schema.read(tree, "printed")) if "printed" in attrs else "print"
     if kind == "estimate":
         parts = [estimator_of(tree)]
+        if "degrees_of_freedom" in attrs:
+            parts.append(f"degrees of freedom of {str(attrs['degrees_of_freedom']).title()}")
         parts += [f"{attrs['errors']} errors"] if attrs.get("errors", "classical") != "classical" else []
     else:
         parts = [str(attrs.get("engine", "not stated")).partition("(")[0], f"seed {attrs.get('seed', 'not stated')}"]

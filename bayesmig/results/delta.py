@@ -7,7 +7,7 @@ step, is the quantity's error in that direction, and errors of independent direc
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -64,8 +64,10 @@ def delta_errors(values: Array) -> Array:
     return np.asarray(np.sqrt((((values[1::2] - values[2::2]) / (2 * STEP)) ** 2).sum(axis=0)))
 
 
-def degrees(tree: xr.DataTree) -> float:
-    """Degrees of freedom of a function of coefficients: the fewest that one of these has, infinite if none are said."""
-    if "imputation" in tree.children and "beta_df" in tree["imputation"]:
-        return float(tree["imputation"]["beta_df"].min())
+def degrees(tree: xr.DataTree, terms: Sequence[str] | None = None) -> float:
+    """Degrees of freedom of a function of some coefficients: the fewest of one of these, infinite if none are said."""
+    for child in ("imputation", "estimate"):
+        if child in tree.children and "beta_df" in tree[child]:
+            known = tree[child]["beta_df"]
+            return float((known if terms is None else known.sel(term=list(terms))).min())
     return float(tree.attrs.get("df", np.inf))

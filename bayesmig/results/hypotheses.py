@@ -372,7 +372,7 @@ class _Estimate:
         row: dict[str, Any] = dict.fromkeys(heads, math.nan)
         if claim.subject:
             row = self._moments(claim.subject, values, interval, claim)
-        reference = stats.t(degrees(self.tree))
+        reference = stats.t(degrees(self.tree, self._rests_on(claim)))
         ratios = [side["estimate"] / side["std_error"] for side in sides]
         return row | {"p": float(2 * reference.sf(abs(ratios[0])) if claim.is_equality else max(reference.sf(ratios)))}
 
@@ -386,6 +386,12 @@ class _Estimate:
         share = float(_together([np.asarray(one.difference.of(values)) for one in claim.comparisons]).mean())
         return share, share
 
+    @staticmethod
+    def _rests_on(claim: Claim) -> list[str] | None:
+        """Coefficients that a claim is about; None for all of them, which a margin rests on."""
+        names = list(claim.quantities)
+        return None if any(isinstance(name, Margin) for name in names) else [str(name) for name in names]
+
     def _moments(
         self, expression: Expression, values: Mapping[Quantity, Array], interval: float, claim: Claim
     ) -> dict[str, Any]:
@@ -394,7 +400,8 @@ class _Estimate:
             found = np.asarray(expression.of(values), dtype=float)
         if not np.isfinite(found).all():
             raise _no_value(claim)
-        table = wald_table(self.tree, found[:, None], pd.Index(["row"]), interval)
+        terms = self._rests_on(claim)
+        table = wald_table(self.tree, found[:, None], pd.Index(["row"]), interval, terms=terms)
         return {str(head): float(column.iloc[0]) for head, column in table.items()}
 
 

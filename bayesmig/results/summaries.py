@@ -7,6 +7,7 @@ the column head: ``eti95`` is the equal-tailed interval of a posterior, ``ci95``
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -455,13 +456,18 @@ def summarise_draws(
 
 
 def wald_table(
-    tree: xr.DataTree, values: Array, index: pd.Index, interval: float, signed: bool = False
+    tree: xr.DataTree,
+    values: Array,
+    index: pd.Index,
+    interval: float,
+    signed: bool = False,
+    terms: Sequence[str] | None = None,
 ) -> pd.DataFrame:
     """Estimate, error, Wald's interval and, where the sign matters, two-sided p of ``(1 + 2 m, quantities)``.
 
-    ``values`` are those at the points of :func:`bayesmig.results.delta.moved`.
+    ``values`` are those at the points of :func:`bayesmig.results.delta.moved`, and rest on all coefficients or on some.
     """
-    reference, error = stats.t(degrees(tree)), delta_errors(values)
+    reference, error = stats.t(degrees(tree, terms)), delta_errors(values)
     reach = reference.ppf(0.5 + interval / 2) * error
     lower, upper = interval_heads("ci", interval)
     table = pd.DataFrame({"estimate": values[0], "std_error": error}, index)
@@ -520,4 +526,6 @@ def _reference(tree: xr.DataTree):  # type: ignore[no-untyped-def]
     """The distribution of Wald statistics: t where the estimator states degrees of freedom, else normal."""
     if "imputation" in tree.children:
         return stats.t(tree["imputation"]["beta_df"].to_numpy())
+    if "beta_df" in _dataset(tree):
+        return stats.t(_dataset(tree)["beta_df"].to_numpy())
     return stats.t(tree.attrs["df"]) if "df" in tree.attrs else stats.norm

@@ -3,11 +3,14 @@
 import numpy as np
 import pandas as pd
 import pytest
-from references import LME4_CASES, expected_lme4
+from references import LME4_CASES, SMALL_SAMPLES, expected_lme4, expected_small_sample
+from scipy import stats
 
 from bayesmig.contract.schema import read
 from bayesmig.errors import EngineRefusal
 from bayesmig.inference.fitting import estimate
+from bayesmig.results.hypotheses import hypothesis
+from bayesmig.results.summaries import coefficients
 from bayesmig.specification.model import ModelSpec, Weights
 
 pytestmark = pytest.mark.blas
@@ -137,3 +140,46 @@ def test_unknown_method_and_errors_are_refused():
         estimate("y ~ x + (1 | g)", balanced(), errors="hc9")
     with pytest.raises(EngineRefusal, match="method='ols'"):
         estimate("y ~ x", balanced(), method="ml")
+
+
+@pytest.mark.parametrize("case", SMALL_SAMPLES, ids=str)
+def test_degrees_of_freedom_agree_with_lmertest_and_pbkrtest(case):
+    for df, columns in (
+        ("satterthwaite", ["std_error", "satterthwaite"]),
+        ("kenward-roger", ["kr_error", "kr_df"]),
+    ):
+        expected = expected_small_sample(case.fit_id)[columns].dropna().to_numpy()
+        if len(expected):
+            found = estimate(case.formula, case.data(), method=case.method, df=df)["estimate"]
+            # their optimum is found to 1e-7 or so
+            np.testing.assert_allclose(np.column_stack([found["beta_se"], found["beta_df"]]), expected, rtol=1e-6)
+
+
+def test_degrees_of_freedom_are_those_of_the_analysis_of_variance():
+    data = balanced().assign(between=lambda frame: frame["g"] % 2)
+    tree = estimate("y ~ between + (1 | g)", data, method="reml", df="satterthwaite")
+    frame = coefficients(tree)
+    means = data.groupby("g")[["y", "between"]].mean()
+    test = stats.ttest_ind(*(part["y"] for _, part in means.groupby("between")))
+    # in a balanced design a predictor of groups has the t test of the groups' means
+    assert frame.loc["between", "p"] == pytest.approx(test.pvalue, rel=1e-5)
+    np.testing.assert_allclose(tree["estimate"]["beta_df"], 6, rtol=1e-5)
+    claim = hypothesis(tree, "between = 0").iloc[0]
+    assert claim["p"] == pytest.approx(test.pvalue, rel=1e-5)
+    other = estimate("y ~ between + (1 | g)", data, method="reml", df="kenward-roger")
+    np.testing.assert_allclose(other["estimate"]["beta_df"], 6, rtol=1e-6)
+    assert other.attrs["degrees_of_freedom"] == "kenward-roger"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"df": "sattertwaite"}, "closest: 'satterthwaite'"),
+        ({"df": "kenward-roger"}, "needs method='reml'"),
+        ({"df": "satterthwaite", "method": "ols"}, "by method 'ml' or 'reml'"),
+        ({"df": "satterthwaite", "errors": "cluster"}, "classical errors"),
+    ],
+)
+def test_degrees_of_freedom_that_there_are_not(changes, message):
+    with pytest.raises(EngineRefusal, match=message):
+        estimate("y ~ x + (1 | g)", balanced(), **changes)

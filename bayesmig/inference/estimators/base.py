@@ -26,7 +26,7 @@ OVERALL = (
 )
 
 
-def wald(estimate: Array, error: Array, df: float = np.inf) -> dict[str, Array]:
+def wald(estimate: Array, error: Array, df: float | Array = np.inf) -> dict[str, Array]:
     """Companions of a point: standard error and the bounds of its 95 % interval."""
     reach = special.stdtrit(df, 0.5 + LEVEL / 2) * error
     return {"_se": error, "_lower": estimate - reach, "_upper": estimate + reach}

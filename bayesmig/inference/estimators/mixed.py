@@ -29,6 +29,7 @@ from bayesmig.inference.estimators.base import (
     variance_estimates,
     wald,
 )
+from bayesmig.inference.estimators.small_sample import check_df, kenward_roger, satterthwaite
 from bayesmig.inference.gaussian import LARGEST_POINT, MixedModelEquations, VarianceParameters
 from bayesmig.inference.numerics import climb
 
@@ -45,10 +46,12 @@ STEP = 1e-4
 STARTS = (0.0, 1.0, -1.5)
 
 
-def mixed(design: Outline, method: str, errors: str | None) -> tuple[xr.Dataset, dict[str, object]]:
+def mixed(
+    design: Outline, method: str, errors: str | None, df: str | None = None
+) -> tuple[xr.Dataset, dict[str, object]]:
     """Fit by ``method`` "ml" or "reml"; the dataset of the group ``estimate``, and facts for the attributes.
 
-    Errors other than classical ones need a :class:`Design`, with its rows.
+    Errors other than classical ones need a :class:`Design`, with its rows, and so do Kenward and Roger's ``df``.
     """
     if not design.groups:
         raise EngineRefusal(f"method {method!r} needs varying effects in the formula; use method='ols' without.")
@@ -57,7 +60,8 @@ def mixed(design: Outline, method: str, errors: str | None) -> tuple[xr.Dataset,
         check_groups_unweighted(design, f"{why}.")
     if method == "reml":
         check_groups_unweighted(design, "restricted likelihood has no weights of groups; use method='ml'.")
-    kind = chosen_errors(design, errors)
+    kind, given = chosen_errors(design, errors), design
+    check_df(design, method, kind, df)
     design = design.whitened if isinstance(design, Design) else design.centred
     equations = MixedModelEquations.of(design, flat=True)
     parameters = VarianceParameters(design.groups)
@@ -92,11 +96,22 @@ def mixed(design: Outline, method: str, errors: str | None) -> tuple[xr.Dataset,
         sigma = conditional.sigma[0] * equations.scale.y_sd
         rows = design.x * ((design.y - fitted) * weights / sigma**2)[:, None]
         covariance = sandwich(covariance, summed(rows, clusters(design)))
-    values = {"beta": beta[0]} | {f"beta{k}": v for k, v in wald(beta[0], np.sqrt(np.diag(covariance))).items()}
+    values: dict[str, Array] = {}
     for factor, effect in zip(design.groups, effects, strict=True):
         values |= factor.at_zero({f"u_{factor.name}": effect[0]})
     variance_values, of_variances, singular = _variance_estimates(equations, parameters, point, of_point)
+    degrees = np.full(len(covariance), np.inf)
+    if df == "satterthwaite":
+        degrees = satterthwaite(
+            lambda moved: equations.covariance(equations.at(*parameters.factors(moved[None]))), point, of_point
+        )
+    elif df == "kenward-roger":
+        assert isinstance(given, Design)
+        covariance, degrees = kenward_roger(given, variance_values)
+    error = np.sqrt(np.diag(covariance))
+    values |= {"beta": beta[0]} | {f"beta{k}": v for k, v in wald(beta[0], error, degrees).items()}
     values |= variance_values | {"covariance": linalg.block_diag(covariance, of_variances)}
+    values |= {"beta_df": degrees} if df else {}
     p = len(design.terms)
     log_likelihood = value + equations.log_likelihood_constant
     if method == "reml":
@@ -112,6 +127,8 @@ def mixed(design: Outline, method: str, errors: str | None) -> tuple[xr.Dataset,
         "bic": math.log(design.n_effective) * count - 2 * log_likelihood,
         "singular": "yes" if singular else "no",
     }
+    if df is not None:
+        facts["degrees_of_freedom"] = df
     if method == "ml":
         facts["likelihood_ratio_test"] = _against_no_groups(design, log_likelihood, parameters.dimension - 1)
     return schema.estimate(design, values), facts
