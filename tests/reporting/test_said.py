@@ -75,8 +75,8 @@ def test_a_scale_is_said_of_the_columns_that_have_it(data, linear):
     mixed = bm.estimate("z ~ x + (1 | area)", data, family="bernoulli")
     notes = {
         "VPC: share of the unexplained variance between groups.": {"lin": linear, "logit": plain},
-        "between groups on the latent scale in logit. Estimates": {"lin": linear, "logit": mixed},
-        "between groups on the latent scale. Estimates": {"a": mixed, "b": mixed},
+        "between groups on the latent scale in logit.": {"lin": linear, "logit": mixed},
+        "between groups on the latent scale.": {"a": mixed, "b": mixed},
     }
     for said, models in notes.items():
         assert said in str(bm.table(models))
