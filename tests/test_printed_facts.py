@@ -149,7 +149,7 @@ def test_own_people_stand_beside_the_papers():
     caption, columns, rows = descriptive_table(result)
     assert caption == "The paper's people and yours"
     (row,) = [row for row in rows if row.label == "Table 3: mean of Age"]
-    assert [column[row.term][0] for column in columns] == ["57.241", f"{own['age'].mean():.3f}"]
+    assert [column[row.term][0] for column in columns] == ["57.241", f"{own['age'].mean():.4f}"]
 
 
 def test_models_of_which_the_text_alone_tells():

@@ -409,7 +409,8 @@ def descriptive_table(result: Replication) -> tuple[str, list[Column], list[Term
         name = result.spec.label(f"{row['variable']}[{row['level']}]" if row["level"] else row["variable"])
         of_whom = "" if row["group"] in WHOLE_SAMPLE else f", {row['group'].replace('_', ' ')}"
         rows.append(TermRow(f"{row['table']}: {row['statistic']} of {name}{of_whom}", k, str(k)))
-        cells.append((row["printed"], f"{row['obtained']:.{decimals(row['printed'])}f}"))
+        digits = decimals(row["printed"]) + (row["statistic"] != "n")
+        cells.append((row["printed"], f"{row['obtained']:.{digits}f}".replace("-", MINUS)))
     columns = [
         Column("printed", "the paper's people", {str(k): (printed, "") for k, (printed, _) in enumerate(cells)}),
         Column("own data", "yours", {str(k): (obtained, "") for k, (_, obtained) in enumerate(cells)}),
