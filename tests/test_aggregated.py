@@ -39,6 +39,7 @@ def forms(formula="{} ~ x + side + (1 | g)", **changes):
 
 
 def numbers(table):
+    table = table.drop(columns="p", errors="ignore")  # follows from estimate and error, and moves with z, not with them
     return table.select_dtypes("number").to_numpy(dtype=float)
 
 
