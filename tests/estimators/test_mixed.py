@@ -7,7 +7,7 @@ from references import LME4_CASES, SMALL_SAMPLES, expected_lme4, expected_small_
 from scipy import stats
 
 from bayesmig.contract.schema import read
-from bayesmig.errors import EngineRefusal
+from bayesmig.errors import EngineRefusal, InferenceFailure
 from bayesmig.inference.fitting import estimate
 from bayesmig.results.hypotheses import hypothesis
 from bayesmig.results.summaries import coefficients
@@ -183,3 +183,13 @@ def test_degrees_of_freedom_are_those_of_the_analysis_of_variance():
 def test_degrees_of_freedom_that_there_are_not(changes, message):
     with pytest.raises(EngineRefusal, match=message):
         estimate("y ~ x + (1 | g)", balanced(), **changes)
+
+
+def test_effects_that_reproduce_the_outcome_are_no_maximum():
+    """Eight rows of seven groups, four coefficients and two varying effects: nothing is left."""
+    data = pd.DataFrame({"g": [1, 3, 4, 3, 5, 0, 6, 10]})
+    data["y"] = [1.26824, 0.26606, 0.64142, 0.24898, -2.42933, 2.04353, -0.71076, 0.0104]
+    data["x"] = [0.15377, 0.19936, 1.15761, -0.14125, 1.04623, 0.48532, -0.72845, 0.01856]
+    data["w"] = [-0.05208, -0.3548, -1.40956, 0.62698, -0.83054, 2.21313, -0.17585, -0.39115]
+    with pytest.raises(InferenceFailure, match="reproduce the outcome exactly"):
+        estimate("y ~ x + w + exp(x) + (1 + x | g)", data)

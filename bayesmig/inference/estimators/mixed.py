@@ -17,7 +17,7 @@ from scipy import linalg
 
 from bayesmig.contract import schema
 from bayesmig.data.design import Design, Outline
-from bayesmig.errors import EngineRefusal
+from bayesmig.errors import EngineRefusal, InferenceFailure
 from bayesmig.inference.estimators.base import (
     against_no_groups,
     check_groups_unweighted,
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 ZERO = -30.0
 NEARLY_ZERO = -2.5
+NOTHING_LEFT = 1e-6  # sds of the outcome: residuals of rounding
 NEARLY_ONE = 0.9999
 FARTHEST = 6.0  # a normal score of a correlation as good as one
 STEP = 1e-4
@@ -83,6 +84,11 @@ def mixed(
         other, height = _to_boundary(likelihood, parameters, other, float(likelihood(other[None])[0]))
         point, value = (other, height) if height > value else (point, value)
     point, of_point = ascent.sharpened(point)
+    if point[0] < math.log(NOTHING_LEFT):
+        raise InferenceFailure(
+            "predictors and varying effects reproduce the outcome exactly, so that the likelihood has no maximum: it"
+            f" grows as the residual sd goes to zero. {design.n} rows are too few for so many effects; leave some out."
+        )
     value = float(likelihood(point[None])[0])
     conditional = equations.at(*parameters.factors(point[None]))
     beta, effects = equations.best(conditional)
@@ -155,7 +161,8 @@ def _variance_estimates(
     _, _, partials = parameters.parts(point[None])
     singular = not free.all() or any((abs(partial) > NEARLY_ONE).any() for partial in partials)
     sigma = math.exp(point[0]) * equations.scale.y_sd
-    values = on_log_scale("sigma", np.array(sigma), np.sqrt(covariance[0, 0]))
+    with np.errstate(invalid="ignore"):  # no error is known where the likelihood is flat
+        values = on_log_scale("sigma", np.array(sigma), np.sqrt(covariance[0, 0]))
 
     def scales(moved: Array) -> Array:
         (_, sds, _), rho = parameters.parts(moved[None]), parameters.correlations(moved[None])
