@@ -197,7 +197,8 @@ def _nearest(matrix: Array, target: Array, half: Array, fixed: NDArray[np.bool_]
     inside keeps them near the printed number.
     """
     count, free = matrix.shape[1], ~fixed
-    if np.linalg.matrix_rank(matrix[fixed]) == count or not free.any():
+    full = fixed.sum() >= count and np.linalg.matrix_rank(matrix[fixed]) == count  # NumPy 2.1 knows no rank of no rows
+    if full or not free.any():
         return np.asarray(np.linalg.lstsq(matrix[fixed], target[fixed], rcond=None)[0])
     if len(matrix) == count:
         return np.asarray(np.linalg.solve(matrix, target))
