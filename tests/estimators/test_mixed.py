@@ -186,10 +186,18 @@ def test_degrees_of_freedom_that_there_are_not(changes, message):
 
 
 def test_effects_that_reproduce_the_outcome_are_no_maximum():
-    """Eight rows of seven groups, four coefficients and two varying effects: nothing is left."""
-    data = pd.DataFrame({"g": [1, 3, 4, 3, 5, 0, 6, 10]})
-    data["y"] = [1.26824, 0.26606, 0.64142, 0.24898, -2.42933, 2.04353, -0.71076, 0.0104]
-    data["x"] = [0.15377, 0.19936, 1.15761, -0.14125, 1.04623, 0.48532, -0.72845, 0.01856]
-    data["w"] = [-0.05208, -0.3548, -1.40956, 0.62698, -0.83054, 2.21313, -0.17585, -0.39115]
+    g, h = np.repeat(np.arange(6), 5), np.tile(np.arange(5), 6)
+    data = pd.DataFrame({"g": g, "h": h, "y": np.sin(3.0 * g) + np.cos(5.0 * h)})
     with pytest.raises(InferenceFailure, match="reproduce the outcome exactly"):
-        estimate("y ~ x + w + exp(x) + (1 + x | g)", data)
+        estimate("y ~ 1 + (1 | g) + (1 | h)", data)
+
+
+@pytest.mark.parametrize("right", ["(1 + x | g)", "(1 + x || g)"])
+@pytest.mark.parametrize("method", ["ml", "reml"])
+def test_as_many_effects_as_rows_are_refused_as_by_lme4(right, method):
+    rng = np.random.default_rng(4)
+    data = pd.DataFrame({"g": np.repeat(np.arange(20), 2), "x": rng.normal(size=40), "y": rng.normal(size=40)})
+    with pytest.raises(EngineRefusal, match="20 groups with intercept and x each, 40 effects of 40 rows"):
+        estimate(f"y ~ x + {right}", data, method=method)
+    more = pd.concat([data, data.head(5)])
+    assert np.isfinite(float(estimate(f"y ~ x + {right}", more, method=method)["estimate"]["sigma"]))
