@@ -162,7 +162,7 @@ def test_provenance_survives_csv(found: Study, key: str, tmp_path: Path):
 @each_printed
 def test_account_is_plain_text_and_complete(found: Study, key: str):
     account = built(found.name, key).attrs["reconstruction"]
-    assert set(account) == {"honoured", "not_honoured", "assumed"}
+    assert set(account) == {"honoured", "not_honoured", "not_compared", "assumed"}
     assert json.loads(json.dumps(account)) == account
     population = found.population_of(key)
     assert population is not None

@@ -275,7 +275,7 @@ def estimate(
     df : {"satterthwaite", "kenward-roger"}, optional
         Degrees of freedom of the coefficients of a Gaussian mixed model, whose intervals and p values are then those
         of t (lmerTest, SAS, Stata's ``dfmethod``). Kenward and Roger's, for ``reml``, enlarge the errors besides. Where
-        groups are few; see :mod:`bayesmig.inference.estimators.small_sample`.
+        groups are few; see ``bayesmig.inference.estimators.small_sample``.
     reference, **model
         With a formula: family, weights and other parts of a model, as in :func:`fit`.
 

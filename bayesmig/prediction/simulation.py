@@ -51,6 +51,7 @@ def simulate(spec: ModelSpec, data: AnyFrame, *, draws: int = 200, seed: int | N
 
     Examples
     --------
+    >>> import pandas as pd
     >>> data = pd.DataFrame({"y": [1.0, 2, 4, 3], "x": [0.0, 1, 2, 4]})
     >>> simulate(ModelSpec("y ~ x"), data, draws=50, seed=1)["prior_predictive"]["y"].sizes["draw"]
     50

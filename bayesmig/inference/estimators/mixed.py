@@ -224,7 +224,8 @@ class _Ascent:
 
         What is at a boundary stays there and has none.
         """
-        free = np.flatnonzero((point > ZERO) & (abs(point) < FARTHEST))
+        inside = (point > ZERO) & (abs(point) < FARTHEST)
+        free = np.flatnonzero(inside | (np.arange(len(point)) == 0))  # the log of sigma may be as small as it likes
         gradient, columns = self(point)[1][free], []
         for place in free:
             step = STEP * np.eye(1, len(point), place)[0]

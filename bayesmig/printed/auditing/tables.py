@@ -280,7 +280,7 @@ def write_template(folder: str | Path) -> Path:
     >>> import tempfile
     >>> folder = write_template(tempfile.mkdtemp())
     >>> sorted(path.stem for path in folder.glob("*.csv"))[:2]
-    ['coefficients', 'descriptives']
+    ['claims', 'coefficients']
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
