@@ -26,7 +26,7 @@ from bayesmig.replication.reconstruction.provenance import printed_errors
 from bayesmig.specification.catalogue import studies, study
 from bayesmig.specification.model import Margin, ModelSpec, Population, Range, Study, Variable, Weights
 
-SEEDS = range(1, 6)
+SEEDS = [1, 2, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (3, 4, 5))]
 STUDIES = {name: study(name) for name in studies()}
 PRINTED = [
     (found, key)

@@ -172,7 +172,7 @@ data["y"] = data["x"] + rng.normal(size=60)
 tree = bm.fit("y ~ x + (1 | g)", bm.chunks(data), engine=bm.Exact(draws=400), seed=1)
 tree = bm.fit("y ~ x + (1 | g)", data, engine=bm.Exact(draws=400), seed=1)
 bm.checking.leave_one_group_out(tree, "g")
-bm.fit("y ~ x", data, engine=bm.NUTS(draws=4, tune=20, chains=1, density="graph"), seed=1)
+bm.to_pymc("y ~ x", data)
 assert random.getstate() == before and str(np.random.get_state()) == legacy
 """
 

@@ -10,7 +10,7 @@ from bayesmig.contract.schema import read
 from bayesmig.errors import EngineRefusal, InferenceFailure
 from bayesmig.inference.fitting import estimate
 from bayesmig.results.hypotheses import hypothesis
-from bayesmig.results.summaries import coefficients
+from bayesmig.results.summaries import coefficients, variance_components
 from bayesmig.specification.model import ModelSpec, Weights
 
 pytestmark = pytest.mark.blas
@@ -201,3 +201,12 @@ def test_as_many_effects_as_rows_are_refused_as_by_lme4(right, method):
         estimate(f"y ~ x + {right}", data, method=method)
     more = pd.concat([data, data.head(5)])
     assert np.isfinite(float(estimate(f"y ~ x + {right}", more, method=method)["estimate"]["sigma"]))
+
+
+def test_a_residual_sd_far_below_that_of_the_outcome_has_its_error():
+    rng = np.random.default_rng(6)
+    data = pd.DataFrame({"g": np.repeat(np.arange(30), 20), "x": rng.normal(size=600)})
+    data["y"] = 2 * data["x"] + rng.normal(size=30)[data["g"]] + 1e-4 * rng.normal(size=600)
+    row = variance_components(estimate("y ~ x + (1 | g)", data)).loc["sigma"]
+    # log(sigma) of n - J free residuals has the variance 1 / 2(n - J)
+    assert row["std_error"] / row["estimate"] == pytest.approx(1 / np.sqrt(2 * 570), rel=0.01)
