@@ -149,7 +149,7 @@ class Likelihood:
             for fraction in 0.5 ** np.arange(30):
                 candidate = point + fraction * (basis @ move)
                 reached = self.parts(candidate)
-                if reached[0] >= value:
+                if reached[0] >= value - 1e-13 * abs(value):  # the last digits are rounding
                     break
             else:
                 break
