@@ -47,7 +47,7 @@ NAMES: dict[str, dict[str, tuple[str, ...]]] = {
         "specification.model": ("Factor", "Hypothesis", "ModelSpec", "Study", "Variable", "Weights"),
     },
     "bayesmig.checking": {
-        "checking.bridge": ("for_arviz",),
+        "checking.arviz": ("for_arviz",),
         "checking.predictive": ("calibration", "posterior_predictive"),
         "checking.robustness": ("power_scaling", "sensitivity"),
         "checking.validation": ("leave_one_group_out", "log_likelihood"),

@@ -30,7 +30,8 @@ ROOMS = {
         {"machine"},
         {"links"},
         {"record"},
-        {"binary", "bounded", "counts", "gaussian", "ordered", "positive"},
+        {"binary", "bounded", "counts", "gaussian", "ordered"},
+        {"positive"},
         {"registry"},
     ),
     "specification": (
@@ -119,7 +120,7 @@ ROOMS = {
         {"diagnostics", "elpd", "subsets"},
         {"out_of_sample", "predictive"},
         {"robustness", "validation"},
-        {"bridge"},
+        {"arviz"},
     ),
     "replication": (
         {

@@ -8,7 +8,7 @@ import pytest
 from fabricated import posterior
 
 import bayesmig as bm
-from bayesmig.checking.bridge import NO_PRIOR
+from bayesmig.checking.arviz import NO_PRIOR
 from bayesmig.errors import BayesmigError, DataError, EngineRefusal
 
 az = pytest.importorskip("arviz", reason="arviz, whose functions are tried, is missing")

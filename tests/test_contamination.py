@@ -8,7 +8,8 @@ import pytest
 
 import bayesmig as bm
 from bayesmig.errors import SpecificationError
-from bayesmig.replication.contamination import contamination_remarks, notes_on_variables
+from bayesmig.replication.contamination import contamination_remarks
+from bayesmig.replication.remarks import notes_on_variables
 from bayesmig.specification.model import Factor, ModelSpec, Study, Variable
 
 ITEMS = ("joint_work", "visits", "talks")

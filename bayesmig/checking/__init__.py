@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from bayesmig.namespaces import namespace
 
 if TYPE_CHECKING:
-    from bayesmig.checking.bridge import for_arviz as for_arviz
+    from bayesmig.checking.arviz import for_arviz as for_arviz
     from bayesmig.checking.predictive import calibration as calibration
     from bayesmig.checking.predictive import posterior_predictive as posterior_predictive
     from bayesmig.checking.robustness import power_scaling as power_scaling

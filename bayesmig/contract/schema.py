@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from bayesmig.data.cross_products import SummedDesign
     from bayesmig.data.design import Design, LatentOutcome, Outline
 
-COMPANIONS = ("_se", "_lower", "_upper", "_df")
+COMPANIONS = ("_se", "_lower", "_upper", "_df")  # endings of what stands beside an estimate
 KINDS = ("posterior", "estimate", "published")
 RECONSTRUCTED = "reconstructed"
 ADDED_UP = "rows_added_up"

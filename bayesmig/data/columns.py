@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -47,6 +48,17 @@ def used_columns(spec: ModelSpec, formula: Formula, data: pd.DataFrame) -> tuple
             " Check the file that was read and any filter applied to it."
         )
     return named_columns(spec, formula, data.columns, tuple(map(str, data.index.names)))
+
+
+def check_present(data: pd.DataFrame, names: Iterable[str]) -> None:
+    """Refuse names that are no column of the data, or of several."""
+    for name in names:
+        if name not in data:
+            raise UnknownColumn(
+                f"no column {name!r}{closest(name, data.columns)}; the data have {listing(data.columns)}."
+            )
+        if (data.columns == name).sum() > 1:
+            raise DataError(f"the data have more than one column called {name!r}; rename or drop the others.")
 
 
 def named_columns(

@@ -18,10 +18,10 @@ import numpy as np
 import pandas as pd
 
 from bayesmig.contract.names import as_code, pieces
-from bayesmig.data.columns import is_categorical, numeric, plain, without_attributes, without_values
+from bayesmig.data.columns import check_present, is_categorical, numeric, plain, without_attributes, without_values
 from bayesmig.data.encoding import group_codes
 from bayesmig.data.frames import AnyFrame, frame_of
-from bayesmig.errors import BayesmigError, DataError, UnknownColumn, UnknownLevel, closest, listing
+from bayesmig.errors import BayesmigError, DataError, UnknownLevel, closest, listing
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -105,7 +105,7 @@ def within_between(
     data = frame_of(data)
     names = (variables,) if isinstance(variables, str) else tuple(variables)
     columns, is_path = _grouping(by)
-    _check_present(data, [*columns, *filter(None, [weights])])
+    check_present(data, [*columns, *filter(None, [weights])])
     if not names or len(set(names)) < len(names):
         raise DataError(f"variables={list(names)!r}: name one variable or several different ones.")
     frame = without_attributes(data)
@@ -217,7 +217,7 @@ class WithinBetween:
         if new_groups not in ("refuse", "own"):
             raise BayesmigError(f"new_groups={new_groups!r}: allowed are 'refuse' and 'own'.")
         people = frame_of(people)
-        _check_present(people, list(self.levels.values())[-1])
+        check_present(people, list(self.levels.values())[-1])
         frame = without_attributes(people)
         values = {name: _values(frame, name) for name in self.variables}
         means = {level: self._extended(frame, level, values, new_groups) for level in self.levels}
@@ -295,7 +295,7 @@ class WithinBetween:
         if not new:
             return table
         if self.weights:
-            _check_present(frame, [self.weights])
+            check_present(frame, [self.weights])
         return pd.concat([table, _means(frame, columns, values, _weights(frame, self.weights)).loc[new]])
 
 
@@ -308,20 +308,10 @@ def _grouping(by: str | Sequence[str]) -> tuple[tuple[str, ...], bool]:
     return columns, is_path
 
 
-def _check_present(data: pd.DataFrame, names: Sequence[str]) -> None:
-    for name in names:
-        if name not in data:
-            raise UnknownColumn(
-                f"no column {name!r}{closest(name, data.columns)}; the data have {listing(data.columns)}."
-            )
-        if (data.columns == name).sum() > 1:
-            raise DataError(f"the data have more than one column called {name!r}; rename or drop the others.")
-
-
 def _values(frame: pd.DataFrame, name: str) -> Array:
     """A variable as numbers, or which people have one level of a category (missing where the category is)."""
     column, level = (name, None) if name in frame else pieces(name)[0]
-    _check_present(frame, [column])
+    check_present(frame, [column])
     given = plain(frame[column])
     if given.isna().all():
         raise DataError(without_values(column, len(given)))

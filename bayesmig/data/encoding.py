@@ -79,7 +79,7 @@ def build_design(spec: ModelSpec, data: AnyFrame) -> Design:
     data = frame_of(data)
     used = used_columns(spec, formula, data)
     told, data = data.attrs, without_attributes(data)
-    provenance = _provenance(data)
+    provenance = provenance_of(data)
     codebook = without_outcome_bounds(spec, formula) if provenance.startswith(RECONSTRUCTED) else spec
     notes: list[str] = []
     frame = pd.DataFrame(
@@ -512,9 +512,10 @@ def group_codes(frame: pd.DataFrame, columns: tuple[str, ...]) -> tuple[Codes, t
     return codes.astype(np.int64), tuple(joined(name) if len(columns) > 1 else name[0] for name in names)
 
 
-def _provenance(data: pd.DataFrame) -> str:
+def provenance_of(data: pd.DataFrame, unmarked: str = "own data") -> str:
+    """Where data come from, as their own column says it; ``unmarked`` if they have none."""
     if PROVENANCE_COLUMN not in data.columns:
-        return "own data"
+        return unmarked
     return listing(sorted({str(value) for value in data[PROVENANCE_COLUMN]}))
 
 

@@ -34,7 +34,6 @@ RESERVED = (
     *("beta", "category", "chain", "covariance", "cut", "cutpoint", "draw"),
     *("parameter", "parameter_", "row", "term", "y", *scalars()),
 )
-COMPANIONS = ("_se", "_lower", "_upper", "_df")  # endings of what stands beside an estimate
 
 
 def check_finite(columns: Array, names: tuple[str, ...]) -> None:
@@ -145,10 +144,10 @@ def check_sizes(
         If it cannot.
     """
     count, n = len(group.levels), int(sizes.sum())
-    if group.name in RESERVED or group.name.endswith(COMPANIONS):
+    if group.name in RESERVED or group.name.endswith(schema.COMPANIONS):
         raise SpecificationError(
             f"a grouping column cannot be called {group.name!r}: results use {listing(RESERVED)} themselves, and names"
-            f" with {listing(COMPANIONS)} at the end; rename it."
+            f" with {listing(schema.COMPANIONS)} at the end; rename it."
         )
     if count < 2:
         raise DataError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -218,16 +219,12 @@ class _Frame:
             yield Piece(part, f"rows {start} to {start + len(part) - 1}")
 
 
-@dataclass(frozen=True)
-class _Parquet:
-    """Parquet files."""
-
-    files: tuple[Path, ...]
-    rows: int
+class _Arrow(ABC):
+    """Rows whose columns an Arrow schema names."""
 
     @property
-    def name(self) -> str:
-        return listing((file.name for file in self.files), 3)
+    @abstractmethod
+    def _schema(self) -> Any: ...
 
     @property
     def columns(self) -> pd.Index[Any]:
@@ -236,7 +233,22 @@ class _Parquet:
 
     @property
     def numbers(self) -> frozenset[str]:
-        return _numbers_of(self._schema)
+        from pyarrow import types
+
+        tests = (types.is_floating, types.is_integer, types.is_boolean)
+        return frozenset(field.name for field in self._schema if any(test(field.type) for test in tests))
+
+
+@dataclass(frozen=True)
+class _Parquet(_Arrow):
+    """Parquet files."""
+
+    files: tuple[Path, ...]
+    rows: int
+
+    @property
+    def name(self) -> str:
+        return listing((file.name for file in self.files), 3)
 
     @property
     def count(self) -> int:
@@ -259,7 +271,7 @@ class _Parquet:
 
 
 @dataclass(frozen=True, eq=False)
-class _Stream:
+class _Stream(_Arrow):
     """Rows that a table of another library gives batch by batch."""
 
     table: Any
@@ -269,15 +281,6 @@ class _Stream:
     @property
     def name(self) -> str:
         return f"a {type(self.table).__name__}"
-
-    @property
-    def columns(self) -> pd.Index[Any]:
-        names: list[str] = self._schema.names
-        return pd.Index(names)
-
-    @property
-    def numbers(self) -> frozenset[str]:
-        return _numbers_of(self._schema)
 
     @property
     def _schema(self) -> Any:
@@ -301,14 +304,6 @@ class _Stream:
                     frame.index = pd.RangeIndex(place, place + len(frame))
                     yield Piece(frame, f"rows {place} to {place + len(frame) - 1} of {self.name}")
                     place += len(frame)
-
-
-def _numbers_of(schema: Any) -> frozenset[str]:
-    """Columns of an Arrow schema that hold numbers."""
-    from pyarrow import types
-
-    tests = (types.is_floating, types.is_integer, types.is_boolean)
-    return frozenset(field.name for field in schema if any(test(field.type) for test in tests))
 
 
 def _opened(file: Path) -> Any:

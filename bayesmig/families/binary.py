@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -114,12 +115,11 @@ def _guess(link: Link, y: Array, trials: Array) -> Array:
     return link.forward((y + 0.5) / (trials + 1))
 
 
-ROWS = {"logit": logit_rows, "probit": probit_rows, "cloglog": cloglog_rows}
 BERNOULLI = Family(
     name="bernoulli",
     links=("logit", "probit", "cloglog"),
     outcome="binary",
-    rows=ROWS,
+    rows={"logit": logit_rows, "probit": probit_rows, "cloglog": cloglog_rows},
     log_density=_log_density,
     derivatives=_derivatives,
     draw=_draw,
@@ -135,19 +135,12 @@ BERNOULLI = Family(
         "probit": "'bernoulli' with link='probit'",
     },
 )
-BINOMIAL = Family(
+BINOMIAL = dataclasses.replace(
+    BERNOULLI,
     name="binomial",
-    links=("logit", "probit", "cloglog"),
     outcome="count",
-    rows=ROWS,
-    log_density=_log_density,
-    derivatives=_derivatives,
-    draw=_draw,
     graph=_binomial,
-    guess=_guess,
-    averaged=chances_by_groups,
-    most="trials",
-    additive=True,
     said="a number of successes out of known trials, with a probability that depends on the predictors.",
     law=("Binomial", "trials", "p"),
+    called_elsewhere={},
 )

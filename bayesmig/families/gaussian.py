@@ -57,13 +57,13 @@ def student_rows(
     return total
 
 
-def _gaussian(link: Link, answers: Answers, eta: Array, own: Own) -> Array:
+def normal_density(link: Link, answers: Answers, eta: Array, own: Own) -> Array:
     spread = own["sigma"] / answers.root
     z = (answers.y - eta) / spread
     return np.asarray(-0.5 * z**2 - np.log(spread) - 0.5 * np.log(2 * np.pi))
 
 
-def _gaussian_derivatives(link: Link, answers: Answers, eta: Array, own: Own) -> Curves:
+def normal_derivatives(link: Link, answers: Answers, eta: Array, own: Own) -> Curves:
     spread, sigma = own["sigma"] / answers.root, own["sigma"]
     z = (answers.y - eta) / spread
     return stacked(z / spread, (z**2 - 1) / sigma, -1 / spread**2, -2 * z / spread / sigma, (1 - 3 * z**2) / sigma**2)
@@ -110,7 +110,7 @@ def _nearness(link: Link, answers: Answers, eta: Array, own: Own) -> Curves:
     return near * z / spread, near / spread**2
 
 
-def _draw(link: Link, answers: Answers, eta: Array, own: Own, rng: np.random.Generator) -> Array:
+def normal_draw(link: Link, answers: Answers, eta: Array, own: Own, rng: np.random.Generator) -> Array:
     noise = rng.standard_normal(eta.shape)
     if "nu" in own:
         noise = noise / np.sqrt(rng.chisquare(own["nu"], eta.shape) / own["nu"])
@@ -139,9 +139,9 @@ GAUSSIAN = Family(
     outcome="number",
     own=(SIGMA,),
     rows={"identity": gaussian_rows},
-    log_density=_gaussian,
-    derivatives=_gaussian_derivatives,
-    draw=_draw,
+    log_density=normal_density,
+    derivatives=normal_derivatives,
+    draw=normal_draw,
     graph=_graph,
     averaged=chances_by_groups,
     latent=_variance,
@@ -159,7 +159,7 @@ STUDENT = Family(
     rows={"identity": student_rows},
     log_density=_student,
     derivatives=_student_derivatives,
-    draw=_draw,
+    draw=normal_draw,
     graph=_graph,
     averaged=chances_by_groups,
     latent=_variance,

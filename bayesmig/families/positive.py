@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import special
 
-from bayesmig.families import links
+from bayesmig.families import gaussian, links
 from bayesmig.families.links import LARGEST_LOG_RATE, Link
 from bayesmig.families.machine import kernel
 from bayesmig.families.record import SIGMA, Answers, Family, Parameter, stacked
@@ -31,14 +31,7 @@ def lognormal_rows(
     y: Array, trials: Array, root: Array, weight: Array, eta: Array, own: Array, by_eta: Array, by_own: Array
 ) -> float:
     """Log density of numbers whose logs are normal."""
-    total, sigma = 0.0, own[0]
-    for i in range(len(y)):
-        w, spread = weight[i], sigma / root[i]
-        z = (math.log(y[i]) - eta[i, 0]) / spread
-        total += w * (-0.5 * z * z - math.log(spread))
-        by_eta[i, 0] = w * z / spread
-        by_own[0] += w * (z * z - 1) / sigma
-    return total
+    return gaussian.gaussian_rows(np.log(y), trials, root, weight, eta, own, by_eta, by_own)
 
 
 @kernel
@@ -57,16 +50,17 @@ def gamma_rows(
     return total
 
 
+def _logs(answers: Answers) -> Answers:
+    return answers._replace(y=np.log(answers.y))
+
+
 def _lognormal(link: Link, answers: Answers, eta: Array, own: Own) -> Array:
-    spread, log_y = own["sigma"] / answers.root, np.log(answers.y)
-    z = (log_y - eta) / spread
-    return np.asarray(-0.5 * z**2 - np.log(spread) - 0.5 * np.log(2 * np.pi) - log_y)
+    logs = _logs(answers)
+    return gaussian.normal_density(link, logs, eta, own) - logs.y
 
 
 def _lognormal_derivatives(link: Link, answers: Answers, eta: Array, own: Own) -> Curves:
-    spread, sigma = own["sigma"] / answers.root, own["sigma"]
-    z = (np.log(answers.y) - eta) / spread
-    return stacked(z / spread, (z**2 - 1) / sigma, -1 / spread**2, -2 * z / spread / sigma, (1 - 3 * z**2) / sigma**2)
+    return gaussian.normal_derivatives(link, _logs(answers), eta, own)
 
 
 def _lognormal_mean(link: Link, eta: Array, own: Own) -> Array:
@@ -74,8 +68,7 @@ def _lognormal_mean(link: Link, eta: Array, own: Own) -> Array:
 
 
 def _lognormal_draw(link: Link, answers: Answers, eta: Array, own: Own, rng: np.random.Generator) -> Array:
-    spread = own["sigma"] / answers.root
-    return np.asarray(np.exp(np.minimum(eta + spread * rng.standard_normal(eta.shape), LARGEST_LOG_RATE)))
+    return np.asarray(np.exp(np.minimum(gaussian.normal_draw(link, answers, eta, own, rng), LARGEST_LOG_RATE)))
 
 
 def _lognormal_graph(link: Link, answers: Answers, eta: Any, own: Own) -> tuple[Any, dict[str, Any]]:

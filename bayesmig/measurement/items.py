@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from bayesmig.data.columns import LARGEST, NUMBERS, is_categorical, plain, without_attributes
-from bayesmig.data.encoding import PROVENANCE_COLUMN
+from bayesmig.data.encoding import PROVENANCE_COLUMN, provenance_of
 from bayesmig.data.frames import AnyFrame, frame_of, is_table
 from bayesmig.data.scores import scored_column
 from bayesmig.errors import DataError, listing
@@ -232,6 +232,4 @@ def principal_axes(correlation: pd.DataFrame) -> tuple[Array, Array]:
 
 
 def _provenance(items: pd.DataFrame) -> str:
-    if PROVENANCE_COLUMN in items:
-        return listing(sorted({str(value) for value in items[PROVENANCE_COLUMN]}))
-    return "reconstructed" if "reconstruction" in items.attrs else "not stated"
+    return provenance_of(items, "reconstructed" if "reconstruction" in items.attrs else "not stated")

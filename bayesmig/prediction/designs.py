@@ -19,10 +19,11 @@ import pandas as pd
 import xarray as xr
 
 from bayesmig.contract import schema
+from bayesmig.data.columns import check_present
 from bayesmig.data.design import Design, GroupTerm
-from bayesmig.data.encoding import PROVENANCE_COLUMN, build_design, without_outcome_bounds
+from bayesmig.data.encoding import PROVENANCE_COLUMN, build_design, provenance_of, without_outcome_bounds
 from bayesmig.data.frames import AnyFrame, frame_of
-from bayesmig.errors import InferenceFailure, SpecificationError, UnknownColumn, closest, listing
+from bayesmig.errors import InferenceFailure, SpecificationError, closest, listing
 from bayesmig.inference.engines.base import Engine
 from bayesmig.inference.engines.exact import Exact
 from bayesmig.inference.fitting import estimate, fit
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
 
 EXACT = Exact(draws=1000)
 CLOSED, LIKELIHOOD = "closed form", "maximum likelihood"
-LOGISTIC_VARIANCE = math.pi**2 / 3
 Z95 = 1.959964
 
 
@@ -205,7 +205,7 @@ def precision(
         for cell, child in zip(cells, entropy.spawn(len(cells)), strict=True):
             rows += _simulated(plan, cell, n, child)
     table = pd.DataFrame(rows).sort_values(["hypothesis", "groups", "per_group"], kind="stable").reset_index(drop=True)
-    made = "simulated" if plan.data is None else f"simulated, predictors from {_provenance(plan.data)}"
+    made = "simulated" if plan.data is None else f"simulated, predictors from {provenance_of(plan.data)}"
     table.attrs = {"engine": CLOSED if n == 0 else plan.method, "n": n, "sure": sure, "provenance": made}
     table.attrs["seed"] = str(entropy.entropy)
     return Precision(table, plan.spec)
@@ -370,11 +370,7 @@ def _plan(
         if planned:
             raise SpecificationError("predictors come from data, or are planned, not both: leave out one of them.")
         ordered = spec.distribution.outcome in ("ordered", "binary") and spec.variable(formula.outcome_column) is None
-        for name in [*needed, *filter(None, [group]), *([formula.outcome_column] if ordered else [])]:
-            if name not in data:
-                raise UnknownColumn(
-                    f"no column {name!r}{closest(name, data.columns)}; data have {listing(data.columns)}."
-                )
+        check_present(data, [*needed, *filter(None, [group]), *([formula.outcome_column] if ordered else [])])
     else:
         unknown = [name for name in planned if name not in needed]
         if unknown:
@@ -521,7 +517,7 @@ def _unsaid(name: str, dataset: xr.Dataset) -> str:
 def _truths(design: Design, values: Mapping[str, Array]) -> dict[Any, float]:
     """What claims may speak of, by name, as far as a truth has it."""
     found = dict(zip(design.terms, values["beta"][0].tolist(), strict=True))
-    found |= {name: float(values[name][0]) for name in ("sigma", "nu", "dispersion") if name in values}
+    found |= {name: float(values[name][0]) for name in design.spec.distribution.parameters if name != "cut"}
     for group in design.groups:
         for effect, sd in zip(group.effects, values[f"tau_{group.name}"][0], strict=True):
             found |= {f"tau_{group.name}[{effect}]": float(sd), f"variance_tau_{group.name}[{effect}]": float(sd) ** 2}
@@ -708,9 +704,3 @@ def _linear(plan: _Plan, claim: Claim) -> tuple[str, int, float]:
         " predictors without interactions, a varying intercept at most, and one coefficient held against a number. Say"
         " n=200 to simulate."
     )
-
-
-def _provenance(data: pd.DataFrame) -> str:
-    if PROVENANCE_COLUMN not in data:
-        return "own data"
-    return listing(sorted({str(value) for value in data[PROVENANCE_COLUMN]}))

@@ -26,14 +26,6 @@ if TYPE_CHECKING:
 MADE = "Reconstructed items follow the index whatever they ask about, so only items of your own tell how much it is."
 
 
-def notes_on_variables(spec: ModelSpec) -> list[str]:
-    """What the codebook says of the coding of predictors and outcome, a sentence each."""
-    formula = parse(spec.formula)
-    named = (formula.outcome, *sorted(formula.predictors, key=spec.formula.index))
-    found = [entry for name in named if (entry := spec.variable(name)) is not None and entry.note]
-    return [f"{entry.label}: {entry.note}" for entry in found]
-
-
 def contamination_remarks(study: Study, model: str, data: pd.DataFrame) -> list[str]:
     """Where items of the outcome ask about a predictor, and its coefficients by least squares without those items.
 

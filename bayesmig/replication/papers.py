@@ -18,7 +18,7 @@ from bayesmig.errors import listing
 from bayesmig.inference.fitting import estimate, fit
 from bayesmig.printed.evidence.posterior import published_posterior
 from bayesmig.printed.literature import printed_cells, printed_statistics, printed_variances, published, tables_of
-from bayesmig.replication.contamination import contamination_remarks, notes_on_variables
+from bayesmig.replication.contamination import contamination_remarks
 from bayesmig.replication.counterparts import (
     COUNTERPARTS,
     composite_weights,
@@ -34,6 +34,7 @@ from bayesmig.replication.remarks import (
     boundary_remarks,
     context_remarks,
     factor_remarks,
+    notes_on_variables,
     number_remarks,
     place_remarks,
     star_remarks,

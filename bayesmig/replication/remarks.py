@@ -15,6 +15,7 @@ from bayesmig.errors import listing
 from bayesmig.inference.response import draw_outcomes, linear_predictor, parameters
 from bayesmig.printed.auditing.tables import claimed, named
 from bayesmig.results.summaries import coefficients
+from bayesmig.specification.formula import parse
 from bayesmig.specification.model import ModelSpec
 
 if TYPE_CHECKING:
@@ -86,6 +87,14 @@ def boundary_remarks(spec: ModelSpec, table: pd.DataFrame) -> list[str]:
         low, high = (100 * cells[f"vpc_{group}"][f"posterior eti95_{end}"] for end in ("lower", "upper"))
         lines.append(f"{text}; the groups hold between {low:.1f} and {high:.1f} % of the unexplained variance.")
     return lines
+
+
+def notes_on_variables(spec: ModelSpec) -> list[str]:
+    """What the codebook says of the coding of predictors and outcome, a sentence each."""
+    formula = parse(spec.formula)
+    named = (formula.outcome, *sorted(formula.predictors, key=spec.formula.index))
+    found = [entry for name in named if (entry := spec.variable(name)) is not None and entry.note]
+    return [f"{entry.label}: {entry.note}" for entry in found]
 
 
 def told_remarks(claims: pd.DataFrame, tree: xr.DataTree, result: str) -> list[str]:

@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -264,9 +265,9 @@ def jointly(bounds: Sequence[tuple[float, float]]) -> tuple[float, float]:
     return float(np.maximum(0.0, lows.sum() - (len(lows) - 1))), float(np.maximum(0.0, highs.min()))
 
 
-def _together(differences: Sequence[Array]) -> NDArray[np.bool_]:
-    """In which draws all comparisons hold."""
-    return np.asarray(np.logical_and.reduce([difference > 0 for difference in differences]))
+def _holding(claim: Claim, values: Mapping[Quantity, Array]) -> NDArray[np.bool_]:
+    """In which draws all comparisons of a claim hold."""
+    return np.asarray(np.logical_and.reduce([one.difference.of(values) > 0 for one in claim.comparisons]))
 
 
 @dataclass(frozen=True)
@@ -294,17 +295,17 @@ class _Draws:
 
     def row(self, claim: Claim, interval: float) -> dict[str, Any]:
         values = {name: self.value(name) for name in claim.quantities}
-        differences = [np.asarray(one.difference.of(values)) for one in claim.comparisons]
         row = _moments(claim.subject.of(values) if claim.subject else np.full(2, np.nan), interval)
         if claim.is_equality:
-            return row | {"probability": np.nan, "bayes_factor": self._equality(claim, differences[0])}
-        holds = _together(differences)
+            difference = np.asarray(claim.comparisons[0].difference.of(values))
+            return row | {"probability": np.nan, "bayes_factor": self._equality(claim, difference)}
+        holds = _holding(claim, values)
         return row | {"probability": float(holds.mean()), "bayes_factor": self._odds(claim, holds)}
 
     def probability(self, claim: Claim) -> tuple[float, float]:
         """Twice the share of draws in which a claim holds."""
         values = {name: self.value(name) for name in claim.quantities}
-        share = float(_together([np.asarray(one.difference.of(values)) for one in claim.comparisons]).mean())
+        share = float(_holding(claim, values).mean())
         return share, share
 
     def _priors(self, claim: Claim) -> Mapping[str, Normal] | None:
@@ -359,12 +360,16 @@ class _Estimate:
     def names(self) -> list[str]:
         return self.terms
 
+    @cached_property
+    def beta(self) -> Array:
+        """Coefficients at the points of the delta method."""
+        return moved(self.tree["estimate"].to_dataset())["beta"]
+
     def row(self, claim: Claim, interval: float) -> dict[str, Any]:
-        beta = moved(self.tree["estimate"].to_dataset())["beta"]
         values: dict[Quantity, Array] = {
             name: margin_draws(self.tree, dict(name.at))
             if isinstance(name, Margin)
-            else beta[:, self.terms.index(name)]
+            else self.beta[:, self.terms.index(name)]
             for name in claim.quantities
         }
         sides = [self._moments(one.difference, values, interval, claim) for one in claim.comparisons]
@@ -383,7 +388,7 @@ class _Estimate:
             found["beta"].to_numpy(), found["covariance"].to_numpy()[: len(self.terms), : len(self.terms)], PRIOR_DRAWS
         )
         values: dict[Quantity, Array] = {name: draws[:, self.terms.index(str(name))] for name in claim.quantities}
-        share = float(_together([np.asarray(one.difference.of(values)) for one in claim.comparisons]).mean())
+        share = float(_holding(claim, values).mean())
         return share, share
 
     @staticmethod
@@ -550,8 +555,7 @@ def _prior_probability(claim: Claim, priors: Mapping[str, Normal]) -> float:
     values: dict[Quantity, Array] = {
         name: prior.mean + prior.sd * rng.normal(size=PRIOR_DRAWS) for name, prior in priors.items()
     }
-    holds = [one.difference.of(values) > 0 for one in claim.comparisons]
-    return float(np.logical_and.reduce(holds).mean())
+    return float(_holding(claim, values).mean())
 
 
 def _normal_difference(difference: Expression, priors: Mapping[str, Normal]) -> tuple[float, float]:

@@ -19,10 +19,10 @@ import pandas as pd
 
 from bayesmig.contract import schema
 from bayesmig.contract.names import as_code, joined, parted
-from bayesmig.data.columns import is_categorical, plain, without_attributes, without_values
+from bayesmig.data.columns import check_present, is_categorical, plain, without_attributes, without_values
 from bayesmig.data.design import GroupTerm
 from bayesmig.data.frames import AnyFrame, frame_of
-from bayesmig.errors import DataError, SpecificationError, UnknownColumn, closest, listing
+from bayesmig.errors import DataError, SpecificationError, listing
 from bayesmig.inference.engines.base import Engine
 from bayesmig.inference.fitting import estimate, fit
 from bayesmig.inference.response import expected
@@ -268,11 +268,7 @@ def _checked_names(formula: str, data: pd.DataFrame, strata: Sequence[str]) -> t
         raise SpecificationError(
             f"strata={list(names)!r}: name two or more different variables, whose combinations are the strata."
         )
-    for name in names:
-        if name not in data:
-            raise UnknownColumn(
-                f"no column {name!r}{closest(name, data.columns)}; the data have {listing(data.columns)}."
-            )
+    check_present(data, names)
     used = parse(formula).columns
     twice = [name for name in names if name in used]
     if twice:

@@ -73,12 +73,11 @@ def _check_residual(fitted: Fitted, share: str) -> None:
     family = fitted.design.spec.distribution
     if family.outcome == "number" and family.latent is not None:
         infinite = np.isinf(family.latent(fitted.values, None))
-        if not infinite.any():
-            return
-        raise BayesmigError(
-            f"{share} is not defined for this model: in {float(infinite.mean()):.1%} of the draws nu"
-            " is 2 or less, where the residual variance is infinite. Fit family='gaussian' to get one."
-        )
+        if infinite.any():
+            raise BayesmigError(
+                f"{share} is not defined for this model: in {float(infinite.mean()):.1%} of the draws nu"
+                " is 2 or less, where the residual variance is infinite. Fit family='gaussian' to get one."
+            )
 
 
 def _residual_variance(fitted: Fitted, weights: Array) -> Array | float:

@@ -36,7 +36,6 @@ NEARLY_ZERO = 0.02
 BOUNDARY_COST = 5e-5
 SIZES = (1.0, 0.5, 0.2)  # of varying effects at the starts, in working units
 STEP = 1e-4  # of differences: of second derivatives by the linear predictor, of gradients by parameters
-SHARPENINGS = 20
 
 
 @dataclass(frozen=True)

@@ -61,14 +61,7 @@ def mixed(
         check_groups_unweighted(design, f"{why}.")
     if method == "reml":
         check_groups_unweighted(design, "restricted likelihood has no weights of groups; use method='ml'.")
-    for group in design.groups:
-        effects = len(group.levels) * len(group.effects)
-        if effects >= design.n_effective:
-            raise EngineRefusal(
-                f"{group.name} has {len(group.levels)} groups with {' and '.join(group.effects)} each, {effects}"
-                f" effects of {design.n} rows: the residual cannot be told from them, and the likelihood is flat;"
-                " leave out a varying slope, or use fit, whose priors identify the model."
-            )
+    _check_residual(design)
     kind, given = chosen_errors(design, errors), design
     check_df(design, method, kind, df)
     design = design.whitened if isinstance(design, Design) else design.centred
@@ -236,6 +229,18 @@ class _Ascent:
         moved[free] += inverse @ gradient
         covariance[np.ix_(free, free)] = inverse
         return (moved if self(moved)[0] >= self(point)[0] else point), covariance
+
+
+def _check_residual(design: Outline) -> None:
+    """Refuse effects of as many as there are rows, as lme4 does."""
+    for group in design.groups:
+        effects = len(group.levels) * len(group.effects)
+        if effects >= design.n_effective:
+            raise EngineRefusal(
+                f"{group.name} has {len(group.levels)} groups with {' and '.join(group.effects)} each, {effects}"
+                f" effects of {design.n} rows: the residual cannot be told from them, and the likelihood is flat;"
+                " leave out a varying slope, or use fit, whose priors identify the model."
+            )
 
 
 def _against_no_groups(design: Outline, log_likelihood: float, extra: int) -> dict[str, float | str]:
