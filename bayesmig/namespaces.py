@@ -121,10 +121,7 @@ def homes(space: str) -> dict[str, str]:
 def namespace(space: str) -> tuple[Callable[[str], object], Callable[[], list[str]], list[str]]:
     """``__getattr__``, ``__dir__`` and ``__all__`` of a namespace.
 
-    Parameters
-    ----------
-    space : str
-        The package whose namespace it is, ``bayesmig`` for the front door.
+    ``space``: the package whose namespace it is, ``bayesmig`` for the front door.
     """
     defined = homes(space)
     modules = MODULES if space == "bayesmig" else {}

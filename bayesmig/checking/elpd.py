@@ -24,14 +24,8 @@ if TYPE_CHECKING:
 class Outcome:
     """What was predicted, so that only like is compared with like.
 
-    Attributes
-    ----------
-    name : str
-    rows : int
-    digest : str
-        Fingerprint of the values, with trials and weights.
-    measure : str
-        ``density`` of a number, ``probability`` of an answer or count.
+    ``digest``: fingerprint of the values, with trials and weights. ``measure``: ``density`` of a number,
+    ``probability`` of an answer or count.
     """
 
     name: str

@@ -72,21 +72,9 @@ def pareto_threshold(draws: int) -> float:
 def left_out_weights(densities: Array, powers: Array, efficiency: float) -> tuple[Array, Array]:
     """Weights that turn draws of the full posterior into draws of one without a unit, by Pareto smoothing.
 
-    Parameters
-    ----------
-    densities : (units, draws) array
-        Log density of every unit.
-    powers : (units,) array
-        To what power it entered the posterior.
-    efficiency : float
-        Effective over actual draws.
-
-    Returns
-    -------
-    log_weights : (units, draws) array
-        They sum to one in each unit.
-    pareto_k : (units,) array
-        Minus infinity where a unit says nothing of the parameters.
+    ``densities``, (units, draws) array: log density of every unit. ``powers``, (units,) array: to what power it entered
+    the posterior. ``efficiency``: effective over actual draws. Returns ``log_weights``, (units, draws) array: they sum
+    to one in each unit. ``pareto_k``, (units,) array: minus infinity where a unit says nothing of the parameters.
     """
     from arviz_stats.base import array_stats
 
@@ -101,14 +89,7 @@ def left_out_weights(densities: Array, powers: Array, efficiency: float) -> tupl
 
 
 def unseen(design: Design, places: NDArray[np.int64]) -> dict[str, Flags]:
-    """Groups, by factor, that only these rows belong to: ``(J,)`` flags.
-
-    Parameters
-    ----------
-    design : Design
-    places : int array
-        Positions of rows.
-    """
+    """Groups, by factor, that only these rows belong to: ``(J,)`` flags. ``places``: positions of rows."""
     flags = {}
     for group in design.groups:
         count = len(group.levels)
@@ -119,10 +100,7 @@ def unseen(design: Design, places: NDArray[np.int64]) -> dict[str, Flags]:
 def refuse_unseen(people: Design, new: Mapping[str, Flags]) -> None:
     """Refuse what :func:`log_joint_density` cannot integrate, before any work.
 
-    Raises
-    ------
-    EngineRefusal
-        Saying what the new groups are, and what can be done.
+    Raises EngineRefusal saying what the new groups are, and what can be done.
     """
     outer, inner = _new_factors(people, new)
     shared = sum(len(group.effects) for group in outer)
@@ -151,20 +129,10 @@ def refuse_unseen(people: Design, new: Mapping[str, Flags]) -> None:
 def log_joint_density(people: Design, values: Mapping[str, Array], new: Mapping[str, Flags]) -> Array:
     """Log density of all these people's outcomes together, effects of new groups integrated out: ``(draws,)``.
 
-    Parameters
-    ----------
-    people : Design
-        Rows of the fitted design (see :func:`bayesmig.checking.subsets.subset`). Weights that count people multiply log
-        densities.
-    values : mapping of str to array
-        Draws of the parameters, first axis draws. Varying effects of new groups are not looked at.
-    new : mapping of str to (J,) bool array
-        Which groups of a factor are new.
-
-    Raises
-    ------
-    EngineRefusal
-        See :func:`refuse_unseen`.
+    ``people``: rows of the fitted design (see :func:`bayesmig.checking.subsets.subset`). Weights that count people
+    multiply log densities. ``values``: draws of the parameters, first axis draws. Varying effects of new groups are not
+    looked at. ``new``, mapping of str to (J,) bool array: which groups of a factor are new. Raises EngineRefusal as
+    :func:`refuse_unseen`.
     """
     refuse_unseen(people, new)
     people = people.centred  # where covariances are told from rounding
@@ -187,15 +155,8 @@ def log_joint_density(people: Design, values: Mapping[str, Array], new: Mapping[
 def log_marginal_likelihood(design: Design, values: Mapping[str, Array]) -> Array:
     """Log likelihood of the parameters with all varying effects integrated out: ``(draws,)``.
 
-    Parameters
-    ----------
-    design : Design
-    values : mapping of str to array
-
-    Raises
-    ------
-    EngineRefusal
-        If the effects of groups that hang together cannot be integrated out, before any work, or groups have weights.
+    Raises EngineRefusal if the effects of groups that hang together cannot be integrated out, before any work, or
+    groups have weights.
     """
     if any(group.weights is not None for group in design.groups):
         raise EngineRefusal("groups have weights, and the density of a weighted group is not defined.")
@@ -290,19 +251,9 @@ def _block_diagonal(blocks: list[Array]) -> Array:
 class _Integrand:
     """The density of some people as a function of standard normal effects, for a batch of draws.
 
-    Attributes
-    ----------
-    people : Design
-    eta : (draws, n) array
-        Linear predictor without the effects.
-    values : mapping of str to array
-    outer : (draws, n, d) array
-        What the effects do that all these people share.
-    inner : (draws, n, q) array
-        What the effects of their own groups do.
-    member : (n,) int array
-        Which of the m inner groups a row belongs to; m if to none.
-    m : int
+    ``eta``, (draws, n) array: linear predictor without the effects. ``outer``, (draws, n, d) array: what the effects do
+    that all these people share. ``inner``, (draws, n, q) array: what the effects of their own groups do. ``member``,
+    (n,) int array: which of the m inner groups a row belongs to; m if to none.
     """
 
     people: Design

@@ -44,25 +44,12 @@ WEAK_DATA = "the prior is strong beside what the data say"
 def log_prior(design: Design, values: Mapping[str, Array]) -> Array:
     """Log density of the priors at draws of the parameters, up to a constant: ``(draws,)``.
 
-    Parameters
-    ----------
-    design : Design
-    values : mapping of str to array
-        Draws by name, first axis draws, from :func:`bayesmig.inference.response.parameters`.
+    ``values``: draws by name, first axis draws, from :func:`bayesmig.inference.response.parameters`. Returns (draws,)
+    array. Over the quantities of the contract: coefficients with the intercept (or thresholds) at the predictors'
+    means, standard deviations and correlation matrices (of varying intercepts there, too) under LKJ (``(eta - 1) log
+    |R|``), ``nu`` and ``dispersion``. Flat priors count as constant. The density of varying effects given their sds is
+    part of the model, not of its priors.
 
-    Returns
-    -------
-    (draws,) array
-
-    Notes
-    -----
-    Over the quantities of the contract: coefficients with the intercept (or thresholds) at the predictors' means,
-    standard deviations and correlation matrices (of varying intercepts there, too) under LKJ (``(eta - 1) log |R|``),
-    ``nu`` and ``dispersion``. Flat priors count as constant. The density of varying effects given their sds is part of
-    the model, not of its priors.
-
-    Examples
-    --------
     >>> data = pd.DataFrame({"y": [1.0, 2, 4, 3], "x": [0.0, 1, 2, 4]})
     >>> design = build_design(ModelSpec("y ~ x"), data)
     >>> values = {"beta": np.array([[1.0, 0.5], [1.0, 50.0]]), "sigma": np.array([1.0, 1.0])}

@@ -31,18 +31,9 @@ NO_ANSWER = "no answer"
 def fitted_posterior(tree: xr.DataTree, draws: int | None = None, *, weighable: bool = False) -> Fitted:
     """Design and draws of a posterior, also of one read back from a file.
 
-    Parameters
-    ----------
-    tree : xarray.DataTree
-    draws : int, optional
-        At most so many, evenly spaced.
-    weighable : bool
-        Refuse draws that are not distributed in proportion to prior times likelihood.
-
-    Raises
-    ------
-    BayesmigError
-        If the tree is no posterior, was not made from data or from several data sets.
+    ``draws``: at most so many, evenly spaced. ``weighable``: refuse draws that are not distributed in proportion to
+    prior times likelihood. Raises BayesmigError if the tree is no posterior, was not made from data or from several
+    data sets.
     """
     kind = schema.kind(tree)
     if kind != "posterior":
@@ -69,11 +60,7 @@ def fitted_posterior(tree: xr.DataTree, draws: int | None = None, *, weighable: 
 def subset(design: Design, places: Codes) -> Design:
     """Some rows of a design, in this order and possibly repeated; groups, moments and priors stay those of the whole.
 
-    Parameters
-    ----------
-    design : Design
-    places : int array
-        Positions of rows.
+    ``places``: positions of rows.
     """
 
     def take(values: Array | None) -> Array | None:
@@ -104,18 +91,8 @@ def _changed(design: Design, **changes: Any) -> Design:
 def without(design: Design, left_out: Codes, people: bool = False) -> Design:
     """The other rows of a design, and the groups that still have some; priors stay those of the whole.
 
-    Parameters
-    ----------
-    design : Design
-    left_out : int array
-        Positions of rows.
-    people : bool
-        Of a row that stands for several people (frequency weights) only one is left out.
-
-    Raises
-    ------
-    DataError
-        If no row is left.
+    ``left_out``: positions of rows. ``people``: of a row that stands for several people (frequency weights) only one is
+    left out. Raises DataError if no row is left.
     """
     weights = design.weights
     kept = np.ones(design.n, dtype=bool)
@@ -144,15 +121,7 @@ def _present(group: GroupTerm) -> GroupTerm:
 
 @dataclass(frozen=True, eq=False)
 class Grouping:
-    """People by group.
-
-    Attributes
-    ----------
-    name : str
-    levels : tuple of str
-        Those that have rows.
-    codes : (n,) int array
-    """
+    """People by group. ``levels``: those that have rows. ``codes``: (n,) int array."""
 
     name: str
     levels: tuple[str, ...]
@@ -172,20 +141,10 @@ class Grouping:
 def grouping(design: Design, by: str | pd.Series | ArrayLike) -> Grouping:
     """The rows of a design by group.
 
-    Parameters
-    ----------
-    design : Design
-    by : str, Series or array
-        A grouping factor of the formula (``"neighbourhood"``, ``"province:city"``); a categorical column of the data
-        used, or a number with at most 20 values; or values of any other column, one for each row of the data that were
-        given, or of those used.
-
-    Raises
-    ------
-    NotFound
-        If there is no such column among those used.
-    DataError
-        If the values are too many, or not as many as rows.
+    ``by``: a grouping factor of the formula (``"neighbourhood"``, ``"province:city"``); a categorical column of the
+    data used, or a number with at most 20 values; or values of any other column, one for each row of the data that were
+    given, or of those used. Raises NotFound if there is no such column among those used; DataError if the values are
+    too many, or not as many as rows.
     """
     if isinstance(by, str):
         factors = {group.name: group for group in design.groups}

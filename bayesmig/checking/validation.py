@@ -351,10 +351,7 @@ def _reading(difference: float, error: float, result: Elpd, best: Elpd) -> str:
 def engine_of(tree: xr.DataTree) -> Engine:
     """The engine that a fit was made with, settings included.
 
-    Raises
-    ------
-    EngineRefusal
-        If it is none that can be made again from its description.
+    Raises EngineRefusal if it is none that can be made again from its description.
     """
     text = str(tree.attrs.get("engine"))
     try:
@@ -373,15 +370,9 @@ def engine_of(tree: xr.DataTree) -> Engine:
 class _Reweighted:
     """Units left out by importance sampling, some at a time.
 
-    Attributes
-    ----------
-    threshold : float
-    efficiency : float
-        Effective over actual draws.
-    frames : list of DataFrame
-    influence : (draws,) array
-        What each draw adds to the error of the weighted sum of ``elpd`` over units: they share their draws, so their
-        errors are not independent. Units above the threshold are left out of it.
+    ``efficiency``: effective over actual draws. ``influence``, (draws,) array: what each draw adds to the error of the
+    weighted sum of ``elpd`` over units: they share their draws, so their errors are not independent. Units above the
+    threshold are left out of it.
     """
 
     threshold: float
@@ -430,15 +421,8 @@ def _folds(sizes: Codes, k: int, seed: int) -> list[list[int]]:
 class _LeftOut:
     """Rows left out together.
 
-    Attributes
-    ----------
-    label : str
-    units : tuple of int
-        What is judged, each by itself: positions in the result ...
-    places : tuple of int arrays
-        ... and the rows of each.
-    person : bool
-        Of a row that stands for several people one is left out.
+    ``units``: what is judged, each by itself: positions in the result. ``places``: the rows of each.
+    ``person``: of a row that stands for several people one is left out.
     """
 
     label: str

@@ -33,8 +33,6 @@ def as_code(value: object) -> str:
 def joined(parts: Iterable[str]) -> str:
     """The name of a combination of levels or columns, as in ``Hebei:Baoding``; a part with a colon stands in quotes.
 
-    Examples
-    --------
     >>> joined(["x:y", "z"]), joined(["x", "y:z"])
     ('"x:y":z', 'x:"y:z"')
     """
@@ -44,8 +42,6 @@ def joined(parts: Iterable[str]) -> str:
 def parted(name: str) -> tuple[str, ...]:
     """The parts of such a name.
 
-    Examples
-    --------
     >>> parted('"x:y":z')
     ('x:y', 'z')
     """
@@ -60,8 +56,6 @@ def pieces(term: str) -> tuple[tuple[str, str | None], ...]:
 
     A level ends with the first bracket that a colon, or nothing, follows; whatever else it holds belongs to it.
 
-    Examples
-    --------
     >>> pieces("time[18:30]:age"), pieces("age[(18, 30]]")
     ((('time', '18:30'), ('age', None)), (('age', '(18, 30]'),))
     """
@@ -78,8 +72,6 @@ def columns_of(term: str) -> tuple[str, ...]:
 def base(term: str) -> str:
     """A term without its levels, which those of one category share.
 
-    Examples
-    --------
     >>> base("shift[22:00]:age")
     'shift:age'
     """
@@ -89,8 +81,6 @@ def base(term: str) -> str:
 def of_factor(term: str) -> tuple[str, str]:
     """The latent factor that a term belongs to, empty if there is one outcome only, and the term itself.
 
-    Examples
-    --------
     >>> of_factor("visual ~ age"), of_factor("shift[day ~ night]")
     (('visual', 'age'), ('', 'shift[day ~ night]'))
     """
@@ -101,8 +91,6 @@ def of_factor(term: str) -> tuple[str, str]:
 def both(name: str, known: Sequence[str], sign: str) -> tuple[str, str]:
     """The two names that a pair is made of, as ``intercept`` and ``age`` of ``intercept,age``.
 
-    Examples
-    --------
     >>> both("a|b|c", ["a", "a|b", "c"], "|")
     ('a|b', 'c')
     """

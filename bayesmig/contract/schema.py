@@ -223,13 +223,7 @@ def _summed_groups(design: SummedDesign) -> dict[str, xr.Dataset]:
 
 
 def check_rows(tree: xr.DataTree) -> None:
-    """Refuse what needs the rows of a result that was fitted to chunks.
-
-    Raises
-    ------
-    BayesmigError
-        If it keeps none.
-    """
+    """Refuse what needs the rows of a result that was fitted to chunks. Raises BayesmigError if it keeps none."""
     check_seal(tree)
     if ADDED_UP in tree.attrs:
         raise BayesmigError(
@@ -242,20 +236,8 @@ def check_rows(tree: xr.DataTree) -> None:
 def data_frame(tree: xr.DataTree) -> pd.DataFrame:
     """The used rows of the used columns, as a fit or an estimate was given them.
 
-    Parameters
-    ----------
-    tree : xarray.DataTree
-        From ``fit`` or ``estimate``.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Indexed by the row's position in the data that were given; categories are ordered categoricals.
-
-    Raises
-    ------
-    BayesmigError
-        If the tree holds no data, as one from a printed table.
+    ``tree``: from ``fit`` or ``estimate``. Indexed by the row's position in the data that were given;
+    categories are ordered categoricals. Raises BayesmigError if the tree holds no data, as one from a printed table.
     """
     check_rows(tree)
     if "data" not in tree.children:
@@ -284,14 +266,9 @@ def frame_of(columns: xr.Dataset) -> pd.DataFrame:
 def stamp(groups: Mapping[str, xr.Dataset], design: Outline, **about: object) -> xr.DataTree:
     """A tree of these groups that says what made it.
 
-    Parameters
-    ----------
-    groups : mapping of str to Dataset
-    design : Outline
-    **about
-        ``engine`` or ``estimator``, ``seed`` and whatever else the maker states; values that are
-        neither text nor number are written as JSON. ``packages`` are those that computed beside the ones always at
-        work; their versions are stated.
+    ``about``: ``engine`` or ``estimator``, ``seed`` and whatever else the maker states; values that are neither text
+    nor number are written as JSON. ``packages`` are those that computed beside the ones always at work; their versions
+    are stated.
     """
     facts: dict[str, object] = {
         "spec": design.spec.to_json(),
@@ -352,10 +329,7 @@ def categories(tree: xr.DataTree) -> list[str]:
 def kind(tree: xr.DataTree) -> str:
     """Which of ``posterior``, ``estimate`` and ``published`` a tree holds.
 
-    Raises
-    ------
-    BayesmigError
-        If it holds none of them.
+    Raises BayesmigError if it holds none of them.
     """
     if isinstance(tree, xr.DataTree):
         check_seal(tree)
@@ -381,10 +355,7 @@ def is_companion(name: object) -> bool:
 def validate(tree: xr.DataTree, design: Outline) -> None:
     """Check a fitted tree against the contract.
 
-    Raises
-    ------
-    BayesmigError
-        Naming what is missing, has the wrong dims, or is not finite.
+    Raises BayesmigError naming what is missing, has the wrong dims, or is not finite.
     """
     dataset = tree[kind(tree)]
     extra = ("chain", "draw") if kind(tree) == "posterior" else ()

@@ -45,10 +45,7 @@ def is_sealed(tree: xr.DataTree) -> bool:
 def check_seal(tree: xr.DataTree) -> None:
     """Compare a result with its seal; one without a seal is taken as it is, and ``check`` says so.
 
-    Raises
-    ------
-    BayesmigError
-        Naming what is missing or another, or which draws are not finite.
+    Raises BayesmigError naming what is missing or another, or which draws are not finite.
     """
     contents = _contents(tree)
     seen = tuple((name, id(value._data) if hasattr(value, "dims") else str(value)) for name, value in contents)

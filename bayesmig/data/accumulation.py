@@ -60,22 +60,10 @@ if TYPE_CHECKING:
 def summed_design(spec: ModelSpec, data: Chunks) -> SummedDesign:
     """Check rows against a specification, encode them and add them up, part by part.
 
-    Parameters
-    ----------
-    spec : ModelSpec
-    data : Chunks
-
-    Raises
-    ------
-    EngineRefusal, SpecificationError
-        If the model needs all rows at once.
-    UnknownColumn, UnknownLevel, DataError
-        As from a data frame; the message says in which part.
-
-    Notes
-    -----
-    Columns of categories and groups are read first, so that every part is encoded alike, and all columns if predictors
-    are to be standardised, which takes the means of all complete rows. Then every part is read once.
+    Raises EngineRefusal or SpecificationError if the model needs all rows at once; UnknownColumn, UnknownLevel or
+    DataError as from a data frame; the message says in which part. Columns of categories and groups are read first, so
+    that every part is encoded alike, and all columns if predictors are to be standardised, which takes the means of all
+    complete rows. Then every part is read once.
     """
     formula = parse(spec.formula)
     check_addable(spec, formula)
@@ -98,24 +86,17 @@ def summed_design(spec: ModelSpec, data: Chunks) -> SummedDesign:
 class _Sums:
     """Complete rows, added up.
 
-    Attributes
-    ----------
-    n : int
-    products, common, varying, uncentred, log_weight
-        As of :class:`bayesmig.data.cross_products.SummedDesign`, ``uncentred`` as sums.
-    weights : (2,) array
-        Sum and sum of squares.
-    range : (2, p + 1) array
-        Lowest and highest value of the columns that are constant, else infinite.
-    outcomes : frozenset of float or None
-        Values of the outcome if there are no more than two.
+    products, common, varying, uncentred, log_weight : as of :class:`bayesmig.data.cross_products.SummedDesign`,
+        ``uncentred`` as sums
+    weights : (2,) array: sum and sum of squares
+    range : (2, p + 1) array: lowest and highest value of the columns that are constant, else infinite
+    outcomes : values of the outcome if there are no more than two
     sizes : tuple of (J,) int arrays
-    effect_ranges : tuple of (2, J, q) arrays
-        Lowest and highest value in each group.
-    level_counts : mapping of str to int array
-        Rows by level of each categorical predictor, or value of a number that the formula makes a category of.
-    within : mapping of str to (2, groups) array
-        Lowest and highest value in each group, of variables that describe groups.
+    effect_ranges : tuple of (2, J, q) arrays: lowest and highest value in each group
+    level_counts : rows by level of each categorical predictor, or value of a number that the formula makes a category
+        of
+    within : mapping of str to (2, groups) array: lowest and highest value in each group, of variables that describe
+        groups
     """
 
     n: int

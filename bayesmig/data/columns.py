@@ -66,10 +66,8 @@ def named_columns(
 ) -> tuple[str, ...]:
     """The columns that a model uses, all of which must be among those of the data.
 
-    Raises
-    ------
-    UnknownColumn, DataError, SpecificationError
-        If one is not there or there twice, or the specification uses one in two ways.
+    Raises UnknownColumn, DataError or SpecificationError if one is not there or there twice, or the specification uses
+    one in two ways.
     """
     named = [name for name in formula.columns if name not in {factor.name for factor in spec.factors}]
     items = [item for factor in spec.factors for item in factor.items]
@@ -251,10 +249,7 @@ def empty_steps(column: pd.Series) -> list[str]:
 def encoded_outcome(spec: ModelSpec, formula: Formula, frame: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """The frame with a binary, ordered or count outcome as whole numbers, and the outcome's categories.
 
-    Raises
-    ------
-    DataError, SpecificationError
-        If the outcome cannot be what the family says.
+    Raises DataError or SpecificationError if the outcome cannot be what the family says.
     """
     kind, name = spec.distribution.outcome, formula.outcome_column
     if kind in ("number", "latent"):
@@ -370,10 +365,7 @@ def _categories(name: str, column: pd.Series, role: Role, rows: Codes | None = N
 def _check_few(name: str, counts: pd.Series) -> None:
     """Text that is no number in disguise and has few enough levels for a coefficient each.
 
-    Raises
-    ------
-    DataError
-        If it is, or has not.
+    Raises DataError if it is, or has not.
     """
     levels, n = len(counts), int(counts.sum())
     if levels <= FEW_LEVELS:

@@ -27,13 +27,8 @@ ROWS_IN_CACHE = 8192
 class Membership:
     """Which group of a grouping factor each row belongs to, and what varies there.
 
-    Attributes
-    ----------
-    codes : (n,) int array
-    count : int
-        Number of groups, J.
-    columns : sequence of (n,) arrays
-        Of the effects, length q; one number stands for a column of it.
+    ``codes``: (n,) int array. ``count``: number of groups, J. ``columns``, sequence of (n,) arrays: of the effects,
+    length q; one number stands for a column of it.
     """
 
     codes: Codes
@@ -61,24 +56,14 @@ class CrossProducts:
     With ``C`` the common columns and, last, the outcome, each less its ``centre``, and ``Z_k`` the columns of a
     grouping factor (a column for every group and effect, groups outermost), turned:
 
-    Attributes
-    ----------
-    centre : (p + 1,) array
-        Zero for the intercept, and for all columns where there is none.
-    turns : tuple of (q_k, q_k) arrays
-        A row ``z`` of a factor's columns was summed as ``z @ turn``, which takes a centre from them
-        (:meth:`bayesmig.data.design.Grouped.centring`).
-    common : (p + 1, p + 1) array
-        ``C'WC``.
-    sides : tuple of (J_k * q_k, p + 1) arrays
-        ``Z_k'WC``.
-    blocks : tuple of (J_k, q_k, q_k) arrays
-        ``Z_kj'WZ_kj`` of every group.
-    pairs : mapping of (int, int) to sparse (J_k * q_k, J_l * q_l) array
-        ``Z_k'WZ_l``, k < l.
+    centre : (p + 1,) array: zero for the intercept, and for all columns where there is none
+    turns : tuple of (q_k, q_k) arrays: a row ``z`` of a factor's columns was summed as ``z @ turn``, which takes a
+        centre from them (:meth:`bayesmig.data.design.Grouped.centring`)
+    common : (p + 1, p + 1) array: ``C'WC``
+    sides : tuple of (J_k * q_k, p + 1) arrays: ``Z_k'WC``
+    blocks : tuple of (J_k, q_k, q_k) arrays: ``Z_kj'WZ_kj`` of every group
+    pairs : mapping of (int, int) to sparse (J_k * q_k, J_l * q_l) array: ``Z_k'WZ_l``, k < l
 
-    Notes
-    -----
     Squares of a large number, such as a year, drown what varies, so that columns are centred first. Sums around one
     centre are moved to another exactly, as the first column is the intercept: ``sum (x - c)(y - d)`` differs from ``sum
     (x - a)(y - b)`` by products of sums alone. Adding moves both to the mean of their centres (Chan, Golub & LeVeque
@@ -103,15 +88,8 @@ class CrossProducts:
     ) -> CrossProducts:
         """One pass over rows, so many at a time that they stay in the memory of a processor core.
 
-        Parameters
-        ----------
-        columns : sequence of (n,) arrays
-            Common columns, then the outcome.
-        centre : (p + 1,) array
-        factors : sequence of Membership
-        weights : (n,) array or None
-        turns : sequence of (q, q) arrays, optional
-            What the columns of the factors were turned by before.
+        ``columns``, sequence of (n,) arrays: common columns, then the outcome. ``centre``: (p + 1,) array. ``weights``:
+        (n,) array or None. ``turns``, sequence of (q, q) arrays: what the columns of the factors were turned by before.
         """
         width, n = len(columns), len(columns[-1])
         root = None if weights is None else np.sqrt(weights)
@@ -256,12 +234,8 @@ class Moments:
 class SummedGroups(Grouped):
     """A grouping factor whose rows have been added up.
 
-    Attributes
-    ----------
-    name, levels, effects, blocks, weights, turn
-        As of :class:`bayesmig.data.design.GroupTerm`.
-    sizes : (J,) int array
-        Rows per group.
+    ``name``, ``levels``, ``effects``, ``blocks``, ``weights``, ``turn``: as of :class:`bayesmig.data.design.GroupTerm`.
+    ``sizes``, (J,) int array: rows per group.
     """
 
     name: str
@@ -277,24 +251,15 @@ class SummedGroups(Grouped):
 class SummedDesign(Outline):
     """A design whose rows have been added up, so that it takes the same memory for any number of them.
 
-    Stored
-    ------
-    spec, terms, formula_terms, groups, levels, scaling, n_given, missing, notes, provenance, digest
-        As of :class:`bayesmig.data.design.Design`.
-    specimen : pandas.DataFrame
-        Made-up rows with every level of every category, from which the coding of others follows.
-    rows : int
-        Rows used.
-    products : CrossProducts or None
-        None where only a result is at hand, which does not keep them.
-    common, varying : Moments
-        Of the common columns and the outcome; of the columns of the grouping factors, one after the other.
-    uncentred : (p + 1,) array
-        Mean squares of the common columns and the outcome; no weight counts.
-    log_weight : float
-        Sum of the logs of precision weights.
-    effective : float or None
-        Rows without weights that those with survey weights are worth (Kish 1965).
+    spec, terms, formula_terms, groups, levels, scaling, n_given, missing, notes, provenance, digest : as of
+        :class:`bayesmig.data.design.Design`
+    specimen : made-up rows with every level of every category, from which the coding of others follows
+    rows : rows used
+    products : None where only a result is at hand, which does not keep them
+    common, varying : of the common columns and the outcome; of the columns of the grouping factors, one after the other
+    uncentred : (p + 1,) array: mean squares of the common columns and the outcome; no weight counts
+    log_weight : sum of the logs of precision weights
+    effective : rows without weights that those with survey weights are worth (Kish 1965)
     """
 
     spec: ModelSpec

@@ -37,16 +37,10 @@ def frame_of(data: object) -> pd.DataFrame:
     """The same rows as a pandas frame; one of pandas as it is.
 
     Integers and yes-or-no answers with gaps keep their types, categories their order: those of an Enum of polars, an
-    ENUM of DuckDB and an ordered dictionary of Arrow are ordered. A Categorical of polars, which declares no
-    order, is sorted as text is.
+    ENUM of DuckDB and an ordered dictionary of Arrow are ordered. A Categorical of polars, which declares no order, is
+    sorted as text is. Raises DataError if the data are no table, cannot be read, or have ordered categories whose parts
+    have different orders.
 
-    Raises
-    ------
-    DataError
-        If the data are no table, cannot be read, or have ordered categories whose parts have different orders.
-
-    Examples
-    --------
     >>> import pyarrow as pa
     >>> frame_of(pa.table({"age": [30, None], "hukou": ["urban", "rural"]})).dtypes.astype(str).tolist()[0]
     'Int64'

@@ -67,18 +67,8 @@ def check_group(group: GroupTerm, spread: Spread, trials: Array | None, notes: l
 def check_zeros(group: Grouped, mean: Array, sd: Array, notes: list[str]) -> None:
     """Whether zero of the varying predictors lies where their effects can be told apart.
 
-    Parameters
-    ----------
-    group : Grouped
-    mean, sd : (q,) arrays
-        Of the effects' columns.
-    notes : list of str
-        Gets what a reader must know.
-
-    Raises
-    ------
-    DataError
-        If digits do not suffice.
+    ``mean``, ``sd``, (q,) arrays: of the effects' columns. ``notes``: gets what a reader must know. Raises DataError if
+    digits do not suffice.
     """
     for block in group.blocks:
         for k in block:
@@ -126,22 +116,10 @@ def check_sizes(
 ) -> None:
     """Whether a grouping factor can have varying effects.
 
-    Parameters
-    ----------
-    group : Grouped
-    sizes : (J,) int array
-        Rows per group.
-    constant : (q,) bool array
-        Which effects have a column with one value within each group, by which they cannot be told.
-    notes : list of str
-        Gets what a reader must know.
-    seen : bool
-        Whether rows tell the variances of the effects even where each has a group of its own.
-
-    Raises
-    ------
-    DataError, SpecificationError
-        If it cannot.
+    ``sizes``, (J,) int array: rows per group. ``constant``, (q,) bool array: which effects have a column with one value
+    within each group, by which they cannot be told. ``notes``: gets what a reader must know. ``seen``: whether rows
+    tell the variances of the effects even where each has a group of its own. Raises DataError or SpecificationError if
+    it cannot.
     """
     count, n = len(group.levels), int(sizes.sum())
     if group.name in RESERVED or group.name.endswith(schema.COMPANIONS):
@@ -219,12 +197,8 @@ def check_variation(terms: tuple[str, ...], constant: NDArray[np.bool_], n: int)
 def check_products(formula: Formula, products: Array, terms: tuple[str, ...]) -> None:
     """Every coefficient is identified, and something is left to estimate, by the rows' cross products.
 
-    Parameters
-    ----------
-    formula : Formula
-    products : (p + 1, p + 1) array
-        Of the common columns and the outcome, around their means where there is an intercept.
-    terms : tuple of str
+    ``products``, (p + 1, p + 1) array: of the common columns and the outcome, around their means where there is an
+    intercept.
     """
     first = int(terms[:1] == ("intercept",))
     lengths = np.sqrt(np.diag(products)[first:])
@@ -289,17 +263,8 @@ def check_not_reproduced(formula: Formula, x: Array, y: Array, terms: tuple[str,
 def check_factors(groups: Sequence[Grouped], together: Callable[[int, int], Codes], notes: list[str]) -> None:
     """Grouping factors that are hardly, or not at all, told from each other.
 
-    Parameters
-    ----------
-    groups : sequence of Grouped
-    together : callable
-        Of the places of two of them: (m, 2) codes of the groups that have rows in common.
-    notes : list of str
-
-    Raises
-    ------
-    SpecificationError
-        If one is called like the effects of another in a result.
+    ``together``: of the places of two of them: (m, 2) codes of the groups that have rows in common. Raises
+    SpecificationError if one is called like the effects of another in a result.
     """
     names = {group.name for group in groups}
     for group in groups:

@@ -25,16 +25,8 @@ DRAWN = "drawn"  # attribute of frames: columns that nobody observed, drawn for 
 def completed_designs(spec: ModelSpec, frames: Sequence[pd.DataFrame]) -> tuple[Design, ...]:
     """A design for each completed data set, after a look at whether they are completions of one survey.
 
-    Parameters
-    ----------
-    spec : ModelSpec
-    frames : sequence of pandas.DataFrame
-        The same rows in the same order; only what was missing differs.
-
-    Raises
-    ------
-    DataError
-        If there are fewer than two, or they differ in more than filled gaps.
+    ``frames``: the same rows in the same order; only what was missing differs. Raises DataError if there are fewer than
+    two, or they differ in more than filled gaps.
     """
     if len(frames) < 2:
         raise DataError(f"a list of completed data sets needs two or more, it has {len(frames)}; pass a single frame.")

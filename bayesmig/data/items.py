@@ -28,11 +28,7 @@ TAKEN = ("item", "item_cutpoint", "factor", "factor_pair", "eta", "loading")
 def usable(spec: ModelSpec, frame: pd.DataFrame) -> NDArray[np.bool_]:
     """Rows that lack nothing; under full information an answer to one item of all suffices.
 
-    Parameters
-    ----------
-    spec : ModelSpec
-    frame : pandas.DataFrame
-        The checked columns of all rows.
+    ``frame``: the checked columns of all rows.
     """
     lenient = [item for factor in spec.factors if factor.missing == "full" for item in factor.items]
     rows = np.asarray(frame.drop(columns=lenient).notna().to_numpy().all(axis=1))
@@ -43,18 +39,8 @@ def usable(spec: ModelSpec, frame: pd.DataFrame) -> NDArray[np.bool_]:
 def latent_outcome(spec: ModelSpec, frame: pd.DataFrame, notes: list[str]) -> LatentOutcome:
     """The items of every factor as numbers or codes.
 
-    Parameters
-    ----------
-    spec : ModelSpec
-    frame : pandas.DataFrame
-        The used rows, empty categories dropped.
-    notes : list of str
-        Takes what a reader must know of the items.
-
-    Raises
-    ------
-    DataError
-        If an item is constant, has too many categories, or can be computed from the others.
+    ``frame``: the used rows, empty categories dropped. ``notes``: takes what a reader must know of the items. Raises
+    DataError if an item is constant, has too many categories, or can be computed from the others.
     """
     columns, categories = [], []
     for factor in spec.factors:
@@ -144,12 +130,8 @@ def for_each_factor(
 ) -> tuple[Array, Names, Names, tuple[GroupTerm, ...]]:
     """Terms and varying effects of every factor: several factors have a copy of the columns each.
 
-    Varying effects of different factors are not correlated with each other.
-
-    Raises
-    ------
-    SpecificationError
-        If a grouping factor has a name that results with items use.
+    Varying effects of different factors are not correlated with each other. Raises SpecificationError if a grouping
+    factor has a name that results with items use.
     """
     taken = [group.name for group in groups if group.name in TAKEN]
     if taken:

@@ -36,10 +36,7 @@ SPREAD = HalfNormal(1, why="residual sd of that regression, in the predictor's s
 def completed(spec: ModelSpec, formula: Formula, frame: pd.DataFrame) -> pd.DataFrame:
     """The checked columns with the gaps that are modelled filled by zeros, so that their rows count as complete.
 
-    Raises
-    ------
-    SpecificationError
-        If what is to be imputed is no numeric predictor of persons.
+    Raises SpecificationError if what is to be imputed is no numeric predictor of persons.
     """
     for name in spec.impute:
         if name not in formula.predictors or name in formula.grouping:
@@ -70,13 +67,7 @@ def completed(spec: ModelSpec, formula: Formula, frame: pd.DataFrame) -> pd.Data
 def filled(spec: ModelSpec, frame: pd.DataFrame, notes: list[str]) -> tuple[pd.DataFrame, tuple[Imputed, ...]]:
     """The encoded frame with gaps at the mean of the answers given, and where they are.
 
-    Parameters
-    ----------
-    spec : ModelSpec
-    frame : pandas.DataFrame
-        The rows used, standardised.
-    notes : list of str
-        Takes what a reader must know.
+    ``frame``: the rows used, standardised. ``notes``: takes what a reader must know.
     """
     found = []
     for name in spec.impute:
@@ -100,22 +91,9 @@ def traced(
 ) -> tuple[Imputed, ...]:
     """Gaps with what they change in the design, and with the predictors that they are regressed on.
 
-    Parameters
-    ----------
-    gaps : tuple of Imputed
-        From :func:`filled`.
-    frame : pandas.DataFrame
-        The filled frame.
-    x : (n, p) array
-        Its common design.
-    terms : tuple of str
-    encode : callable
-        From a frame to its common design.
-
-    Raises
-    ------
-    SpecificationError
-        If a term is no linear function of a gap's value, or holds the product of two predictors with gaps.
+    ``gaps``: from :func:`filled`. ``frame``: the filled frame. ``x``, (n, p) array: its common design. ``encode``: from
+    a frame to its common design. Raises SpecificationError if a term is no linear function of a gap's value, or holds
+    the product of two predictors with gaps.
     """
     slopes = []
     for gap in gaps:

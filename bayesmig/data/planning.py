@@ -84,18 +84,11 @@ def check_addable(spec: ModelSpec, formula: Formula) -> None:
 class Coding:
     """What the values of a column of categories mean.
 
-    Attributes
-    ----------
-    values : tuple
-        As they stand in the source.
-    places : (values,) int array
-        The level of each, -1 where no row with it is used.
-    levels : tuple of str
-        In use, in order.
-    allowed : tuple of str
-        All that there might be, the reference first.
-    is_number : bool
-        Whether the column holds numbers, which only group rows.
+    values : as they stand in the source
+    places : (values,) int array: the level of each, -1 where no row with it is used
+    levels : in use, in order
+    allowed : all that there might be, the reference first
+    is_number : whether the column holds numbers, which only group rows
     """
 
     values: tuple[Any, ...]
@@ -131,19 +124,10 @@ class Coding:
 class Plan:
     """How rows become columns, decided before they are read.
 
-    Attributes
-    ----------
-    spec, formula, used
-    codebook : ModelSpec
-        By which columns are checked.
-    codings : mapping of str to Coding
-        Of categorical predictors and grouping columns.
-    numbers_coded : mapping of str to tuple of float
-        Values of numeric columns that the formula makes categories of.
-    combined : mapping of str to (int array, tuple of str)
-        Per grouping factor, which combinations of its columns' levels there are, and their names.
-    scaling : mapping of str to Scaling
-    provenance : str
+    ``codebook``: by which columns are checked. ``codings``: of categorical predictors and grouping columns.
+    ``numbers_coded``: values of numeric columns that the formula makes categories of. ``combined``, mapping of str to
+    (int array, tuple of str): per grouping factor, which combinations of its columns' levels there are, and their
+    names.
     """
 
     spec: ModelSpec
@@ -223,21 +207,12 @@ def _combination(columns: tuple[str, ...], codings: Mapping[str, Coding], codes:
 class _Survey:
     """What a first look at rows finds; looks at several parts can be added.
 
-    Attributes
-    ----------
-    counts : mapping of str to mapping of value to int
-        Rows by value, of columns of categories.
-    declared : mapping of str to (tuple, bool) or None
-        Categories that a column declares, and whether they are ordered; None where parts declare different ones.
-    numbers : frozenset of str
-        Columns that hold numbers.
-    combinations : mapping of str to frozenset of tuple
-        Combinations of values of several grouping columns.
-    moments : mapping of str to Moments
-        Of predictors to be standardised by person.
-    within : mapping of str to mapping of value to (low, high)
-        Range within each group, of those to be standardised by group.
-    provenance : frozenset of str
+    counts : rows by value, of columns of categories
+    declared : categories that a column declares, and whether they are ordered; None where parts declare different ones
+    numbers : columns that hold numbers
+    combinations : combinations of values of several grouping columns
+    moments : of predictors to be standardised by person
+    within : range within each group, of those to be standardised by group
     """
 
     counts: Mapping[str, Mapping[Any, int]]

@@ -41,16 +41,11 @@ if TYPE_CHECKING:
 class Rows:
     """People as a model sees them.
 
-    Attributes
-    ----------
     x : (n, p) array
-    codes : mapping of str to (n,) int array
-        Group of each row by grouping factor. Codes from J, the number of groups that the model knows, are new groups.
-        A grouping factor whose columns were not given is absent.
-    new_groups : mapping of str to tuple of str
-        Names of the new groups, in the order of their codes.
-    z : mapping of str to (n, q) array
-        Columns of the varying effects.
+    codes : mapping of str to (n,) int array: group of each row by grouping factor. Codes from J, the number of groups
+        that the model knows, are new groups. A grouping factor whose columns were not given is absent
+    new_groups : names of the new groups, in the order of their codes
+    z : mapping of str to (n, q) array: columns of the varying effects
     offset, trials : (n,) array or None
     """
 
@@ -70,10 +65,7 @@ class Rows:
     def of(cls, design: Design) -> Rows:
         """The rows that a model was fitted to.
 
-        Raises
-        ------
-        BayesmigError
-            If missing values were modelled, so that the rows differ between draws.
+        Raises BayesmigError if missing values were modelled, so that the rows differ between draws.
         """
         if design.imputed:
             raise BayesmigError(
@@ -94,15 +86,8 @@ class Rows:
 def design_of(tree: xr.DataTree) -> Design:
     """The design that a result was made from, rebuilt from the result alone.
 
-    Parameters
-    ----------
-    tree : xarray.DataTree
-        From ``fit`` or ``estimate``, also one read back from a file.
-
-    Raises
-    ------
-    BayesmigError
-        If the tree holds no data, or these do not give the design that the tree was made from.
+    ``tree``: from ``fit`` or ``estimate``, also one read back from a file. Raises BayesmigError if the tree holds no
+    data, or these do not give the design that the tree was made from.
     """
     data = schema.data_frame(tree)
     if tree.attrs["provenance"] != "own data":
@@ -123,15 +108,7 @@ def design_of(tree: xr.DataTree) -> Design:
 def outline_of(tree: xr.DataTree) -> Outline:
     """What a result knows of its model without rows: its design, or what it keeps of one whose rows were added up.
 
-    Parameters
-    ----------
-    tree : xarray.DataTree
-        From ``fit`` or ``estimate``, also one read back from a file.
-
-    Raises
-    ------
-    BayesmigError
-        As :func:`design_of`.
+    ``tree``: from ``fit`` or ``estimate``, also one read back from a file. Raises BayesmigError as :func:`design_of`.
     """
     if schema.ADDED_UP not in tree.attrs:
         return design_of(tree)
@@ -177,19 +154,10 @@ def _moments(constant: xr.Dataset, n: int, means: Sequence[str], sds: Sequence[s
 def encode_rows(design: Outline, data: AnyFrame) -> Rows:
     """Encode people as the model's own were: same levels, same standardisation, same splines.
 
-    Parameters
-    ----------
-    design : Outline
-    data : pandas.DataFrame
-        Predictors, and the grouping columns if groups are to be known; the outcome is not needed.
+    ``data``: predictors, and the grouping columns if groups are to be known; the outcome is not needed. Raises
+    UnknownColumn, UnknownLevel or DataError if a predictor is absent or missing, or has a level that the model knows
+    nothing of.
 
-    Raises
-    ------
-    UnknownColumn, UnknownLevel, DataError
-        If a predictor is absent or missing, or has a level that the model knows nothing of.
-
-    Examples
-    --------
     >>> own = pd.DataFrame({"y": [1.0, 2, 4, 3], "x": [0.0, 1, 2, 4], "area": list("aabb")})
     >>> rows = encode_rows(build_design(ModelSpec("y ~ x + (1 | area)"), own), pd.DataFrame({"x": [5.0], "area": "c"}))
     >>> rows.x.tolist(), rows.new_groups["area"]

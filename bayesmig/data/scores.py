@@ -111,13 +111,7 @@ def scored_column(
 ) -> tuple[pd.Series, dict[str, str]]:
     """One column as scores, and what each score is called.
 
-    Parameters
-    ----------
-    column : pandas.Series
-    declared : mapping of str to str
-        Code to label, as the file has them.
-    order, missing, between
-        As :func:`score` takes them.
+    ``declared``: code to label, as the file has them. ``order``, ``missing``, ``between``: as :func:`score` takes them.
     """
     name, column = str(column.name), plain(column)
     none = set(map(as_code, missing))

@@ -70,12 +70,8 @@ class Table:
 def decoded(file: Path, encoding: str | None = None, pass_it: bool = True) -> str:
     """The text of a file whose encoding is said, or can be nothing else.
 
-    ``pass_it`` says whether who reads the message can say it.
-
-    Raises
-    ------
-    DataError
-        If it is not what was said, or does not tell; the message shows how a piece of it reads in several encodings.
+    ``pass_it`` says whether who reads the message can say it. Raises DataError if it is not what was said, or does not
+    tell; the message shows how a piece of it reads in several encodings.
     """
     content = file.read_bytes()
     try:
@@ -103,10 +99,7 @@ def decoded(file: Path, encoding: str | None = None, pass_it: bool = True) -> st
 def mark(content: bytes, file: Path) -> str:
     """The encoding that the first bytes of a text file tell; UTF-8 unless they do.
 
-    Raises
-    ------
-    DataError
-        If they are those of no text.
+    Raises DataError if they are those of no text.
     """
     if content.startswith(ARCHIVES):
         raise DataError(f"{str(file)!r} {WORKBOOK}. {SAVE_AS}.")
@@ -141,18 +134,8 @@ def _odd_cell(line: bytes) -> bytes:
 def table_of(text: str, source: str, skip: int | None = None) -> Table:
     """The rows of a text file, in the layout in which they are most alike.
 
-    Parameters
-    ----------
-    text : str
-    source : str
-        What messages call it.
-    skip : int, optional
-        Lines before the names of the columns; found unless given.
-
-    Raises
-    ------
-    DataError
-        If quotes are not closed, or where the names are cannot be told.
+    ``source``: what messages call it. ``skip``: lines before the names of the columns; found unless given. Raises
+    DataError if quotes are not closed, or where the names are cannot be told.
     """
     text = text.removeprefix("\ufeff")
     said = re.match(r'"?sep=(.)"?[^\S\n]*\r?\n', text, re.IGNORECASE)
@@ -269,10 +252,7 @@ class Columns:
 def columns_of(table: Table, source: str) -> Columns:
     """A survey's columns, without what programs put around them.
 
-    Raises
-    ------
-    DataError
-        If a row has more cells than there are names.
+    Raises DataError if a row has more cells than there are names.
     """
     notes = list(table.notes)
     head, rows, lines = [_name(cell) for cell in table.rows[0]], table.rows[1:], table.lines[1:]

@@ -45,15 +45,8 @@ class Piece:
 class Source(Protocol):
     """Where rows come from.
 
-    Attributes
-    ----------
-    name : str
-    columns : pandas.Index or None
-        None if they are known only once rows are read.
-    numbers : frozenset of str or None
-        Columns that hold numbers, whatever their rows; None if that is not known.
-    count : int or None
-        How many pieces there are.
+    ``columns``: None if they are known only once rows are read. ``numbers``: columns that hold numbers, whatever their
+    rows; None if that is not known. ``count``: how many pieces there are.
     """
 
     @property
@@ -71,10 +64,7 @@ class Source(Protocol):
 class Chunks:
     """Rows that are read a part at a time, whenever they are needed; made by :func:`chunks`.
 
-    Attributes
-    ----------
-    source : Source
-        Where the rows come from.
+    ``source``: where the rows come from.
     """
 
     source: Source | _Dask
@@ -87,14 +77,8 @@ class Chunks:
     ) -> Part | None:
         """The sum of what a function gives for every piece; None if no piece gives anything.
 
-        Parameters
-        ----------
-        function : callable
-            Of a piece; a function of a module or a ``functools.partial`` of one, so that it can be sent to others.
-        columns : sequence of str, optional
-            Those to read; all unless given.
-        what : str
-            What a progress bar on a terminal calls it.
+        ``function``: of a piece; a function of a module or a ``functools.partial`` of one, so that it can be sent to
+        others. ``columns``: those to read; all unless given. ``what``: what a progress bar on a terminal calls it.
         """
         given = partial(_located, function)
         if isinstance(self.source, _Dask):
@@ -352,10 +336,8 @@ class _Csv:
 def _plain(column: TextColumn, file: Path, likely: str) -> pd.Series:
     """Numbers where all of a part is numbers as programs write them: no part can tell what a comma means in others.
 
-    Raises
-    ------
-    DataError
-        If a reader of the whole file would see other numbers; ``likely`` begins decimals where both signs may.
+    Raises DataError if a reader of the whole file would see other numbers; ``likely`` begins decimals where both signs
+    may.
     """
     if not column.fitting:
         return column.as_text

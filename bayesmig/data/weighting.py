@@ -35,24 +35,11 @@ def weighted(
 ) -> tuple[Array | None, tuple[GroupTerm, ...]]:
     """What every row counts, and the grouping factors with what their groups count; None where all count one.
 
-    Parameters
-    ----------
-    weights : Weights
-    people : (n,) array
-        The weights of people as given; ones if they have none.
-    trials : (n,) int array
-        How many people a row stands for, each with its weight.
-    groups : tuple of GroupTerm
-    frame : pandas.DataFrame
-        The rows used, with the columns of group weights.
-
-    Raises
-    ------
-    SpecificationError
-        If weights are given for what is no grouping factor, or factors with and without weights are crossed, or it is
-        not clear within what the weights of people are to be scaled.
-    DataError
-        If a group has several weights.
+    ``people``, (n,) array: the weights of people as given; ones if they have none. ``trials``, (n,) int array: how many
+    people a row stands for, each with its weight. ``frame``: the rows used, with the columns of group weights. Raises
+    SpecificationError if weights are given for what is no grouping factor, or factors with and without weights are
+    crossed, or it is not clear within what the weights of people are to be scaled; DataError if a group has several
+    weights.
     """
     if weights.kind != "survey":
         return _unless_equal(people), groups

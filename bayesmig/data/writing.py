@@ -29,8 +29,6 @@ FORMULA = re.compile(r"^[=+\-@\t\r](?!\s*[\d.,]+\s*%?\s*$)")
 def printable(text: str) -> str:
     r"""Text without signs that command a terminal or turn the direction of reading; lines and tabs stay.
 
-    Examples
-    --------
     >>> printable("trust\x1b[2J in \N{RIGHT-TO-LEFT OVERRIDE}people")
     'trust[2J in people'
     """
@@ -40,8 +38,6 @@ def printable(text: str) -> str:
 def cell_text(value: object) -> object:
     """A cell of a CSV file: text that a spreadsheet would compute gets an apostrophe in front.
 
-    Examples
-    --------
     >>> [cell_text(value) for value in ("=1+1", "-0.5", "- none", -0.5)]
     ["'=1+1", '-0.5', "'- none", -0.5]
     """
@@ -54,8 +50,6 @@ def cell_text(value: object) -> object:
 def from_cell(text: str) -> str:
     """What :func:`cell_text` was given.
 
-    Examples
-    --------
     >>> from_cell("'=1+1"), from_cell("'tis")
     ('=1+1', "'tis")
     """
@@ -70,19 +64,9 @@ def as_csv(frame: pd.DataFrame) -> str:
 def writable(path: str | Path, replaces: Iterable[str] = (), inputs: Iterable[Path | None] = ()) -> Path:
     """The path, after checking that a file can be put there and that nothing but an earlier one is lost.
 
-    Parameters
-    ----------
-    path : str or Path
-    replaces : iterable of str
-        Endings of files that may be replaced by this one; any if none are given.
-    inputs : iterable of Path
-        Files that are read for this output, which it must not replace.
-
-    Raises
-    ------
-    BayesmigError
-        If its folder does not exist, or it is a folder, a link, a device, write-protected, an input, or a file of
-        another kind.
+    ``replaces``: endings of files that may be replaced by this one; any if none are given. ``inputs``: files that are
+    read for this output, which it must not replace. Raises BayesmigError if its folder does not exist, or it is a
+    folder, a link, a device, write-protected, an input, or a file of another kind.
     """
     target = Path(path)
     allowed = tuple(replaces)
@@ -107,13 +91,7 @@ def writable(path: str | Path, replaces: Iterable[str] = (), inputs: Iterable[Pa
 
 
 def apart(outputs: Mapping[str, Path | None]) -> None:
-    """Refuse two outputs of one command that would be the same file.
-
-    Raises
-    ------
-    BayesmigError
-        Naming both.
-    """
+    """Refuse two outputs of one command that would be the same file. Raises BayesmigError naming both."""
     seen: dict[Path, str] = {}
     for option, path in outputs.items():
         if path is not None and (other := seen.setdefault(path.resolve(), option)) != option:
@@ -124,18 +102,8 @@ def write(target: Path, content: bytes | memoryview | str) -> Path:
     """All or nothing: a reader never meets half a file, and a failed write leaves the old one and nothing else.
 
     What is written is in memory before the first byte goes to the disk, so that no file format meets a full one.
-
-    Parameters
-    ----------
-    target : Path
-        From :func:`writable`.
-    content : bytes or str
-        Text goes in UTF-8.
-
-    Raises
-    ------
-    BayesmigError
-        If the disk is full or cannot be written.
+    ``target``: from :func:`writable`. ``content``: text goes in UTF-8. Raises BayesmigError if the disk is full or
+    cannot be written.
     """
     data = content.encode("utf-8", "replace") if isinstance(content, str) else content
     name = ""

@@ -79,21 +79,13 @@ def above(t: float, link: int) -> tuple[float, float]:
 class Link:
     """How the linear predictor and an expectation are tied.
 
-    Attributes
-    ----------
-    name : str
-    inverse, forward : callable
-        From the linear predictor to the expectation or chance, and back.
-    log_below, log_above : callable
-        Logs of a chance and of its opposite, of links of chances.
-    curves : callable
-        First and second derivatives of these two.
-    variance : float or None
-        Of the latent residual of which the inverse is the distribution function.
-    poles : float
-        How far from the real line the inverse is analytic and bounded.
-    target, unit, ratio : str
-        The linear predictor in a sentence; what it counts; exponentiated coefficients, where they mean something.
+    inverse, forward : from the linear predictor to the expectation or chance, and back
+    log_below, log_above : logs of a chance and of its opposite, of links of chances
+    curves : first and second derivatives of these two
+    variance : of the latent residual of which the inverse is the distribution function
+    poles : how far from the real line the inverse is analytic and bounded
+    target, unit, ratio : the linear predictor in a sentence; what it counts; exponentiated coefficients, where they
+        mean something
     """
 
     name: str
@@ -177,16 +169,9 @@ def _cloglog_curves(t: Array) -> tuple[Array, Array, Array, Array]:
 def normal_mean(function: Callable[[Array], Array], centre: Array, variance: Array, poles: float = np.pi) -> Array:
     """Mean of ``function(x)`` over normal ``x``, for each pair of mean and variance.
 
-    Parameters
-    ----------
-    function : callable
-        May write into its argument, and add axes behind.
-    centre, variance : arrays that broadcast
-    poles : float
-        How far from the real line the function is analytic: pi for the logistic function.
+    ``function``: may write into its argument, and add axes behind. ``poles``: how far from the real line the function
+    is analytic: pi for the logistic function.
 
-    Notes
-    -----
     The trapezium rule on equally spaced normal deviates: with a step h the error of a function that is analytic within
     a distance ``a`` of the real line is about ``exp(a^2 / 2 - 2 pi a / h)`` (Trefethen & Weideman 2014, SIAM Review
     56). The step is chosen for the largest sd. Gauss-Hermite rules need many more nodes for the same error once the sd

@@ -42,33 +42,11 @@ def fingerprint(
 ) -> str:
     """What a result is made from, in 32 hexadecimal digits: equal only if everything is equal.
 
-    Parameters
-    ----------
-    spec : ModelSpec
-        With its priors.
-    data : pandas.DataFrame, or sequence of them
-        Of their columns those that the model uses: names, types, categories and every value.
-    engine : Engine
-        Its class and settings.
-    seed : int
-    adjust : str, optional
+    ``spec``: with its priors. ``data``: of their columns those that the model uses: names, types, categories and every
+    value. ``engine``: its class and settings. Raises SpecificationError if the engine is no dataclass, whose settings
+    could not be seen. The versions of the packages that compute count too, and so does the source code of bayesmig
+    itself, whose version stays the same while somebody works on it.
 
-    Returns
-    -------
-    str
-
-    Raises
-    ------
-    SpecificationError
-        If the engine is no dataclass, whose settings could not be seen.
-
-    Notes
-    -----
-    The versions of the packages that compute count too, and so does the source code of bayesmig itself, whose version
-    stays the same while somebody works on it.
-
-    Examples
-    --------
     >>> from bayesmig import Exact
     >>> data = pd.DataFrame({"y": [1.0, 2.0], "x": [0, 1]})
     >>> one, other = (fingerprint(ModelSpec("y ~ x"), data, Exact(), seed, None) for seed in (1, 2))
@@ -100,13 +78,7 @@ def fingerprint(
 
 
 def folder_of(path: str | Path) -> Path:
-    """The cache's folder, made if it is not there.
-
-    Raises
-    ------
-    SpecificationError
-        If it cannot be made, or is a file.
-    """
+    """The cache's folder, made if it is not there. Raises SpecificationError if it cannot be made, or is a file."""
     folder = Path(path)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -116,22 +88,7 @@ def folder_of(path: str | Path) -> Path:
 
 
 def load(folder: Path, key: str) -> xr.DataTree | None:
-    """The result of a fingerprint, if the folder has it and it is as it was written.
-
-    Parameters
-    ----------
-    folder : Path
-    key : str
-
-    Returns
-    -------
-    xarray.DataTree or None
-
-    Warns
-    -----
-    UserWarning
-        If a file is damaged; it is taken away.
-    """
+    """The result of a fingerprint, if the folder has it and it is as it was written."""
     for file in sorted(folder.glob(f"{key}.*.nc")):
         try:
             if _checksum(file.read_bytes()) != file.name.split(".")[1]:
@@ -153,21 +110,8 @@ def load(folder: Path, key: str) -> xr.DataTree | None:
 def store(folder: Path, key: str, tree: xr.DataTree) -> None:
     """Write a result so that a reader finds all of it or nothing.
 
-    Parameters
-    ----------
-    folder : Path
-    key : str
-    tree : xarray.DataTree
-
-    Warns
-    -----
-    UserWarning
-        If it cannot be written; the result itself is not lost.
-
-    Notes
-    -----
-    NetCDF under another name, renamed when it is complete to ``<fingerprint>.<checksum>.nc``. Interrupted runs are
-    not kept.
+    NetCDF under another name, renamed when it is complete to ``<fingerprint>.<checksum>.nc``. Interrupted runs are not
+    kept.
     """
     if tree.attrs.get("interrupted") == "yes":
         return

@@ -45,13 +45,8 @@ LARGEST_POINT = 35.0
 class WorkingScale:
     """How a design's units and the working units translate into each other.
 
-    Attributes
-    ----------
-    x_mean, x_sd : (p,) arrays
-        Zero and one for the intercept; means are zero in a model without intercept.
-    y_mean, y_sd : float
-    z_sd : tuple of (q,) arrays
-        One per grouping factor.
+    ``x_mean``, ``x_sd``, (p,) arrays: zero and one for the intercept; means are zero in a model without intercept.
+    ``z_sd``, tuple of (q,) arrays: one per grouping factor.
     """
 
     x_mean: Array
@@ -105,23 +100,15 @@ class WorkingScale:
 class SufficientStatistics:
     """Weighted cross products of one design, in working units.
 
-    With ``R = [Z_rest, X, y]`` (varying effects of all factors but the eliminated one, then the common
-    design, then the outcome) and ``Z`` the columns of the eliminated factor:
+    With ``R = [Z_rest, X, y]`` (varying effects of all factors but the eliminated one, then the common design, then the
+    outcome) and ``Z`` the columns of the eliminated factor:
 
-    Attributes
-    ----------
-    gram : (r + 1, r + 1) array
-        ``R'WR``.
-    cross : (J * q, r + 1) sparse matrix
-        ``Z'WR``, groups outermost.
-    blocks : (J, q, q) array
-        ``Z_j'WZ_j`` of every group.
-    n : float
-        Observations counted by the likelihood.
-    log_weight : float
-        Half the sum of the logs of precision weights.
-    eliminated : int or None
-        Position of the eliminated factor in ``design.groups``.
+    gram : (r + 1, r + 1) array: ``R'WR``
+    cross : ``Z'WR``, groups outermost
+    blocks : (J, q, q) array: ``Z_j'WZ_j`` of every group
+    n : observations counted by the likelihood
+    log_weight : half the sum of the logs of precision weights
+    eliminated : position of the eliminated factor in ``design.groups``
     """
 
     gram: Array
@@ -203,18 +190,12 @@ def _log_weights(design: Outline) -> float:
 class Conditional:
     """Coefficients and varying effects given the variance parameters, for a batch of B values.
 
-    Attributes
-    ----------
-    log_density : (B,) array
-        Log of the outcome's density, coefficients and varying effects integrated out; terms that do
-        not depend on the variance parameters are left out.
-    profile : (B,) array
-        The same with the coefficients at their best values instead of integrated out.
-    factor : (B, r + 1, r + 1) array
-        Lower Cholesky factor of the mixed model equations, right-hand side as last row.
+    log_density : (B,) array: log of the outcome's density, coefficients and varying effects integrated out; terms that
+        do not depend on the variance parameters are left out
+    profile : (B,) array: the same with the coefficients at their best values instead of integrated out
+    factor : (B, r + 1, r + 1) array: lower Cholesky factor of the mixed model equations, right-hand side as last row
     sigma : (B,) array
-    scales : tuple of (B, q, q) arrays
-        The Cholesky factors ``L_k``.
+    scales : tuple of (B, q, q) arrays: the Cholesky factors ``L_k``
     """
 
     log_density: Array
@@ -228,16 +209,9 @@ class Conditional:
 class MixedModelEquations:
     """The equations of one design: evaluate them, solve them, draw from them.
 
-    Parameters
-    ----------
-    design : Outline
-    scale : WorkingScale
-    stats : SufficientStatistics
-    prior_mean, prior_precision : (p,) arrays
-        Of the working coefficients; precision zero is a flat prior.
-    of_margins : bool
-        Group weights are powers of the groups' likelihoods, effects integrated out (Rabe-Hesketh & Skrondal 2006), not
-        of the densities of outcomes and effects together (Savitsky & Williams 2022). One grouping factor only.
+    ``prior_mean``, ``prior_precision``, (p,) arrays: of the working coefficients; precision zero is a flat prior.
+    ``of_margins``: group weights are powers of the groups' likelihoods, effects integrated out (Rabe-Hesketh & Skrondal
+    2006), not of the densities of outcomes and effects together (Savitsky & Williams 2022). One grouping factor only.
     """
 
     design: Outline
@@ -315,12 +289,8 @@ class MixedModelEquations:
     def at(self, sigma: Array, scales: tuple[Array, ...]) -> Conditional:
         """Evaluate the equations at B values of the variance parameters.
 
-        Parameters
-        ----------
-        sigma : (B,) array
-            Residual sd in working units.
-        scales : tuple of (B, q, q) arrays
-            Lower Cholesky factor of each grouping factor's covariance, in working units.
+        ``sigma``, (B,) array: residual sd in working units. ``scales``, tuple of (B, q, q) arrays: lower Cholesky
+        factor of each grouping factor's covariance, in working units.
         """
         stats = self.stats
         width = stats.gram.shape[0]
@@ -444,12 +414,8 @@ class MixedModelEquations:
     def draw(self, conditional: Conditional, repeats: int, rng: np.random.Generator) -> tuple[Array, tuple[Array, ...]]:
         """Draw coefficients and varying effects, ``repeats`` times for each of the B values.
 
-        Returns
-        -------
-        beta : (B * repeats, p) array
-            In the design's units.
-        effects : tuple of (B * repeats, J, q) arrays
-            One per grouping factor, in the outcome's units per unit of the effect's column.
+        Returns ``beta``, (B * repeats, p) array: in the design's units. ``effects``, tuple of (B * repeats, J, q)
+        arrays: one per grouping factor, in the outcome's units per unit of the effect's column.
         """
         size, width = conditional.factor.shape[:2]
         noise = rng.standard_normal((size, repeats, width - 1))

@@ -25,27 +25,10 @@ def maximise(
 ) -> tuple[Array, float]:
     """A local maximum by Newton's method with curvatures made negative and steps halved until they climb.
 
-    Parameters
-    ----------
-    function : callable
-        Takes ``(B, d)`` points, returns ``(B,)`` values.
-    start : (d,) array
-    bound : float
-        No coordinate goes further from zero.
-    tolerance : float
-        Stop when the climb that Newton's step promises is smaller.
-    most : int
-        Iterations.
-
-    Returns
-    -------
-    point : (d,) array
-    value : float
-
-    Raises
-    ------
-    InferenceFailure
-        If the function is not finite at the start, or about a point on the way.
+    ``function``: takes ``(B, d)`` points, returns ``(B,)`` values. ``start``: (d,) array. ``bound``: no coordinate goes
+    further from zero. ``tolerance``: stop when the climb that Newton's step promises is smaller. ``most``: iterations.
+    Returns ``point``: (d,) array. Raises InferenceFailure if the function is not finite at the start, or about a point
+    on the way.
     """
     point = np.asarray(start, dtype=float)
     fractions = 0.5 ** np.arange(5.0)
@@ -94,16 +77,10 @@ def climb(
 ) -> Array:
     """A local maximum of a function that knows its gradient, by the BFGS method (Nocedal & Wright 2006, ch. 6).
 
-    Parameters
-    ----------
-    function : callable
-        Takes a ``(d,)`` point, returns a value, -inf where there is none, and a ``(d,)`` gradient.
-    start : (d,) array
-        Where the value is finite.
-    inverse : (d, d) array
-        A guess of the inverse of minus the second derivatives.
-    tolerance : float
-        Stop when the climb that a step promises is smaller: half its square root is the distance in standard errors.
+    ``function``: takes a ``(d,)`` point, returns a value, -inf where there is none, and a ``(d,)`` gradient. ``start``,
+    (d,) array: where the value is finite. ``inverse``, (d, d) array: a guess of the inverse of minus the second
+    derivatives. ``tolerance``: stop when the climb that a step promises is smaller: half its square root is the
+    distance in standard errors.
     """
     point, matrix, fresh = start, inverse, True
     value, gradient = function(point)

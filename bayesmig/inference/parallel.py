@@ -28,33 +28,15 @@ def map_fits[Given, Result](
 ) -> dict[str, Result | Failure]:
     """Apply a function to every item, in parallel where the caller has said so.
 
-    Parameters
-    ----------
-    function : callable
-        Of one item; a function of a module, or a ``functools.partial`` of one, so that it can be sent to others.
-    items : mapping of str to object
-        What messages call an item, and the item.
-    what : str
-        Several of them, as in ``"refits without a group"``; what the progress bar and messages say.
+    ``function``: of one item; a function of a module, or a ``functools.partial`` of one, so that it can be sent to
+    others. ``items``: what messages call an item, and the item. ``what``: several of them, as in ``"refits without a
+    group"``; what the progress bar and messages say. Results come in the order of ``items``. Where a single fit raised
+    an error, or had not begun when the run was interrupted (Ctrl-C), a :class:`Failure` says so; the rest is kept.
+    Raises InferenceFailure if not one of them succeeded.
 
-    Returns
-    -------
-    dict of str to object
-        In the order of ``items``. Where a single fit raised an error, or had not begun when the run was interrupted
-        (Ctrl-C), a :class:`Failure` says so; the rest is kept.
-
-    Raises
-    ------
-    InferenceFailure
-        If not one of them succeeded.
-
-    Notes
-    -----
     One after the other, unless within ``joblib.parallel_config``: ``n_jobs=4`` uses four processes, ``backend="dask"``
     spreads the fits over the cluster of the current Dask client. A progress bar is shown on a terminal only.
 
-    Examples
-    --------
     >>> import math
     >>> with warnings.catch_warnings():
     ...     warnings.simplefilter("ignore")

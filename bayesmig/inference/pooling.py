@@ -36,18 +36,11 @@ SHARED = ("engine", "versions", "independent_draws", "adjusted", "clusters", "cl
 class Pooled:
     """Rubin's rules for one parameter, or an array of them.
 
-    Attributes
-    ----------
-    estimate : array
-        Mean over completed data sets.
-    error : array
-        Standard error: within variance, and ``1 + 1 / M`` times the variance between.
-    increase : array
-        Relative increase in variance due to the gaps.
-    df : array
-        Degrees of freedom (Barnard & Rubin 1999).
-    fmi : array
-        Fraction of missing information.
+    estimate : mean over completed data sets
+    error : standard error: within variance, and ``1 + 1 / M`` times the variance between
+    increase : relative increase in variance due to the gaps
+    df : degrees of freedom (Barnard & Rubin 1999)
+    fmi : fraction of missing information
     """
 
     estimate: Array
@@ -60,27 +53,15 @@ class Pooled:
 def rubin(estimates: Array, variances: Array, df: float = np.inf) -> Pooled:
     """Put estimates of completed data sets together.
 
-    Parameters
-    ----------
-    estimates, variances : (M, ...) arrays
-        Of every completed data set.
-    df : float
-        Degrees of freedom that complete data would have.
+    ``estimates``, ``variances``, (M, ...) arrays: of every completed data set. ``df``: degrees of freedom that complete
+    data would have.
 
-    Returns
-    -------
-    Pooled
-
-    Notes
-    -----
     Rubin (1987), formulas 3.1.2 to 3.1.10, with the degrees of freedom of Barnard & Rubin (1999, Biometrika 86), also
     in the fraction of missing information, ``(r + 2 / (df + 3)) / (r + 1)``, as mice and Stata give it.
 
     What it means: a fraction of missing information of 0.3 says that 30 % of what complete data would tell about this
     parameter was lost with the missing answers.
 
-    Examples
-    --------
     >>> pooled = rubin(np.array([1.0, 2.0, 3.0]), np.array([1.0, 1.0, 1.0]))
     >>> round(float(pooled.error**2), 3), round(float(pooled.df), 3)
     (2.333, 6.125)
@@ -99,23 +80,9 @@ def rubin(estimates: Array, variances: Array, df: float = np.inf) -> Pooled:
 def pooled_posterior(trees: Sequence[xr.DataTree], designs: Sequence[Design], seed: str) -> xr.DataTree:
     """Stack the draws of completed data sets.
 
-    Parameters
-    ----------
-    trees : sequence of xarray.DataTree
-        A posterior of each, all of one engine.
-    designs : sequence of Design
-    seed : str
-
-    Returns
-    -------
-    xarray.DataTree
-        Chains follow each other, their coordinate ``imputation`` says whose they are. Group ``imputation`` has
-        ``<name>_fmi`` and ``<name>_increase`` of every parameter. The data groups are those of the first data set.
-
-    Raises
-    ------
-    InferenceFailure
-        If some data set has fewer draws than others.
+    ``trees``: a posterior of each, all of one engine. Chains follow each other, their coordinate ``imputation``
+    says whose they are. Group ``imputation`` has ``<name>_fmi`` and ``<name>_increase`` of every parameter. The data
+    groups are those of the first data set. Raises InferenceFailure if some data set has fewer draws than others.
     """
     posteriors = [tree["posterior"].to_dataset() for tree in trees]
     sizes = {(dataset.sizes["chain"], dataset.sizes["draw"]) for dataset in posteriors}
@@ -187,19 +154,10 @@ def _dataset(variables: Mapping[str, tuple[tuple[str, ...], Array]], design: Des
 def pooled_estimate(trees: Sequence[xr.DataTree], designs: Sequence[Design]) -> xr.DataTree:
     """Put estimates of completed data sets together by Rubin's rules.
 
-    Parameters
-    ----------
-    trees : sequence of xarray.DataTree
-        An estimate of each, all by one method.
-    designs : sequence of Design
-
-    Returns
-    -------
-    xarray.DataTree
-        Sds and the dispersion are pooled as logs, correlations on Fisher's scale, their covariance as they are;
-        conditional modes, and parameters without an error in some data set, are averaged. Group ``imputation`` has
-        ``<name>_fmi``, ``<name>_increase`` and ``<name>_df``. Likelihoods, information criteria and tests cannot be
-        pooled and are left out.
+    ``trees``: an estimate of each, all by one method. Sds and the dispersion are pooled as logs, correlations
+    on Fisher's scale, their covariance as they are; conditional modes, and parameters without an error in some data
+    set, are averaged. Group ``imputation`` has ``<name>_fmi``, ``<name>_increase`` and ``<name>_df``. Likelihoods,
+    information criteria and tests cannot be pooled and are left out.
     """
     datasets = [tree["estimate"].to_dataset() for tree in trees]
     df = float(trees[0].attrs.get("df", np.inf))

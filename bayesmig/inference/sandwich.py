@@ -266,19 +266,9 @@ def _owners(group: GroupTerm, codes: Codes, name: str) -> Codes:
 class _Space:
     """The parameters of a design as points: standardised coordinates on scales where they are nearly normal.
 
-    Stored
-    ------
-    design : Design
-    draws : mapping of str to array
-        The posterior, draws first.
-    units : mapping of str to (q,) array
-        Sds of groups count in these: the coordinate is zero at the posterior median.
-    centre, scale : (d,) arrays
-        Mean and sd of the coordinates over draws.
-
-    Derived
-    -------
-    names, points, prior_curvature
+    ``draws``: the posterior, draws first. ``units``, mapping of str to (q,) array: sds of groups count in these: the
+    coordinate is zero at the posterior median. ``centre``, ``scale``, (d,) arrays: mean and sd of the coordinates over
+    draws. Derived: names, points, prior_curvature.
     """
 
     design: Design

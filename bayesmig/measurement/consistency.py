@@ -240,18 +240,10 @@ def omega(loadings: Array, sds: Array) -> Array:
 def one_factor(correlations: Array) -> tuple[Array, NDArray[np.bool_]]:
     """Loadings of the one-factor model by minimum residuals, for each of many correlation matrices.
 
-    Parameters
-    ----------
-    correlations : (draws, p, p) array
-        Of three or more items.
-
-    Returns
-    -------
-    loadings : (draws, p) array
-        Loadings l within -1 and 1 that minimise the sum over pairs of ``(r_ij - l_i l_j)^2``, item by item in
-        turns from the first principal axis; with a positive sum.
-    settled : (draws,) array
-        False where they still move in the end: pairs of items that share nothing with the others leave them open.
+    ``correlations``, (draws, p, p) array: of three or more items. Returns ``loadings``, (draws, p) array: loadings l
+    within -1 and 1 that minimise the sum over pairs of ``(r_ij - l_i l_j)^2``, item by item in turns from the first
+    principal axis; with a positive sum. ``settled``, (draws,) array: False where they still move in the end: pairs of
+    items that share nothing with the others leave them open.
     """
     p = correlations.shape[-1]
     off_diagonal = correlations * (1 - np.eye(p))

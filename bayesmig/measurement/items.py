@@ -31,14 +31,8 @@ FEW_ANSWERS = 12  # an item with more is a measurement, such as income, whose la
 class Items:
     """Answers that may enter a covariance.
 
-    Attributes
-    ----------
-    answers : pandas.DataFrame
-        All rows given, one column an item, as floats; a missing answer is NaN.
-    provenance : str
-        What the data say of themselves.
-    words : mapping of str to mapping
-        Of items that were answered in words: score to label.
+    ``answers``: all rows given, one column an item, as floats; a missing answer is NaN. ``provenance``: what the data
+    say of themselves. ``words``: of items that were answered in words: score to label.
     """
 
     answers: pd.DataFrame
@@ -119,17 +113,9 @@ def _far(values: Array) -> Array:
 def read_items(items: AnyFrame, *, incomplete: bool = False) -> Items:
     """Check answers to several items.
 
-    Parameters
-    ----------
-    items : pandas.DataFrame
-        One row a person, one column an item; a column ``provenance`` is set aside.
-    incomplete : bool
-        Whether rows with missing answers will be used too.
-
-    Raises
-    ------
-    DataError
-        If there are fewer than two items, or no more rows than items; if an item is text, infinite or constant.
+    ``items``: one row a person, one column an item; a column ``provenance`` is set aside. ``incomplete``: whether rows
+    with missing answers will be used too. Raises DataError if there are fewer than two items, or no more rows than
+    items; if an item is text, infinite or constant.
     """
     if not is_table(items):
         raise DataError(
@@ -172,13 +158,7 @@ def _scored(answers: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Mapping[str,
 
 
 def read_numbers(item: pd.Series) -> pd.Series:
-    """One item as floats.
-
-    Raises
-    ------
-    DataError
-        If it holds something else, or nothing.
-    """
+    """One item as floats. Raises DataError if it holds something else, or nothing."""
     item = plain(item)
     answered = item.dropna()
     if answered.empty:
@@ -204,11 +184,8 @@ def read_numbers(item: pd.Series) -> pd.Series:
 def principal_axes(correlation: pd.DataFrame) -> tuple[Array, Array]:
     """Eigenvalues of a correlation matrix, from the largest, and their vectors as columns.
 
-    Raises
-    ------
-    DataError
-        If a pair of items has no correlation, an item follows from the others, or pairwise correlations contradict
-        each other.
+    Raises DataError if a pair of items has no correlation, an item follows from the others, or pairwise correlations
+    contradict each other.
     """
     if correlation.isna().any(axis=None):
         first, second = np.argwhere(correlation.isna().to_numpy())[0]

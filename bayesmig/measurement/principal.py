@@ -318,15 +318,8 @@ def _reversed(loadings: pd.DataFrame) -> list[str]:
 def varimax(loadings: Array, tolerance: float = R_TOLERANCE) -> Array:
     """The orthogonal matrix that turns loadings to the largest varimax criterion, Kaiser normalised.
 
-    Parameters
-    ----------
-    loadings : (p, k) array
-    tolerance : float
-        Stop when the criterion's bound, the sum of singular values, grows by a smaller share.
-
-    Returns
-    -------
-    (k, k) array
+    ``loadings``: (p, k) array. ``tolerance``: stop when the criterion's bound, the sum of singular values, grows by a
+    smaller share. Returns a (k, k) array.
     """
     if not tolerance > 0:
         raise BayesmigError(f"tolerance={tolerance!r} must be positive; 1e-5 is that of R, 1e-12 the maximum itself.")

@@ -175,10 +175,7 @@ def prior_predictive_height(rows: int) -> float:
 def prior_outcomes(tree: xr.DataTree) -> PriorOutcomes:
     """Outcomes that the priors expect for the people of a result's data, drawn with the seed of its fit.
 
-    Raises
-    ------
-    BayesmigError
-        As :func:`prior_predictive`.
+    Raises BayesmigError as :func:`prior_predictive`.
     """
     spec, outcome, design = spec_of(tree), outcome_of(tree), _drawable(tree)
     size = int(np.clip(MOST_CELLS // design.n, LEAST_DRAWS, MOST_DRAWS))

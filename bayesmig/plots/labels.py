@@ -35,17 +35,6 @@ class TermRow:
 def term_rows(spec: ModelSpec, terms: Iterable[str]) -> list[TermRow]:
     """Terms in words and in their order; several levels of a variable stand under a heading, as in a printed table.
 
-    Parameters
-    ----------
-    spec : ModelSpec
-    terms : iterable of str
-
-    Returns
-    -------
-    list of TermRow
-
-    Examples
-    --------
     >>> from bayesmig.specification.blocks import hukou
     >>> spec = ModelSpec("trust ~ hukou", variables=(hukou(),))
     >>> [row.label for row in term_rows(spec, ["hukou[rural_local]", "hukou[rural_migrant]"])]

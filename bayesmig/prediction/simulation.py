@@ -75,10 +75,7 @@ def simulate(spec: ModelSpec, data: AnyFrame, *, draws: int = 200, seed: int | N
 def prior_draws(design: Design, size: int, rng: np.random.Generator) -> tuple[dict[str, Array], Array]:
     """``size`` draws of every parameter from the prior, and ``(size, n)`` outcomes.
 
-    Raises
-    ------
-    SpecificationError
-        If a coefficient has a flat prior.
+    Raises SpecificationError if a coefficient has a flat prior.
     """
     priors = design.priors
     chosen = ((priors.intercept,) if design.has_intercept else ()) + priors.slopes

@@ -42,13 +42,9 @@ STARS = ("", "+", "†", "*", "**", "***", "****")
 class Layout:
     """What one CSV file must look like.
 
-    Parameters
-    ----------
-    columns : tuple of str
-        All that the file may tell; a reader of single models needs ``required`` only.
-    required, numbers, key, optional : tuple of str
-        What cannot be left out, what holds numbers, what names a row, what may be there besides.
-    meaning : str
+    ``columns``: all that the file may tell; a reader of single models needs ``required`` only. ``required``,
+    ``numbers``, ``key``, ``optional``: what cannot be left out, what holds numbers, what names a row, what may be there
+    besides.
     """
 
     columns: tuple[str, ...]
@@ -130,23 +126,11 @@ LAYOUTS: Mapping[str, Layout] = {
 def read_folder(folder: Path, complete: bool = False) -> dict[str, pd.DataFrame]:
     """Every CSV of a folder as text, so that trailing zeros, which say how far a number was rounded, survive.
 
-    Parameters
-    ----------
-    folder : Path
-    complete : bool
-        Whether every column of a layout must be there, and no file that has none. Otherwise columns that may be left
-        out are added empty, and files without a layout are passed on.
-
-    Returns
-    -------
-    dict of str to DataFrame
-        By the file's name; spaces around cells, typographic minus signs and decimal commas are taken out.
-
-    Raises
-    ------
-    DataError
-        If a file is unknown, a column is missing, a cell that should be a number is none, stars are unknown,
-        or a row is there twice. The message names the file and the lines.
+    ``complete``: whether every column of a layout must be there, and no file that has none. Otherwise columns that may
+    be left out are added empty, and files without a layout are passed on. By the file's name; spaces around
+    cells, typographic minus signs and decimal commas are taken out. Raises DataError if a file is unknown, a column is
+    missing, a cell that should be a number is none, stars are unknown, or a row is there twice. The message names the
+    file and the lines.
     """
     paths = {path.stem: path for path in sorted(folder.glob("*.csv"))}
     for stem, path in paths.items():
@@ -304,18 +288,9 @@ def rows_of(tables: Mapping[str, pd.DataFrame], file: str, table: str, model: st
 def printed_cells(study: Study, key: str) -> pd.DataFrame:
     """Printed coefficients of one model.
 
-    Parameters
-    ----------
-    study : Study
-    key : str
-        A model with printed results.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Indexed by term in the library's naming; ``estimate``, ``std_error`` (NaN where not printed),
-        ``p_value`` (text, as printed), ``stars``, ``p_lower``, ``p_upper``, ``odds_ratio``, and ``half_unit`` and
-        ``se_half_unit``: half of the last printed digit.
+    ``key``: a model with printed results. Indexed by term in the library's naming; ``estimate``, ``std_error``
+    (NaN where not printed), ``p_value`` (text, as printed), ``stars``, ``p_lower``, ``p_upper``, ``odds_ratio``, and
+    ``half_unit`` and ``se_half_unit``: half of the last printed digit.
     """
     return cells_of(_rows(study, key, "coefficients"))
 

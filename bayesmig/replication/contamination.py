@@ -29,18 +29,10 @@ MADE = "Reconstructed items follow the index whatever they ask about, so only it
 def contamination_remarks(study: Study, model: str, data: pd.DataFrame) -> list[str]:
     """Where items of the outcome ask about a predictor, and its coefficients by least squares without those items.
 
-    Parameters
-    ----------
-    study : Study
-        One whose codebook declares ``Variable.overlaps`` of items, and which has the model's latent counterpart.
-    model : str
-    data : pandas.DataFrame
-        With the items or without; without them the overlap is said, not measured.
-
-    Notes
-    -----
-    Both coefficients are those of the first principal component of items, in its sd: of all items, and of those that do
-    not overlap. If there are none of the latter, nothing can be compared.
+    ``study``: one whose codebook declares ``Variable.overlaps`` of items, and which has the model's latent counterpart.
+    ``data``: with the items or without; without them the overlap is said, not measured. Both coefficients are those of
+    the first principal component of items, in its sd: of all items, and of those that do not overlap. If there are none
+    of the latter, nothing can be compared.
     """
     latent = counterparts_of(study, model).get(COUNTERPARTS["latent"])
     if latent is None:

@@ -39,8 +39,6 @@ UNWEIGHTED = 0.05  # parts of a composite with a smaller weight may be left out
 def counterparts_of(study: Study, model: str) -> dict[str, ModelSpec]:
     """The counterparts that a study has of a model, by what tables call them.
 
-    Examples
-    --------
     >>> from bayesmig import study
     >>> list(counterparts_of(study("cbo_spillover"), "model_4"))
     ['groups vary', 'latent factor']
@@ -63,19 +61,9 @@ def fit_counterpart(spec: ModelSpec, data: pd.DataFrame, seed: int) -> xr.DataTr
 def composite_weights(study: Study, model: str) -> dict[str, float]:
     """Weights of the indices that a printed model's outcome is composed of, from the printed coefficients.
 
-    Parameters
-    ----------
-    study : Study
-    model : str
-        A printed least-squares model.
+    ``model``: a printed least-squares model. By index, in their sds; empty if the outcome is no composite of
+    others.
 
-    Returns
-    -------
-    dict of str to float
-        By index, in their sds; empty if the outcome is no composite of others.
-
-    Examples
-    --------
     >>> from bayesmig import study
     >>> weights = composite_weights(study("community_support"), "model_1")
     >>> round(weights["psychological_identity"], 2), abs(weights["cultural_acceptance"]) < 0.01
@@ -94,36 +82,20 @@ def composite_weights(study: Study, model: str) -> dict[str, float]:
 def in_units_of_the_outcome(tree: xr.DataTree, unit: float, weights: Mapping[str, float]) -> xr.DataTree:
     """Coefficients of a latent factor, or of a weighted sum of several, in the unit that an index would have.
 
-    Parameters
-    ----------
-    tree : xarray.DataTree
-        From ``fit`` of a model with factors.
-    unit : float
-        Sd of the index in the unit of the printed coefficients: 1 where these are standardised.
-    weights : mapping of str to float
-        Of several factors, in their sds; not read if there is one.
+    ``tree``: from ``fit`` of a model with factors. ``unit``: sd of the index in the unit of the printed coefficients: 1
+    where these are standardised. ``weights``: of several factors, in their sds; not read if there is one. Returns
+    ``beta`` by term as it is called in a model of the index, ``sigma`` and ``tau_<group>`` in the same unit, and
+    ``reliability`` by factor: the share of the factor in the sum of its standardised items. No fit, but a function of
+    one: it has neither data nor sampler. Raises BayesmigError if a factor has no weight, or an index of some weight has
+    no factor.
 
-    Returns
-    -------
-    xarray.DataTree
-        ``beta`` by term as it is called in a model of the index, ``sigma`` and ``tau_<group>`` in the same unit, and
-        ``reliability`` by factor: the share of the factor in the sum of its standardised items. No fit, but a function
-        of one: it has neither data nor sampler.
-
-    Raises
-    ------
-    BayesmigError
-        If a factor has no weight, or an index of some weight has no factor.
-
-    Notes
-    -----
     Draw by draw the coefficients are divided by the sd of the factor over people, ``sqrt(var(x'beta + z'u) + psi^2)``,
     as in lavaan's standardised solution, and multiplied by ``unit``. The sd of a weighted sum follows from the
     covariance of the factors. The reliability is McDonald's omega, ``(sum l)^2 / ((sum l)^2 + sum(1 - l^2))``, from the
     items' standardised loadings.
 
-    What it means: an index is its factor plus the answers' errors. Errors are differences between people that
-    no predictor explains, so in sds of the index an effect looks smaller than in sds of what the index is to measure.
+    What it means: an index is its factor plus the answers' errors. Errors are differences between people that no
+    predictor explains, so in sds of the index an effect looks smaller than in sds of what the index is to measure.
     """
     design = design_of(tree)
     values = parameters(tree["posterior"].to_dataset())

@@ -130,15 +130,7 @@ def _replicated(
 def agreement_with_print(result: Replication) -> dict[str, object]:
     """How one model's refit and posterior agree with print.
 
-    Parameters
-    ----------
-    result : Replication
-        Of a printed model.
-
-    Returns
-    -------
-    dict
-        A row of the table of :func:`replicate_all`, without ``seconds``.
+    ``result``: of a printed model. Returns a row of the table of :func:`replicate_all`, without ``seconds``.
     """
     cells = printed_cells(result.study, result.model)
     variances = printed_variances(result.study, result.model)

@@ -36,8 +36,6 @@ CLEAR = 0.975
 def number(value: float) -> str:
     """Three decimals, fewer for large numbers, powers of ten for tiny ones, and a minus sign that is one.
 
-    Examples
-    --------
     >>> number(-0.4031), number(1406.0), number(1.7e-31), number(float("nan"))
     ('−0.403', '1,406', '1.7 × 10⁻³¹', '')
     """
@@ -54,11 +52,7 @@ def number(value: float) -> str:
 def boundary_remarks(spec: ModelSpec, table: pd.DataFrame) -> list[str]:
     """What an estimate of no variance between groups becomes when its uncertainty is kept, a paragraph a factor.
 
-    Parameters
-    ----------
-    spec : ModelSpec
-    table : pandas.DataFrame
-        Of a replication.
+    ``table``: of a replication.
     """
     lines = []
     cells: dict[Any, dict[Any, Any]] = table.to_dict("index")
@@ -100,13 +94,7 @@ def notes_on_variables(spec: ModelSpec) -> list[str]:
 def told_remarks(claims: pd.DataFrame, tree: xr.DataTree, result: str) -> list[str]:
     """What the text tells of a model of which no table is printed, beside a result.
 
-    Parameters
-    ----------
-    claims : pandas.DataFrame
-        Rows of ``claims.csv`` about the model.
-    tree : DataTree
-    result : str
-        What to call the result.
+    ``claims``: rows of ``claims.csv`` about the model. ``result``: what to call the result.
     """
     if claims.empty:
         return []
@@ -166,14 +154,8 @@ def context_remarks(spec: ModelSpec, table: pd.DataFrame) -> list[str]:
 def place_remarks(spec: ModelSpec, table: pd.DataFrame, tree: xr.DataTree) -> list[str]:
     """What letting groups vary does to coefficients of predictors in which people of some groups do not differ.
 
-    Parameters
-    ----------
-    spec : ModelSpec
-        Of the printed model.
-    table : pandas.DataFrame
-        Of a replication.
-    tree : DataTree
-        Posterior of the counterpart; nothing is said of one without groups.
+    ``spec``: of the printed model. ``table``: of a replication. ``tree``: posterior of the counterpart; nothing is said
+    of one without groups.
     """
     if "groups vary sd" not in table or "OLS std_error" not in table:
         return []
@@ -208,10 +190,7 @@ def _between(column: NDArray[np.float64], codes: NDArray[np.int64]) -> tuple[int
 def factor_remarks(results: dict[str, xr.DataTree]) -> list[str]:
     """What stands in place of an index where a latent factor does, and how much of an index is error.
 
-    Parameters
-    ----------
-    results : dict of str to DataTree
-        Of a replication.
+    ``results``: of a replication.
     """
     lines = []
     for name, tree in results.items():
@@ -248,14 +227,8 @@ def factor_remarks(results: dict[str, xr.DataTree]) -> list[str]:
 def number_remarks(spec: ModelSpec, numbers: xr.DataTree, effects: pd.DataFrame) -> list[str]:
     """Where it mattered that ordered answers were taken as numbers.
 
-    Parameters
-    ----------
-    spec : ModelSpec
-        Of the ordered model.
-    numbers : DataTree
-        Posterior of the model that takes the answers as numbers.
-    effects : pandas.DataFrame
-        Average effects by both, from a replication.
+    ``spec``: of the ordered model. ``numbers``: posterior of the model that takes the answers as numbers. ``effects``:
+    average effects by both, from a replication.
     """
     design = design_of(numbers)
     values = {

@@ -24,15 +24,8 @@ Contents = tuple[str, list[Column], list[TermRow]]  # caption, columns and rows
 def cut_and_loading_tables(tree: xr.DataTree, results: Mapping[str, xr.DataTree]) -> Iterator[Contents]:
     """Tables of what a model has besides coefficients and components.
 
-    Parameters
-    ----------
-    tree : xarray.DataTree
-        The posterior that a report is about.
-    results : mapping of str to DataTree
-        That and others beside it.
+    ``tree``: the posterior that a report is about. ``results``: that and others beside it.
 
-    Examples
-    --------
     >>> from bayesmig import fit
     >>> data = pd.DataFrame({"age": [20.0, 30, 40, 50, 60], "trust": [1.0, 3, 2, 4, 3]})
     >>> tree = fit("trust ~ age", data, seed=1)

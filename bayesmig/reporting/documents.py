@@ -15,18 +15,7 @@ from bayesmig.reporting.words import FAILED, Column, Provenance, check_line, tal
 
 
 def write_result(content: Mapping[str, Any], target: Path) -> Path:
-    """Write the report of one result.
-
-    Parameters
-    ----------
-    content : mapping
-        What the page shows, by the names of its template.
-    target : Path
-
-    Returns
-    -------
-    Path
-    """
+    """Write the report of one result. ``content``: what the page shows, by the names of its template."""
     document = _begun(content, content["tables"])
     _facts_of_reconstruction(document, content["reconstruction"])
     _model(document, content)

@@ -78,14 +78,8 @@ class Head:
 class Line:
     """A line of a table.
 
-    Parameters
-    ----------
-    kind : {"part", "head", "row", "level", "foot"}
-        ``part``: a heading over a part of the table; ``head``: a variable above its levels; ``level``: one of these;
-        ``foot``: below the coefficients.
-    label : str
-    cells : tuple of (str, str)
-        One a column; none for headings.
+    ``kind``: ``part``: a heading over a part of the table; ``head``: a variable above its levels; ``level``: one of
+    these; ``foot``: below the coefficients. ``cells``: one a column; none for headings.
     """
 
     kind: Literal["part", "head", "row", "level", "foot"]
@@ -159,8 +153,6 @@ def _filled(lines: Sequence[Line]) -> tuple[Line, ...]:
 def grid_html(grid: Grid, style: bool = True) -> str:
     """A table as an HTML fragment, with its own style unless the page has one.
 
-    Examples
-    --------
     >>> line = Line("row", "Age & <b>", (("0.100", ""),))
     >>> grid_html(Grid("", "Term", (Head("ML"),), (line,)), style=False).splitlines()[-3]
     '<tr class="row last"><th scope="row">Age &amp; &lt;b&gt;</th><td class="n">0.100</td></tr>'
@@ -207,8 +199,6 @@ def _class(line: Line) -> str:
 def tex(text: str) -> str:
     """Text with every sign that LaTeX reads otherwise replaced.
 
-    Examples
-    --------
     >>> tex("50 % of a_b: −0.4 × 10⁻³¹")
     '50 \\\\% of a\\\\_b: $-$0.4 $\\\\times$ 10$^{-31}$'
     """

@@ -74,8 +74,6 @@ Equation = tuple[Node, ...]
 def latex(equation: Equation) -> str:
     """An equation as LaTeX, for within dollars.
 
-    Examples
-    --------
     >>> latex((Script(Sign("β"), (Sign("0"),)), Sign("=", "operator"), Sign("R&D", "words")))
     '\\\\beta_{0} = \\\\text{R\\\\&D}'
     """
@@ -94,8 +92,6 @@ def _latex(node: Node) -> str:
 def mathml(equation: Equation) -> str:
     """An equation as MathML; its LaTeX is the alternative text.
 
-    Examples
-    --------
     >>> mathml((Sign("μ"),))
     '<math displaystyle="true" alttext="\\\\mu"><mi>μ</mi></math>'
     """
@@ -139,16 +135,6 @@ def _omml(node: Node) -> str:
 def equations(tree: xr.DataTree) -> list[Equation]:
     """A model, line by line: the outcome's distribution, the linear predictor, the varying effects.
 
-    Parameters
-    ----------
-    tree : xarray.DataTree
-
-    Returns
-    -------
-    list of Equation
-
-    Examples
-    --------
     >>> from bayesmig import published, study
     >>> lines = equations(published(study("social_trust"), "table_6"))
     >>> latex(lines[0])
@@ -299,8 +285,6 @@ def _varying(spec: ModelSpec, dataset: xr.Dataset, group: str) -> Iterator[Equat
 def in_words(tree: xr.DataTree) -> list[str]:
     """A model in sentences, for readers who skip equations.
 
-    Examples
-    --------
     >>> from bayesmig import published, study
     >>> in_words(published(study("social_trust"), "table_6"))[-1][:70]
     'Each neighbourhood shifts the expected value of all its people by an a'

@@ -47,17 +47,9 @@ class Ranking:
 def ranking_of(tree: xr.DataTree, group: str, effect: str) -> Ranking:
     """The groups of a factor by one of their varying effects; of very many those farthest from the mean.
 
-    Parameters
-    ----------
-    tree : xarray.DataTree
-        A posterior with its design.
-    group : str
-        Grouping factor.
-    effect : str
-        ``intercept``, or the term of a varying slope.
+    ``tree``: a posterior with its design. ``group``: grouping factor. ``effect``: ``intercept``, or the term of a
+    varying slope.
 
-    Examples
-    --------
     >>> import pandas as pd
     >>> from bayesmig import fit
     >>> rng = np.random.default_rng(1)

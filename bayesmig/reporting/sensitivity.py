@@ -33,13 +33,8 @@ class PriorWeight:
 def prior_weight(tree: xr.DataTree) -> PriorWeight:
     """How much the priors matter, from the draws alone.
 
-    Parameters
-    ----------
-    tree : xarray.DataTree
-        A posterior.
+    ``tree``: a posterior.
 
-    Examples
-    --------
     >>> import numpy as np, pandas as pd
     >>> from bayesmig import fit
     >>> rng = np.random.default_rng(1)

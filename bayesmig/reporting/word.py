@@ -24,14 +24,7 @@ TALLEST = 20  # cm of a picture, so that it shares the page with its heading
 
 
 class Document:
-    """A document that grows from top to bottom.
-
-    Parameters
-    ----------
-    title : str
-        What the file says it is; it is not printed.
-    landscape : bool
-    """
+    """A document that grows from top to bottom. ``title``: what the file says it is; it is not printed."""
 
     def __init__(self, title: str, landscape: bool = False) -> None:
         import docx

@@ -58,8 +58,6 @@ class Provenance:
 def provenance(tree: xr.DataTree) -> Provenance:
     """What a reader must know of the data before any number.
 
-    Examples
-    --------
     >>> provenance(xr.DataTree(xr.Dataset(attrs={"provenance": "own data"}))).headline
     'Data: own data'
     """
@@ -115,8 +113,6 @@ def cell(value: object) -> str:
 def quantity(spec: ModelSpec, name: str) -> str:
     """A term or a variance component in words.
 
-    Examples
-    --------
     >>> quantity(ModelSpec("trust ~ age + (1 | area)"), "tau_area[intercept]")
     'Area: SD of the intercept'
     """
@@ -217,8 +213,6 @@ def verdict(check: Mapping[Hashable, object]) -> Verdict:
 def tally(checks: Sequence[Mapping[Hashable, object]]) -> str:
     """How many checks passed, in words; notes are none.
 
-    Examples
-    --------
     >>> tally([{"verdict": "passed"}, {"verdict": "passed"}, {"verdict": "note"}])
     'All 2 checks passed.'
     """
@@ -232,8 +226,6 @@ def tally(checks: Sequence[Mapping[Hashable, object]]) -> str:
 def check_line(check: Mapping[Hashable, object]) -> str:
     """One check as a line: what was looked at, what came, what was allowed.
 
-    Examples
-    --------
     >>> check_line({"check": "R-hat", "value": 1.002, "threshold": 1.01, "message": "largest over all parameters"})
     'R-hat 1.002 (threshold 1.01): largest over all parameters'
     """
@@ -282,15 +274,9 @@ def frames_of(
 def columns_of(frames: Mapping[str, pd.DataFrame], errors: bool = False) -> list[Column]:
     """Columns of the side-by-side table, the kind of interval in each head.
 
-    Parameters
-    ----------
-    frames : mapping of str to DataFrame
-        From :func:`frames_of`.
-    errors : bool
-        Standard errors instead of intervals for estimates, which is narrower.
+    ``frames``: from :func:`frames_of`. ``errors``: standard errors instead of intervals for estimates, which is
+    narrower.
 
-    Examples
-    --------
     >>> frame = pd.DataFrame({"estimate": [-0.403], "std_error": [0.094], "stars": ["***"]}, index=["area_poverty"])
     >>> columns_of({"printed": frame})[0]["area_poverty"]
     ('−0.403***', '(0.094)')
@@ -365,8 +351,6 @@ def _ratio_column(name: str, frame: pd.DataFrame, word: str) -> Column:
 def settled(value: float, error: float) -> float:
     """A value, or zero where it is no more than rounding beside its error.
 
-    Examples
-    --------
     >>> settled(-5.8e-16, 0.04), settled(1.7e-31, float("nan"))
     (0.0, 1.7e-31)
     """

@@ -298,12 +298,7 @@ def plausible_values(
 class FittedFactors:
     """A factor model with its parameters.
 
-    Attributes
-    ----------
-    design : Design
-    values : mapping of str to array
-        Parameters in the contract's units, draws in front; an estimate is a single one.
-    is_posterior : bool
+    ``values``: parameters in the contract's units, draws in front; an estimate is a single one.
     """
 
     design: Design
@@ -314,10 +309,7 @@ class FittedFactors:
     def of(cls, tree: xr.DataTree) -> FittedFactors:
         """Design and parameters of a tree.
 
-        Raises
-        ------
-        BayesmigError
-            If it is no factor model, or one estimated by scores.
+        Raises BayesmigError if it is no factor model, or one estimated by scores.
         """
         kind = schema.kind(tree)
         dataset = tree[kind].to_dataset()

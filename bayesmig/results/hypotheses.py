@@ -124,20 +124,9 @@ def hypothesis(
 def probability(tree: xr.DataTree, claim: str, *, beyond: float = 0.0) -> tuple[float, float]:
     """Between which bounds the probability of a claim lies, and nothing else of it.
 
-    Parameters
-    ----------
-    tree : xarray.DataTree
-    claim : str
-        As :func:`hypothesis` takes it.
-    beyond : float
+    ``claim``: as :func:`hypothesis` takes it. Returns twice the same number where draws, or an estimate's normal
+    approximation, hold all coefficients together.
 
-    Returns
-    -------
-    tuple of (float, float)
-        Twice the same number where draws, or an estimate's normal approximation, hold all coefficients together.
-
-    Examples
-    --------
     >>> from bayesmig import published, study
     >>> probability(published(study("social_trust"), "table_6"), "area_poverty < 0")[0] > 0.99
     True
@@ -256,8 +245,6 @@ def jointly(bounds: Sequence[tuple[float, float]]) -> tuple[float, float]:
 
     What nothing is known of, NaN, leaves the whole unknown.
 
-    Examples
-    --------
     >>> [round(end, 2) for end in jointly([(0.9, 0.95), (0.8, 0.8)])]
     [0.7, 0.8]
     """

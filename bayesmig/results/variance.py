@@ -32,10 +32,7 @@ SMOOTH = 2.0  # stands for the poles of squared distribution functions; errors a
 def explained_shares(tree: xr.DataTree) -> dict[str, Array]:
     """R2 of the predictors, and of predictors and groups, by name; one value a draw.
 
-    Raises
-    ------
-    BayesmigError
-        If the model has no such share.
+    Raises BayesmigError if the model has no such share.
     """
     fitted = Fitted.of(tree)
     design = fitted.design
@@ -102,12 +99,8 @@ def _residual_variance(fitted: Fitted, weights: Array) -> Array | float:
 def variances_at_means(tree: xr.DataTree, values: Mapping[str, Array]) -> dict[str, Array]:
     """Variance between the groups of each factor with a varying intercept, at the means of what varies beside it.
 
-    Parameters
-    ----------
-    tree : xarray.DataTree
-    values : mapping of str to array
-        ``tau_<group>`` and ``rho_<group>``, effects or pairs last. Those of a printed table stay at zero, for its
-        means are not known.
+    ``values``: ``tau_<group>`` and ``rho_<group>``, effects or pairs last. Those of a printed table stay at zero, for
+    its means are not known.
     """
     dataset, found = tree[schema.kind(tree)].to_dataset(), {}
     outline: Outline | None = None
@@ -127,10 +120,7 @@ def variances_at_means(tree: xr.DataTree, values: Mapping[str, Array]) -> dict[s
 def response_shares(tree: xr.DataTree) -> dict[str, Array]:
     """Share of the outcome's unexplained variance that lies between the groups of each factor; one value a draw.
 
-    Raises
-    ------
-    BayesmigError
-        If the residual variance differs between rows, or is infinite.
+    Raises BayesmigError if the residual variance differs between rows, or is infinite.
     """
     fitted = Fitted.of(tree)
     _check_residual(fitted, "the share of the variance between groups on the scale of the outcome")

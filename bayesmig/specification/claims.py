@@ -147,19 +147,9 @@ class Claim:
 def parse_claim(text: str, known: Collection[str]) -> Claim:
     """Take a claim apart.
 
-    Parameters
-    ----------
-    text : str
-    known : collection of str
-        Names of quantities; the longest that fits is taken. Names may stand in backticks.
+    ``known``: names of quantities; the longest that fits is taken. Names may stand in backticks. Raises
+    SpecificationError if nothing is compared, a name is unknown, or the text cannot be read.
 
-    Raises
-    ------
-    SpecificationError
-        If nothing is compared, a name is unknown, or the text cannot be read.
-
-    Examples
-    --------
     >>> parse_claim("hukou[rural] - age > 0.1", ["age", "hukou[rural]"]).quantities
     ('hukou[rural]', 'age')
     """

@@ -158,14 +158,9 @@ class Formula:
 def parse(text: str) -> Formula:
     """Take a formula apart.
 
-    Raises
-    ------
-    SpecificationError
-        If brackets do not match, a varying term is not written ``(effects | group)``, or ``formulae``
-        cannot read the rest.
+    Raises SpecificationError if brackets do not match, a varying term is not written ``(effects | group)``, or
+    ``formulae`` cannot read the rest.
 
-    Examples
-    --------
     >>> parse("y ~ x + (1 + x | province/city)").varying[1].group
     'province:city'
     """
@@ -252,22 +247,8 @@ def _varying_terms(inside: str, text: str) -> list[VaryingTerm]:
 def description(common: str, outcome: str = "") -> Model:
     """What ``formulae`` evaluates: the terms of a part of a formula, each apart from the others.
 
-    Parameters
-    ----------
-    common : str
-        Terms, with an intercept unless they take it away.
-    outcome : str
-        Left side, if it is wanted.
-
-    Returns
-    -------
-    formulae.terms.Model
-        A new one each time, because evaluation changes it.
-
-    Raises
-    ------
-    SpecificationError
-        As :func:`parse`.
+    ``common``: terms, with an intercept unless they take it away. ``outcome``: left side, if it is wanted. Returns a
+    new one each time, because evaluation changes it. Raises SpecificationError as :func:`parse`.
     """
     found = _tree(common, common).accept(_Resolver(None))
     model = found if isinstance(found, Model) else Model(found)
@@ -280,13 +261,8 @@ def description(common: str, outcome: str = "") -> Model:
 def summands(part: str) -> list[list[tuple[str, ...]]]:
     """What stands between the plus signs of a part, and the terms that each stands for, as the columns they multiply.
 
-    Raises
-    ------
-    SpecificationError
-        As :func:`parse`, or if something is taken away.
+    Raises SpecificationError as :func:`parse`, or if something is taken away.
 
-    Examples
-    --------
     >>> summands("age + hukou * income")
     [[('age',)], [('hukou',), ('income',), ('hukou', 'income')]]
     """
@@ -336,10 +312,7 @@ def _called(part: str) -> tuple[frozenset[str], frozenset[str]]:
 def _tree(part: str, text: str, intercept: bool = True) -> Any:
     """The expression that a part of a formula is, with an intercept before it; all its calls are of allowed functions.
 
-    Raises
-    ------
-    SpecificationError
-        If it cannot be read, or calls or writes what is not allowed.
+    Raises SpecificationError if it cannot be read, or calls or writes what is not allowed.
     """
     try:
         parser = Parser(Scanner(part).scan(add_intercept=intercept))

@@ -17,17 +17,9 @@ Term = frozenset[str]  # the columns that are multiplied, in whatever order
 class Step:
     """One of a sequence of models.
 
-    Attributes
-    ----------
-    label : str
-        As in ``Model 2``.
-    block : str
-        What the added terms are called; nothing where blocks have no names, or none was added.
-    added : str
-        The terms that it has beyond the model before.
-    spec : ModelSpec
-    notes : tuple of str
-        What a reader must know of the added terms.
+    ``label``: as in ``Model 2``. ``block``: what the added terms are called; nothing where blocks have no names, or
+    none was added. ``added``: the terms that it has beyond the model before. ``notes``: what a reader must know of the
+    added terms.
     """
 
     label: str
@@ -40,27 +32,11 @@ class Step:
 def steps(spec: ModelSpec, blocks: Sequence[str] | Mapping[str, str], empty: bool = False) -> tuple[Step, ...]:
     """Models that add one block of terms after the other.
 
-    Parameters
-    ----------
-    spec : ModelSpec
-        What they begin with: the outcome, terms that all models have, and what groups vary.
-    blocks : sequence of str, or mapping of str to str
-        Terms as in a formula, or what each block is called and its terms. A varying term, as in
-        ``"(1 + hukou | area)"``, takes the place of what varied by these groups before.
-    empty : bool
-        Also ``Model 0``, without any block.
+    ``spec``: what they begin with: the outcome, terms that all models have, and what groups vary. ``blocks``: terms as
+    in a formula, or what each block is called and its terms. A varying term, as in ``"(1 + hukou | area)"``, takes the
+    place of what varied by these groups before. ``empty``: also ``Model 0``, without any block. Raises
+    SpecificationError if there is no block, or one is empty, takes terms away, or names a term that is there already.
 
-    Returns
-    -------
-    tuple of Step
-
-    Raises
-    ------
-    SpecificationError
-        If there is no block, or one is empty, takes terms away, or names a term that is there already.
-
-    Examples
-    --------
     >>> found = steps(ModelSpec("trust ~ 1 + (1 | area)"), {"Person": "age + gender", "Place": "poverty"})
     >>> [step.spec.formula for step in found]
     ['trust ~ age + gender + (1 | area)', 'trust ~ age + gender + poverty + (1 | area)']

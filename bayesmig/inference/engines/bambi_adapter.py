@@ -243,20 +243,11 @@ def _weights(design: Design) -> Array | None:
 class Translation:
     """A design in Bambi's terms.
 
-    Attributes
-    ----------
-    formula : str
-    frame : pandas.DataFrame
-        The design's columns, n rows.
-    family, link : str
-    priors : mapping of str to bambi.Prior
-        By Bambi's names of terms and parameters.
-    slopes : mapping of str to str
-        Bambi's name of each slope's term to the variable that its coefficient is.
-    effects : mapping of str to tuple of str
-        Grouping factor of the design to Bambi's names of its varying effects.
-    centre : (p,) array or None
-        What the formula itself takes off each slope's column. None where Bambi centres.
+    frame : the design's columns, n rows
+    priors : by Bambi's names of terms and parameters
+    slopes : Bambi's name of each slope's term to the variable that its coefficient is
+    effects : grouping factor of the design to Bambi's names of its varying effects
+    centre : (p,) array or None: what the formula itself takes off each slope's column. None where Bambi centres
     """
 
     formula: str
@@ -313,17 +304,7 @@ class Translation:
 
 
 def translate(design: Design) -> Translation:
-    """A design in Bambi's terms.
-
-    Parameters
-    ----------
-    design : Design
-        One that :meth:`Bambi.refuses` does not refuse.
-
-    Returns
-    -------
-    Translation
-    """
+    """A design in Bambi's terms. ``design``: one that :meth:`Bambi.refuses` does not refuse."""
     frame = _Frame()
     outcome = _outcome(frame, design)
     centre = _centre(design)

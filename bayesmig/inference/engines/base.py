@@ -45,10 +45,7 @@ class Engine(Protocol):
 def trusted(sampled: Sampled) -> Sampled:
     """What an engine drew, unless it failed.
 
-    Raises
-    ------
-    InferenceFailure
-        If draws are not finite, chains never moved, or most transitions diverged.
+    Raises InferenceFailure if draws are not finite, chains never moved, or most transitions diverged.
     """
     groups = sampled[0]
     posterior, stats = groups["posterior"], groups["sample_stats"]

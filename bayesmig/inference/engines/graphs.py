@@ -32,24 +32,11 @@ RELIABLE = 0.8
 def parameterisations(design: Design, chosen: Mapping[str, bool] | None = None) -> dict[str, bool]:
     """Whether each grouping factor's effects are centred: sampled as they are, not as multiples of their sd.
 
-    Parameters
-    ----------
-    design : Design
-    chosen : mapping of str to bool, optional
-        Overrides by grouping factor.
-
-    Returns
-    -------
-    dict of str to bool
-        True where group means of the least-squares residual are reliable: ``1 - 1 / F`` of an analysis of variance
-        is over 0.8, F being taken against the finer factor nested in this one, if there is one. Groups that say much
-        about their own effect mix better centred, those that say little, or do not differ, non-centred
-        (Papaspiliopoulos, Roberts & Skold 2007, Statistical Science 22(1)).
-
-    Raises
-    ------
-    SpecificationError
-        If ``chosen`` names no grouping factor of the design.
+    ``chosen``: overrides by grouping factor. True where group means of the least-squares residual are reliable:
+    ``1 - 1 / F`` of an analysis of variance is over 0.8, F being taken against the finer factor nested in this one, if
+    there is one. Groups that say much about their own effect mix better centred, those that say little, or do not
+    differ, non-centred (Papaspiliopoulos, Roberts & Skold 2007, Statistical Science 22(1)). Raises SpecificationError
+    if ``chosen`` names no grouping factor of the design.
     """
     known = [group.name for group in design.groups]
     unknown = [name for name in chosen or {} if name not in known]
@@ -90,19 +77,11 @@ def _squares(group: GroupTerm, residual: Array) -> float:
 def build(design: Design, centred: Mapping[str, bool] | None = None) -> pm.Model:
     """The PyMC model of a design.
 
-    Parameters
-    ----------
-    design : Design
-    centred : mapping of str to bool, optional
-        Overrides of :func:`parameterisations`.
-
-    Returns
-    -------
-    pymc.Model
-        Free variables ``alpha`` (intercept at the means) or ``cut``, ``b`` (slopes), ``tau_<group>_<k>``,
-        ``partial_<group>``, ``sigma``, ``nu``, ``dispersion``, and of each grouping factor ``z_<group>`` (multiples
-        of the sd), ``u_<group>`` (centred) or ``a_<group>`` (centred around the intercept). Of each predictor with gaps
-        ``gap_<name>`` (the missing values in sds), ``on_<name>`` and ``spread_<name>`` (its regression on others).
+    ``centred``: overrides of :func:`parameterisations`. Returns free variables ``alpha`` (intercept at the means) or
+    ``cut``, ``b`` (slopes), ``tau_<group>_<k>``, ``partial_<group>``, ``sigma``, ``nu``, ``dispersion``, and of each
+    grouping factor ``z_<group>`` (multiples of the sd), ``u_<group>`` (centred) or ``a_<group>`` (centred around the
+    intercept). Of each predictor with gaps ``gap_<name>`` (the missing values in sds), ``on_<name>`` and
+    ``spread_<name>`` (its regression on others).
     """
     import pymc as pm
     import pytensor.tensor as pt
@@ -284,11 +263,7 @@ def _thresholds(prior: Any, count: int, increasing: bool) -> Any:
 def draws(design: Design, posterior: xr.Dataset) -> dict[str, Array]:
     """What was sampled as the quantities of the contract, chain and draw in front.
 
-    Parameters
-    ----------
-    design : Design
-    posterior : xarray.Dataset
-        Draws of the free variables of :func:`build`.
+    ``posterior``: draws of the free variables of :func:`build`.
     """
 
     def take(name: str) -> Array:

@@ -71,16 +71,10 @@ class Directions:
     by the priors alone, while the data fix the other directions: among few large groups one step size serves both
     badly. The directions are the principal ones of what the data say beyond the predictors. Effects keep independent
     normal priors in them. Of a centred factor, effects that plainly differ between groups are sampled as they are where
-    there are data; all others as multiples of their sds.
-
-    Attributes
-    ----------
-    turn : (J, J) array or None
-        Orthogonal, a column a direction; None where there are many levels, each of which is its own direction.
-    spread : (J,) array
-        What effects are multiplied by, under weights for groups.
-    centred : (J, q) bool array
-        Which effects are sampled as they are, by direction.
+    there are data; all others as multiples of their sds. ``turn``, (J, J) array or None: orthogonal, a column a
+    direction; None where there are many levels, each of which is its own direction. ``spread``, (J,) array: what
+    effects are multiplied by, under weights for groups. ``centred``, (J, q) bool array: which effects are sampled as
+    they are, by direction.
     """
 
     turn: Array | None
@@ -154,11 +148,7 @@ def _differing(design: Design, group: GroupTerm) -> NDArray[np.bool_]:
 class Layout:
     """Which coordinates the points of a design have; values are in working units.
 
-    Attributes
-    ----------
-    design : Design
-    centred : mapping of str to bool
-        By grouping factor, whether its effects are sampled as they are.
+    ``centred``: by grouping factor, whether its effects are sampled as they are.
     """
 
     design: Design
@@ -472,11 +462,7 @@ def nutpie_model(layout: Layout) -> Any:
 def draws(layout: Layout, posterior: xr.Dataset) -> dict[str, Array]:
     """What was sampled as the quantities of the contract, chain and draw in front.
 
-    Parameters
-    ----------
-    layout : Layout
-    posterior : xarray.Dataset
-        With the variable ``point``.
+    ``posterior``: with the variable ``point``.
     """
     values = layout.values(posterior["point"].transpose("chain", "draw", ...).to_numpy())
     design, latent = layout.design, layout.design.items

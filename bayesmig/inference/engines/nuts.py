@@ -248,15 +248,9 @@ def load_nutpie() -> None:
 def recorded(trace: Any) -> tuple[xr.Dataset, xr.Dataset]:
     """Points and statistics of nutpie's own record, without the warm-up.
 
-    Parameters
-    ----------
-    trace : object
-        What ``nutpie.sample(..., return_raw_trace=True)`` gives of a compiled density.
-
-    Returns
-    -------
-    posterior, stats : xarray.Dataset
-        ``point`` and the statistics by chain and draw; chains that an interruption cut short are padded with NaN.
+    ``trace``: what ``nutpie.sample(..., return_raw_trace=True)`` gives of a compiled density. Returns ``posterior``,
+    ``stats``: ``point`` and the statistics by chain and draw; chains that an interruption cut short are padded with
+    NaN.
     """
     import pyarrow as pa
 
@@ -288,12 +282,8 @@ def recorded(trace: Any) -> tuple[xr.Dataset, xr.Dataset]:
 def finished(posterior: xr.Dataset, stats: xr.Dataset) -> tuple[xr.Dataset, xr.Dataset]:
     """The draws that exist: after an interruption some chains are shorter than others, and padded.
 
-    Of all numbers of chains the one is kept whose shortest chain leaves most draws in all.
-
-    Raises
-    ------
-    InferenceFailure
-        If there are none.
+    Of all numbers of chains the one is kept whose shortest chain leaves most draws in all. Raises InferenceFailure if
+    there are none.
     """
     written = [array.notnull().any(set(array.dims) - {"chain", "draw"}) for array in posterior.values()]
     last = xr.concat(written, "name").any("name") * np.arange(1, posterior.sizes["draw"] + 1)

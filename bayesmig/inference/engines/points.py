@@ -31,17 +31,9 @@ SCALES: dict[type[Prior], int] = {
 class Part(NamedTuple):
     """Coordinates of one kind of parameter.
 
-    Attributes
-    ----------
-    name : str
-    kinds : list of int
-        As :mod:`bayesmig.inference.kernels.coordinates` counts them.
-    priors : list of Prior, or of float
-        Of the values; of partial correlations the shape of the beta distribution.
-    begin : float, or (d,) array
-        Where chains start.
-    jitter : float
-        How far apart they do.
+    ``kinds``: as :mod:`bayesmig.inference.kernels.coordinates` counts them. ``priors``: of the values; of partial
+    correlations the shape of the beta distribution. ``begin``, float, or (d,) array: where chains start. ``jitter``:
+    how far apart they do.
     """
 
     name: str
@@ -66,13 +58,7 @@ class Part(NamedTuple):
 class Blocks:
     """Parts side by side, which make up a point.
 
-    Attributes
-    ----------
-    places : mapping of str to slice
-        Where each part stands.
-    coordinates : Coordinates
-        Kinds and priors of all.
-    begin, jitter : (d,) arrays
+    ``places``: where each part stands. ``coordinates``: kinds and priors of all. ``begin``, ``jitter``: (d,) arrays.
     """
 
     places: Mapping[str, slice]
@@ -137,14 +123,8 @@ def prior_numbers(prior: Any) -> tuple[float, float]:
 def nutpie_model(dimension: int, density: Callable[[], Evaluate], begin: Callable[[int], Array]) -> Any:
     """A compiled density as nutpie takes it, with the point itself as the only variable of its draws.
 
-    Parameters
-    ----------
-    dimension : int
-    density : callable
-        Called once a chain, when everything is compiled: gives the function of a point that returns its log density
-        and gradient.
-    begin : callable
-        Of a seed: a point to start from.
+    ``density``: called once a chain, when everything is compiled: gives the function of a point that returns its log
+    density and gradient. ``begin``: of a seed: a point to start from.
     """
     from nutpie.compiled_pyfunc import from_pyfunc
 

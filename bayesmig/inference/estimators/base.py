@@ -64,20 +64,9 @@ def variance_estimates(
 ) -> tuple[dict[str, Array], Array]:
     """Sds and correlations of varying effects, with errors by the delta method; NaN for sds of zero.
 
-    Parameters
-    ----------
-    groups : sequence of Grouped
-    scales : callable
-        From a point to the sds of all effects of all factors, then their correlations.
-    point : (d,) array
-    covariance : (d, d) array
-        Of the point; zero where it is at a boundary.
-
-    Returns
-    -------
-    values : dict
-    jacobian : (k, d) array
-        Of sds and correlations in the contract's order, a factor after the other; zero for what is at a boundary.
+    ``scales``: from a point to the sds of all effects of all factors, then their correlations. ``point``: (d,) array.
+    ``covariance``, (d, d) array: of the point; zero where it is at a boundary. ``jacobian``, (k, d) array: of sds and
+    correlations in the contract's order, a factor after the other; zero for what is at a boundary.
     """
     found, steps = scales(point), STEP * np.eye(len(point))
     with np.errstate(invalid="ignore"):
@@ -102,15 +91,9 @@ def variance_estimates(
 def against_no_groups(statistic: float, extra: int) -> dict[str, float | str]:
     """Likelihood-ratio test against the model without varying effects.
 
-    With one variance the reference is the 50:50 mixture of a point at zero and chi-square with one degree of
-    freedom (Self & Liang 1987); with more parameters chi-square with that many, which is conservative.
-
-    Parameters
-    ----------
-    statistic : float
-        Twice the difference of the log-likelihoods.
-    extra : int
-        Variances and covariances.
+    With one variance the reference is the 50:50 mixture of a point at zero and chi-square with one degree of freedom
+    (Self & Liang 1987); with more parameters chi-square with that many, which is conservative. ``statistic``: twice the
+    difference of the log-likelihoods. ``extra``: variances and covariances.
     """
     statistic = max(0.0, statistic)
     if extra == 1:
@@ -126,10 +109,7 @@ def against_no_groups(statistic: float, extra: int) -> dict[str, float | str]:
 def chosen_errors(design: Outline, errors: str | None) -> str:
     """The kind of standard error: robust by default under survey weights, classical otherwise.
 
-    Raises
-    ------
-    EngineRefusal
-        If the kind is unknown, or clusters are asked for and the formula has no group.
+    Raises EngineRefusal if the kind is unknown, or clusters are asked for and the formula has no group.
     """
     kind = errors or ("robust" if design.weight_kind == "survey" else "classical")
     if kind not in ERRORS:
@@ -140,13 +120,7 @@ def chosen_errors(design: Outline, errors: str | None) -> str:
 
 
 def check_groups_unweighted(design: Outline, why: str) -> None:
-    """Refuse survey weights of groups, saying why and what to do.
-
-    Raises
-    ------
-    EngineRefusal
-        If groups have weights.
-    """
+    """Refuse survey weights of groups, saying why and what to do. Raises EngineRefusal if groups have weights."""
     weighted = [group.name for group in design.groups if group.weights is not None]
     if weighted:
         raise EngineRefusal(f"weights of {listing(weighted)}: {why}")
@@ -156,13 +130,8 @@ def around_means(design: Design) -> tuple[Design, Array]:
     """The design with common columns around their means and of size one, and the way back of their coefficients.
 
     A column whose mean is a billion of its sds, and those of different sizes, would lose their digits. Means are taken
-    where an intercept or thresholds make up for them.
-
-    Returns
-    -------
-    Design
-    (p + c, p + c) array
-        From the coefficients, and the c thresholds of an ordered outcome, to those of the columns as they are.
+    where an intercept or thresholds make up for them. The way is a (p + c, p + c) array from the coefficients, and the
+    c thresholds of an ordered outcome, to those of the columns as they are.
     """
     first, cuts = int(design.has_intercept), 0
     if design.spec.distribution.ordered:
@@ -179,10 +148,7 @@ def around_means(design: Design) -> tuple[Design, Array]:
 def clusters(design: Design) -> NDArray[np.int64]:
     """Codes of the grouping factor with the fewest groups: clusters must be independent of each other.
 
-    Raises
-    ------
-    EngineRefusal
-        If another factor is not nested in it.
+    Raises EngineRefusal if another factor is not nested in it.
     """
     outer = min(design.groups, key=lambda group: len(group.levels))
     for group in design.groups:
@@ -198,12 +164,7 @@ def clusters(design: Design) -> NDArray[np.int64]:
 def sandwich(bread: Array, scores: Array) -> Array:
     """``bread (sum of outer products of scores) bread'``, with the factor G / (G - 1) of Stata's robust errors.
 
-    Parameters
-    ----------
-    bread : (p, p) array
-        Inverse information.
-    scores : (G, p) array
-        Score of each independent unit.
+    ``bread``, (p, p) array: inverse information. ``scores``, (G, p) array: score of each independent unit.
     """
     count = len(scores)
     return count / (count - 1) * bread @ (scores.T @ scores) @ bread

@@ -59,10 +59,7 @@ QUADRATURE_POINTS = {1: 9, 2: 7}  # a dimension, by the number of effects
 def glm(design: Design, errors: str | None) -> tuple[xr.Dataset, dict[str, object]]:
     """Maximum likelihood on the common terms; varying effects serve as clusters only.
 
-    Raises
-    ------
-    EngineRefusal
-        If the weights are precision weights, terms separate the outcome, or no finite maximum exists.
+    Raises EngineRefusal if the weights are precision weights, terms separate the outcome, or no finite maximum exists.
     """
     check_groups_unweighted(design, OVERALL)
     kind = chosen_errors(design, errors)
@@ -91,12 +88,8 @@ def glm(design: Design, errors: str | None) -> tuple[xr.Dataset, dict[str, objec
 def glmm(design: Design, method: str, errors: str | None) -> tuple[xr.Dataset, dict[str, object]]:
     """Maximum likelihood with varying effects by ``method`` "ml" (Laplace) or "agq" (quadrature).
 
-    Weights multiply the log-densities of rows; groups themselves have none.
-
-    Raises
-    ------
-    EngineRefusal
-        For families, links, weights or clusters that it cannot do; the message names what can.
+    Weights multiply the log-densities of rows; groups themselves have none. Raises EngineRefusal for families, links,
+    weights or clusters that it cannot do; the message names what can.
     """
     _check_mixed(design, method)
     check_groups_unweighted(

@@ -40,15 +40,8 @@ class Values(NamedTuple):
 class Structure:
     """Which parameters a factor model has, and what they imply.
 
-    Attributes
-    ----------
-    owner : (k,) int array
-        The factor of each item.
-    first : (F,) int array
-        The item that fixes each factor's direction.
-    fixed : (F,) array or None
-        Its loading, where it is a marker.
-    predictors : int
+    ``owner``, (k,) int array: the factor of each item. ``first``, (F,) int array: the item that fixes each factor's
+    direction. ``fixed``, (F,) array or None: its loading, where it is a marker.
     """
 
     owner: Codes

@@ -46,17 +46,11 @@ STEP = 1e-4
 class Pattern:
     """Weighted sums of products over the rows that answered the same items.
 
-    Attributes
-    ----------
-    items : (k',) int array
-        The items answered.
+    items : (k',) int array: the items answered
     rows : (n',) int array
-    n : float
-        Sum of the weights.
-    design : (1 + p, 1 + p) array
-        Products of the constant and the predictors.
-    mixed : (1 + p, k') array
-        Their products with the items.
+    n : sum of the weights
+    design : (1 + p, 1 + p) array: products of the constant and the predictors
+    mixed : (1 + p, k') array: their products with the items
     answers : (k', k') array
     """
 
@@ -181,13 +175,8 @@ def _residual(part: Pattern, means: Array) -> Array:
 def maximum(likelihood: FactorLikelihood) -> tuple[Array, float, NDArray[np.bool_]]:
     """The point of highest likelihood, its value, and which parameters are not at a boundary of zero.
 
-    Fisher scoring, damped after Levenberg (1944) where a full step does not climb. A residual sd that runs to zero
-    is set to it and left there if the likelihood agrees.
-
-    Raises
-    ------
-    InferenceFailure
-        If it does not converge.
+    Fisher scoring, damped after Levenberg (1944) where a full step does not climb. A residual sd that runs to zero is
+    set to it and left there if the likelihood agrees. Raises InferenceFailure if it does not converge.
     """
     structure = likelihood.structure
     point = structure.start(directions(likelihood.design))
@@ -241,10 +230,8 @@ def _directed(structure: Structure, point: Array) -> Array:
 def ml(design: Design, errors: str | None) -> tuple[xr.Dataset, dict[str, object]]:
     """Maximum likelihood; the dataset of the group ``estimate``, and facts for the attributes.
 
-    Raises
-    ------
-    EngineRefusal
-        If items are ordinal, effects vary, weights are precision weights, or there are more parameters than moments.
+    Raises EngineRefusal if items are ordinal, effects vary, weights are precision weights, or there are more parameters
+    than moments.
     """
     kind = _checked_errors(design, errors)
     likelihood = FactorLikelihood.of(design)

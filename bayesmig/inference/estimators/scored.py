@@ -29,13 +29,9 @@ def scored(design: Design, method: str, errors: str | None) -> tuple[xr.Dataset,
     ``components``: the first principal component of a single factor's items; of several factors as many components of
     all items, turned by varimax, each given to the factor whose items load on it. ``sumscore``: the mean of each
     factor's standardised items, those that go against the first turned round. Scores have mean zero and are
-    standardised, so that coefficients count in sds of the score; the intercept is left out of the result.
-    Varying effects serve as clusters only.
-
-    Raises
-    ------
-    EngineRefusal
-        If answers are missing, or components are asked for under weights.
+    standardised, so that coefficients count in sds of the score; the intercept is left out of the result. Varying
+    effects serve as clusters only. Raises EngineRefusal if answers are missing, or components are asked for under
+    weights.
     """
     latent = design.items
     if not latent.answered.all():

@@ -22,10 +22,7 @@ ENOUGH_ROWS = 5_000
 def check_separation(design: Design) -> None:
     """Refuse data in which some terms predict the outcome perfectly, so that coefficients have no finite estimate.
 
-    Raises
-    ------
-    EngineRefusal
-        Naming the terms.
+    Raises EngineRefusal naming the terms.
     """
     terms = separating_terms(design)
     if terms:

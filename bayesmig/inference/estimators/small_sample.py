@@ -28,13 +28,7 @@ MOST_EFFECTS = 3_000
 
 
 def check_df(design: Outline, method: str, errors: str, df: str | None) -> None:
-    """Refuse degrees of freedom that there are not.
-
-    Raises
-    ------
-    EngineRefusal
-        Saying what there is.
-    """
+    """Refuse degrees of freedom that there are not. Raises EngineRefusal saying what there is."""
     if df is None:
         return
     if df not in METHODS:
@@ -50,13 +44,8 @@ def check_df(design: Outline, method: str, errors: str, df: str | None) -> None:
 def satterthwaite(covariance: Callable[[Array], Array], point: Array, of_point: Array) -> Array:
     """Degrees of freedom ``(p,)``: ``2 v^2 / (g'Ag)``, v a squared error, g its gradient and A the point's covariance.
 
-    Parameters
-    ----------
-    covariance : callable
-        From variance parameters to the covariance ``(p, p)`` of the coefficients.
-    point : (d,) array
-    of_point : (d, d) array
-        Zero for what is at a boundary.
+    ``covariance``: from variance parameters to the covariance ``(p, p)`` of the coefficients. ``point``: (d,) array.
+    ``of_point``, (d, d) array: zero for what is at a boundary.
     """
     variances = np.diag(covariance(point))
     gradient = np.zeros((len(point), len(variances)))
@@ -70,22 +59,10 @@ def satterthwaite(covariance: Callable[[Array], Array], point: Array, of_point: 
 def kenward_roger(design: Design, values: Mapping[str, Array]) -> tuple[Array, Array]:
     """Covariance ``(p, p)`` of the coefficients, with what estimating variances adds, and degrees of freedom ``(p,)``.
 
-    Parameters
-    ----------
-    design : Design
-        Without weights.
-    values : mapping of str to array
-        ``sigma``, ``tau_<group>`` and ``rho_<group>`` of a REML fit.
-
-    Notes
-    -----
-    With ``V`` the outcome's covariance, linear in its parameters with derivatives ``G_r``, products such as
-    ``X'V^-1 G_r V^-1 G_s V^-1 X`` (Kenward & Roger's Q) are small, because ``V^-m = sigma^-2m (I - Z R_m Z')``.
-
-    Raises
-    ------
-    EngineRefusal
-        If there are too many effects, or weights.
+    ``design``: without weights. ``values``: ``sigma``, ``tau_<group>`` and ``rho_<group>`` of a REML fit. Raises
+    EngineRefusal if there are too many effects, or weights. With ``V`` the outcome's covariance, linear in its
+    parameters with derivatives ``G_r``, products such as ``X'V^-1 G_r V^-1 G_s V^-1 X`` (Kenward & Roger's Q) are
+    small, because ``V^-m = sigma^-2m (I - Z R_m Z')``.
     """
     if design.weights is not None:
         raise EngineRefusal("df='kenward-roger' takes no weights; use df='satterthwaite'.")

@@ -31,19 +31,10 @@ if TYPE_CHECKING:
 class Factors(NamedTuple):
     """Grouping factors from coarse to fine, and what the pseudo-response says of them.
 
-    Stored
-    ------
-    table : one row for each factor: levels, effects q, places in a point of sds, partial correlations and effects,
-        first effect, first entry of ``information``, first pair of correlated effects, pairs, first entry of scales,
-        effects that have sds of their own (fewer than q where levels stand as effects)
-    row, column : pairs of correlated effects
-    information : flat (levels, q, q) arrays, weighted products of the effects' columns
-    target : (effects,) weighted products of those and the pseudo-response
-    tilt : (effects, p) weighted products of those and the predictors
-    shared : one row for each pair of factors with common rows: finer, coarser, first and last of their ``links``, first
-        entry of ``amount``
-    links : levels of the finer and the coarser factor
-    amount : flat (q of finer, q of coarser) arrays, weighted products of their columns
+    ``table``: first effect, first entry of ``information``, first pair of correlated effects, pairs, first entry of
+    scales, effects that have sds of their own (fewer than q where levels stand as effects). ``information``: flat
+    (levels, q, q) arrays, weighted products of the effects' columns. ``shared``: entry of ``amount``. ``amount``: flat
+    (q of finer, q of coarser) arrays, weighted products of their columns.
     """
 
     table: Codes
@@ -60,17 +51,8 @@ class Factors(NamedTuple):
 class Path(NamedTuple):
     """What the way forward leaves for the way back; flat arrays of all levels of all factors.
 
-    Stored
-    ------
-    scale, root : sds times the root of the correlations, and that root, (q, q) for each factor
-    left : what each pair of correlated effects had left to share out
-    z, middle : standardised effects, and their mean before the last step, (q,) for each level
-    ahead, before, rest : residual sums less coarser factors; the same before the next coarser one was taken out; and
-        after the next finer one was integrated out, (q,) for each level
-    precision, half : what the pseudo-response says after that, and the Cholesky factor of the effects' precision, (q,
-    q) pooled, inner_half : the same while a factor is integrated out: its covariance, and the Cholesky factor, (q, q)
-    by_precision, by_pooled, by_ahead, by_scale : derivatives on the way back
-    work : room for three (q, q) arrays
+    ``ahead``, ``before``, ``rest``: after the next finer one was integrated out, (q,) for each level. ``work``: room
+    for three (q, q) arrays.
     """
 
     scale: Array

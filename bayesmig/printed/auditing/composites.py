@@ -168,8 +168,6 @@ def _solve(a: Array, b: Array, count: int, lower: float | None) -> Array:
 def find_composites(tables: PublishedTables) -> Iterator[Composite]:
     """The tables in which one outcome is a weighted sum of the others, more rows agreeing than chance allows.
 
-    Examples
-    --------
     >>> from bayesmig.printed.auditing.tables import read_tables
     >>> [found.outcome for found in find_composites(read_tables("community_support"))]
     ['social_integration', 'social_integration']

@@ -103,18 +103,8 @@ RULES: dict[str, Rule] = {}
 def rule(name: str, *, source: str, kind: str) -> Callable[[Check], Check]:
     """Enter a check into the registry.
 
-    Parameters
-    ----------
-    name : str
-        What findings call it.
-    source : str
-        Paper and section of the formula.
-    kind : str
-
-    Returns
-    -------
-    callable
-        A decorator that returns the function unchanged.
+    ``name``: what findings call it. ``source``: paper and section of the formula. Returns a decorator that returns the
+    function unchanged.
     """
 
     def enter(check: Check) -> Check:

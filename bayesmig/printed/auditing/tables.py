@@ -24,15 +24,9 @@ from bayesmig.specification.model import Study
 class PrintedRegression:
     """One printed regression.
 
-    Parameters
-    ----------
-    table, model, outcome : str
-    cells : pandas.DataFrame
-        Printed text by term (``gender[female]``): ``estimate``, ``std_error``, ``stars`` and so on.
-    statistics : mapping of str to str
-        Printed text of n, R² and so on, by name.
-    multilevel : bool
-        Whether variance components are printed with it.
+    ``cells``: printed text by term (``gender[female]``): ``estimate``, ``std_error``, ``stars`` and so on.
+    ``statistics``: printed text of n, R² and so on, by name. ``multilevel``: whether variance components are printed
+    with it.
     """
 
     table: str
@@ -182,13 +176,8 @@ def named(term: str, level: str) -> str:
 def claimed(text: str) -> tuple[bool, Interval]:
     """What the text claims of a coefficient: whether of its odds ratio, and between which bounds it lies.
 
-    Raises
-    ------
-    DataError
-        If the claim cannot be read.
+    Raises DataError if the claim cannot be read.
 
-    Examples
-    --------
     >>> claimed("> 0")
     (False, Interval(lower=0.0, upper=inf))
     >>> claimed("odds ratio 1.50")
@@ -248,8 +237,6 @@ def read_tables(source: str | Path | Study | PublishedTables) -> PublishedTables
 def printed_studies() -> dict[str, Path]:
     """Folders of the printed tables that come with the library, by study.
 
-    Examples
-    --------
     >>> sorted(printed_studies())[-1]
     'social_trust'
     """

@@ -247,13 +247,7 @@ def _column_of(model: PrintedModel, name: str) -> Array:
 
 
 def evidence_by_term(source: Study | str | Path, model: str) -> tuple[PrintedModel, dict[str, Evidence]]:
-    """Every coefficient of a model that comes with an SE, p or stars.
-
-    Raises
-    ------
-    NotFound
-        If none does.
-    """
+    """Every coefficient of a model that comes with an SE, p or stars. Raises NotFound if none does."""
     printed = printed_model(source, model)
     design = design_bounds(printed)
     found = {str(term): evidence_of(row, printed.df, design.get(str(term))) for term, row in printed.cells.iterrows()}

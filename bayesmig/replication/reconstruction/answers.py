@@ -18,25 +18,10 @@ if TYPE_CHECKING:
 def whole_answers(study: Study, outcome: str, y: NDArray[np.float64]) -> tuple[NDArray[np.float64], str]:
     """Answers in the printed shares, in the order of a continuous outcome.
 
-    Parameters
-    ----------
-    study : Study
-        One whose ``descriptives.csv`` prints the answers to the outcome.
-    outcome : str
-    y : (n,) array
-        A reconstructed outcome.
-
-    Returns
-    -------
-    (n,) array
-        The people with the smallest values give the lowest answer, and so on: as many each as the paper prints.
-    str
-        What was honoured, and what was lost.
-
-    Raises
-    ------
-    NotFound
-        If the paper prints no answers to the outcome.
+    ``study``: one whose ``descriptives.csv`` prints the answers to the outcome. ``y``, (n,) array: a reconstructed
+    outcome. Returns an (n,) array: the people with the smallest values give the lowest answer, and so on: as many each
+    as the paper prints. Then what was honoured and what was lost. Raises NotFound if the paper prints no answers to the
+    outcome.
     """
     shares = printed_answers(study, outcome)
     if shares is None:

@@ -42,15 +42,8 @@ NEAR = 0.05  # mean square of all gaps, in tolerances, at which the search ends
 class Question:
     """A variable whose answers may change places.
 
-    Attributes
-    ----------
-    variable : str
-    places : tuple of int
-        Its columns.
-    strata : (n,) int array
-        Answers change places between people of one stratum only.
-    value, bound : (n,) array or None
-        What may not exceed what.
+    ``places``: its columns. ``strata``, (n,) int array: answers change places between people of one stratum only.
+    ``value``, ``bound``, (n,) array or None: what may not exceed what.
     """
 
     variable: str
@@ -129,22 +122,9 @@ def arrange(
 ) -> tuple[dict[str, Codes], Forms]:
     """Let answers change places until the predictors' correlations are what the printed models need.
 
-    Parameters
-    ----------
-    printed : Printed
-    columns : (n, p) array
-        In the order of ``printed.terms``.
-    asked : sequence of Question
-    rng : numpy.random.Generator
-    enough : callable
-        Whether with such columns the printed coefficients can be met; as long as not, the search is taken up again.
-
-    Returns
-    -------
-    dict of str to (n,) int array
-        By variable: whose answer each person has in the end.
-    Forms
-        What distance remains.
+    ``columns``, (n, p) array: in the order of ``printed.terms``. ``enough``: whether with such columns the printed
+    coefficients can be met; as long as not, the search is taken up again. Returns (n,) int arrays by variable: whose
+    answer each person has in the end. Then what distance remains.
     """
     mean, sd = columns.mean(axis=0), columns.std(axis=0, ddof=1)
     z = (columns - mean) / sd

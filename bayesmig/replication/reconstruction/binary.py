@@ -47,13 +47,7 @@ NODES = 15
 class Truth:
     """The printed model on one design.
 
-    Attributes
-    ----------
-    design : Design
-        Its outcome is not used.
-    beta : (p,) array
-    variances : (K,) array
-        One per grouping factor.
+    ``design``: its outcome is not used. ``beta``: (p,) array. ``variances``, (K,) array: one per grouping factor.
     """
 
     design: Design
@@ -122,14 +116,8 @@ class Truth:
 class Gradient:
     """Gradient of the Laplace likelihood at the printed values, for one set of answers.
 
-    Attributes
-    ----------
-    truth : Truth
-    score : (p + K,) array
-        For the coefficients, then for the variances.
-    influence : (n, p + K) array
-        How each score changes with each answer.
-    information : (p + K, p + K) array
+    ``score``, (p + K,) array: for the coefficients, then for the variances. ``influence``, (n, p + K) array: how each
+    score changes with each answer. ``information``: (p + K, p + K) array.
     """
 
     truth: Truth
@@ -229,17 +217,7 @@ def _probabilities(truth: Truth, y: Array) -> Array:
 def answers(truth: Truth, strata: Codes, ones: Codes, rng: np.random.Generator) -> tuple[Array, Gradient]:
     """Answers with the given number of ones in each stratum, and their gradient at the printed values.
 
-    Parameters
-    ----------
-    truth : Truth
-    strata : (n,) int array
-    ones : (S,) int array
-    rng : numpy.random.Generator
-
-    Raises
-    ------
-    InferenceFailure
-        If no attempt comes near enough.
+    ``strata``: (n,) int array. ``ones``: (S,) int array. Raises InferenceFailure if no attempt comes near enough.
     """
     best: tuple[Array, Gradient] | None = None
     for _ in range(ATTEMPTS):

@@ -184,12 +184,7 @@ def _joint(study: Study, model: str | None, seed: int, whole_items: bool) -> tup
 class _Outcome:
     """An outcome, the standard errors of its coefficients, and how near a fit of it comes to print.
 
-    Attributes
-    ----------
-    y, errors : array
-    gaps : pandas.Series
-        Distance of a fit from each printed coefficient and variance; empty if there is none.
-    assumed : tuple of str
+    ``gaps``: distance of a fit from each printed coefficient and variance; empty if there is none.
     """
 
     y: Array

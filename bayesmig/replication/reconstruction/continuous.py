@@ -46,13 +46,8 @@ def check_printed(model: str, names: list[str], printed: pd.Series) -> None:
 class Covariance:
     """``V = sum_k theta_k Z_k Z_k'`` of one design at the printed variances.
 
-    Attributes
-    ----------
-    design : Design
-    variances : (K + 1,) array
-        The residual variance first, then one per grouping factor.
-    columns : tuple of (n, J_k) arrays
-        Indicators of the groups.
+    ``variances``, (K + 1,) array: the residual variance first, then one per grouping factor. ``columns``, tuple of (n,
+    J_k) arrays: indicators of the groups.
     """
 
     design: Design

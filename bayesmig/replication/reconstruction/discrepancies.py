@@ -323,11 +323,7 @@ class JointProvenance:
 def components_like(items: pd.DataFrame, loadings: Array) -> tuple[Array, Array]:
     """Principal components of items, turned to lie as near as can be to given loadings (Schoenemann 1966).
 
-    Returns
-    -------
-    loadings : (p, k) array
-    scores : (n, k) array
-        Standardised, by the regression method.
+    Returns ``loadings``: (p, k) array. ``scores``, (n, k) array: standardised, by the regression method.
     """
     z = ((items - items.mean()) / items.std()).to_numpy()
     correlation = z.T @ z / (len(z) - 1)

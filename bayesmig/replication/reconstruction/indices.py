@@ -39,13 +39,8 @@ SHRINK, SHRINKAGES = 0.9, 40
 class Means:
     """Printed means of an outcome.
 
-    Attributes
-    ----------
-    whole : float
-        Over the people of the sample; NaN if not printed.
-    variable : str
-        The variable by whose levels means are printed too, or nothing.
-    by_level : mapping of str to float
+    ``whole``: over the people of the sample; NaN if not printed. ``variable``: the variable by whose levels means are
+    printed too, or nothing.
     """
 
     whole: float
@@ -99,28 +94,10 @@ def coefficients_of(
 ) -> Array:
     """Coefficients of the longest model of one outcome, from which all of its models are nearest to print.
 
-    Parameters
-    ----------
-    models : sequence of Regression
-        All of one outcome.
-    terms, columns
-        Slopes of the sample's models and their (n, p) columns.
-    chosen : Printed
-        Its ``slopes`` fill the cells that cannot be read.
-    exact : str
-        A model whose every printed coefficient is met exactly, or nothing.
-    mean : float
-        Of the outcome; NaN if it may be any.
-
-    Returns
-    -------
-    (1 + p,) array
-        Intercept and slopes, zero where a term is not in the longest model.
-
-    Raises
-    ------
-    BayesmigError
-        If the models are not nested.
+    ``models``: all of one outcome. ``terms``, ``columns``: slopes of the sample's models and their (n, p) columns.
+    ``chosen``: its ``slopes`` fill the cells that cannot be read. ``exact``: a model whose every printed coefficient is
+    met exactly, or nothing. ``mean``: of the outcome; NaN if it may be any. Returns a (1 + p,) array: intercept and
+    slopes, zero where a term is not in the longest model. Raises BayesmigError if the models are not nested.
     """
     solved, _, longest = _solved(models, terms, columns, chosen, exact, mean)
     whole = np.zeros(1 + len(terms))
@@ -222,12 +199,7 @@ def _nearest(matrix: Array, target: Array, half: Array, fixed: NDArray[np.bool_]
 class Composite:
     """An outcome that is a weighted sum of others, in their sds.
 
-    Attributes
-    ----------
-    outcome : str
-    weights : mapping of str to float
-    correlation : float
-        Between any two parts, such that the weighted sum has an sd of 1.
+    ``correlation``: between any two parts, such that the weighted sum has an sd of 1.
     """
 
     outcome: str
@@ -256,13 +228,9 @@ def moved_towards(slopes: Array, weights: Array, wanted: Array) -> Array:
 def moved_within(slopes: Array, halves: Array, weights: Array, wanted: Array, half: Array) -> Array:
     """The same moved within their rounding, in the rows where this brings the weighted sum within its own.
 
-    Parameters
-    ----------
-    slopes, halves : (p, K) arrays
-        Coefficients of the parts, and by how much each may be moved; 0 for those that stay.
-    weights : (K,) array
-    wanted, half : (p,) arrays
-        Coefficients of the weighted sum and their rounding.
+    ``slopes``, ``halves``, (p, K) arrays: coefficients of the parts, and by how much each may be moved; 0 for those
+    that stay. ``weights``: (K,) array. ``wanted``, ``half``, (p,) arrays: coefficients of the weighted sum and their
+    rounding.
     """
     missing = wanted - slopes @ weights
     beyond = np.sign(missing) * np.maximum(abs(missing) - INSIDE * half, 0.0)
@@ -276,12 +244,9 @@ def moved_within(slopes: Array, halves: Array, weights: Array, wanted: Array, ha
 class Residuals:
     """What the predictors leave of several outcomes.
 
-    Attributes
-    ----------
-    values : (n, K) array
-        At right angles to every predictor and to the indicators of places with printed means.
-    shrunk : float
-        By which factor the means by place had to be moved towards those that the predictors imply; 1 if they are met.
+    ``values``, (n, K) array: at right angles to every predictor and to the indicators of places with printed means.
+    ``shrunk``: by which factor the means by place had to be moved towards those that the predictors imply; 1 if they
+    are met.
     """
 
     values: Array
@@ -291,23 +256,10 @@ class Residuals:
 def residuals(columns: Array, covariance: Array, wanted: Array | None, indicators: Array, noise: Array) -> Residuals:
     """Residuals of given covariance, with given means by place.
 
-    Parameters
-    ----------
-    columns : (n, p) array
-        Predictors.
-    covariance : (K, K) array
-        Of the residuals, with the denominator n - 1.
-    wanted : (L, K) array or None
-        Means of the residuals by place.
-    indicators : (n, L) array
-        Of places; of no column if no means are printed.
-    noise : (n, K) array
-        Random numbers that the residuals are made of.
-
-    Raises
-    ------
-    InferenceFailure
-        If the covariance is none: the predictors explain more than the outcomes vary.
+    ``columns``, (n, p) array: predictors. ``covariance``, (K, K) array: of the residuals, with the denominator n - 1.
+    ``wanted``, (L, K) array or None: means of the residuals by place. ``indicators``, (n, L) array: of places; of no
+    column if no means are printed. ``noise``, (n, K) array: random numbers that the residuals are made of. Raises
+    InferenceFailure if the covariance is none: the predictors explain more than the outcomes vary.
     """
     n = len(columns)
     if np.linalg.eigvalsh(covariance)[0] <= 0:

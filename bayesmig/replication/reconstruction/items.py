@@ -45,16 +45,7 @@ VARIMAX_STEPS = 500
 
 @dataclass(frozen=True)
 class Scale:
-    """How an item is answered.
-
-    Attributes
-    ----------
-    lowest, highest : float
-    whole : bool
-        Whether only whole answers can be given.
-    mean, sd : float
-        Printed.
-    """
+    """How an item is answered. ``whole``: whether only whole answers can be given. ``mean``, ``sd``: printed."""
 
     lowest: float
     highest: float
@@ -83,16 +74,9 @@ class Scale:
 class Measurement:
     """Items and the components made of them.
 
-    Attributes
-    ----------
-    items, outcomes : tuple of str
-        Items, and the outcomes that are their components' scores.
-    scales : mapping of str to Scale
-    loadings : (p, k) array
-    rest : (p, p) array
-        Correlations that the components leave.
-    facts : tuple of str
-        What was assumed or read otherwise than printed.
+    ``items``, ``outcomes``: items, and the outcomes that are their components' scores. ``loadings``: (p, k) array.
+    ``rest``, (p, p) array: correlations that the components leave. ``facts``: what was assumed or read otherwise than
+    printed.
     """
 
     items: tuple[str, ...]
@@ -138,8 +122,6 @@ def shares_of(levels: Array, mean: float, sd: float) -> Array:
 
     Where no shares have that sd, the nearest that can be had.
 
-    Examples
-    --------
     >>> shares_of(np.array([1.0, 2.0]), 1.75, 0.5).round(2).tolist()
     [0.25, 0.75]
     """
@@ -162,18 +144,8 @@ def shares_of(levels: Array, mean: float, sd: float) -> Array:
 def measurements(study: Study, outcomes: Sequence[str], rng: np.random.Generator) -> list[Measurement]:
     """How the outcomes of a study were measured, as far as it prints that.
 
-    Parameters
-    ----------
-    study : Study
-    outcomes : sequence of str
-    rng : numpy.random.Generator
-        Draws what is not printed of the items' correlations.
-
-    Returns
-    -------
-    list of Measurement
-        One for all components of a table of loadings; else one for each outcome that is a dimension of the
-        questionnaire with a printed explained variance.
+    ``rng``: draws what is not printed of the items' correlations. Returns one for all components of a table of
+    loadings; else one for each outcome that is a dimension of the questionnaire with a printed explained variance.
     """
     tables = tables_of(study)
     if not {"questionnaire", "descriptives", "fit_statistics"} <= set(tables):
@@ -246,20 +218,10 @@ def _pca_names(study: Study) -> list[str]:
 def read_loadings(printed: pd.DataFrame, communality: Array | None) -> tuple[Array, list[str]]:
     """Loadings as printed, with cells that cannot be read filled in.
 
-    Parameters
-    ----------
-    printed : pandas.DataFrame
-        Items by components, NaN where a cell cannot be read.
-    communality : (p,) array or None
-        Says how large a missing loading is; its sign is the one under which the loadings come nearest to a maximum of
-        varimax.
-
-    Returns
-    -------
-    (p, k) array
-    list of str
-        Which cells were filled in, how far varimax would move the loadings, and which row would have to be read in
-        other columns so that it moved them by nothing.
+    ``printed``: items by components, NaN where a cell cannot be read. ``communality``, (p,) array or None: says how
+    large a missing loading is; its sign is the one under which the loadings come nearest to a maximum of varimax.
+    Returns a (p, k) array, which cells were filled in, how far varimax would move the loadings, and which row would
+    have to be read in other columns so that it moved them by nothing.
     """
     given = printed.to_numpy(dtype=float)
     sizes = [None] * len(given) if communality is None else list(communality)

@@ -56,18 +56,7 @@ SHARED = 0.4  # largest correlation of the residuals of two indices, where nothi
 class Sample:
     """People whose predictors are arranged as the printed models of their table need.
 
-    Attributes
-    ----------
-    study : Study
-    population : Population
-    keys : tuple of str
-        The printed models of these people.
-    data : pandas.DataFrame
-    columns : (n, p) array
-        Of every slope of every model.
-    printed : Printed
-    composite : Composite or None
-    assumed : tuple of str
+    ``keys``: the printed models of these people. ``columns``, (n, p) array: of every slope of every model.
     """
 
     study: Study
@@ -93,15 +82,8 @@ class Sample:
 class Indices:
     """Outcomes of a sample.
 
-    Attributes
-    ----------
-    scores : pandas.DataFrame
-        Every outcome, composites included, in the units of its coefficients.
-    values : pandas.DataFrame
-        The same on the scale of the codebook.
-    means : mapping of str to Means
-    assumed, lost : tuple of str
-        What is not printed, and what is but was not met.
+    ``scores``: every outcome, composites included, in the units of its coefficients. ``values``: the same on the scale
+    of the codebook. ``assumed``, ``lost``: what is not printed, and what is but was not met.
     """
 
     scores: pd.DataFrame
@@ -114,12 +96,7 @@ class Indices:
 def models_together(study: Study, model: str | None) -> tuple[str, ...]:
     """The printed least-squares models of the same people as one model, or as the first that is printed.
 
-    Raises
-    ------
-    NotFound
-        If the study prints no least-squares model.
-    BayesmigError
-        If the study describes no such people.
+    Raises NotFound if the study prints no least-squares model; BayesmigError if the study describes no such people.
     """
     squares = [key for key, spec in study.models.items() if spec.printed and is_least_squares(spec)]
     if not squares:
@@ -203,12 +180,8 @@ def _design_of(study: Study, model: Regression, data: pd.DataFrame, rng: np.rand
 def composite_of(regressions: Sequence[Regression], *, whole: bool) -> Composite | None:
     """The outcome that is a weighted sum of the others, if all count in sds.
 
-    Parameters
-    ----------
-    regressions : sequence of Regression
-        The printed models of the same people.
-    whole : bool
-        Whether these are all people, among whom component scores are uncorrelated, or a part of them.
+    ``regressions``: the printed models of the same people. ``whole``: whether these are all people, among whom
+    component scores are uncorrelated, or a part of them.
     """
     weighted = weights_of_composite(regressions) if all(model.standardised for model in regressions) else None
     return Composite.of(*weighted, whole=whole) if weighted else None
@@ -418,20 +391,8 @@ def assemble(
 ) -> tuple[pd.DataFrame, Sample, Indices, list[Measurement]]:
     """Predictors, outcomes and items of the people of one model, or of the first printed ones.
 
-    Parameters
-    ----------
-    study : Study
-    model : str or None
-        Says whose people they are.
-    exact : str
-        The printed model that is met exactly, or nothing.
-    seed : int
-    whole_items : bool
-
-    Raises
-    ------
-    BayesmigError
-        If whole items are asked of a study that prints none.
+    ``model``: says whose people they are. ``exact``: the printed model that is met exactly, or nothing. Raises
+    BayesmigError if whole items are asked of a study that prints none.
     """
     keys = models_together(study, model)
     sample, found = _kept_sample(_Request(study, keys, seed))

@@ -27,13 +27,7 @@ MOMENT_SPREAD = 0.1  # sd of an assumed mean, in sds, and of the log of an assum
 class Subject:
     """What a margin is about, and whom: ``age``, ``age | gender[female]`` or ``earners <= household_size``.
 
-    Attributes
-    ----------
-    variable : str
-    bound : str
-        A variable that this one does not exceed, or nothing.
-    condition, level : str
-        Nothing for everybody.
+    ``bound``: a variable that this one does not exceed, or nothing. ``condition``, ``level``: nothing for everybody.
     """
 
     variable: str
@@ -79,12 +73,7 @@ class Subject:
 def draw(study: Study, population: Population, rng: np.random.Generator) -> tuple[pd.DataFrame, list[str]]:
     """Predictors by a Gaussian copula: correlated normal scores between and within groups, cut to their margins.
 
-    Returns
-    -------
-    data : pandas.DataFrame
-        Groups and predictors.
-    assumed : list of str
-        Every number behind them that is not printed.
+    Returns ``data``: groups and predictors. ``assumed``: every number behind them that is not printed.
     """
     subjects = [Subject.of(margin) for margin in population.margins]
     sized = {subject.variable for subject in subjects} & set(population.groups)

@@ -155,15 +155,8 @@ class Provenance:
 def missed_cells(cells: pd.DataFrame, obtained: pd.Series, errors: pd.Series, df: float, model: str) -> list[str]:
     """Printed coefficients, standard errors, p, stars and odds ratios of one model that a fit does not give back.
 
-    Parameters
-    ----------
-    cells : pandas.DataFrame
-        As :func:`~bayesmig.printed.literature.printed_cells`.
-    obtained, errors : pandas.Series
-        Coefficients and standard errors of the fit, by term.
-    df : float
-        Residual degrees of freedom; infinite for the normal distribution.
-    model : str
+    ``cells``: as :func:`~bayesmig.printed.literature.printed_cells`. ``obtained``, ``errors``: coefficients and
+    standard errors of the fit, by term. ``df``: residual degrees of freedom; infinite for the normal distribution.
     """
     found: dict[str, list[str]] = {}
     by_term: dict[Any, dict[Any, Any]] = cells[cells["estimate"].notna()].to_dict("index")

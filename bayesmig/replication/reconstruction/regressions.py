@@ -74,16 +74,8 @@ def _of_model(rows: pd.DataFrame, table: str, model: str) -> pd.DataFrame:
 class Regression:
     """One printed least-squares model.
 
-    Attributes
-    ----------
-    key, outcome : str
-    cells : pandas.DataFrame
-        As :func:`~bayesmig.printed.literature.printed_cells`, with a row of NaN for a cell that cannot be read.
-    statistics : mapping of str to str
-        Printed text of F, R² and so on.
-    n : int
-    standardised : bool
-        Whether the outcome enters in its own sd.
+    ``cells``: as :func:`~bayesmig.printed.literature.printed_cells`, with a row of NaN for a cell that cannot be read.
+    ``statistics``: printed text of F, R² and so on. ``standardised``: whether the outcome enters in its own sd.
     """
 
     key: str
@@ -165,12 +157,7 @@ class Regression:
 class Forms:
     """Distances of the predictors' correlations from print, and how they change.
 
-    Attributes
-    ----------
-    gaps : (m,) array
-        In tolerances.
-    u, w : (m, p) arrays
-        A change ``dR`` moves gap i by ``u_i' dR w_i``.
+    ``gaps``, (m,) array: in tolerances. ``u``, ``w``, (m, p) arrays: a change ``dR`` moves gap i by ``u_i' dR w_i``.
     """
 
     gaps: Array
@@ -186,23 +173,15 @@ class Forms:
 class Printed:
     """The printed models of one sample.
 
-    Attributes
-    ----------
-    terms : tuple of str
-        Every slope of every model, length p.
-    sds : (p,) array
-        Standard deviations of their columns.
-    regressions : tuple of Regression
-    slopes : mapping of str to (p,) array
-        Coefficients by model, in units of columns and outcome, zero where a term is not in the model.
-    outcome_sds : mapping of str to float
-        Where they are known: 1 for standardised outcomes.
-    inflations : mapping of str to Span
-        Printed variance inflation factors.
-    means : (p,) array
-        Of the columns.
-    others : mapping of str to (p,) array
-        Other coefficients, by model, which R² should belong to as well: as printed, where ``slopes`` are derived.
+    terms : every slope of every model, length p
+    sds : (p,) array: standard deviations of their columns
+    slopes : mapping of str to (p,) array: coefficients by model, in units of columns and outcome, zero where a term is
+        not in the model
+    outcome_sds : where they are known: 1 for standardised outcomes
+    inflations : printed variance inflation factors
+    means : (p,) array: of the columns
+    others : mapping of str to (p,) array: other coefficients, by model, which R² should belong to as well: as printed,
+        where ``slopes`` are derived
     """
 
     terms: tuple[str, ...]
