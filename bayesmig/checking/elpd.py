@@ -170,7 +170,7 @@ class Elpd:
         refitted = int(self.pointwise["refitted"].sum())
         lines = [
             f"{self.method[:1].upper()}{self.method[1:]}: elpd {self.elpd:.1f}, standard error {self.se:.1f}"
-            f" (Monte Carlo {self.mcse:.2f}), {len(self.pointwise):,} {units}; effective parameters {self.p:.1f}",
+            f" (Monte Carlo {self.mcse:.2f}), {len(self.pointwise):,} {units}; effective parameters {self.p:.1f}"
         ]
         sampled = self.pointwise["pareto_k"].dropna()
         if len(sampled):

@@ -377,10 +377,7 @@ def _counted(fitted: Fitted, people: Grouping) -> tuple[Fitted, Grouping]:
         )
     places = np.repeat(np.arange(design.n), design.weights.astype(int))
     spread = dataclasses.replace(subset(design, places), weights=None)
-    return (
-        dataclasses.replace(fitted, design=spread),
-        dataclasses.replace(people, codes=people.codes[places]),
-    )
+    return (dataclasses.replace(fitted, design=spread), dataclasses.replace(people, codes=people.codes[places]))
 
 
 def _replicates(fitted: Fitted, new_groups: bool, rng: np.random.Generator) -> Array:

@@ -12,10 +12,7 @@ import numpy as np
 
 FACTOR_MARK = " ~ "  # between a factor and its term, where several factors share the predictors
 _GROUP = re.compile(r'(?:"((?:[^"]|"")*)"|([^:]*))(?::|$)')
-_PIECE = re.compile(
-    r"((?:`[^`]*`|\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)|[^:\[`(])+)(?:\[(.*?)\])?(?::|$)",
-    re.DOTALL,
-)
+_PIECE = re.compile(r"((?:`[^`]*`|\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)|[^:\[`(])+)(?:\[(.*?)\])?(?::|$)", re.DOTALL)
 
 
 def as_code(value: object) -> str:

@@ -27,10 +27,7 @@ MIXED = ("mixed", "mixed-integer")
 FEW_LEVELS, MANY_LEVELS, ROWS_A_LEVEL = 10, 50, 5
 BLANK = ("", "nan", "NaN", "<NA>", "NaT")
 LARGEST = 1e100
-TAKEN = {
-    "provenance": "that column says where data come from",
-    "self": "pandas takes the name for itself",
-}
+TAKEN = {"provenance": "that column says where data come from", "self": "pandas takes the name for itself"}
 MOST_STEPS = 20  # between the lowest and the highest of ordered numbers, in which gaps are looked for
 
 Role = Literal["outcome", "item", "weights", "trials", "offset", "grouping", "predictor"]

@@ -155,23 +155,13 @@ class Grouped(Correlated):
 class GroupTerm(Grouped):
     """The varying effects of one grouping factor.
 
-    Attributes
-    ----------
-    name : str
-        ``neighbourhood``, or ``province:city`` for cities nested in provinces.
-    levels : tuple of str, length J
-    effects : tuple of str, length q
-        ``intercept`` and slopes, named like terms.
-    codes : (n,) int array
-        Which group each row belongs to.
-    z : (n, q) array
-        The effects' columns.
-    blocks : tuple of tuples of int
-        Which effects are correlated with each other; ``((0, 1),)`` for ``(1 + x | g)``.
-    weights : (J,) array or None
-        Power of each group's density of effects, under survey weights for groups.
-    turn : (q, q) array or None
-        What the columns have been turned by.
+    name : ``neighbourhood``, or ``province:city`` for cities nested in provinces
+    effects : ``intercept`` and slopes, named like terms
+    codes : (n,) int array: which group each row belongs to
+    z : (n, q) array: the effects' columns
+    blocks : which effects are correlated with each other; ``((0, 1),)`` for ``(1 + x | g)``
+    weights : (J,) array or None: power of each group's density of effects, under survey weights for groups
+    turn : (q, q) array or None: what the columns have been turned by
     """
 
     name: str
@@ -193,17 +183,9 @@ class GroupTerm(Grouped):
 class LatentOutcome(Correlated):
     """The items of the latent factors that are the outcome.
 
-    Attributes
-    ----------
-    factors : tuple of Factor
-        In the order of the specification.
-    items : (n, k) array
-        Answers: numbers, or codes 0, 1, ... of ordered categories; NaN where there is none.
-    names : tuple of str, length k
-    owner : (k,) int array
-        The factor that each item belongs to.
-    categories : tuple of tuple of str
-        Of each ordinal item, in order; empty for continuous ones.
+    ``factors``: in the order of the specification. ``items``, (n, k) array: answers: numbers, or codes 0, 1, ... of
+    ordered categories; NaN where there is none. ``owner``, (k,) int array: the factor that each item belongs to.
+    ``categories``: of each ordinal item, in order; empty for continuous ones.
     """
 
     factors: tuple[Factor, ...]
@@ -260,19 +242,11 @@ class LatentOutcome(Correlated):
 class Imputed:
     """A numeric predictor whose missing values are modelled.
 
-    Attributes
-    ----------
-    name : str
-    rows : (m,) int array
-        Rows without a value; ``x`` holds the mean of the others there.
-    standard : (n,) array
-        The values in sds from the mean of those given, zero in the gaps.
-    mean, sd : float
-        Of the values given, in the units that the predictor has in the design.
-    slopes : (m, p) array
-        What one sd more changes in the rows of the design.
-    columns : (n, k) array
-        What the predictor is regressed on: ones, and the complete columns of the design in sds.
+    rows : (m,) int array: rows without a value; ``x`` holds the mean of the others there
+    standard : (n,) array: the values in sds from the mean of those given, zero in the gaps
+    mean, sd : of the values given, in the units that the predictor has in the design
+    slopes : (m, p) array: what one sd more changes in the rows of the design
+    columns : (n, k) array: what the predictor is regressed on: ones, and the complete columns of the design in sds
     """
 
     name: str
@@ -720,15 +694,9 @@ def _about_the_means(design: Outline, priors: Sequence[Prior]) -> tuple[Array, A
     """What relative priors of products and powers rest on: each column less what its lower terms say of it.
 
     A product of two numbers is counted from wherever their zeros are. Less its regression on the two it is the product
-    of their deviations from their means, whatever the zeros.
-
-    Returns
-    -------
-    (p,) array
-        Sds of what is left, as shares of the columns' sds.
-    (p, p) array
-        By lower term and product: how far the lower term's coefficient moves with the product's when both are counted
-        from the means, columns in their sds.
+    of their deviations from their means, whatever the zeros. Returns a (p,) array, sds of what is left as shares of
+    the columns' sds, and a (p, p) array by lower term and product: how far the lower term's coefficient moves with the
+    product's when both are counted from the means, columns in their sds.
     """
     alone, shifts = np.ones(len(priors)), np.zeros((len(priors), len(priors)))
     parts = [_powers(term) for term in design.terms]

@@ -64,16 +64,8 @@ NOT_ASKED = re.compile(
 def build_design(spec: ModelSpec, data: AnyFrame) -> Design:
     """Check data against a specification and encode them.
 
-    Parameters
-    ----------
-    spec : ModelSpec
-    data : pandas.DataFrame
-        One row a person. Rows with a missing value in any used column are left out and counted.
-
-    Raises
-    ------
-    UnknownColumn, UnknownLevel, DataError
-        Before any work, with what was found, where, and what to do.
+    ``data``: one row a person. Rows with a missing value in any used column are left out and counted. Raises
+    UnknownColumn, UnknownLevel or DataError before any work, with what was found, where, and what to do.
     """
     formula = parse(spec.formula)
     data = frame_of(data)
@@ -249,13 +241,7 @@ def constant_outcome(formula: Formula, value: float, n: int) -> str:
 
 
 def check_single(formula: Formula, y: Array) -> None:
-    """The outcome is one number a row.
-
-    Raises
-    ------
-    DataError
-        If its part of the formula gives more.
-    """
+    """The outcome is one number a row. Raises DataError if its part of the formula gives more."""
     if y.ndim != 1:
         raise DataError(
             f"outcome {formula.outcome!r} must be one number a row, but it has {y.shape[-1]} columns;"
@@ -264,13 +250,7 @@ def check_single(formula: Formula, y: Array) -> None:
 
 
 def check_support(spec: ModelSpec, formula: Formula, y: Array) -> None:
-    """The outcome lies where the family allows.
-
-    Raises
-    ------
-    DataError
-        If some rows do not.
-    """
+    """The outcome lies where the family allows. Raises DataError if some rows do not."""
     if spec.distribution.support is None:
         return
     low, high = spec.distribution.support
@@ -310,10 +290,7 @@ def _drop_empty_levels(formula: Formula, frame: pd.DataFrame, notes: list[str]) 
 def check_levels(name: str, levels: tuple[str, ...], present: Collection[str], n: int, notes: list[str]) -> None:
     """A categorical predictor has rows at its reference level and another; other levels without rows are noted.
 
-    Raises
-    ------
-    DataError
-        If it has not.
+    Raises DataError if it has not.
     """
     joining = [level for level in levels if "]:" in level]
     if joining:

@@ -91,9 +91,7 @@ class Chunks:
 
 
 def chunks(
-    source: str | Path | Sequence[str | Path] | AnyFrame | Callable[[], Iterable[AnyFrame]] | Any,
-    *,
-    rows: int = ROWS,
+    source: str | Path | Sequence[str | Path] | AnyFrame | Callable[[], Iterable[AnyFrame]] | Any, *, rows: int = ROWS
 ) -> Chunks:
     """Data that are read a part at a time, so that they may be larger than memory.
 

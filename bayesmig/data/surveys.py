@@ -175,10 +175,7 @@ def read_survey(
 
 
 def codebook(
-    data: AnyFrame,
-    reference: Mapping[str, str] | None = None,
-    *,
-    labels: Mapping[str, str] | None = None,
+    data: AnyFrame, reference: Mapping[str, str] | None = None, *, labels: Mapping[str, str] | None = None
 ) -> tuple[Variable, ...]:
     """The codebook of a survey file, for a :class:`~bayesmig.ModelSpec`.
 
@@ -369,12 +366,7 @@ def _is_text(column: pd.Series) -> bool:
 
 
 def _survey(
-    raw: Raw,
-    file: Path,
-    asked: Mapping[str, set[str]],
-    values: str,
-    ordered: Sequence[str],
-    scored: Sequence[str],
+    raw: Raw, file: Path, asked: Mapping[str, set[str]], values: str, ordered: Sequence[str], scored: Sequence[str]
 ) -> pd.DataFrame:
     """A frame without codes for missing answers, its categories labelled, with what the file says beside."""
     unknown = [name for name in ordered if name not in raw.frame]

@@ -381,11 +381,7 @@ SEQUENTIAL = Family(
     links=("logit", "probit", "cloglog"),
     outcome="ordered",
     own=(FREE_CUT,),
-    rows={
-        "logit": sequential_logit_rows,
-        "probit": sequential_probit_rows,
-        "cloglog": sequential_cloglog_rows,
-    },
+    rows={"logit": sequential_logit_rows, "probit": sequential_probit_rows, "cloglog": sequential_cloglog_rows},
     log_density=_sequential,
     derivatives=_sequential_derivatives,
     mean=_sequential_mean,

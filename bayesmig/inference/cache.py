@@ -34,11 +34,7 @@ DIGITS = 32
 
 
 def fingerprint(
-    spec: ModelSpec,
-    data: pd.DataFrame | Sequence[pd.DataFrame],
-    engine: Engine,
-    seed: int,
-    adjust: str | None,
+    spec: ModelSpec, data: pd.DataFrame | Sequence[pd.DataFrame], engine: Engine, seed: int, adjust: str | None
 ) -> str:
     """What a result is made from, in 32 hexadecimal digits: equal only if everything is equal.
 

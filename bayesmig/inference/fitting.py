@@ -165,12 +165,7 @@ def specified(
 
 
 def _drawn_from_chunks(
-    spec: ModelSpec,
-    data: Chunks,
-    engine: Engine | None,
-    seed: int | None,
-    adjust: str | None,
-    cache: str | Path | None,
+    spec: ModelSpec, data: Chunks, engine: Engine | None, seed: int | None, adjust: str | None, cache: str | Path | None
 ) -> xr.DataTree:
     """The posterior given rows that are read a part at a time; refusals come before reading."""
     chosen = engine or Exact()

@@ -59,10 +59,7 @@ def map_fits[Given, Result](
 
 
 def _collect[Given, Result](
-    function: Callable[[Given], Result],
-    items: Mapping[str, Given],
-    what: str,
-    done: dict[str, Result | Failure],
+    function: Callable[[Given], Result], items: Mapping[str, Given], what: str, done: dict[str, Result | Failure]
 ) -> None:
     """Fill ``done`` item by item, so that an interruption finds what is there."""
     import joblib

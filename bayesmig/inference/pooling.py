@@ -180,10 +180,7 @@ def pooled_estimate(trees: Sequence[xr.DataTree], designs: Sequence[Design]) -> 
         facts["singular"] = "yes" if any(tree.attrs["singular"] == "yes" for tree in trees) else "no"
     if "approximation" in trees[0].attrs:
         facts["approximation"] = max(tree.attrs["approximation"] for tree in trees)
-    groups = {
-        "estimate": schema.estimate(designs[0], values),
-        "imputation": _dataset(information, designs[0]),
-    }
+    groups = {"estimate": schema.estimate(designs[0], values), "imputation": _dataset(information, designs[0])}
     return _stamped(groups, designs, **facts)
 
 

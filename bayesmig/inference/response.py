@@ -35,14 +35,9 @@ def parameters(posterior: xr.Dataset) -> dict[str, Array]:
 def linear_predictor(rows: Rows, values: Mapping[str, Array], effects: Mapping[str, Array] | None = None) -> Array:
     """The linear predictor of rows, ``(draws, n)``.
 
-    Parameters
-    ----------
-    rows : Rows
-    values : mapping of str to array
-        Draws of the parameters, from :func:`parameters`.
-    effects : mapping of str to (draws, groups, q) array, optional
-        Varying effects by grouping factor; those of the posterior, ``u_<group>``, unless given. A factor that is
-        absent from a given mapping adds nothing.
+    ``values``: draws of the parameters, from :func:`parameters`. ``effects``, mapping of str to (draws, groups, q)
+    array: varying effects by grouping factor; those of the posterior, ``u_<group>``, unless given. A factor that is
+    absent from a given mapping adds nothing.
     """
     eta = values["beta"] @ rows.x.T
     if rows.offset is not None:
@@ -71,13 +66,8 @@ def own_parameters(design: Design, values: Mapping[str, Array]) -> dict[str, Arr
 def expected(design: Design, eta: Array, values: Mapping[str, Array], trials: Array | None = None) -> Array:
     """Expectation of the outcome, ``(draws, n)``; of an ordered one the probabilities, ``(draws, n, categories)``.
 
-    Parameters
-    ----------
-    design : Design
-    eta : (draws, n) array
-    values : mapping of str to array
-    trials : (n,) array, optional
-        Expected successes out of so many; without it the probability of one.
+    ``eta``: (draws, n) array. ``trials``, (n,) array: expected successes out of so many; without it the probability of
+    one.
     """
     mean = design.spec.distribution.mean(LINKS[design.spec.link], eta, own_parameters(design, values))
     return mean if trials is None else np.asarray(mean * trials)
@@ -94,20 +84,9 @@ def draw_outcomes(
 ) -> Array:
     """Draw outcomes given the linear predictor.
 
-    Parameters
-    ----------
-    design : Design
-    eta : (draws, n) array
-    values : mapping of str to array
-        The family's own parameters, draws first: ``sigma``, ``nu``, ``dispersion``, ``cut``.
-    rng : numpy.random.Generator
-    rows : Rows, optional
-        Whose outcomes, if not those of the design: their trials count, and precision weights are one.
-
-    Returns
-    -------
-    (draws, n) array
-        Numbers, 0 and 1, codes of ordered categories, or counts.
+    ``eta``: (draws, n) array. ``values``: the family's own parameters, draws first: ``sigma``, ``nu``, ``dispersion``,
+    ``cut``. ``rows``: whose outcomes, if not those of the design: their trials count, and precision weights are one.
+    Returns a (draws, n) array: numbers, 0 and 1, codes of ordered categories, or counts.
     """
     family, link = design.spec.distribution, LINKS[design.spec.link]
     return family.draw(link, _answers(design, rows), eta, own_parameters(design, values), rng)

@@ -106,12 +106,7 @@ class Reliability:
 
 
 def reliability(
-    items: AnyFrame,
-    *,
-    reverse: Sequence[str] = (),
-    draws: int = 4000,
-    interval: float = 0.95,
-    seed: int | None = None,
+    items: AnyFrame, *, reverse: Sequence[str] = (), draws: int = 4000, interval: float = 0.95, seed: int | None = None
 ) -> Reliability:
     """Cronbach's alpha and McDonald's omega of several items, with posterior and bootstrap intervals.
 

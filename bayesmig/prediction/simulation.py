@@ -66,8 +66,7 @@ def simulate(spec: ModelSpec, data: AnyFrame, *, draws: int = 200, seed: int | N
     parameters, outcomes = prior_draws(design, draws, np.random.default_rng(entropy))
     dataset = schema.posterior(design, {name: values[None] for name, values in parameters.items()})
     predictive = xr.Dataset(
-        {"y": (("chain", "draw", "row"), outcomes[None])},
-        {"chain": [0], "draw": np.arange(draws), "row": design.rows},
+        {"y": (("chain", "draw", "row"), outcomes[None])}, {"chain": [0], "draw": np.arange(draws), "row": design.rows}
     )
     return schema.stamp({"prior": dataset, "prior_predictive": predictive}, design, seed=str(entropy))
 

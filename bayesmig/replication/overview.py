@@ -50,11 +50,7 @@ class Overview:
 
 
 def replicate_all(
-    studies: Sequence[str] | None = None,
-    *,
-    counterparts: bool = False,
-    engine: Engine | None = None,
-    seed: int = 1,
+    studies: Sequence[str] | None = None, *, counterparts: bool = False, engine: Engine | None = None, seed: int = 1
 ) -> Overview:
     """Replicate every printed model of every study, and say in a line each how it agrees with print.
 

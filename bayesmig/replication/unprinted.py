@@ -159,15 +159,7 @@ def at_ends(study: Study, model: str, rng: np.random.Generator) -> Study:
 def assumption_remarks(study: Study, model: str, data: pd.DataFrame, tree: xr.DataTree, seed: int) -> list[str]:
     """What hangs on the study's other assumptions about its people, a sentence each.
 
-    Parameters
-    ----------
-    study : Study
-    model : str
-    data : pandas.DataFrame
-        Reconstructed under the usual assumptions.
-    tree : DataTree
-        The posterior of the model given these.
-    seed : int
+    ``data``: reconstructed under the usual assumptions. ``tree``: the posterior of the model given these.
     """
     names = _alternatives(study, model) if study.model(model).printed else ()
     if not names:

@@ -17,16 +17,7 @@ from bayesmig.plots.labels import TermRow, outcome_of, spec_of
 from bayesmig.replication.remarks import number
 from bayesmig.reporting.grids import Grid, Head, Line, grid_html
 from bayesmig.reporting.terminal import side_by_side
-from bayesmig.reporting.words import (
-    Column,
-    cell,
-    check_line,
-    method_of,
-    provenance,
-    settled,
-    table_rows,
-    verdict,
-)
+from bayesmig.reporting.words import Column, cell, check_line, method_of, provenance, settled, table_rows, verdict
 from bayesmig.results.summaries import attributed, coefficients, variance_components
 from bayesmig.specification.model import ModelSpec
 

@@ -16,10 +16,7 @@ MOVES = (
     "How far the posterior moves per doubling of the weight of the priors, and of the data (cumulative Jensen-Shannon"
     " distance)"
 )
-MEANING = {
-    MATTERS: "was the prior meant so?",
-    WEAK_DATA: "report it under other priors, too",
-}
+MEANING = {MATTERS: "was the prior meant so?", WEAK_DATA: "report it under other priors, too"}
 
 
 @dataclass(frozen=True)

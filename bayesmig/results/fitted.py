@@ -32,14 +32,9 @@ PART = 2**15  # numbers worked on at a time: 256 kB, so that they stay in the me
 class Fitted:
     """A design with the parameters that were drawn, or estimated, for it.
 
-    Attributes
-    ----------
-    design : Design
-    values : mapping of str to array
-        Parameters by name, draws first; of an estimate its point and the points of :func:`delta.moved`.
-    chain, draw : (chains,) and (draws a chain,) int array, or None for an estimate
-    imputations : int
-        Completed data sets that were fitted; the design is that of the first.
+    ``values``: parameters by name, draws first; of an estimate its point and the points of :func:`delta.moved`.
+    ``chain``, ``draw``: (chains,) and (draws a chain,) int array, or None for an estimate. ``imputations``: completed
+    data sets that were fitted; the design is that of the first.
     """
 
     design: Design
@@ -118,10 +113,7 @@ class Fitted:
 def encoded(design: Outline, data: AnyFrame) -> Rows:
     """People as the model's own were encoded, if every term of the formula is defined for them.
 
-    Raises
-    ------
-    DataError
-        For people that the model cannot know.
+    Raises DataError for people that the model cannot know.
     """
     try:
         with np.errstate(all="ignore"):
@@ -146,15 +138,8 @@ def expectation(
 ) -> Array:
     """Expected outcome of rows in known groups, ``(draws, n)`` or ``(draws, n, categories)``.
 
-    Parameters
-    ----------
-    design : Design
-    values : mapping of str to array
-    rows : Rows
-        All of whose groups the model knows, unless varying effects are zero or integrated out.
-    random : {"sample", "integrate", "zero"}
-    trials : (n,) array, optional
-        As in :func:`bayesmig.inference.response.expected`.
+    ``rows``: all of whose groups the model knows, unless varying effects are zero or integrated out. ``trials``, (n,)
+    array: as in :func:`bayesmig.inference.response.expected`.
     """
     if random == "sample":
         return expected(design, linear_predictor(rows, values), values, trials)

@@ -41,11 +41,7 @@ PRIOR_DRAWS = 20_000  # of a joint claim's prior probability, whose error is the
 
 
 def hypothesis(
-    tree: xr.DataTree,
-    claims: str | Sequence[str] | Mapping[str, str],
-    *,
-    beyond: float = 0.0,
-    interval: float = 0.95,
+    tree: xr.DataTree, claims: str | Sequence[str] | Mapping[str, str], *, beyond: float = 0.0, interval: float = 0.95
 ) -> pd.DataFrame:
     """How probable hypotheses are, or how far a sample contradicts them.
 

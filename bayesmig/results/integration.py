@@ -43,20 +43,9 @@ def integrated(
 ) -> Array:
     """Expectation of the outcome over groups, ``(draws, n)``; of an ordered one ``(draws, n, categories)``.
 
-    Parameters
-    ----------
-    design : Design
-    eta : (draws, n) array
-        Linear predictor of a group at the mean.
-    variance : (draws, n) array
-        What the groups add to its variance.
-    values : mapping of str to array
-    trials : (n,) array, optional
-        As in :func:`bayesmig.inference.response.expected`.
-
-    Notes
-    -----
-    In closed form for the identity, log and probit links; by :func:`bayesmig.families.links.normal_mean` for others.
+    ``eta``, (draws, n) array: linear predictor of a group at the mean. ``variance``, (draws, n) array: what the groups
+    add to its variance. ``trials``, (n,) array: as in :func:`bayesmig.inference.response.expected`. In closed form for
+    the identity, log and probit links; by :func:`bayesmig.families.links.normal_mean` for others.
     """
     if design.spec.link == "identity" or not variance.any():
         return expected(design, eta, values, trials)

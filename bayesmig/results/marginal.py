@@ -284,10 +284,7 @@ def margins(
 def margin_draws(tree: xr.DataTree, at: Mapping[str, str]) -> Array:
     """Draws of one row of :func:`margins`, or points of an estimate's; values are text, as a hypothesis has them.
 
-    Raises
-    ------
-    BayesmigError
-        As :func:`margins`, and for ordered outcomes, which have a margin for each category.
+    Raises BayesmigError as :func:`margins`, and for ordered outcomes, which have a margin for each category.
     """
     average = _average(tree, None, False, "response", None, "integrate", 0.95, None)
     design = average.fitted.design

@@ -33,10 +33,7 @@ MEDIAN_DISTANCE = math.sqrt(2) * stats.norm.ppf(0.75)
 
 
 def coefficients(
-    tree: xr.DataTree,
-    interval: float = 0.95,
-    exponentiate: bool = False,
-    rope: tuple[float, float] | None = None,
+    tree: xr.DataTree, interval: float = 0.95, exponentiate: bool = False, rope: tuple[float, float] | None = None
 ) -> pd.DataFrame:
     """Coefficients of any result.
 
@@ -433,11 +430,7 @@ def _error(dataset: xr.Dataset, quantity: str, value: float) -> float:
 
 
 def summarise_draws(
-    draws: Array,
-    index: pd.Index,
-    interval: float,
-    sign: Array | None = None,
-    rope: tuple[float, float] | None = None,
+    draws: Array, index: pd.Index, interval: float, sign: Array | None = None, rope: tuple[float, float] | None = None
 ) -> pd.DataFrame:
     """Mean, sd and equal-tailed interval of ``(draws, quantities)``.
 

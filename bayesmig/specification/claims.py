@@ -30,12 +30,7 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "max": lambda *values: reduce(np.maximum, values),
     "min": lambda *values: reduce(np.minimum, values),
 }
-ARITHMETIC: Mapping[str, Callable[..., Any]] = {
-    "+": np.add,
-    "-": np.subtract,
-    "*": np.multiply,
-    "/": np.divide,
-}
+ARITHMETIC: Mapping[str, Callable[..., Any]] = {"+": np.add, "-": np.subtract, "*": np.multiply, "/": np.divide}
 MARGIN = "margin"
 COMPARISONS = (">=", "<=", ">", "<", "=")
 JOINED = ("and", "&")

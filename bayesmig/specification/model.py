@@ -662,20 +662,10 @@ class Choices(TypedDict, total=False):
 def as_spec(spec: ModelSpec | str, **choices: Unpack[Choices]) -> ModelSpec:
     """A formula is a specification with default priors, unless something else is chosen.
 
-    Parameters
-    ----------
-    spec : ModelSpec or str
-    **choices
-        With a formula only: parameters of :class:`ModelSpec`. ``weights`` may be the name of a column of survey
-        weights, ``priors`` that of a preset.
+    ``choices``, with a formula only: parameters of :class:`ModelSpec`. ``weights`` may be the name of a column of
+    survey weights, ``priors`` that of a preset. Raises SpecificationError if there is no such parameter, or a
+    specification has its own.
 
-    Raises
-    ------
-    SpecificationError
-        If there is no such parameter, or a specification has its own.
-
-    Examples
-    --------
     >>> as_spec("vote ~ age", family="bernoulli", weights="w").weights.kind
     'survey'
     """

@@ -324,10 +324,7 @@ class PriorSet:
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         roles: dict[str, Any] = {role: getattr(self, role).to_dict() for role in _ROLES}
-        return roles | {
-            "specific": {key: prior.to_dict() for key, prior in self.specific.items()},
-            "name": self.name,
-        }
+        return roles | {"specific": {key: prior.to_dict() for key, prior in self.specific.items()}, "name": self.name}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> PriorSet:
@@ -389,12 +386,7 @@ PRESETS: dict[str, PriorSet] = {
         rho=LKJ(1),
         name="Stata bayes: mixed",
     ),
-    "mlwin": PriorSet(
-        sigma=InverseGamma(0.001, 0.001),
-        tau=InverseGamma(0.001, 0.001),
-        rho=LKJ(1),
-        name="MLwiN",
-    ),
+    "mlwin": PriorSet(sigma=InverseGamma(0.001, 0.001), tau=InverseGamma(0.001, 0.001), rho=LKJ(1), name="MLwiN"),
     "brms": PriorSet(
         intercept=Normal(
             0,

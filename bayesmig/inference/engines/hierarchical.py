@@ -65,18 +65,11 @@ def refusal(design: Design, centred: Mapping[str, bool]) -> str | None:
 class PseudoResponse:
     """What stands in for the outcome: working responses and weights of the cells, and what they imply.
 
-    Attributes
-    ----------
-    response, weight : (cells,) array
-        The response without the offset.
-    centre, turn : (p,) and (p, p) array
-        Coefficients that fit it best, and a root of their covariance.
-    tau : tuple of (q,) arrays
-        Sds between groups.
-    growth : tuple of (q, p, p) arrays
-        How the covariance of the coefficients grows with the squares of these.
-    own : mapping of str to float
-        The family's own parameters, save thresholds.
+    response, weight : (cells,) array: the response without the offset
+    centre, turn : (p,) and (p, p) array: coefficients that fit it best, and a root of their covariance
+    tau : tuple of (q,) arrays: sds between groups
+    growth : tuple of (q, p, p) arrays: how the covariance of the coefficients grows with the squares of these
+    own : the family's own parameters, save thresholds
     """
 
     response: Array
@@ -90,12 +83,7 @@ class PseudoResponse:
 
 @dataclass(frozen=True)
 class Layout:
-    """Which coordinates the points of a design have, and what its density needs.
-
-    Attributes
-    ----------
-    design : Design
-    """
+    """Which coordinates the points of a design have, and what its density needs."""
 
     design: Design
 
@@ -459,11 +447,7 @@ def nutpie_model(layout: Layout) -> Any:
 def draws(layout: Layout, posterior: xr.Dataset) -> dict[str, Array]:
     """What was sampled as the quantities of the contract, chain and draw in front.
 
-    Parameters
-    ----------
-    layout : Layout
-    posterior : xarray.Dataset
-        With the variable ``point``.
+    ``posterior``: with the variable ``point``.
     """
     design = layout.design
     sampled = posterior["point"].transpose("chain", "draw", ...).to_numpy().astype(float)

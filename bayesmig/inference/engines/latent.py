@@ -500,10 +500,7 @@ def draws(layout: Layout, posterior: xr.Dataset) -> dict[str, Array]:
     from_zero = (average + at_zero)[..., latent.owner]
     if not latent.is_ordinal:
         level = take("level") / np.sqrt(design.n_effective)
-        return result | {
-            "item_intercept": mean + sd * (level - loading * from_zero),
-            "item_sd": take("error") * sd,
-        }
+        return result | {"item_intercept": mean + sd * (level - loading * from_zero), "item_sd": take("error") * sd}
     item = np.repeat(np.arange(len(sd)), [len(steps) - 1 for steps in latent.categories])
     swell = np.sqrt(1 + (loading * sd * psi[..., latent.owner]) ** 2 / _guess(latent).error)
     level = _cumulated(take("level") * swell[..., item], item)

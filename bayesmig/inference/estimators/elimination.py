@@ -32,11 +32,7 @@ PART = 2**21  # numbers of a dense piece at a time
 class Layout:
     """Where the effects of a design's grouping factors stand in one vector, factor by factor, group by group.
 
-    Attributes
-    ----------
-    codes : tuple of (n,) int array
-    groups, widths : tuple of int
-        Groups and effects of each factor.
+    ``codes``: tuple of (n,) int array. ``groups``, ``widths``: groups and effects of each factor.
     """
 
     codes: tuple[Codes, ...]
@@ -45,13 +41,7 @@ class Layout:
 
     @classmethod
     def of(cls, design: Design) -> Layout:
-        """The layout of a design.
-
-        Raises
-        ------
-        EngineRefusal
-            If all but one factor have too many effects.
-        """
+        """The layout of a design. Raises EngineRefusal if all but one factor have too many effects."""
         layout = cls(
             tuple(group.codes for group in design.groups),
             tuple(len(group.levels) for group in design.groups),

@@ -42,20 +42,11 @@ STEP = 1e-4  # of differences: of second derivatives by the linear predictor, of
 class Laplace:
     """The likelihood of a design with varying effects.
 
-    Parameters are ``(theta, c)``: the entries of the Cholesky factors of the varying effects' covariances,
-    block by block and row by row, then working values ``c`` of coefficients and the family's own parameters, which
-    are ``basis c``. Effects that are correlated with each other have a basis too, so that a slope on a calendar year
-    does no harm.
-
-    Stored
-    ------
-    design : Design
-    likelihood : Likelihood
-        Of the design without its groups.
-    layout : Layout
-    z_bases : tuple of (q, q) arrays
-    nodes : int
-        Quadrature points a dimension, of one factor; with one point quadrature is Laplace's approximation.
+    Parameters are ``(theta, c)``: the entries of the Cholesky factors of the varying effects' covariances, block by
+    block and row by row, then working values ``c`` of coefficients and the family's own parameters, which are ``basis
+    c``. Effects that are correlated with each other have a basis too, so that a slope on a calendar year does no harm.
+    ``likelihood``: of the design without its groups. ``z_bases``: tuple of (q, q) arrays. ``nodes``: quadrature points
+    a dimension, of one factor; with one point quadrature is Laplace's approximation.
     """
 
     design: Design
@@ -146,10 +137,7 @@ class Laplace:
     def expanded(self, point: Array, near: Array | None = None) -> Expansion:
         """The log density around its mode; the search for the mode begins ``near`` standardised effects.
 
-        Raises
-        ------
-        InferenceFailure
-            If Newton's method does not settle, or the density has no clear mode.
+        Raises InferenceFailure if Newton's method does not settle, or the density has no clear mode.
         """
         theta, beta, own = self.split(point)
         layout, likelihood, weights = self.layout, self.likelihood, self.weights
@@ -196,19 +184,12 @@ class Laplace:
 class Expansion:
     """The log density at one point of the parameters, around its mode in the effects.
 
-    Attributes
-    ----------
-    model : Laplace
     point : (d,) array
     factors : list of (q, q) array
-    parts : list of (n, q) array
-        The rows' columns of the standardised effects of each factor.
+    parts : list of (n, q) array: the rows' columns of the standardised effects of each factor
     eta : (n,) array
-    effects : (Q,) array
-        The mode.
-    rows : tuple
-        Log densities at the mode, slopes and curvatures by linear predictor and own parameters.
-    precision : Precision
+    effects : (Q,) array: the mode
+    rows : log densities at the mode, slopes and curvatures by linear predictor and own parameters
     """
 
     model: Laplace
@@ -382,16 +363,9 @@ class Expansion:
 class _Adjoint:
     """Derivatives of a part of the likelihood by what it is computed from.
 
-    Attributes
-    ----------
-    pulled : (Q,) array
-        By the mode.
-    spread : list of (n, q) array
-        By its precision, times the rows' columns of each factor.
-    direct : (n, 1 + k) array
-        By linear predictors and own parameters, the mode held.
-    effects : list of (n, q) array
-        By the rows' columns of each factor, mode and precision held.
+    ``pulled``, (Q,) array: by the mode. ``spread``, list of (n, q) array: by its precision, times the rows' columns of
+    each factor. ``direct``, (n, 1 + k) array: by linear predictors and own parameters, the mode held. ``effects``, list
+    of (n, q) array: by the rows' columns of each factor, mode and precision held.
     """
 
     pulled: Array
@@ -413,16 +387,8 @@ class _Nodes:
 def optimum(model: Laplace, sound: Callable[[Expansion], None]) -> tuple[Array, Array, Expansion]:
     """Parameters at the maximum, their covariance (zero for sds of zero), and the density there.
 
-    Parameters
-    ----------
-    model : Laplace
-    sound : callable
-        Raises, given the density at the maximum, if that is none.
-
-    Raises
-    ------
-    InferenceFailure
-        If no maximum is found.
+    ``sound``: raises, given the density at the maximum, if that is none. Raises InferenceFailure if no maximum is
+    found.
     """
     found = _Climb(model)
     point = found.start()

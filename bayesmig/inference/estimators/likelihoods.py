@@ -32,21 +32,8 @@ LARGEST_OWN = 1e6
 class Likelihood:
     """A sum over rows of ``w_i f(y_i; x_i beta + a_i, own)``: ``f`` is the log density of a family.
 
-    Parameters are the coefficients, then the family's own: logs of positive ones, thresholds as they are.
-
-    Stored
-    ------
-    x : (n, p) array
-    offset : (n,) array
-    family : Family
-    link : Link
-    answers : Answers
-    weights : (n,) array
-    start : (P,) array
-
-    Derived
-    -------
-    maximum, covariance, basis
+    Parameters are the coefficients, then the family's own: logs of positive ones, thresholds as they are. ``x``: (n, p)
+    array. ``offset``: (n,) array. ``weights``: (n,) array. ``start``: (P,) array. Derived: maximum, covariance, basis.
     """
 
     x: Array
@@ -133,10 +120,7 @@ class Likelihood:
     def maximum(self) -> tuple[Array, float]:
         """Where the likelihood is largest, by Newton's method with steps halved until they climb; and its log.
 
-        Raises
-        ------
-        InferenceFailure
-            If no maximum is found.
+        Raises InferenceFailure if no maximum is found.
         """
         basis = self.basis
         point = self.start
@@ -220,10 +204,8 @@ def whitening(rows: Array) -> Array:
 def inverse_information(information: Array) -> Array:
     """Inverse of an information matrix, its size balanced first.
 
-    Raises
-    ------
-    InferenceFailure
-        If it is not positive definite, so that the point is no maximum or a parameter is not identified.
+    Raises InferenceFailure if it is not positive definite, so that the point is no maximum or a parameter is not
+    identified.
     """
     size = np.sqrt(abs(np.diag(information)))
     try:

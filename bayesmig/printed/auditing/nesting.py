@@ -114,11 +114,7 @@ def _adjusted_texts(small: PrintedRegression, large: PrintedRegression) -> str:
     return f"{name} {small.statistics.get(name, '')}, {large.statistics[name]}"
 
 
-@rule(
-    "change of a coefficient",
-    source="omitted-variable algebra with the Cauchy-Schwarz inequality",
-    kind="models",
-)
+@rule("change of a coefficient", source="omitted-variable algebra with the Cauchy-Schwarz inequality", kind="models")
 def check_change(tables: PublishedTables) -> Iterator[Outcome]:
     """How far a coefficient can move when predictors are added, given R² and its standard errors before and after.
 

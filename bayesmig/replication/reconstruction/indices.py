@@ -141,12 +141,7 @@ def _solved(
 
 
 def _rows(
-    models: Sequence[Regression],
-    longest: Regression,
-    terms: Sequence[str],
-    columns: Array,
-    chosen: Printed,
-    exact: str,
+    models: Sequence[Regression], longest: Regression, terms: Sequence[str], columns: Array, chosen: Printed, exact: str
 ) -> tuple[Array, Array, Array, NDArray[np.bool_]]:
     """What every printed cell says of the longest model's coefficients, and which of that must hold exactly."""
     wide = np.column_stack([np.ones(len(columns)), columns[:, [terms.index(term) for term in longest.slopes]]])

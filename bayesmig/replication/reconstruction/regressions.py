@@ -202,10 +202,7 @@ class Printed:
         return {places: self._set_of(places, models, found) for places, models in found.items()}
 
     def _set_of(
-        self,
-        places: tuple[int, ...],
-        models: Sequence[Regression],
-        found: Mapping[tuple[int, ...], list[Regression]],
+        self, places: tuple[int, ...], models: Sequence[Regression], found: Mapping[tuple[int, ...], list[Regression]]
     ) -> _Set:
         spans = [self._inflation(place, places, models) for place in places]
         told = [model for model in models if model.r2 is not None and model.outcome in self.outcome_sds]
