@@ -23,7 +23,7 @@ ROOMS = {
     "errors": ({"errors"},),
     "namespaces": ({"namespaces"},),
     "contract": (
-        {"names", "seal", "tree"},
+        {"arrays", "names", "seal", "tree"},
         {"schema"},
     ),
     "families": (

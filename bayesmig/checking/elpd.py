@@ -6,18 +6,13 @@ import hashlib
 import html
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from bayesmig.contract.arrays import Array
 from bayesmig.data.design import Design
 from bayesmig.errors import BayesmigError
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

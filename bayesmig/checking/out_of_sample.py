@@ -19,6 +19,7 @@ import numpy as np
 from scipy import sparse, special
 
 from bayesmig.checking.subsets import subset
+from bayesmig.contract.arrays import Array, Codes, Flags
 from bayesmig.data.design import Design, GroupTerm
 from bayesmig.data.rows import Rows
 from bayesmig.errors import EngineRefusal, listing
@@ -27,10 +28,6 @@ from bayesmig.results.fitted import Fitted
 
 if TYPE_CHECKING:
     import xarray as xr
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
-    Flags = NDArray[np.bool_]
 
 CHUNK_BYTES = 32 * 2**20
 MOST_EFFECTS = 500
@@ -43,7 +40,7 @@ LONGEST_STEP = 2.0
 NEWTON_STEPS = 40
 
 
-def row_densities(fitted: Fitted) -> Iterator[tuple[NDArray[np.int64], Array]]:
+def row_densities(fitted: Fitted) -> Iterator[tuple[Codes, Array]]:
     """Some rows at a time: positions and log densities ``(draws, rows)`` given the varying effects."""
     size = max(1, CHUNK_BYTES // (8 * fitted.size))
     for start in range(0, fitted.design.n, size):
@@ -88,7 +85,7 @@ def left_out_weights(densities: Array, powers: Array, efficiency: float) -> tupl
     return log_weights, pareto_k
 
 
-def unseen(design: Design, places: NDArray[np.int64]) -> dict[str, Flags]:
+def unseen(design: Design, places: Codes) -> dict[str, Flags]:
     """Groups, by factor, that only these rows belong to: ``(J,)`` flags. ``places``: positions of rows."""
     flags = {}
     for group in design.groups:
@@ -167,7 +164,7 @@ def log_marginal_likelihood(design: Design, values: Mapping[str, Array]) -> Arra
     return np.sum([log_joint_density(people, values, everything) for people in parts], axis=0)
 
 
-def _separate(design: Design) -> list[NDArray[np.int64]]:
+def _separate(design: Design) -> list[Codes]:
     """Rows in sets that have no group in common."""
     if not design.groups:
         return [np.arange(design.n)]
@@ -261,7 +258,7 @@ class _Integrand:
     values: Mapping[str, Array]
     outer: Array
     inner: Array
-    member: NDArray[np.int64]
+    member: Codes
     m: int
 
     @classmethod

@@ -11,6 +11,7 @@ import pandas as pd
 import xarray as xr
 
 from bayesmig.checking.subsets import Grouping, fitted_posterior, grouping, subset
+from bayesmig.contract.arrays import Array, Codes, Flags
 from bayesmig.data.design import Design
 from bayesmig.data.rows import Rows
 from bayesmig.errors import BayesmigError, closest, listing
@@ -20,12 +21,10 @@ from bayesmig.results.fitted import Fitted, Treatment, expectation, outcome_of
 from bayesmig.results.summaries import check_interval, interval_heads
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
 
-    Array = NDArray[np.float64]
-    Codes = NDArray[np.int64]
     Function = Callable[[Array], float]
-    Happening = Callable[[Array], NDArray[np.bool_] | Array]
+    Happening = Callable[[Array], Flags | Array]
 
 MOST_PEOPLE = 2_000_000
 OVERALL = "everybody"

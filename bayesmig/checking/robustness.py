@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -15,6 +14,7 @@ from scipy import stats
 
 from bayesmig.checking.out_of_sample import QUADRATURE_DRAWS, log_marginal_likelihood
 from bayesmig.checking.subsets import fitted_posterior
+from bayesmig.contract.arrays import Array
 from bayesmig.data.design import Design
 from bayesmig.data.encoding import build_design
 from bayesmig.data.frames import AnyFrame
@@ -28,11 +28,6 @@ from bayesmig.results.fitted import Fitted
 from bayesmig.results.summaries import coefficients, variance_components
 from bayesmig.specification.model import ModelSpec, as_spec
 from bayesmig.specification.priors import PRESETS, Flat, Normal, Prior, PriorSet, ScalePrior
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
 
 THRESHOLD = 0.05
 OWN = "own"

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bayesmig.contract import schema
+from bayesmig.contract.arrays import Array, Codes
 from bayesmig.contract.names import as_code
 from bayesmig.data.columns import is_categorical
 from bayesmig.data.design import Design, GroupTerm
@@ -18,10 +19,7 @@ from bayesmig.results.fitted import Fitted
 
 if TYPE_CHECKING:
     import xarray as xr
-    from numpy.typing import ArrayLike, NDArray
-
-    Array = NDArray[np.float64]
-    Codes = NDArray[np.int64]
+    from numpy.typing import ArrayLike
 
 MOST_VALUES = 20
 LEAST_WEIGHED = 25  # draws, of which Pareto smoothing takes a fifth and five at least

@@ -28,6 +28,7 @@ from bayesmig.checking.out_of_sample import (
 )
 from bayesmig.checking.predictive import seed_of
 from bayesmig.checking.subsets import fitted_posterior, grouping, subset, without
+from bayesmig.contract.arrays import Array, Codes
 from bayesmig.data.design import Design
 from bayesmig.errors import BayesmigError, EngineRefusal, listing
 from bayesmig.inference.engines.base import Engine, trusted
@@ -37,10 +38,7 @@ from bayesmig.inference.parallel import Failure, map_fits
 from bayesmig.inference.response import parameters
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
-
-    Array = NDArray[np.float64]
-    Codes = NDArray[np.int64]
+    from numpy.typing import ArrayLike
 
 ENGINES: dict[str, type[Exact] | type[NUTS]] = {"Exact": Exact, "NUTS": NUTS}
 LARGEST = 2**29  # numbers in a result: 4 GiB

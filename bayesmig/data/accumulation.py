@@ -6,11 +6,12 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from bayesmig.contract.arrays import Array, Codes
 from bayesmig.data.columns import (
     checked_column,
     checked_weights,
@@ -49,12 +50,6 @@ from bayesmig.data.sources import Chunks, Piece
 from bayesmig.errors import DataError
 from bayesmig.specification.formula import parse
 from bayesmig.specification.model import ModelSpec
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
-    Codes = NDArray[np.int64]
 
 
 def summed_design(spec: ModelSpec, data: Chunks) -> SummedDesign:

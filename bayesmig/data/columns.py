@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
+from bayesmig.contract.arrays import Array, Codes
 from bayesmig.contract.names import as_code
 from bayesmig.data.numerals import is_number_or_date
 from bayesmig.errors import DataError, SpecificationError, UnknownColumn, UnknownLevel, closest, listing
 from bayesmig.specification.formula import Formula, parse
 from bayesmig.specification.model import ModelSpec, Variable
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
-    Codes = NDArray[np.int64]
 
 NUMBERS = ("integer", "floating", "mixed-integer-float", "decimal", "boolean")
 TEXTS = ("string", "categorical")

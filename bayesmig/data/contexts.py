@@ -12,22 +12,17 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
+from bayesmig.contract.arrays import Array, Codes
 from bayesmig.contract.names import as_code, pieces
 from bayesmig.data.columns import check_present, is_categorical, numeric, plain, without_attributes, without_values
 from bayesmig.data.encoding import group_codes
 from bayesmig.data.frames import AnyFrame, frame_of
 from bayesmig.errors import BayesmigError, DataError, UnknownLevel, closest, listing
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
-    Codes = NDArray[np.int64]
 
 OUTSIDE = -1  # code of a row without a group
 FEW = 5  # people of a group whose mean is too noisy to measure a context without a note

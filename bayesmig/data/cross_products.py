@@ -9,16 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import sparse
 
+from bayesmig.contract.arrays import Array, Codes
 from bayesmig.data.design import Grouped, Outline, Scaling
 from bayesmig.errors import BayesmigError
 from bayesmig.specification.model import ModelSpec
 
 if TYPE_CHECKING:
     import pandas as pd
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
-    Codes = NDArray[np.int64]
 
 ROWS_IN_CACHE = 8192
 

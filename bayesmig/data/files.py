@@ -8,19 +8,15 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from bayesmig.contract.arrays import Flags
 from bayesmig.contract.names import as_code
 from bayesmig.data.separated import columns_of, decoded, readings, table_of
 from bayesmig.errors import DataError
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Mask = NDArray[np.bool_]
 
 UNICODE_RELEASE = 118  # of Stata's file format, since Stata 14
 SPSS_DAY_ONE, STATA_DAY_ONE = "1582-10-14", "1960-01-01"
@@ -49,7 +45,7 @@ class Raw:
     frame: pd.DataFrame
     labels: Mapping[str, str] = field(default_factory=dict)
     levels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    no_answers: Mapping[str, Mask] = field(default_factory=dict)
+    no_answers: Mapping[str, Flags] = field(default_factory=dict)
     never: Mapping[str, frozenset[str]] = field(default_factory=dict)  # labelled codes of no answer, used or not
     ordered: frozenset[str] = frozenset()
     reasons: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # of gaps that were codes once
@@ -183,7 +179,7 @@ def _value_labels(about: Any) -> dict[str, dict[str, str]]:
     return found
 
 
-def _within(column: pd.Series, ranges: Sequence[Mapping[str, Any]]) -> Mask:
+def _within(column: pd.Series, ranges: Sequence[Mapping[str, Any]]) -> Flags:
     """Which values lie in the ranges that SPSS counts as missing."""
     gone = np.zeros(len(column), bool)
     for part in ranges:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from bayesmig.contract import schema
+from bayesmig.contract.arrays import Array, Codes, Flags
 from bayesmig.contract.names import pieces
 from bayesmig.data.columns import is_categorical
 from bayesmig.data.design import Grouped, GroupTerm
@@ -17,12 +18,6 @@ from bayesmig.errors import DataError, SpecificationError, listing
 from bayesmig.families.registry import scalars
 from bayesmig.specification.formula import Formula
 from bayesmig.specification.model import ModelSpec
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
-    Codes = NDArray[np.int64]
 
 SMALLEST, LARGEST = 1e-50, 1e50  # of columns: squares of ratios of two are within the range of floats
 FAR_ZERO = 2.0  # sds of the mean, from which it matters that uncorrelated effects stand at zero
@@ -111,9 +106,7 @@ def _variances_seen(group: GroupTerm, spread: Spread, trials: Array | None) -> b
     return bool((lengths > 0).all()) and np.linalg.matrix_rank(equations / lengths, tol=1e-8) == len(columns)
 
 
-def check_sizes(
-    group: Grouped, sizes: Codes, constant: NDArray[np.bool_], notes: list[str], seen: bool = False
-) -> None:
+def check_sizes(group: Grouped, sizes: Codes, constant: Flags, notes: list[str], seen: bool = False) -> None:
     """Whether a grouping factor can have varying effects.
 
     ``sizes``, (J,) int array: rows per group. ``constant``, (q,) bool array: which effects have a column with one value
@@ -187,7 +180,7 @@ def check_count(n: int, formula_terms: tuple[str, ...], people: float) -> None:
         )
 
 
-def check_variation(terms: tuple[str, ...], constant: NDArray[np.bool_], n: int) -> None:
+def check_variation(terms: tuple[str, ...], constant: Flags, n: int) -> None:
     """No column but the intercept's is constant."""
     names = [term for term, one in zip(terms, constant, strict=True) if one and term != "intercept"]
     if names:

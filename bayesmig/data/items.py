@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from bayesmig.contract.arrays import Array, Flags
 from bayesmig.contract.names import FACTOR_MARK, as_code
 from bayesmig.data.columns import is_categorical
 from bayesmig.data.design import GroupTerm, LatentOutcome
@@ -15,9 +16,6 @@ from bayesmig.errors import DataError, SpecificationError, listing
 from bayesmig.specification.model import Factor, ModelSpec
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
     Names = tuple[str, ...]
 
 MOST_CATEGORIES = 15
@@ -25,7 +23,7 @@ WEAK_CORRELATION = 0.1
 TAKEN = ("item", "item_cutpoint", "factor", "factor_pair", "eta", "loading")
 
 
-def usable(spec: ModelSpec, frame: pd.DataFrame) -> NDArray[np.bool_]:
+def usable(spec: ModelSpec, frame: pd.DataFrame) -> Flags:
     """Rows that lack nothing; under full information an answer to one item of all suffices.
 
     ``frame``: the checked columns of all rows.

@@ -11,22 +11,17 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from bayesmig.contract.arrays import Array
 from bayesmig.data.columns import is_categorical
 from bayesmig.data.design import Imputed
 from bayesmig.errors import SpecificationError, closest, listing
 from bayesmig.specification.formula import Formula
 from bayesmig.specification.model import ModelSpec
 from bayesmig.specification.priors import HalfNormal, Normal
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
 
 SAME = 1e-8
 COEFFICIENT = Normal(0, 2.5, why="regression of a predictor with gaps on the others, all in their sds")

@@ -11,18 +11,13 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from bayesmig.contract.arrays import Array, Codes, Flags
 from bayesmig.errors import listing
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
-    Mask = NDArray[np.bool_]
 
 NEARLY_ALL = 0.95  # of the answers, which must be numbers; a convention
 DOMINANT = 0.5  # share of numbers from which on "refused" stands for a missing number
@@ -215,7 +210,7 @@ class TextColumn:
     forced: bool = False  # a number because somebody said so
 
     @cached_property
-    def _found(self) -> tuple[NDArray[np.int64], list[str]]:
+    def _found(self) -> tuple[Codes, list[str]]:
         places, cells = pd.factorize(self.column)
         return places.astype(np.int64), [str(cell).strip() for cell in cells]
 
@@ -224,17 +219,17 @@ class TextColumn:
         return self._found[1]
 
     @cached_property
-    def counts(self) -> NDArray[np.int64]:
+    def counts(self) -> Codes:
         """Rows that have each cell."""
         places = self._found[0]
         return np.bincount(places[places >= 0], minlength=len(self.cells))
 
     @cached_property
-    def empty(self) -> Mask:
+    def empty(self) -> Flags:
         return np.array([not cell for cell in self.cells], bool)
 
     @cached_property
-    def _none(self) -> Mask:
+    def _none(self) -> Flags:
         """Cells by which a program says that there is no number."""
         return np.array([cell in NO_NUMBER for cell in self.cells], bool)
 
@@ -281,7 +276,7 @@ class TextColumn:
         return np.array([np.nan if each is None else each.value(decimal) for each in self._kept], float)
 
     @cached_property
-    def names(self) -> Mask:
+    def names(self) -> Flags:
         """Cells whose digits are a name."""
         if self._quick is not None:
             return np.array([bool(re.match(r"[+-]?(?:0\d|\d{16,}$)|\+\d{8,}$", cell)) for cell in self.cells], bool)
@@ -365,7 +360,7 @@ class TextColumn:
         """Whether all cells are numbers as programs write them."""
         return self._quick is not None
 
-    def numbers(self, decimal: str) -> tuple[pd.Series, Mask, list[str]]:
+    def numbers(self, decimal: str) -> tuple[pd.Series, Flags, list[str]]:
         """The column as numbers, which cells say that there is none (their text stays), and what to say of it."""
         values = self._values(decimal)
         gone = ~np.isfinite(values) & ~self.empty
@@ -394,7 +389,7 @@ class TextColumn:
                 f" {values[first]:.12g}{doubt}; text=[{self.name!r}] leaves it as it is"
             )
 
-    def _left_out(self, words: Mask) -> Iterator[str]:
+    def _left_out(self, words: Flags) -> Iterator[str]:
         if words.any():
             shown = listing(f"{self.cells[place]!r} ({self.counts[place]} rows)" for place in np.flatnonzero(words))
             yield f"{self.name}: counted as no answer, because they are no numbers: {shown}"

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from bayesmig.contract.arrays import Array, Codes
 from bayesmig.contract.names import as_code, joined
 from bayesmig.contract.schema import RECONSTRUCTED
 from bayesmig.data.columns import (
@@ -37,12 +38,6 @@ from bayesmig.data.sources import Chunks, Piece
 from bayesmig.errors import DataError, EngineRefusal, SpecificationError, listing
 from bayesmig.specification.formula import CONTRASTS, ELEMENTWISE, Formula
 from bayesmig.specification.model import ModelSpec
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
-    Codes = NDArray[np.int64]
 
 MOST_LEVELS = 2_000_000
 SAMPLE = "To use it all the same, fit a random sample of the rows that fits in memory."

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from bayesmig.contract import schema
+from bayesmig.contract.arrays import Array, Codes
 from bayesmig.contract.names import as_code
 from bayesmig.data.columns import numeric, plain, role_of
 from bayesmig.data.cross_products import Moments, SummedDesign, SummedGroups
@@ -31,10 +32,6 @@ from bayesmig.specification.model import ModelSpec
 
 if TYPE_CHECKING:
     import xarray as xr
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
-    Codes = NDArray[np.int64]
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
+from bayesmig.contract.arrays import Flags
 from bayesmig.contract.names import as_code
 from bayesmig.data.columns import without_attributes
 from bayesmig.data.files import Raw, read_csv, read_dta, read_parquet, read_sav
@@ -21,11 +22,6 @@ from bayesmig.data.scores import scored_column
 from bayesmig.data.separated import SAVE_AS
 from bayesmig.errors import DataError, UnknownColumn, closest, listing
 from bayesmig.specification.model import Variable
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Mask = NDArray[np.bool_]
 
 NO_VALUE = "no value"
 ELSEWHERE = {  # what other programs can do about a file that is not read
@@ -411,7 +407,7 @@ def in_codes(column: pd.Series) -> pd.Series:
     return pd.Series(words[places], column.index, name=column.name)
 
 
-def _without_codes(column: pd.Series, no_answers: Mask | None, codes: set[str]) -> tuple[pd.Series, dict[str, int]]:
+def _without_codes(column: pd.Series, no_answers: Flags | None, codes: set[str]) -> tuple[pd.Series, dict[str, int]]:
     """A column without what is no answer, and how often each code, or no value at all, stood there."""
     empty = int(column.isna().sum())
     counts: dict[str, int] = {}

@@ -10,22 +10,15 @@ groups; those of groups are made to average one.
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from bayesmig.contract.arrays import Array, Codes
 from bayesmig.data.columns import check_constant_within
 from bayesmig.data.design import GroupTerm
 from bayesmig.errors import SpecificationError, closest, listing
 from bayesmig.specification.model import Weights
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
-    Codes = NDArray[np.int64]
-
 
 ROUNDING = 1e-12  # of weights that were scaled
 

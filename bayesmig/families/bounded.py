@@ -8,17 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import special
 
+from bayesmig.contract.arrays import Array
 from bayesmig.families import links
 from bayesmig.families.links import Link
 from bayesmig.families.machine import kernel
 from bayesmig.families.record import Answers, Family, Parameter, chances_by_groups, stacked
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from bayesmig.families.record import Curves, Own
-
-    Array = NDArray[np.float64]
 
 LEAST = 1e-12  # of a share, and of what it leaves: beyond, its log is that of rounding
 

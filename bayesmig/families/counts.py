@@ -8,17 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import special
 
+from bayesmig.contract.arrays import Array
 from bayesmig.families import links
 from bayesmig.families.links import LARGEST_LOG_RATE, Link
 from bayesmig.families.machine import kernel
 from bayesmig.families.record import Answers, Family, Parameter, stacked
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from bayesmig.families.record import Curves, Own
-
-    Array = NDArray[np.float64]
 
 
 @kernel

@@ -5,17 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import special
 
+from bayesmig.contract.arrays import Array
 from bayesmig.families.machine import kernel
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
 
 LOGIT, PROBIT, CLOGLOG = range(3)  # as kernels know them
 LARGEST_LOG_RATE = 40.0  # counts beyond 10^17 have no use and overflow

@@ -9,18 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import special
 
+from bayesmig.contract.arrays import Array, Codes
 from bayesmig.families import links
 from bayesmig.families.links import CLOGLOG, FARTHEST, LARGEST_LOG_RATE, LOGIT, PROBIT, ROOT_TWO_PI, Link, normal_mean
 from bayesmig.families.machine import kernel
 from bayesmig.families.record import CUT, Answers, Family
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from bayesmig.families.record import Curves, Own, Recession
-
-    Array = NDArray[np.float64]
-    Codes = NDArray[np.int64]
 
 
 @kernel

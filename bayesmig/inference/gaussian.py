@@ -20,20 +20,16 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from scipy import linalg, sparse, special
 
+from bayesmig.contract.arrays import Array, Codes
 from bayesmig.data.cross_products import CrossProducts, Membership, SummedDesign
 from bayesmig.data.design import Design, Grouped, Outline
 from bayesmig.errors import EngineRefusal
 from bayesmig.specification.priors import Flat, Normal
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
 
 MOST_DENSE_COLUMNS = 6_000
 OUTER_BYTES = 128 * 2**20
@@ -230,7 +226,7 @@ class MixedModelEquations:
         return cls(design, scale, SufficientStatistics.of(design, scale), *moments, of_margins=flat)
 
     @cached_property
-    def _distinct(self) -> tuple[Array, NDArray[np.int64], Array]:
+    def _distinct(self) -> tuple[Array, Codes, Array]:
         """Distinct blocks of the eliminated factor, which group has which, and what their determinants count."""
         blocks = self.stats.blocks
         flat = blocks.reshape(len(blocks), -1)
@@ -260,7 +256,7 @@ class MixedModelEquations:
         return np.concatenate([self.stats.gram.reshape(1, -1), outer.reshape(count * q * q, width * width)])
 
     @cached_property
-    def _sparse_outer(self) -> tuple[NDArray[np.int64], Any] | None:
+    def _sparse_outer(self) -> tuple[Codes, Any] | None:
         """The same for crossed factors, whose outer products are mostly zero: the other places, and their values."""
         cross = self.stats.cross
         if (np.diff(cross.indptr).astype(float) ** 2).sum() * 16 > OUTER_BYTES:

@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bayesmig.contract.arrays import Array
 from bayesmig.errors import InferenceFailure
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
     BatchFunction = Callable[[Array], Array]
 
 STEP = 1e-3

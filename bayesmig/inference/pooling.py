@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -18,16 +17,12 @@ import xarray as xr
 from scipy import special
 
 from bayesmig.contract import schema
+from bayesmig.contract.arrays import Array
 from bayesmig.data.design import Design
 from bayesmig.data.imputations import differing
 from bayesmig.errors import InferenceFailure
 from bayesmig.families.registry import scalars
 from bayesmig.inference.estimators.base import LEVEL
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
 
 SHARED = ("engine", "versions", "independent_draws", "adjusted", "clusters", "cluster_of", "strata")
 

@@ -26,6 +26,7 @@ import xarray as xr
 from scipy import special
 
 from bayesmig.contract import schema
+from bayesmig.contract.arrays import Array, Codes
 from bayesmig.contract.seal import seal
 from bayesmig.data.design import Design, GroupTerm
 from bayesmig.data.rows import Rows, design_of
@@ -36,10 +37,7 @@ from bayesmig.inference.response import linear_predictor, log_density, parameter
 from bayesmig.specification.priors import Flat, Normal, Prior, ScalePrior
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
-
-    Array = NDArray[np.float64]
-    Codes = NDArray[np.int64]
+    from numpy.typing import ArrayLike
 
 STEP = 1e-4
 LEAST_DRAWS = 1000

@@ -5,19 +5,14 @@ from __future__ import annotations
 import html
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from bayesmig.contract.arrays import Array, Flags
 from bayesmig.data.frames import AnyFrame
 from bayesmig.errors import BayesmigError, UnknownColumn, closest, listing
 from bayesmig.measurement.items import THOUSANDTHS, Items, principal_axes, read_items
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
 
 LEAST_DRAWS = 100
 BLOCK = 2**18  # resampling weights held at once
@@ -232,7 +227,7 @@ def omega(loadings: Array, sds: Array) -> Array:
     return np.asarray(common / (common + unique))
 
 
-def one_factor(correlations: Array) -> tuple[Array, NDArray[np.bool_]]:
+def one_factor(correlations: Array) -> tuple[Array, Flags]:
     """Loadings of the one-factor model by minimum residuals, for each of many correlation matrices.
 
     ``correlations``, (draws, p, p) array: of three or more items. Returns ``loadings``, (draws, p) array: loadings l
@@ -302,7 +297,7 @@ class _Fits:
 
     coefficients: dict[str, Array]
     loadings: Array
-    settled: NDArray[np.bool_]
+    settled: Flags
 
     @classmethod
     def of(cls, covariances: Array) -> _Fits:

@@ -5,21 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from bayesmig.contract.arrays import Array
 from bayesmig.data.columns import LARGEST, NUMBERS, is_categorical, plain, without_attributes
 from bayesmig.data.encoding import PROVENANCE_COLUMN, provenance_of
 from bayesmig.data.frames import AnyFrame, frame_of, is_table
 from bayesmig.data.scores import scored_column
 from bayesmig.errors import DataError, listing
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
 
 MOST_DROPPED = 0.10
 SINGULAR = 1e-10

@@ -5,20 +5,16 @@ from __future__ import annotations
 import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 from scipy import special
 
+from bayesmig.contract.arrays import Array
 from bayesmig.data.frames import AnyFrame, frame_of
 from bayesmig.errors import BayesmigError, UnknownColumn, closest, listing
 from bayesmig.measurement.items import THOUSANDTHS, principal_axes, read_items, read_numbers
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
 
 ROTATIONS = ("varimax", None)
 MISSING = ("listwise", "pairwise")

@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 
 from bayesmig.contract import schema
+from bayesmig.contract.arrays import Array
 from bayesmig.data.design import Design
 from bayesmig.data.rows import design_of
 from bayesmig.errors import BayesmigError, listing
@@ -23,9 +24,6 @@ from bayesmig.specification.priors import Flat
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
 
 MOST_DRAWS, LEAST_DRAWS, MOST_CELLS, MOST_ROWS = 400, 100, 2_000_000, 50_000  # about a second at the most
 ENDS = (0.025, 0.975)

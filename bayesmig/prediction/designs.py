@@ -19,6 +19,7 @@ import pandas as pd
 import xarray as xr
 
 from bayesmig.contract import schema
+from bayesmig.contract.arrays import Array, Codes
 from bayesmig.data.columns import check_present
 from bayesmig.data.design import Design, GroupTerm
 from bayesmig.data.encoding import PROVENANCE_COLUMN, build_design, provenance_of, without_outcome_bounds
@@ -37,8 +38,6 @@ from bayesmig.specification.model import ModelSpec, as_spec
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
 
 EXACT = Exact(draws=1000)
 CLOSED, LIKELIHOOD = "closed form", "maximum likelihood"
@@ -94,7 +93,7 @@ class Planned:
             return {}
         return dict(self.share) if isinstance(self.share, Mapping) else {"0": 1 - self.share, "1": self.share}
 
-    def draw(self, codes: NDArray[np.int64], groups: int, rng: np.random.Generator) -> Array | NDArray[np.object_]:
+    def draw(self, codes: Codes, groups: int, rng: np.random.Generator) -> Array | NDArray[np.object_]:
         """Values of people of these groups."""
         size = groups if self.of == "group" else len(codes)
         if self.share is None:
@@ -573,7 +572,7 @@ def _replicate(plan: _Plan, item: tuple[tuple[int, int], np.random.SeedSequence]
     return rows
 
 
-def _recoded(column: pd.Series, categories: Sequence[str], codes: NDArray[np.int64]) -> Any:
+def _recoded(column: pd.Series, categories: Sequence[str], codes: Codes) -> Any:
     """Yes-or-no answers as the column has them."""
     by_text = {str(value): value for value in column.unique()}
     return [by_text.get(categories[code], categories[code]) for code in codes]

@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 import xarray as xr
 
 from bayesmig.contract import schema
+from bayesmig.contract.arrays import Array
 from bayesmig.data.design import GroupTerm
 from bayesmig.data.frames import AnyFrame
 from bayesmig.data.rows import Rows
@@ -28,11 +29,6 @@ from bayesmig.results.fitted import (
     outcome_of,
     quantity,
 )
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
 
 Kind = Literal["expected", "outcome", "linear"]
 KINDS = ("expected", "outcome", "linear")

@@ -10,13 +10,14 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 from scipy import sparse
 
+from bayesmig.contract.arrays import Array, Codes
 from bayesmig.contract.names import as_code
 from bayesmig.data.design import Design
 from bayesmig.data.frames import AnyFrame, frame_of, is_table
@@ -28,12 +29,6 @@ from bayesmig.results.fitted import TREATMENTS, Fitted, Treatment, category_scor
 from bayesmig.results.integration import added_variance, integrated
 from bayesmig.results.summaries import attributed, check_interval, summarise_draws, wald_table
 from bayesmig.specification.formula import parse
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
-    Codes = NDArray[np.int64]
 
 Margins = Mapping[str | tuple[str, ...], Mapping[Any, float]]
 JOINTS = ("survey", "independent")

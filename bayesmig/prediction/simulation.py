@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import xarray as xr
 
 from bayesmig.contract import schema
+from bayesmig.contract.arrays import Array
 from bayesmig.data.design import Design, GroupTerm
 from bayesmig.data.encoding import build_design
 from bayesmig.data.frames import AnyFrame
@@ -15,11 +14,6 @@ from bayesmig.errors import SpecificationError, listing
 from bayesmig.inference.response import draw_outcomes
 from bayesmig.specification.model import ModelSpec
 from bayesmig.specification.priors import Flat, Normal, ScalePrior
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
 
 
 def simulate(spec: ModelSpec, data: AnyFrame, *, draws: int = 200, seed: int | None = None) -> xr.DataTree:

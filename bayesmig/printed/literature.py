@@ -12,22 +12,18 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
 from bayesmig.contract import schema
+from bayesmig.contract.arrays import Array
 from bayesmig.data.numerals import DECIMAL_SIGNS, numeral, tidy
 from bayesmig.data.separated import decoded, table_of
 from bayesmig.errors import DataError, NotFound, UnknownColumn, closest, listing
 from bayesmig.specification.model import ModelSpec, Study
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
 
 PRINTED = "printed table"
 VARIANCE_ROLES = {"within_variance": "sigma", "between_variance": "tau"}

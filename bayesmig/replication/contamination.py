@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from bayesmig.contract.arrays import Array
 from bayesmig.contract.names import base
 from bayesmig.data.encoding import PROVENANCE_COLUMN
 from bayesmig.errors import listing
@@ -18,10 +18,6 @@ from bayesmig.replication.counterparts import COUNTERPARTS, counterparts_of
 from bayesmig.results.summaries import coefficients
 from bayesmig.specification.formula import parse
 from bayesmig.specification.model import ModelSpec, Study
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
 
 MADE = "Reconstructed items follow the index whatever they ask about, so only items of your own tell how much it is."
 
@@ -93,7 +89,7 @@ def _without(
         yield MADE
 
 
-def _score(items: pd.DataFrame) -> NDArray[np.float64]:
+def _score(items: pd.DataFrame) -> Array:
     """First principal component of items, turned so that its loadings sum to a positive number."""
     answers = items.astype(float)
     z = (answers - answers.mean()) / answers.std()

@@ -7,13 +7,13 @@ factor are brought to the unit of the printed ones, so that the columns of a tab
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
 from bayesmig.contract import schema
+from bayesmig.contract.arrays import Array
 from bayesmig.data.design import Design, plain_term
 from bayesmig.data.rows import Rows, design_of
 from bayesmig.errors import BayesmigError, listing
@@ -24,11 +24,6 @@ from bayesmig.replication.reconstruction.joint import composite_of, models_toget
 from bayesmig.replication.reconstruction.regressions import Regression
 from bayesmig.specification.formula import parse
 from bayesmig.specification.model import ModelSpec, Study
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
 
 COUNTERPARTS = {"multilevel": "groups vary", "latent": "latent factor"}
 FACTORS = NUTS(tune=500)  # a warm-up of 500 is plenty: with the scores integrated out there is one mode and no funnel

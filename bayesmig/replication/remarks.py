@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from bayesmig.contract.arrays import Array, Codes
 from bayesmig.contract.names import base
 from bayesmig.data.rows import Rows, design_of
 from bayesmig.errors import listing
@@ -20,7 +21,6 @@ from bayesmig.specification.model import ModelSpec
 
 if TYPE_CHECKING:
     import xarray as xr
-    from numpy.typing import NDArray
 
 AS_NUMBERS = "answers as numbers"
 DRAWS = 400
@@ -179,7 +179,7 @@ def place_remarks(spec: ModelSpec, table: pd.DataFrame, tree: xr.DataTree) -> li
     return lines
 
 
-def _between(column: NDArray[np.float64], codes: NDArray[np.int64]) -> tuple[int, float]:
+def _between(column: Array, codes: Codes) -> tuple[int, float]:
     """In how many groups a column is constant, and which share of its variance lies between groups."""
     by_group = pd.Series(column).groupby(codes)
     silent = int((by_group.max() == by_group.min()).sum())

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from bayesmig.contract import schema
+from bayesmig.contract.arrays import Array, Codes, Flags
 from bayesmig.data.design import Design
 from bayesmig.data.encoding import PROVENANCE_COLUMN, build_design
 from bayesmig.data.frames import AnyFrame, frame_of
@@ -24,10 +25,6 @@ from bayesmig.results.summaries import check_interval, interval_heads, summarise
 
 if TYPE_CHECKING:
     import xarray as xr
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
-    Codes = NDArray[np.int64]
 
 RESPONSE_VARIANCE = {"logit": math.pi**2 / 3, "probit": 1.0}
 
@@ -411,7 +408,7 @@ class FittedFactors:
         return np.asarray(total)
 
     @cached_property
-    def patterns(self) -> tuple[NDArray[np.bool_], Codes]:
+    def patterns(self) -> tuple[Flags, Codes]:
         """Which items were answered, by pattern, and the pattern of each row."""
         kinds, kind = np.unique(self.design.items.answered, axis=0, return_inverse=True)
         return kinds, kind.ravel()

@@ -14,6 +14,7 @@ import pandas as pd
 from scipy import stats
 
 from bayesmig.contract import schema
+from bayesmig.contract.arrays import Array, Flags
 from bayesmig.contract.names import pieces
 from bayesmig.data.rows import design_of
 from bayesmig.errors import BayesmigError, SpecificationError, closest, listing
@@ -32,9 +33,6 @@ from bayesmig.specification.priors import Normal, Prior
 
 if TYPE_CHECKING:
     import xarray as xr
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
 
 PRINTED = "published_posterior"  # the engine whose draws of different coefficients are independent of each other
 PRIOR_DRAWS = 20_000  # of a joint claim's prior probability, whose error is then below 0.004
@@ -248,7 +246,7 @@ def jointly(bounds: Sequence[tuple[float, float]]) -> tuple[float, float]:
     return float(np.maximum(0.0, lows.sum() - (len(lows) - 1))), float(np.maximum(0.0, highs.min()))
 
 
-def _holding(claim: Claim, values: Mapping[Quantity, Array]) -> NDArray[np.bool_]:
+def _holding(claim: Claim, values: Mapping[Quantity, Array]) -> Flags:
     """In which draws all comparisons of a claim hold."""
     return np.asarray(np.logical_and.reduce([one.difference.of(values) > 0 for one in claim.comparisons]))
 
@@ -309,7 +307,7 @@ class _Draws:
         slopes = (term for term in design.terms if term != "intercept")
         return dict(zip(slopes, design.priors.slopes, strict=True))
 
-    def _odds(self, claim: Claim, holds: NDArray[np.bool_]) -> float:
+    def _odds(self, claim: Claim, holds: Flags) -> float:
         """Posterior odds over prior odds; infinite or zero where all draws agree."""
         priors = self._priors(claim)
         if priors is None:

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from bayesmig.contract import schema
+from bayesmig.contract.arrays import Array
 from bayesmig.contract.names import as_code, joined, parted
 from bayesmig.data.columns import check_present, is_categorical, plain, without_attributes, without_values
 from bayesmig.data.design import GroupTerm
@@ -33,9 +34,6 @@ from bayesmig.specification.model import Choices, ModelSpec, as_spec
 
 if TYPE_CHECKING:
     import xarray as xr
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
 
 MOST_LEVELS = 8  # of a number that is taken for a category
 SMALL = 10  # people of a stratum that says little by itself

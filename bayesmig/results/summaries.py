@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -16,18 +16,13 @@ import xarray as xr
 from scipy import special, stats
 
 from bayesmig.contract import schema
+from bayesmig.contract.arrays import Array
 from bayesmig.contract.names import base, columns_of, pieces
 from bayesmig.data.rows import design_of
 from bayesmig.errors import BayesmigError, closest, listing
 from bayesmig.families.registry import FAMILIES
 from bayesmig.results.delta import degrees, delta_errors, moved
 from bayesmig.results.variance import explained_shares, response_shares, row_weights, variances_at_means
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
-
 
 MEDIAN_DISTANCE = math.sqrt(2) * stats.norm.ppf(0.75)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayesmig.contract import schema
+from bayesmig.contract.arrays import Array
 from bayesmig.data.design import Design, Outline
 from bayesmig.data.rows import Rows, outline_of
 from bayesmig.errors import BayesmigError
@@ -22,9 +23,6 @@ from bayesmig.results.integration import added_variances, integrated
 
 if TYPE_CHECKING:
     import xarray as xr
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
 
 SMOOTH = 2.0  # stands for the poles of squared distribution functions; errors against Owen's T are below 1e-8
 

@@ -23,9 +23,8 @@ from bayesmig.families.registry import FAMILIES
 
 if TYPE_CHECKING:
     import numpy as np
-    from numpy.typing import NDArray
 
-    Array = NDArray[np.float64]
+    from bayesmig.contract.arrays import Array
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,6 +21,7 @@ import pandas as pd
 import xarray as xr
 
 from bayesmig.contract import schema
+from bayesmig.contract.arrays import Array
 from bayesmig.data.design import Design, GroupTerm
 from bayesmig.data.encoding import build_design
 from bayesmig.data.frames import AnyFrame
@@ -34,9 +35,6 @@ from bayesmig.specification.priors import Exponential, Flat, HalfNormal, HalfStu
 
 if TYPE_CHECKING:
     import bambi as bmb
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
 
 VERSION = "0.21"
 SAMPLERS = ("nutpie", "pymc")

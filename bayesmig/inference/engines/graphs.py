@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayesmig.contract.arrays import Array
 from bayesmig.data.design import Correlated, Design, GroupTerm, Scaling
 from bayesmig.data.missing import COEFFICIENT, SPREAD
 from bayesmig.errors import SpecificationError, closest, listing
@@ -22,9 +23,6 @@ from bayesmig.specification.priors import Exponential, Flat, HalfNormal, HalfStu
 if TYPE_CHECKING:
     import pymc as pm
     import xarray as xr
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
 
 RELIABLE = 0.8
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import sparse, special
 
+from bayesmig.contract.arrays import Array, Codes, Flags
 from bayesmig.data.design import Design, GroupTerm, LatentOutcome
 from bayesmig.data.items import display_outcome
 from bayesmig.inference.engines import graphs, points
@@ -31,10 +32,6 @@ from bayesmig.specification.priors import Flat, Normal, Prior
 
 if TYPE_CHECKING:
     import xarray as xr
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
-    Codes = NDArray[np.int64]
 
 USUAL_LOADING = 0.7
 JITTER = 0.5
@@ -79,7 +76,7 @@ class Directions:
 
     turn: Array | None
     spread: Array
-    centred: NDArray[np.bool_]
+    centred: Flags
 
     @classmethod
     def of(cls, design: Design, group: GroupTerm, centred: bool) -> Directions:
@@ -116,7 +113,7 @@ def _regressed(design: Design, group: GroupTerm) -> tuple[Array, Array]:
     return sweeps[1:], products
 
 
-def _differing(design: Design, group: GroupTerm) -> NDArray[np.bool_]:
+def _differing(design: Design, group: GroupTerm) -> Flags:
     """Which effects of a centred factor have reliable values by group, (q,).
 
     The first has, or the factor were not centred. Of the others ``1 - 1 / F`` of least squares within every group must
@@ -342,7 +339,7 @@ def _groups(layout: Layout) -> tuple[Groups, dict[str, int]]:
     return groups, first_rows
 
 
-def _padded(tables: list[NDArray[np.bool_]]) -> NDArray[np.bool_]:
+def _padded(tables: list[Flags]) -> Flags:
     """Tables one below the other, in the width of the widest."""
     whole = np.zeros((sum(map(len, tables)), max((table.shape[1] for table in tables), default=0)), dtype=bool)
     start = 0
@@ -539,7 +536,7 @@ def _effects(layout: Layout, group: GroupTerm, take: Any) -> dict[str, Array]:
     return values | {f"u_{name}": directions.effects(own) * unit}
 
 
-def _raw(own: Array, centred: NDArray[np.bool_], tau: Array, root: Array) -> Array:
+def _raw(own: Array, centred: Flags, tau: Array, root: Array) -> Array:
     """Effects in directions from their coordinates, (chains, draws, J, q), as the density has them."""
     z, effects = np.empty_like(own), np.empty_like(own)
     for i in range(own.shape[-1]):

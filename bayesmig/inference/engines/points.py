@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from bayesmig.contract.arrays import Array
 from bayesmig.errors import SpecificationError
 from bayesmig.families import machine
 from bayesmig.inference.kernels import coordinates
@@ -15,9 +16,6 @@ from bayesmig.inference.kernels.coordinates import Coordinates
 from bayesmig.specification.priors import Exponential, Flat, HalfNormal, HalfStudentT, InverseGamma, Normal, Prior
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
     Evaluate = Callable[[Array], tuple[float, Array]]
 
 SCALES: dict[type[Prior], int] = {

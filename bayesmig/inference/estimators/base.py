@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import special
 
+from bayesmig.contract.arrays import Array, Codes
 from bayesmig.data.design import Design, Grouped, Outline
 from bayesmig.errors import EngineRefusal, closest, listing
 from bayesmig.inference.numerics import STEP
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
 
 LEVEL = 0.95
 ERRORS = ("classical", "robust", "cluster")
@@ -145,7 +140,7 @@ def around_means(design: Design) -> tuple[Design, Array]:
     return dataclasses.replace(design, x=(design.x - mean) / size), back
 
 
-def clusters(design: Design) -> NDArray[np.int64]:
+def clusters(design: Design) -> Codes:
     """Codes of the grouping factor with the fewest groups: clusters must be independent of each other.
 
     Raises EngineRefusal if another factor is not nested in it.
@@ -170,7 +165,7 @@ def sandwich(bread: Array, scores: Array) -> Array:
     return count / (count - 1) * bread @ (scores.T @ scores) @ bread
 
 
-def summed(scores: Array, codes: NDArray[np.int64]) -> Array:
+def summed(scores: Array, codes: Codes) -> Array:
     """Scores of rows added up within clusters."""
     total = np.zeros((codes.max() + 1, scores.shape[1]))
     np.add.at(total, codes, scores)

@@ -14,13 +14,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
 from scipy import linalg
 
 from bayesmig.contract import schema
+from bayesmig.contract.arrays import Array
 from bayesmig.data.design import Design
 from bayesmig.errors import EngineRefusal
 from bayesmig.inference.estimators.base import (
@@ -39,11 +39,6 @@ from bayesmig.inference.estimators.base import (
 from bayesmig.inference.estimators.laplace import Expansion, Laplace, optimum
 from bayesmig.inference.estimators.likelihoods import Likelihood, unit_scores
 from bayesmig.inference.estimators.separation import check_separation
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
 
 NO_GAIN = 1e-4  # of the log-likelihood, by a parameter that has no finite estimate
 LIMITS = {

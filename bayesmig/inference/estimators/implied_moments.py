@@ -9,17 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from bayesmig.contract.arrays import Array, Codes
 from bayesmig.data.design import Design
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
-    Codes = NDArray[np.int64]
 
 USUAL = 0.7  # of a loading, an error and a residual sd, to start from
 

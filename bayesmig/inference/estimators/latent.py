@@ -10,13 +10,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
 from scipy import linalg, optimize, special
 
 from bayesmig.contract import schema
+from bayesmig.contract.arrays import Array, Codes, Flags
 from bayesmig.data.design import Design
 from bayesmig.errors import EngineRefusal, InferenceFailure, listing
 from bayesmig.inference.estimators.base import (
@@ -30,11 +30,6 @@ from bayesmig.inference.estimators.base import (
 )
 from bayesmig.inference.estimators.implied_moments import Structure
 from bayesmig.inference.working_units import directions, working_items, working_x
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
 
 MOST_STEPS = 500
 TOLERANCE = 1e-14
@@ -54,8 +49,8 @@ class Pattern:
     answers : (k', k') array
     """
 
-    items: NDArray[np.int64]
-    rows: NDArray[np.int64]
+    items: Codes
+    rows: Codes
     n: float
     design: Array
     mixed: Array
@@ -172,7 +167,7 @@ def _residual(part: Pattern, means: Array) -> Array:
     return np.asarray(part.answers - shared - shared.T + own.T @ part.design @ own)
 
 
-def maximum(likelihood: FactorLikelihood) -> tuple[Array, float, NDArray[np.bool_]]:
+def maximum(likelihood: FactorLikelihood) -> tuple[Array, float, Flags]:
     """The point of highest likelihood, its value, and which parameters are not at a boundary of zero.
 
     Fisher scoring, damped after Levenberg (1944) where a full step does not climb. A residual sd that runs to zero is
@@ -293,7 +288,7 @@ def _degrees_of_freedom(likelihood: FactorLikelihood) -> int:
     return moments - count
 
 
-def _inverse(information: Array, free: NDArray[np.bool_]) -> Array:
+def _inverse(information: Array, free: Flags) -> Array:
     """Covariance of the estimates; NaN for those at a boundary."""
     part = information[np.ix_(free, free)]
     root = 1 / np.sqrt(np.abs(np.diag(part)))

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
 from scipy import linalg
 
 from bayesmig.contract import schema
+from bayesmig.contract.arrays import Array
 from bayesmig.data.design import Design, Outline
 from bayesmig.errors import EngineRefusal, InferenceFailure
 from bayesmig.inference.estimators.base import (
@@ -32,11 +32,6 @@ from bayesmig.inference.estimators.base import (
 from bayesmig.inference.estimators.small_sample import check_df, kenward_roger, satterthwaite
 from bayesmig.inference.gaussian import LARGEST_POINT, MixedModelEquations, VarianceParameters
 from bayesmig.inference.numerics import climb
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
 
 ZERO = -30.0
 NEARLY_ZERO = -2.5

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -11,16 +10,12 @@ import xarray as xr
 from scipy import optimize
 
 from bayesmig.contract import schema
+from bayesmig.contract.arrays import Array
 from bayesmig.data.design import Design, plain_term
 from bayesmig.errors import EngineRefusal
 from bayesmig.inference.estimators.linear import ols
 from bayesmig.inference.working_units import base_z
 from bayesmig.measurement.principal import components
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
 
 
 def scored(design: Design, method: str, errors: str | None) -> tuple[xr.Dataset, dict[str, object]]:

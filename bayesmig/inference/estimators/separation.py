@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from scipy import linalg, optimize
 
+from bayesmig.contract.arrays import Array
 from bayesmig.data.design import Design
 from bayesmig.errors import EngineRefusal, listing
 from bayesmig.inference.estimators.likelihoods import row_trials
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
 
 ENOUGH_ROWS = 5_000
 

@@ -9,18 +9,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import linalg
 
+from bayesmig.contract.arrays import Array, Codes
 from bayesmig.data.design import Design, GroupTerm, Outline
 from bayesmig.errors import EngineRefusal, closest, listing
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
 
 METHODS = ("satterthwaite", "kenward-roger")
 STEP = 1e-4
@@ -110,7 +105,7 @@ def kenward_roger(design: Design, values: Mapping[str, Array]) -> tuple[Array, A
     return 0.5 * (adjusted + adjusted.T), 2 / np.einsum("rk,rs,sk->k", turned, w, turned)
 
 
-Entries = list[tuple["NDArray[np.int64]", "NDArray[np.int64]"]]
+Entries = list[tuple["Codes", "Codes"]]
 
 
 def _columns(group: GroupTerm) -> Array:

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from bayesmig.contract.arrays import Array, Codes
 from bayesmig.families.links import FARTHEST
 from bayesmig.families.machine import kernel
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
-    Codes = NDArray[np.int64]
 
 # a number without bounds; positive numbers by their logs, with kinds of priors, the last of them
 # normal; positive numbers with a sign that

@@ -10,21 +10,16 @@ effects and roots of covariances, and these the density of the answers. The grad
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from bayesmig.contract.arrays import Array, Codes, Flags
 from bayesmig.families import links, ordered
 from bayesmig.families.links import FARTHEST
 from bayesmig.families.machine import kernel
 from bayesmig.inference.kernels import coordinates
 from bayesmig.inference.kernels.coordinates import Coordinates
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
-    Codes = NDArray[np.int64]
 
 COMPLETE, INCOMPLETE, LOGIT, PROBIT = range(4)
 
@@ -80,7 +75,7 @@ class Groups(NamedTuple):
     table: Codes
     row: Codes
     column: Codes
-    centred: NDArray[np.bool_]
+    centred: Flags
     turn: Array
     spread: Array
     unpaired: Array
@@ -158,7 +153,7 @@ def of_levels(groups: Groups, g: int, values: Array, back: bool) -> Array:
 
 
 @kernel
-def in_directions(own: Array, centred: NDArray[np.bool_], tau: Array, root: Array, z: Array, u: Array) -> float:
+def in_directions(own: Array, centred: Flags, tau: Array, root: Array, z: Array, u: Array) -> float:
     """Standardised and raw effects in one direction from its coordinates; log density of those that are centred."""
     total = 0.0
     for i in range(len(tau)):

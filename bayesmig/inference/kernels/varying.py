@@ -14,18 +14,13 @@ single level, because they are known together only.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from bayesmig.contract.arrays import Array, Codes
 from bayesmig.families.machine import kernel
 from bayesmig.inference.kernels import coordinates
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
-    Codes = NDArray[np.int64]
 
 
 class Factors(NamedTuple):

@@ -13,12 +13,12 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment, linprog
 
+from bayesmig.contract.arrays import Array
 from bayesmig.printed.auditing.feasibility import constrain_sizes, list_signs, minimise
 from bayesmig.printed.auditing.intervals import Interval, half_unit
 from bayesmig.printed.auditing.rules import LIKELY, PROVED, Finding, Outcome, rule
 from bayesmig.printed.auditing.tables import PublishedTables
 
-Array = NDArray[np.float64]
 Rows = NDArray[np.intp]
 
 CHANCE = -6.0  # log10 of the chance that unrelated columns would agree in so many rows

@@ -6,10 +6,10 @@ import itertools
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import linprog
 
-Array = NDArray[np.float64]
+from bayesmig.contract.arrays import Array
+
 SLACK = 1e-9
 
 

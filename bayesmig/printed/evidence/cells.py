@@ -8,22 +8,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from scipy import special, stats
 
+from bayesmig.contract.arrays import Array
 from bayesmig.contract.names import pieces
 from bayesmig.errors import BayesmigError, DataError, NotFound, closest, listing
 from bayesmig.printed import literature
 from bayesmig.printed.evidence.tables import PrintedModel, printed_model
 from bayesmig.specification.model import Study
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
 
 B_SE, B_P, B_STARS = "B and SE", "B and p", "B and stars"
 

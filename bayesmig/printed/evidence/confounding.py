@@ -11,7 +11,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -19,6 +18,7 @@ import xarray as xr
 from scipy import stats
 
 from bayesmig.contract import schema
+from bayesmig.contract.arrays import Array
 from bayesmig.contract.names import pieces
 from bayesmig.data.rows import design_of
 from bayesmig.errors import BayesmigError, EngineRefusal, SpecificationError, listing
@@ -26,11 +26,6 @@ from bayesmig.printed.evidence.cells import check_terms, evidence_by_term, is_st
 from bayesmig.printed.evidence.tables import printed_model
 from bayesmig.specification.model import ModelSpec, Study
 from bayesmig.specification.priors import Flat, Normal, Prior
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
 
 GROUPS = (
     "the model has varying effects: of a predictor that describes groups, the variance in question is that between"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -12,6 +11,7 @@ import xarray as xr
 from scipy import special, stats
 
 from bayesmig.contract import schema
+from bayesmig.contract.arrays import Array
 from bayesmig.contract.names import base
 from bayesmig.errors import BayesmigError, InferenceFailure
 from bayesmig.printed import literature
@@ -25,11 +25,6 @@ from bayesmig.printed.evidence.cells import (
 )
 from bayesmig.specification.model import Study
 from bayesmig.specification.priors import Flat, Normal, Prior, PriorSet, ScalePrior
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
 
 HALF_GRID = 750
 

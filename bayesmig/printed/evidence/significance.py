@@ -4,22 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
+from bayesmig.contract.arrays import Array
 from bayesmig.errors import BayesmigError
 from bayesmig.printed.evidence.cells import check_terms, evidence_by_term
 from bayesmig.printed.evidence.posterior import HALF_GRID, coefficient_prior
 from bayesmig.specification.model import Study
 from bayesmig.specification.priors import Normal, PriorSet
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
 
 
 class DesignErrors(NamedTuple):

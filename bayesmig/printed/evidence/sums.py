@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -13,17 +12,13 @@ import xarray as xr
 from scipy import stats
 
 from bayesmig.contract import schema
+from bayesmig.contract.arrays import Array
 from bayesmig.errors import BayesmigError, listing
 from bayesmig.printed.evidence.cells import check_terms, evidence_by_term
 from bayesmig.printed.evidence.posterior import marginal_of
 from bayesmig.printed.evidence.tables import printed_model
 from bayesmig.specification.model import Study
 from bayesmig.specification.priors import Flat
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
 
 
 def combine_printed(

@@ -10,23 +10,19 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 from scipy import optimize, stats
 
+from bayesmig.contract.arrays import Array
 from bayesmig.errors import BayesmigError, DataError, InferenceFailure, SpecificationError, closest, listing
 from bayesmig.printed.evidence.cells import check_terms
 from bayesmig.printed.evidence.confounding import Coefficients
 from bayesmig.specification.model import Study
 from bayesmig.specification.priors import HalfNormal, Normal, PriorSet
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
 
 PROPOSALS, KEPT = 20_000, 4_000
 MOST_NUMBERS = 2e7  # in matrices that are worked on at a time

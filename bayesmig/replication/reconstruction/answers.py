@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pandas as pd
 
+from bayesmig.contract.arrays import Array
 from bayesmig.errors import NotFound
 from bayesmig.replication.reconstruction.provenance import printed_answers
 from bayesmig.specification.model import Study
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
-
-def whole_answers(study: Study, outcome: str, y: NDArray[np.float64]) -> tuple[NDArray[np.float64], str]:
+def whole_answers(study: Study, outcome: str, y: Array) -> tuple[Array, str]:
     """Answers in the printed shares, in the order of a continuous outcome.
 
     ``study``: one whose ``descriptives.csv`` prints the answers to the outcome. ``y``, (n,) array: a reconstructed

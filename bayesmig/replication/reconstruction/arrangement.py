@@ -16,16 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayesmig.contract.arrays import Array, Codes, Flags
 from bayesmig.replication.reconstruction.predictors import Subject
 from bayesmig.replication.reconstruction.regressions import Forms, Printed
 from bayesmig.specification.model import Population, Study
 
 if TYPE_CHECKING:
     import pandas as pd
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
-    Codes = NDArray[np.int64]
 
 CANDIDATES = 2000
 TOGETHER = 300  # the best single exchanges, of which any two are tried together
@@ -52,7 +49,7 @@ class Question:
     value: Array | None = None
     bound: Array | None = None
 
-    def allowed(self, a: Codes, b: Codes, order: Codes) -> NDArray[np.bool_]:
+    def allowed(self, a: Codes, b: Codes, order: Codes) -> Flags:
         """Which pairs may exchange; ``order`` says whose answer each person has by now."""
         good = self.strata[a] == self.strata[b]
         if self.value is not None and self.bound is not None:

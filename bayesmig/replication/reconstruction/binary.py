@@ -19,19 +19,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from scipy import optimize, sparse, special
 
+from bayesmig.contract.arrays import Array, Codes, Flags
 from bayesmig.data.design import Design
 from bayesmig.errors import InferenceFailure, listing
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
-    Codes = NDArray[np.int64]
 
 NEGLIGIBLE = 1e-8  # a printed variance below it is zero
 MARGIN = 0.5  # standard errors of a zero variance by which its gradient should be negative
@@ -60,7 +55,7 @@ class Truth:
         return np.asarray(self.design.x @ self.beta)
 
     @property
-    def positive(self) -> NDArray[np.bool_]:
+    def positive(self) -> Flags:
         """Which variances are not zero."""
         return self.variances > NEGLIGIBLE
 
@@ -154,7 +149,7 @@ class Gradient:
         return cls(truth, np.concatenate(scores), np.hstack(influence), information)
 
     @cached_property
-    def wanted(self) -> NDArray[np.bool_]:
+    def wanted(self) -> Flags:
         """Parameters whose score is to become zero: all but variances of zero that do not want to grow."""
         count = len(self.truth.beta)
         return np.concatenate([np.ones(count, bool), self.truth.positive | (self._shifted[count:] > 0)])
@@ -284,7 +279,7 @@ def _swapped(gradient: Gradient, y: Array, strata: Codes, swaps: int) -> Array:
     return y
 
 
-def _best_swap(steps: Array, distance: Array, y: Array, members: NDArray[np.bool_]) -> tuple[float, int, int]:
+def _best_swap(steps: Array, distance: Array, y: Array, members: Flags) -> tuple[float, int, int]:
     """The 0 and the 1 that together bring the gap nearest to zero, and its squared length then."""
     zeros, ones = (_thinned(np.flatnonzero(members & (y == answer))) for answer in (0, 1))
     if not (len(zeros) and len(ones)):

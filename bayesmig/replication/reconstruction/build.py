@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from bayesmig.contract.arrays import Array
 from bayesmig.contract.schema import RECONSTRUCTED
 from bayesmig.data.design import Design
 from bayesmig.data.encoding import PROVENANCE_COLUMN, build_design
@@ -20,11 +20,6 @@ from bayesmig.replication.reconstruction.joint import assemble, is_least_squares
 from bayesmig.replication.reconstruction.provenance import Provenance, printed_errors, printed_shares
 from bayesmig.specification.formula import parse
 from bayesmig.specification.model import ModelSpec, Population, Study
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
 
 SUPPORTED = {"gaussian": "identity", "bernoulli": "logit"}
 

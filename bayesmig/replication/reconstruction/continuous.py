@@ -13,20 +13,15 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from scipy import optimize
 
+from bayesmig.contract.arrays import Array
 from bayesmig.data.design import Design
 from bayesmig.errors import BayesmigError, InferenceFailure, listing
 from bayesmig.inference.gaussian import MixedModelEquations
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
 
 TOLERANCE = 1e-10
 ATTEMPTS = 20

@@ -6,12 +6,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
+from bayesmig.contract.arrays import Array
 from bayesmig.data.encoding import build_design
 from bayesmig.data.frames import AnyFrame, frame_of
 from bayesmig.errors import listing
@@ -23,11 +23,6 @@ from bayesmig.replication.reconstruction.provenance import missed_cells, sample_
 from bayesmig.replication.reconstruction.regressions import NOT_FILLED, Regression
 from bayesmig.specification.formula import parse
 from bayesmig.specification.model import Study
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
 
 ROUNDED = 1.0001  # half units within which a coefficient prints as it should
 

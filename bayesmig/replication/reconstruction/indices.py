@@ -12,22 +12,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from scipy import linalg, optimize
 
+from bayesmig.contract.arrays import Array, Flags
 from bayesmig.errors import BayesmigError, InferenceFailure, listing
 from bayesmig.printed.literature import tables_of
 from bayesmig.replication.reconstruction.regressions import WHOLE_SAMPLE, Printed, Regression
 from bayesmig.specification.model import Study, Variable
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
-    Codes = NDArray[np.int64]
 
 REACH = 3.0  # sds of an index between its mean and the nearer end of its scale, where its sd is not printed
 INSIDE = 0.95  # of half a unit of the last digit: what counts as within rounding, so that saving a file is too
@@ -142,7 +136,7 @@ def _solved(
 
 def _rows(
     models: Sequence[Regression], longest: Regression, terms: Sequence[str], columns: Array, chosen: Printed, exact: str
-) -> tuple[Array, Array, Array, NDArray[np.bool_]]:
+) -> tuple[Array, Array, Array, Flags]:
     """What every printed cell says of the longest model's coefficients, and which of that must hold exactly."""
     wide = np.column_stack([np.ones(len(columns)), columns[:, [terms.index(term) for term in longest.slopes]]])
     matrix, target, half, fixed = [], [], [], []
@@ -162,7 +156,7 @@ def _rows(
     return np.array(matrix), np.array(target), np.array(half), np.array(fixed)
 
 
-def _nearest(matrix: Array, target: Array, half: Array, fixed: NDArray[np.bool_]) -> Array:
+def _nearest(matrix: Array, target: Array, half: Array, fixed: Flags) -> Array:
     """Solve ``matrix b = target``: fixed rows exactly, the others within rounding, or out of it by least in sum.
 
     The sum of what exceeds rounding, in half units, puts as many cells as can be inside; a little weight on what is

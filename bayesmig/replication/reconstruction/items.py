@@ -18,20 +18,15 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from scipy import linalg, optimize
 
+from bayesmig.contract.arrays import Array
 from bayesmig.errors import InferenceFailure, listing
 from bayesmig.printed.literature import tables_of
 from bayesmig.specification.model import Study
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
 
 COMMUNALITY = "communality"
 MAIN = 0.5  # a loading from here on is surely in its place

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from bayesmig.contract.arrays import Array
 from bayesmig.contract.schema import RECONSTRUCTED
 from bayesmig.data.encoding import PROVENANCE_COLUMN, build_design
 from bayesmig.errors import BayesmigError, NotFound, listing
@@ -42,11 +43,7 @@ from bayesmig.specification.formula import parse
 from bayesmig.specification.model import ModelSpec, Population, Study
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from bayesmig.data.design import Design
-
-    Array = NDArray[np.float64]
 
 BETWEEN = 0.05  # largest share of the residual variance between groups, where nothing is printed of it
 SHARED = 0.4  # largest correlation of the residuals of two indices, where nothing is printed of it

@@ -11,13 +11,12 @@ import numpy as np
 import pandas as pd
 from scipy import optimize, stats
 
+from bayesmig.contract.arrays import Array, Codes, Flags
 from bayesmig.errors import SpecificationError, closest, listing
 from bayesmig.specification.model import Margin, Population, Study
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
 
 SHARE_SPREAD = 0.2  # sd of the log of an assumed share, from seed to seed
 MOMENT_SPREAD = 0.1  # sd of an assumed mean, in sds, and of the log of an assumed sd
@@ -47,7 +46,7 @@ class Subject:
             )
         return cls(variable, bound, condition, level.removesuffix("]"))
 
-    def rows(self, data: Mapping[str, NDArray[Any]], n: int) -> NDArray[np.bool_]:
+    def rows(self, data: Mapping[str, NDArray[Any]], n: int) -> Flags:
         """Which of the people it is about, in data that hold every variable before this one."""
         for needed in filter(None, (self.bound, self.condition)):
             if needed not in data:
@@ -152,7 +151,7 @@ def _root(matrix: Array) -> Array:
     return np.asarray(root / np.sqrt((root**2).sum(axis=1, keepdims=True)))
 
 
-def _labels(group: str, codes: NDArray[np.int64]) -> NDArray[Any]:
+def _labels(group: str, codes: Codes) -> NDArray[Any]:
     width = len(str(codes.max() + 1))
     return np.array([f"{group}_{code + 1:0{width}d}" for code in codes], dtype=object)
 

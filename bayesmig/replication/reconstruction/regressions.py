@@ -18,20 +18,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from scipy import optimize, stats
 
+from bayesmig.contract.arrays import Array
 from bayesmig.data.design import Design
 from bayesmig.printed.literature import cells_of, tables_of
 from bayesmig.specification.model import Study
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
 
 WHOLE_SAMPLE = ("full_sample", "total", "")
 NOT_FILLED = "0"  # an F or R² of 0 without decimals stands for an empty cell
