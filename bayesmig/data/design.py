@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from bayesmig.contract.arrays import Array, Codes, Flags
 from bayesmig.contract.names import of_factor, pieces
 from bayesmig.errors import SpecificationError, closest, listing
 from bayesmig.specification.model import Factor, ModelSpec
@@ -21,10 +22,6 @@ from bayesmig.specification.priors import LKJ, Flat, Normal, Prior, ScalePrior
 
 if TYPE_CHECKING:
     import pandas as pd
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
-    Codes = NDArray[np.int64]
 
 LEAST_LEFT = 1e-13  # of a column's variance beside its lower terms: less than that is rounding
 
@@ -233,7 +230,7 @@ class LatentOutcome(Correlated):
         return tuple(f"{name}:{low}|{high}" for name, (low, high) in pairs)
 
     @cached_property
-    def answered(self) -> NDArray[np.bool_]:
+    def answered(self) -> Flags:
         """Which answers there are, (n, k)."""
         return ~np.isnan(self.items)
 

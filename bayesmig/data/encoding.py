@@ -8,12 +8,13 @@ import hashlib
 import math
 import re
 from collections.abc import Collection, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from formulae.matrices import DesignMatrices
 
+from bayesmig.contract.arrays import Array, Codes, Flags
 from bayesmig.contract.names import as_code, joined
 from bayesmig.contract.schema import RECONSTRUCTED
 from bayesmig.data.columns import (
@@ -45,12 +46,6 @@ from bayesmig.errors import DataError, SpecificationError, UnknownColumn, closes
 from bayesmig.specification.formula import ENVIRONMENT, Formula, VaryingTerm, description, parse
 from bayesmig.specification.model import ModelSpec, as_spec
 from bayesmig.specification.priors import Prior
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
-    Codes = NDArray[np.int64]
 
 PROVENANCE_COLUMN = "provenance"
 # how surveys call what does not concern a person; "n/a" alone may be any missing answer
@@ -153,7 +148,7 @@ def build_design(spec: ModelSpec, data: AnyFrame) -> Design:
     )
 
 
-def _answered(spec: ModelSpec, used: Collection[str], data: pd.DataFrame) -> tuple[NDArray[np.bool_], dict[str, int]]:
+def _answered(spec: ModelSpec, used: Collection[str], data: pd.DataFrame) -> tuple[Flags, dict[str, int]]:
     """Which rows answer the columns that must be complete without being used, and how many do not, by column."""
     also = [name for name in spec.complete if name not in used]
     for name in also:

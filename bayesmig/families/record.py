@@ -12,15 +12,13 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
+from bayesmig.contract.arrays import Array, Codes
 from bayesmig.families.links import LINKS, Link, normal_mean
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
     Own = Mapping[str, Any]
     Curves = tuple[Array, Array]
-    Recession = tuple[NDArray[np.int64], Array, Array]
+    Recession = tuple[Codes, Array, Array]
 
 
 class Answers(NamedTuple):
@@ -144,7 +142,7 @@ class Family:
     support: tuple[float, float] | None = None
     advice: str = ""
     most: Literal["trials", "last", "none", ""] = ""
-    recession: Callable[[NDArray[np.int64], int], Recession] | None = None
+    recession: Callable[[Codes, int], Recession] | None = None
     additive: bool = False
     said: str = ""
     law: tuple[str, ...] = ()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bayesmig.contract.arrays import Array
 from bayesmig.data.design import Design
 from bayesmig.data.rows import Rows
 from bayesmig.families.links import LINKS
@@ -18,9 +19,6 @@ from bayesmig.families.record import Answers
 
 if TYPE_CHECKING:
     import xarray as xr
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
 
 
 def parameters(posterior: xr.Dataset) -> dict[str, Array]:

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from bayesmig.checking.predictive import posterior_predictive
+from bayesmig.contract.arrays import Array, Flags
 from bayesmig.contract.names import as_code
 from bayesmig.data.frames import AnyFrame, frame_of
 from bayesmig.errors import BayesmigError, NotFound, SpecificationError, listing
@@ -29,10 +30,6 @@ from bayesmig.specification.model import ModelSpec, Study
 
 if TYPE_CHECKING:
     import xarray as xr
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
-    Rows = NDArray[np.bool_]
 
 NO_ITEMS, OTHERS = "no items of the data", "about people beyond this model's"
 NOBODY = "of whom the data hold nobody, or not apart"
@@ -223,7 +220,7 @@ class _People:
                 self.quantities.setdefault(name + level, np.full(len(self.data), np.nan))
         return [str(name) for name in self.quantities]
 
-    def where(self, condition: str) -> Rows:
+    def where(self, condition: str) -> Flags:
         claim = parse_claim(condition, self._names(condition))
         return np.all([np.asarray(one.difference.of(self.quantities)) > 0 for one in claim.comparisons], axis=0)
 
@@ -231,13 +228,13 @@ class _People:
         (comparison,) = parse_claim(f"{expression} > 0", self._names(expression)).comparisons
         return np.asarray(comparison.subject.of(self.quantities))
 
-    def answered(self, variable: str) -> Rows:
+    def answered(self, variable: str) -> Flags:
         """Who answered what a variable is about."""
         if variable in self.data:
             return self.data[variable].notna().to_numpy()
         return np.isfinite(self.values(variable))
 
-    def group(self, words: str) -> Rows | str:
+    def group(self, words: str) -> Flags | str:
         """Who is in a printed group; or why the data do not say so."""
         if words in WHOLE_SAMPLE or words in self.data or self.study.readings.get(words) == PEOPLE:
             return np.ones(len(self.data), dtype=bool) if self.is_whole else OTHERS
@@ -248,7 +245,7 @@ class _People:
             found |= one
         return found
 
-    def _one_group(self, word: str) -> Rows | str:
+    def _one_group(self, word: str) -> Flags | str:
         if word in self.study.readings:
             return self.where(self.study.readings[word])
         if word in self.levels:
@@ -260,7 +257,7 @@ class _People:
         meant = self.study.readings.get(word, word)
         return meant if meant == PEOPLE or word in self.study.readings or meant in self.data else None
 
-    def level(self, variable: str, word: str, level: str) -> Rows | None:
+    def level(self, variable: str, word: str, level: str) -> Flags | None:
         """Who has a printed level of a variable; None if the data do not say so."""
         readings = self.study.readings
         meant = readings.get(f"{word} {level}", readings.get(level, ""))

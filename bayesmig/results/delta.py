@@ -13,12 +13,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayesmig.contract import schema
+from bayesmig.contract.arrays import Array
 
 if TYPE_CHECKING:
     import xarray as xr
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
 
 STEP = 5e-3  # in standard errors: truncation adds about a millionth to an error, rounding of slopes 1e-8
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, cast
+from typing import Literal, cast
 
 import numpy as np
 import xarray as xr
 
 from bayesmig.contract import schema
+from bayesmig.contract.arrays import Array, Codes
 from bayesmig.data.design import Design, GroupTerm, Outline
 from bayesmig.data.frames import AnyFrame
 from bayesmig.data.rows import Rows, design_of, encode_rows, outline_of
@@ -17,11 +18,6 @@ from bayesmig.errors import BayesmigError, DataError, UnknownLevel, closest, lis
 from bayesmig.inference.response import expected, linear_predictor, parameters
 from bayesmig.results.delta import moved
 from bayesmig.results.integration import added_variances, integrated
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
 
 Treatment = Literal["sample", "integrate", "zero"]
 TREATMENTS = ("sample", "integrate", "zero")
@@ -39,8 +35,8 @@ class Fitted:
 
     design: Design
     values: Mapping[str, Array]
-    chain: NDArray[np.int64] | None
-    draw: NDArray[np.int64] | None
+    chain: Codes | None
+    draw: Codes | None
     imputations: int = 1
 
     @classmethod

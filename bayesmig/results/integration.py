@@ -7,19 +7,14 @@ Given the parameters, what the groups add to a person's linear predictor is norm
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bayesmig.contract.arrays import Array
 from bayesmig.data.design import Design, GroupTerm
 from bayesmig.data.rows import Rows
 from bayesmig.families.links import LINKS
 from bayesmig.inference.response import expected, own_parameters
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
 
 
 def added_variance(group: GroupTerm, z: Array, values: Mapping[str, Array]) -> Array:

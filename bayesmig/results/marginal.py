@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
+from bayesmig.contract.arrays import Array, Codes
 from bayesmig.contract.names import as_code
 from bayesmig.data.design import Design
 from bayesmig.data.rows import Rows
@@ -32,9 +33,6 @@ from bayesmig.specification.formula import parse
 
 if TYPE_CHECKING:
     import xarray as xr
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
 
 Scale = Literal["response", "link", "score"]
 Change = Literal["slope", "unit", "sd"] | tuple[object, object]
@@ -66,7 +64,7 @@ class Average:
     """
 
     fitted: Fitted
-    codes: Mapping[str, NDArray[np.int64]]
+    codes: Mapping[str, Codes]
     random: Treatment
     scale: Scale
     categories: tuple[str, ...]

@@ -11,23 +11,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
 from scipy import special
 
 from bayesmig.contract import schema
+from bayesmig.contract.arrays import Array, Codes
 from bayesmig.data.design import Outline
 from bayesmig.errors import InferenceFailure, SpecificationError
 from bayesmig.inference.engines.base import LEAST_DRAWS
 from bayesmig.inference.gaussian import Conditional, MixedModelEquations, VarianceParameters
 from bayesmig.inference.numerics import derivatives, maximise
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
 
 DF = 15.0
 COMPONENTS = 5
@@ -296,15 +291,13 @@ def _refit(points: Array, log_ratio: Array, rng: np.random.Generator, iterations
     return _defended(mixture)
 
 
-def _resample(log_ratio: Array, size: int, rng: np.random.Generator) -> NDArray[np.int64]:
+def _resample(log_ratio: Array, size: int, rng: np.random.Generator) -> Codes:
     """Systematic resampling: every point kept in proportion to its weight, with the least noise."""
     cumulative = np.cumsum(np.exp(log_ratio - special.logsumexp(log_ratio)))
     return np.searchsorted(cumulative / cumulative[-1], (rng.random() + np.arange(size)) / size)
 
 
-def _complete(
-    target: VarianceDensity, points: Array, chosen: NDArray[np.int64], rng: np.random.Generator
-) -> dict[str, Array]:
+def _complete(target: VarianceDensity, points: Array, chosen: Codes, rng: np.random.Generator) -> dict[str, Array]:
     """Coefficients and varying effects for the chosen points, all in the design's units."""
     equations = target.equations
     design, scale = equations.design, equations.scale

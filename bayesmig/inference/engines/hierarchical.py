@@ -17,6 +17,7 @@ import pandas as pd
 from scipy import linalg, optimize, sparse
 from scipy.sparse.linalg import splu
 
+from bayesmig.contract.arrays import Array, Codes
 from bayesmig.data.design import Design, GroupTerm
 from bayesmig.families import machine
 from bayesmig.families.links import LINKS, Link
@@ -31,10 +32,6 @@ from bayesmig.specification.priors import Flat, Prior
 
 if TYPE_CHECKING:
     import xarray as xr
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
-    Codes = NDArray[np.int64]
 
 SIGNABLE = (kinds.HALF_NORMAL, kinds.HALF_STUDENT, kinds.EXPONENTIAL)
 MOST_STEPS, CLOSE = 60, 1e-3

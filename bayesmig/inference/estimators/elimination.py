@@ -10,20 +10,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from scipy import linalg, sparse
 
+from bayesmig.contract.arrays import Array, Codes
 from bayesmig.data.design import Design
 from bayesmig.errors import EngineRefusal
 from bayesmig.inference.gaussian import MOST_DENSE_COLUMNS
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
-    Codes = NDArray[np.int64]
 
 PART = 2**21  # numbers of a dense piece at a time
 

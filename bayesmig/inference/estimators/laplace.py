@@ -14,21 +14,16 @@ import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import special
 
+from bayesmig.contract.arrays import Array, Codes, Flags
 from bayesmig.data.design import Design
 from bayesmig.errors import InferenceFailure
 from bayesmig.inference.estimators.elimination import Layout, Precision
 from bayesmig.inference.estimators.likelihoods import Likelihood, inverse_information, row_weights, whitening
 from bayesmig.inference.numerics import climb
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
 
 MOST_STEPS = 200
 FINE_POINTS = 25  # of quadrature, next to which fewer are judged
@@ -87,16 +82,16 @@ class Laplace:
         return grid, logs + 0.5 * (grid**2).sum(axis=1)
 
     @cached_property
-    def pivot(self) -> NDArray[np.int64]:
+    def pivot(self) -> Codes:
         """For every entry of ``theta`` the place of the diagonal entry in its column of the factor."""
-        places: list[NDArray[np.int64]] = []
+        places: list[Codes] = []
         for size in (len(block) for group in self.design.groups for block in group.blocks):
             column = np.tril_indices(size)[1]
             places.append(sum(map(len, places)) + column * (column + 3) // 2)
         return np.concatenate(places)
 
     @cached_property
-    def diagonal(self) -> NDArray[np.bool_]:
+    def diagonal(self) -> Flags:
         """Which entries of ``theta`` are on the diagonal of a factor."""
         return np.equal(self.pivot, np.arange(len(self.pivot)))
 
@@ -445,7 +440,7 @@ class _Climb:
             )
         return np.asarray(starts[int(np.argmax(heights))])
 
-    def sharpened(self, point: Array, free: NDArray[np.bool_]) -> Array:
+    def sharpened(self, point: Array, free: Flags) -> Array:
         """The maximum that is reached from a point by its free parameters."""
         model, found = self.model, point.copy()
 
@@ -463,7 +458,7 @@ class _Climb:
         found[free] = climb(restricted, point[free], scale[np.ix_(free, free)])
         return found
 
-    def information(self, point: Array, free: NDArray[np.bool_]) -> Array:
+    def information(self, point: Array, free: Flags) -> Array:
         """Minus the second derivatives by the free parameters: differences of the gradient."""
         columns = []
         for place in np.flatnonzero(free):

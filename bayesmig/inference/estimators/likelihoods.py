@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import linalg
 
+from bayesmig.contract.arrays import Array
 from bayesmig.data.design import Design
 from bayesmig.errors import InferenceFailure
 from bayesmig.families.links import LINKS, Link
@@ -18,9 +19,6 @@ from bayesmig.families.record import Answers, Family
 from bayesmig.inference.estimators.base import clusters, summed
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
     Rows = Callable[[Array], tuple[Array, Array, Array]]
 
 LONGEST_MOVE = 4.0

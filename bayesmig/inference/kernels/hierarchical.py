@@ -8,20 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from bayesmig.contract.arrays import Array, Codes
 from bayesmig.families.machine import kernel
 from bayesmig.inference.kernels import coordinates, varying
 from bayesmig.inference.kernels.coordinates import Coordinates
 from bayesmig.inference.kernels.varying import Factors, Path
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
-    Codes = NDArray[np.int64]
 
 
 class Cells(NamedTuple):
