@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from bayesmig.checking.validation import compare_models as compare_models
     from bayesmig.checking.validation import loo as loo
     from bayesmig.data.encoding import prior_table as prior_table
+    from bayesmig.data.periods import person_period as person_period
     from bayesmig.data.scores import score as score
     from bayesmig.data.sources import chunks as chunks
     from bayesmig.data.surveys import codebook as codebook

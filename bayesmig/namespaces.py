@@ -17,6 +17,7 @@ NAMES: dict[str, dict[str, tuple[str, ...]]] = {
         "checking.predictive": ("predictive_check",),
         "checking.validation": ("compare_models", "loo"),
         "data.encoding": ("prior_table",),
+        "data.periods": ("person_period",),
         "data.scores": ("score",),
         "data.sources": ("chunks",),
         "data.surveys": ("codebook", "read_survey"),
@@ -69,7 +70,7 @@ NAMES: dict[str, dict[str, tuple[str, ...]]] = {
         "plots.findings": ("synthesis",),
         "plots.groups": ("caterpillar", "strata", "vpc"),
         "plots.means": ("group_dots", "shrinkage"),
-        "plots.predictions": ("interaction", "slopes"),
+        "plots.predictions": ("interaction", "slopes", "survival"),
         "plots.priors": ("prior_posterior",),
         "plots.designs": ("precision",),
     },
@@ -106,6 +107,7 @@ NAMES: dict[str, dict[str, tuple[str, ...]]] = {
         "results.intersections": ("Maihda", "maihda"),
         "results.refits": ("agreement",),
         "results.summaries": ("interaction_lines",),
+        "results.survival": ("survival_curves",),
     },
 }
 ROOMS = {space.partition(".")[2]: space for space in NAMES if "." in space}

@@ -44,7 +44,7 @@ ROOMS = {
         {"columns", "design", "writing"},
         {"cross_products", "identification", "items", "missing", "scores", "separated", "weighting"},
         {"encoding", "files", "sources"},
-        {"contexts", "imputations", "planning", "rows", "surveys"},
+        {"contexts", "imputations", "periods", "planning", "rows", "surveys"},
         {"accumulation", "matching"},
     ),
     "printed": (
@@ -110,7 +110,7 @@ ROOMS = {
         {"variance"},
         {"summaries"},
         {"comparison", "factors", "intersections", "marginal"},
-        {"hypotheses", "refits"},
+        {"hypotheses", "refits", "survival"},
     ),
     "prediction": (
         {"designs", "newdata", "simulation"},

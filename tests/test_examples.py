@@ -27,6 +27,7 @@ PAGES = {
     "extending.md": ("village_trust.py", "published/village_trust/coefficients.csv"),
     "guide.md": ("trust.html", "trust.nc", "interaction.png"),
     "outcomes.md": (),
+    "event_history.md": ("survival.png",),
     "effects.md": (),
     "hypotheses.md": (),
     "contexts.md": ("contexts.png",),

@@ -1,8 +1,8 @@
 """Figures that show one thing each: coefficients side by side, varying effects, an interaction.
 
 Users find here ``forest``, ``dumbbell``, ``caterpillar``, ``group_dots``, ``shrinkage``, ``vpc``, ``strata``,
-``precision``, ``confounders``, ``synthesis``, ``interaction``, ``slopes``, ``predicted``, ``calibration``,
-``prior_predictive`` and ``prior_posterior``.
+``precision``, ``confounders``, ``synthesis``, ``interaction``, ``slopes``, ``survival``, ``predicted``,
+``calibration``, ``prior_predictive`` and ``prior_posterior``.
 
 Every function draws on the axes it is given, or on a new figure, and returns the axes. Colours are those of Okabe &
 Ito (2008), which colour-blind readers can tell apart; markers and line styles differ as well, so that a page printed
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from bayesmig.plots.means import shrinkage as shrinkage
     from bayesmig.plots.predictions import interaction as interaction
     from bayesmig.plots.predictions import slopes as slopes
+    from bayesmig.plots.predictions import survival as survival
     from bayesmig.plots.priors import prior_posterior as prior_posterior
 else:
     __getattr__, __dir__, __all__ = namespace(__name__)

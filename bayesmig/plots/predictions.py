@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import xarray as xr
 
 from bayesmig.contract import schema
-from bayesmig.contract.names import both
+from bayesmig.contract.names import as_code, both
+from bayesmig.data.frames import AnyFrame
 from bayesmig.data.rows import design_of
 from bayesmig.plots.labels import label_of, level_in_words, on_predictor, outcome_of, plain, spec_of, with_scale
 from bayesmig.plots.style import (
@@ -30,6 +31,7 @@ from bayesmig.plots.style import (
 from bayesmig.results.fitted import quantity
 from bayesmig.results.marginal import Scale, effects, levels_of
 from bayesmig.results.summaries import interaction_lines
+from bayesmig.results.survival import Curve, survival_curves
 from bayesmig.specification.model import ModelSpec
 
 if TYPE_CHECKING:
@@ -192,6 +194,84 @@ def slopes(
         "" if column is None else "; ticks: people's values"
     )
     set_title(ax, f"{label_of(spec, x)}: effect by {spec.label(by)}", note)
+    typeset(ax)
+    return ax
+
+
+def survival(
+    tree: xr.DataTree,
+    people: AnyFrame | None = None,
+    *,
+    period: str = "period",
+    curve: Curve = "survival",
+    ax: Axes | None = None,
+    **options: Any,
+) -> Axes:
+    """Survival, cumulative incidence or hazard by period, a line for each group of people and kind of event.
+
+    Parameters
+    ----------
+    tree : DataTree
+        A posterior or an estimate.
+    people : pandas.DataFrame, optional
+    period : str
+    curve : {"survival", "incidence", "hazard"}
+    ax : matplotlib Axes, optional
+    **options
+        ``at``, ``by``, ``periods``, ``random``, ``none`` and ``draws`` of :func:`bayesmig.results.survival_curves`.
+
+    Returns
+    -------
+    matplotlib Axes
+
+    Raises
+    ------
+    BayesmigError
+        As ``survival_curves``.
+
+    Notes
+    -----
+    Steps hold from the end of one period to the end of the next; bands are 95 % intervals at each period, not of the
+    whole curve.
+
+    What it means: where two curves of survival part, the event comes earlier for one group; the height of the gap is
+    the share of people whom that concerns.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from bayesmig import estimate, person_period
+    >>> people = pd.DataFrame({"years": [1, 1, 2, 2, 2, 3, 3, 3], "bought": [1, 0, 1, 1, 0, 1, 0, 0]})
+    >>> tree = estimate("bought ~ C(period)", person_period(people, 1, "years", "bought"), family="bernoulli")
+    >>> survival(tree).lines[0].get_ydata().round(2).tolist()
+    [1.0, 0.88, 0.58, 0.39]
+    """
+    spec = spec_of(tree)
+    table = plain(survival_curves(tree, people, period=period, curve=curve, **options))
+    ax = ax or new_axes(WIDTH, PLANE_HEIGHT)
+    named = [*table.columns[: table.columns.get_loc("estimate")].drop(period)]
+    start = {"survival": [1.0], "incidence": [0.0], "hazard": []}[curve]
+    outcome = outcome_of(tree)
+    lines = table.groupby(named, sort=False) if named else [((), table)]
+    for k, (levels, line) in enumerate(lines):
+        pairs = zip([outcome if name == "category" else name for name in named], map(as_code, levels), strict=True)
+        label = ", ".join(level_in_words(spec, name, level) for name, level in pairs)
+        colour, style = COLOURS[(k + 1) % len(COLOURS)], LINES[k % len(LINES)]
+        x = line[period].iloc[0] - len(start) + np.arange(len(line) + len(start))
+        low, high, centre = (np.r_[start, line[column]] for column in ("lower", "upper", "estimate"))
+        ax.fill_between(x, low, high, step="post" if start else None, color=colour, alpha=0.13, linewidth=0, zorder=1)
+        drawn = {"drawstyle": "steps-post"} if start else {"marker": MARKERS[k % len(MARKERS)], "markersize": 4}
+        ax.plot(x, centre, color=colour, linestyle=style, linewidth=1.9, label=label, zorder=2, **drawn)
+    rule(ax, "both")
+    ax.margins(x=0)
+    ax.set_ylim(0, 1.005 if curve == "survival" else None)
+    ax.set_xlabel(with_scale(label_of(spec, period), spec, period))
+    ax.set_ylabel({"survival": "No event so far", "incidence": "Event so far", "hazard": "Event in the period"}[curve])
+    legend_below(ax)
+    whom = {"none": "", "integrate": "; averaged over groups", "zero": "; group at the mean", "sample": "; own groups"}
+    what = "Posterior mean" if schema.kind(tree) == "posterior" else "Estimate"
+    what += f" and 95 % interval{whom[table['random'].iloc[0]]}"
+    set_title(ax, f"{label_of(spec, outcome)}: {'cumulative ' * (curve == 'incidence')}{curve}", what)
     typeset(ax)
     return ax
 

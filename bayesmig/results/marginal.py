@@ -210,7 +210,7 @@ def effects(
     variables = _variables(design, variable, change)
     labels: list[dict[str, object]] = []
     results: list[Array] = []
-    for cell in _cells(average, at, variables):
+    for cell in combinations(average, at, variables):
         frame = design.frame.assign(**cell)
         for name in variables:
             levels: dict[object, Array] = {}
@@ -218,7 +218,7 @@ def effects(
                 results.append(average.compared(_difference(average, frame, name, contrast, levels)))
                 about = {"variable": name, "contrast": contrast.label} | cell
                 what = "average slope of the" if contrast.width is not None else "average difference in the"
-                labels += _labels(average, about, f"{what} {quantity(design, scale)}")
+                labels += descriptions(average, about, f"{what} {quantity(design, scale)}")
     return _table(tree, average, labels, np.concatenate(results, axis=1), interval, rope, signed=True)
 
 
@@ -273,9 +273,9 @@ def margins(
     design = average.fitted.design
     labels: list[dict[str, object]] = []
     results: list[Array] = []
-    for cell in _cells(average, at):
+    for cell in combinations(average, at):
         results.append(average.compared(average.over(design, design.frame.assign(**cell), average.shares)))
-        labels += _labels(average, cell, f"average {quantity(design, scale)}")
+        labels += descriptions(average, cell, f"average {quantity(design, scale)}")
     return _table(tree, average, labels, np.concatenate(results, axis=1), interval, signed=differences)
 
 
@@ -291,7 +291,7 @@ def margin_draws(tree: xr.DataTree, at: Mapping[str, str]) -> Array:
             "an ordered outcome has a margin for each category; use bm.margins(..., category=...), or compare"
             " coefficients."
         )
-    (cell,) = _cells(average, {name: _value(design, name, text) for name, text in at.items()})
+    (cell,) = combinations(average, {name: _value(design, name, text) for name, text in at.items()})
     return average.compared(average.over(design, design.frame.assign(**cell), average.shares))[:, 0]
 
 
@@ -358,13 +358,18 @@ def _parts(design: Design, by: list[str]) -> tuple[tuple[dict[str, str], ...], A
                 f"by={name!r} has {count} different values; cut it into classes before the fit, or use"
                 f" at={{{name!r}: [...]}} with some values."
             )
+    return shared(design.frame, by, weights)
+
+
+def shared(frame: pd.DataFrame, by: list[str], weights: Array) -> tuple[tuple[dict[str, str], ...], Array]:
+    """Parts of people by the levels of some columns, and what each row counts in each; weights sum to one."""
     if not by:
         return ({},), weights[:, None]
     parts, columns = [], []
-    for key, index in design.frame.groupby(by, observed=True, sort=True).indices.items():
+    for key, index in frame.groupby(by, observed=True, sort=True).indices.items():
         levels = key if isinstance(key, tuple) else (key,)
         parts.append({name: as_code(level) for name, level in zip(by, levels, strict=True)})
-        column = np.zeros(design.n)
+        column = np.zeros(len(frame))
         column[index] = weights[index] / weights[index].sum()
         columns.append(column)
     return tuple(parts), np.stack(columns, axis=1)
@@ -391,7 +396,7 @@ def _variables(design: Design, variable: str | Sequence[str] | None, change: Cha
     return chosen
 
 
-def _cells(
+def combinations(
     average: Average, at: Mapping[str, object] | None, variables: Sequence[str] = ()
 ) -> Iterator[dict[str, Any]]:
     """Every combination of the values that everybody is given."""
@@ -492,7 +497,7 @@ def _without_bounds(design: Design, name: str) -> Design:
     return dataclasses.replace(design, spec=dataclasses.replace(design.spec, variables=tuple(entries)))
 
 
-def _labels(average: Average, about: Mapping[str, object], estimand: str) -> list[dict[str, object]]:
+def descriptions(average: Average, about: Mapping[str, object], estimand: str) -> list[dict[str, object]]:
     """Descriptions of the rows that one result fills, by part and category."""
     fitted = average.fitted
     if average.differences:
