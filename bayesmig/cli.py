@@ -265,6 +265,9 @@ def replicate(
             " so many ends of assumed ranges, and other priors."
         ),
     ] = 1,
+    assuming: Annotated[
+        str, typer.Option(help="Another assumption of the study about its people or tables; `study` lists them.")
+    ] = "",
     report: Annotated[Path | None, typer.Option(help="Where the page goes; ./STUDY.html unless given.")] = None,
     no_report: Annotated[bool, typer.Option("--no-report", help="Write no page.")] = False,
     as_json: AsJson = False,
@@ -278,14 +281,14 @@ def replicate(
         if every:
             of_one: dict[str, object] = {"STUDY": name, "--model": model, "--data": data, "--codebook": codebook}
             of_one |= {f"--{option}": value for option, value in reading._asdict().items()}
-            of_one |= {"--weights": weights, "--report": report, "--seeds": seeds > 1}
+            of_one |= {"--weights": weights, "--report": report, "--seeds": seeds > 1, "--assuming": assuming}
             _replicate_all(
                 [option for option, value in of_one.items() if value], bool(counterparts), seed, no_report, as_json
             )
             return
         if name is None:
             raise SpecificationError(f"replicate needs a study, one of {listing(bm.studies())}, or --all.")
-        study = bm.study(name)
+        study = bm.study(name).assuming(assuming) if assuming else bm.study(name)
         target = None if no_report else writable(report or Path(f"{study.name}.html"), PAGES, [data, codebook])
         own = None if data is None else _own(study, data, reading, codebook)
         if own is not None:

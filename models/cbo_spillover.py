@@ -11,7 +11,7 @@ from bayesmig.specification.blocks import (
     likert,
     yes_no,
 )
-from bayesmig.specification.model import Factor, Hypothesis, Margin, Population, Range, Study, Variable
+from bayesmig.specification.model import Exchange, Factor, Hypothesis, Margin, Population, Range, Study, Variable
 from bayesmig.specification.priors import LKJ, HalfNormal, Normal, PriorSet
 
 SCORE = "sd of the first principal component of its items"
@@ -109,7 +109,8 @@ VARIABLES = (
             "Most likely coded the other way than Table 3 says. Of all respondents 10.1 % have a 1, which the table"
             " calls rural; the text says that 10.1 % had changed to an urban hukou, among people who have just left"
             " villages. The coefficients agree with the text then: those with an urban hukou are better integrated."
-            " Compare coefficients of your own data with the opposite sign."
+            " Compare coefficients of your own data with the opposite sign, or replicate the study with"
+            " assuming('hukou as the text says'), which has the levels so."
         ),
     ),
     *ECONOMIC_ITEMS,
@@ -464,7 +465,7 @@ HYPOTHESES = (
 READINGS = {
     "household_income_level": "household_income_level / 10",
     "nonparticipant_without_cbo_in_community": "cbo_status[nonparticipant_without_cbo_in_community] > 0",
-    "changed_to_urban": "hukou[rural] > 0",
+    "changed_to_urban": "hukou[urban] > 0",
 }
 
 study = Study(
@@ -484,9 +485,14 @@ study = Study(
         " many people were asked: compare each model with its multilevel counterpart. Household income is described in"
         " bands from 1 to 5, but the constants and standard errors of Table 4 belong to a predictor ten times as"
         " wide; here it counts from 10 to 50. The text has the shares of women and of urban hukou the other way round"
-        " than Table 3. Length of residence is in months."
+        " than Table 3; assuming('hukou as the text says') and assuming('gender as the text says') read the table so."
+        " Length of residence is in months."
     ),
     population=POPULATION,
+    alternatives={
+        "hukou as the text says": Exchange("hukou", ("urban", "rural")),
+        "gender as the text says": Exchange("gender", ("female", "male")),
+    },
     hypotheses=HYPOTHESES,
     readings=READINGS,
 )

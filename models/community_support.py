@@ -613,8 +613,8 @@ study = Study(
         " standard errors; so every column is standardised here as well. Eleven answers from 1 to 5 make four"
         " components (varimax), which enter in points from 0 to 100; their sds are not printed. The printed"
         " coefficients of the composite are those of its first three components weighted by their explained variance,"
-        " without the fourth, except in the five rows of training and community support of Table 5. Two rows of Table 6"
-        " on distance and two loadings of Table 3 cannot be read in the source text."
+        " without the fourth, except in the five rows of training and community support of Table 5. Eight cells of"
+        " Table 6 on distance and two loadings of Table 3 cannot be read in the source text."
     ),
     population=POPULATION,
     populations=about(CITIES_TOWNS, *TOWNS),

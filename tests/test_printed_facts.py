@@ -10,11 +10,18 @@ import pytest
 
 from bayesmig.errors import BayesmigError, NotFound, SpecificationError
 from bayesmig.inference.fitting import estimate, fit
-from bayesmig.printed.literature import LAYOUTS, printed_cells, printed_variances, tables_of
+from bayesmig.printed.literature import (
+    LAYOUTS,
+    named,
+    printed_cells,
+    printed_statistics,
+    printed_variances,
+    tables_of,
+)
 from bayesmig.replication import measure_discrepancies, predicted_descriptives, printed_descriptives, standard_errors
 from bayesmig.replication.papers import replicate
 from bayesmig.replication.reconstruction import reconstruct
-from bayesmig.replication.remarks import told_remarks
+from bayesmig.replication.remarks import cell_remarks, told_remarks
 from bayesmig.reporting.words import descriptive_table
 from bayesmig.results.summaries import coefficients
 from bayesmig.specification.catalogue import studies, study
@@ -179,3 +186,29 @@ def test_predicted_answers_beside_the_cross_tabulated_ones():
         predicted_descriptives(paper, data, tree, draws=3)
     with pytest.raises(BayesmigError, match="pass the rows used"):
         predicted_descriptives(paper, data.iloc[1:], tree, draws=25)
+
+
+@pytest.mark.parametrize("name", studies())
+def test_every_note_of_a_printed_cell_is_a_remark(name):
+    paper = study(name)
+    remarks = {key: " ".join(cell_remarks(paper, spec)) for key, spec in paper.models.items()}
+    assert all(spec.printed or not remarks[key] for key, spec in paper.models.items())
+    places = {spec.printed: key for key, spec in paper.models.items() if spec.printed}
+    cells = tables_of(paper)["coefficients"]
+    for row in cells[cells["note"] != ""].to_dict("records") if "note" in cells else ():
+        key = places[row["table"], row["model"]]
+        assert row["note"] in remarks[key]
+        assert paper.models[key].label(named(row["term"], row["level"])) in remarks[key]
+
+
+def test_inequality_signs_of_prose_are_kept():
+    """A share "less than half" is met by any below, and is no number that a model's statistics have."""
+    trust = study("social_trust")
+    statistics = tables_of(trust)["fit_statistics"].set_index("statistic")["value"]
+    assert statistics["lr_test_p"] == "<0.001" and "lr_test_p" not in printed_statistics(trust, "table_6")
+    data = pd.DataFrame({"out_group_trust": [5.0] * 4 + [2.0] * 6, "hukou": "urban_local"})
+    for more, honoured in ((0, True), (2, False)):
+        people = data.assign(out_group_trust=[5.0] * (4 + more) + [2.0] * (6 - more))
+        found = printed_descriptives(trust, people)
+        row = found[(found["table"] == "prose") & (found["level"] == "4_or_5")]
+        assert (row["printed"].item(), row["honoured"].item()) == ("<50", honoured)

@@ -10,9 +10,11 @@ import pytest
 
 from bayesmig.errors import NotFound, SpecificationError
 from bayesmig.inference.fitting import fit
+from bayesmig.printed.literature import printed_cells
 from bayesmig.replication import printed_descriptives, ranges, standard_errors
 from bayesmig.replication.papers import replicate
 from bayesmig.replication.reconstruction import reconstruct
+from bayesmig.replication.remarks import notes_on_variables
 from bayesmig.replication.unprinted import at_ends
 from bayesmig.reporting.words import range_table
 from bayesmig.results.hypotheses import hypothesis, probability
@@ -83,6 +85,25 @@ def test_probability_is_that_of_hypothesis():
     tree = fit("y ~ a + b", data, seed=1)
     for claim in ("a > 0", "a - b > 0.1", "abs(a) < 0.1 and b > 0"):
         assert probability(tree, claim)[0] == hypothesis(tree, claim)["probability"].iloc[0]
+
+
+@pytest.mark.parametrize(("variable", "printed", "meant"), [("hukou", "rural", "urban"), ("gender", "male", "female")])
+def test_exchanged_levels_have_each_others_numbers(variable, printed, meant):
+    """The same coefficients, shares and people by the other name; what the text says of them holds then."""
+    usual = study("cbo_spillover")
+    other = usual.assuming(f"{variable} as the text says")
+    cells, same = printed_cells(usual, "model_6"), printed_cells(other, "model_6")
+    pd.testing.assert_frame_equal(same, cells.rename(index={f"{variable}[{printed}]": f"{variable}[{meant}]"}))
+    assert other.model("model_6").variable(variable).coding_order == (printed, meant)
+    people, others = (reconstruct(one, "model_6", seed=1) for one in (usual, other))
+    assert (others[variable] == people[variable].map({printed: meant, meant: printed})).all()
+    told = [
+        found[found["variable"].eq(variable) & found["table"].eq("prose")]["honoured"].item()
+        for found in (printed_descriptives(one, data) for one, data in ((usual, people), (other, others)))
+    ]
+    assert told == [False, True]
+    assert not any(variable.capitalize() in note for note in notes_on_variables(other.model("model_6")))
+    assert "assuming hukou as the text says" in str(usual)
 
 
 def test_refusals():

@@ -23,13 +23,13 @@ from bayesmig.contract.arrays import Array
 from bayesmig.data.numerals import DECIMAL_SIGNS, numeral, tidy
 from bayesmig.data.separated import decoded, table_of
 from bayesmig.errors import DataError, NotFound, UnknownColumn, closest, listing
-from bayesmig.specification.model import ModelSpec, Study
+from bayesmig.specification.model import Exchange, ModelSpec, Study
 
 PRINTED = "printed table"
 VARIANCE_ROLES = {"within_variance": "sigma", "between_variance": "tau"}
 COEFFICIENT_NUMBERS = ("estimate", "std_error", "p_value", "p_lower", "p_upper", "odds_ratio", "vif")
 NUMBER = r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?"
-P_VALUE = rf"(<\s*)?{NUMBER}"
+P_VALUE, STATISTIC = (rf"({signs}\s*)?{NUMBER}" for signs in ("<", "[<>]"))
 WHOLE_SAMPLE = ("", "all", "full_sample", "sample", "total")  # names of the group that holds everybody
 STARS = ("", "+", "†", "*", "**", "***", "****")
 
@@ -75,14 +75,15 @@ LAYOUTS: Mapping[str, Layout] = {
         ("table", "model", "outcome", "statistic"),
         meaning="statistic is n, r2, adjusted_r2, f, aic or icc_percent of a model; explained_variance_percent of a"
         " component; n_items, cronbach_alpha, mean_inter_item_correlation, kmo, bartlett_chi2, bartlett_df or"
-        " bartlett_p of a set of items, which outcome then names; or your own word.",
+        " bartlett_p of a set of items, which outcome then names; or your own word. '<0.001' keeps its sign.",
     ),
     "descriptives": Layout(
         ("table", "group", "variable", "level", "statistic", "value"),
         ("variable", "statistic", "value"),
         ("value",),
         ("table", "group", "variable", "level", "statistic"),
-        meaning="statistic is mean, sd, min, max, n, percent or vif; level is filled for shares and dummies only.",
+        meaning="statistic is mean, sd, min, max, n, percent or vif; level is filled for shares and dummies only."
+        " 'Less than half' is <50.",
     ),
     "loadings": Layout(
         ("table", "item", "component", "loading"),
@@ -187,7 +188,7 @@ def _in_layout(path: Path, table: pd.DataFrame, layout: Layout, complete: bool, 
 
 def _decimal(cells: Sequence[str], likely: str) -> str:
     """What begins the decimals of printed numbers, by the layout of the file where both may; empty if it is silent."""
-    found = [number for number in (numeral(cell.lstrip("< ")) for cell in cells) if number is not None]
+    found = [number for number in (numeral(cell.lstrip("<> ")) for cell in cells) if number is not None]
     fitting = [sign for sign in DECIMAL_SIGNS if all(number.plain(sign) for number in found)]
     if "".join(fitting) == "".join(DECIMAL_SIGNS):
         return likely if likely == "," or not any("," in number.body for number in found) else ""
@@ -196,7 +197,7 @@ def _decimal(cells: Sequence[str], likely: str) -> str:
 
 def _printed(cell: str, decimal: str) -> str:
     """A printed number with all of its digits as Python writes it; anything else as it is."""
-    sign, number = ("<", numeral(cell[1:])) if cell.startswith("<") else ("", numeral(cell))
+    sign, number = (cell[0], numeral(cell[1:])) if cell[:1] in ("<", ">") else ("", numeral(cell))
     if number is None or number.unit or number.bracketed:
         return cell
     return sign + ((number.plain(decimal) if decimal else None) or cell)
@@ -204,12 +205,13 @@ def _printed(cell: str, decimal: str) -> str:
 
 def _numbers_as_text(path: Path, column: pd.Series, decimal: str) -> pd.Series:
     texts = column.map(lambda cell: _printed(tidy(cell), decimal))
-    bad = column[(texts != "") & ~texts.str.fullmatch(P_VALUE if column.name == "p_value" else NUMBER)]
+    allowed = {"p_value": P_VALUE, "value": STATISTIC}.get(str(column.name), NUMBER)
+    bad = column[(texts != "") & ~texts.str.fullmatch(allowed)]
     if len(bad):
         shown = listing(f"line {line} has {text!r}" for line, text in bad.items())
         raise DataError(
             f"{path}, column {column.name}: {shown}; allowed are numbers such as 0.250, -1.2 or 1.7e-31"
-            + (", <0.001" if column.name == "p_value" else "")
+            + (", <0.001" if allowed != NUMBER else "")
             + ", or nothing."
         )
     return texts
@@ -262,7 +264,24 @@ def tables_of(study: Study) -> dict[str, pd.DataFrame]:
         raise NotFound(
             f"study {study.name!r} has no printed results: no CSV in published/{study.name}/ beside its file."
         )
-    return tables
+    return {name: _meant(study.exchange, table) for name, table in tables.items()} if study.exchange else tables
+
+
+def _meant(exchange: Exchange, table: pd.DataFrame) -> pd.DataFrame:
+    """A printed table with the levels that are meant, where the text is right; sentences of the text stay."""
+    names = next((table[column] for column in ("term", "variable") if column in table), None)
+    if names is None or "table" not in table:
+        return table
+    printed = table["table"] != "prose"
+    meant = {
+        column: [
+            exchange.meant(name, level) if own else level
+            for name, level, own in zip(names, table[column], printed, strict=True)
+        ]
+        for column in ("level", "reference")
+        if column in table
+    }
+    return table.assign(**meant)
 
 
 def _rows(study: Study, key: str, file: str) -> pd.DataFrame:
@@ -306,7 +325,7 @@ def cells_of(rows: pd.DataFrame) -> pd.DataFrame:
             "se_half_unit": _half_units(rows["std_error"]),
         },
         index=pd.Index(
-            [_term(term, level) for term, level in zip(rows["term"], rows["level"], strict=True)], name="term"
+            [named(term, level) for term, level in zip(rows["term"], rows["level"], strict=True)], name="term"
         ),
     )
 
@@ -341,7 +360,7 @@ def variances_of(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def printed_statistics(study: Study, key: str) -> dict[str, float]:
-    """Fit statistics that the paper states of a model, in its tables or its prose, by name."""
+    """Fit statistics that the paper states of a model, by name, without mere bounds (``<0.001``)."""
     spec = study.model(key)
     return statistics_of(tables_of(study), spec.printed[1]) if spec.printed else {}
 
@@ -351,16 +370,18 @@ def statistics_of(tables: Mapping[str, pd.DataFrame], model: str) -> dict[str, f
     table = tables.get("fit_statistics")
     if table is None:
         return {}
-    rows = table[(table["model"] == model) & (table["value"] != "")]
+    rows = table[(table["model"] == model) & table["value"].str.fullmatch(NUMBER)]
     return dict(zip(rows["statistic"], _numbers(rows["value"]).tolist(), strict=True))
 
 
-def _term(term: str, level: str) -> str:
-    """``hukou:age`` with level ``rural_migrant`` is the term ``hukou[rural_migrant]:age``."""
-    if not level:
-        return term
-    first, colon, rest = term.partition(":")
-    return f"{first}[{level}]{colon}{rest}"
+def named(term: str, level: str) -> str:
+    """The name of a term: ``hukou:age`` at level ``rural`` is ``hukou[rural]:age``.
+
+    >>> named("gender", "female"), named("age", "")
+    ('gender[female]', 'age')
+    """
+    first, colon, rest = str(term).partition(":")
+    return f"{first}[{level}]{colon}{rest}" if level else str(term)
 
 
 def _numbers(column: pd.Series) -> Array:

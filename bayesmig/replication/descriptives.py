@@ -115,8 +115,8 @@ def predicted_descriptives(
     -------
     pandas.DataFrame
         A row a printed number of the outcome: ``table``, ``group``, ``variable``, ``level``, ``statistic``, ``printed``
-        (number), ``predicted`` (mean over draws), ``eti95_lower``, ``eti95_upper``, and ``inside``, whether the
-        printed number lies between the two.
+        (number; the bound of ``<50``), ``predicted`` (mean over draws), ``eti95_lower``, ``eti95_upper``, and
+        ``inside``, whether a number that print allows lies between the two.
 
     Raises
     ------
@@ -167,13 +167,14 @@ def predicted_descriptives(
         raise NotFound(f"{study.name} prints nothing of {outcome} that these data can say.")
     found, obtained = found.loc[known, list(COLUMNS[:6])].reset_index(drop=True), obtained[:, known]
     low, high = np.quantile(obtained, [0.025, 0.975], axis=0)
-    printed = found["printed"].astype(float)
+    printed = found["printed"].str.lstrip("<>").astype(float)
+    bound = found["printed"].str[0]
     return found.assign(
         printed=printed,
         predicted=obtained.mean(axis=0),
         eti95_lower=low,
         eti95_upper=high,
-        inside=printed.between(low, high),
+        inside=((printed >= low) | (bound == ">")) & ((printed <= high) | (bound == "<")),
     )
 
 

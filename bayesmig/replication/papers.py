@@ -32,6 +32,7 @@ from bayesmig.replication.reconstruction.provenance import printed_errors
 from bayesmig.replication.remarks import (
     AS_NUMBERS,
     boundary_remarks,
+    cell_remarks,
     context_remarks,
     factor_remarks,
     notes_on_variables,
@@ -186,7 +187,12 @@ def replicate(
     numbers = None if counterpart is None else fit(counterpart, data, seed=seed)
     effects = _effects(spec, results, numbers)
     table = _table(chosen, key, results)
-    remarks = [*notes_on_variables(spec), *star_remarks(spec, table), *context_remarks(spec, table)]
+    remarks = [
+        *notes_on_variables(spec),
+        *cell_remarks(chosen, spec),
+        *star_remarks(spec, table),
+        *context_remarks(spec, table),
+    ]
     for tree in fits.values():
         remarks += place_remarks(spec, table, tree)
     remarks += [*boundary_remarks(spec, table), *factor_remarks(results), *absent]

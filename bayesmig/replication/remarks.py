@@ -14,10 +14,11 @@ from bayesmig.contract.names import base
 from bayesmig.data.rows import Rows, design_of
 from bayesmig.errors import listing
 from bayesmig.inference.response import draw_outcomes, linear_predictor, parameters
-from bayesmig.printed.auditing.tables import claimed, named
+from bayesmig.printed.auditing.tables import claimed
+from bayesmig.printed.literature import named, tables_of
 from bayesmig.results.summaries import coefficients
 from bayesmig.specification.formula import parse
-from bayesmig.specification.model import ModelSpec
+from bayesmig.specification.model import ModelSpec, Study
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -89,6 +90,18 @@ def notes_on_variables(spec: ModelSpec) -> list[str]:
     named = (formula.outcome, *sorted(formula.predictors, key=spec.formula.index))
     found = [entry for name in named if (entry := spec.variable(name)) is not None and entry.note]
     return [f"{entry.label}: {entry.note}" for entry in found]
+
+
+def cell_remarks(study: Study, spec: ModelSpec) -> list[str]:
+    """What ``coefficients.csv`` notes of a model's printed cells, a sentence a note."""
+    cells = tables_of(study)["coefficients"] if spec.printed else pd.DataFrame()
+    if spec.printed is None or "note" not in cells:
+        return []
+    own = cells[(cells["table"] == spec.printed[0]) & (cells["model"] == spec.printed[1]) & (cells["note"] != "")]
+    return [
+        f"{', '.join(spec.printed)}, {listing(map(spec.label, map(named, rows['term'], rows['level'])))}: {note}."
+        for note, rows in own.groupby("note", sort=False)
+    ]
 
 
 def told_remarks(claims: pd.DataFrame, tree: xr.DataTree, result: str) -> list[str]:

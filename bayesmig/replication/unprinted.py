@@ -17,7 +17,7 @@ from bayesmig.inference.fitting import estimate, fit
 from bayesmig.replication.descriptives import printed_descriptives
 from bayesmig.replication.reconstruction.build import reconstruct, standard_errors
 from bayesmig.results.hypotheses import probability
-from bayesmig.specification.model import ModelSpec, Range, Study
+from bayesmig.specification.model import ModelSpec, Population, Range, Study
 from bayesmig.specification.priors import PRESETS
 
 if TYPE_CHECKING:
@@ -194,7 +194,9 @@ def assumption_remarks(study: Study, model: str, data: pd.DataFrame, tree: xr.Da
 
 def _alternatives(study: Study, model: str) -> tuple[str, ...]:
     """Names of other assumptions about the people of a model."""
-    return tuple(study.alternatives) if study.population_of(model) == study.population else ()
+    if study.population_of(model) != study.population:
+        return ()
+    return tuple(name for name, other in study.alternatives.items() if isinstance(other, Population))
 
 
 def _results(
@@ -204,6 +206,6 @@ def _results(
     asked = [stated for stated in study.hypotheses if model in stated.models]
     found = printed_descriptives(study, data, model)
     shares = found[(found["statistic"] == "percent") & found["obtained"].notna()]
-    far = (shares["obtained"] - shares["printed"].astype(float)).abs() > FAR
+    far = (shares["obtained"] - pd.to_numeric(shares["printed"], errors="coerce")).abs() > FAR
     p = {stated.name: probability(tree, stated.text)[0] for stated in asked}
     return p, standard_errors(study, model, seed=seed), int(far.sum())

@@ -759,6 +759,51 @@ class Population:
 
 
 @dataclass(frozen=True)
+class Exchange:
+    """Two levels of a variable that a paper's tables have under each other's names, if its text is right.
+
+    Parameters
+    ----------
+    variable : str
+    levels : tuple of (str, str)
+
+    Examples
+    --------
+    >>> Exchange("hukou", ("rural", "urban")).meant("hukou:age", "rural")
+    'urban'
+    """
+
+    variable: str
+    levels: tuple[str, str]
+
+    def meant(self, name: str, level: str) -> str:
+        """The level that a printed one stands for, of a variable or of a term that begins with it."""
+        one, other = self.levels if name.partition(":")[0] == self.variable else ("", "")
+        return {one: other, other: one}.get(level, level)
+
+    def population(self, people: Population) -> Population:
+        """People with the shares that are meant."""
+        margins = []
+        for each in people.margins:
+            name = re.sub(r"(\w+)\[(.*?)\]", lambda found: f"{found[1]}[{self.meant(*found.groups())}]", each.variable)
+            counts = {self.meant(name, level): count for level, count in each.counts.items()}
+            margins.append(dataclasses.replace(each, variable=name, counts=counts))
+        return dataclasses.replace(people, margins=tuple(margins))
+
+    def entry(self, entry: Variable) -> Variable:
+        """An entry of the codebook with the order and reference that are meant."""
+        if entry.name != self.variable:
+            return entry
+        levels = [self.meant(entry.name, level) for level in entry.levels]
+        return dataclasses.replace(
+            entry,
+            levels={level: entry.levels[level] for level in levels},
+            reference=self.meant(entry.name, entry.reference),
+            note="",
+        )
+
+
+@dataclass(frozen=True)
 class Hypothesis:
     """What a paper expects or says, as a claim about coefficients that a probability can answer.
 
@@ -854,11 +899,15 @@ class Study:
         What :func:`bayesmig.reconstruct` builds from.
     populations : mapping of str to Population
         By model key, where a model is about other people than ``population``, such as a part of the sample.
-    alternatives : mapping of str to Population
+    alternatives : mapping of str to Population or Exchange
         Other assumptions about the people of ``population`` that print allows as well, by a phrase that completes
-        "assumed ...": ``{"as the text says": Population(...)}``. What hangs on them ``replicate`` says.
+        "assumed ...": ``{"as the text says": Population(...)}``. What hangs on them ``replicate`` says. Or levels that
+        tables seem to print under each other's names: ``{"hukou as the text says": Exchange("hukou", ("urban",
+        "rural"))}``.
     assumptions : str
         Which of these is in force; set by :meth:`assuming`.
+    exchange : Exchange, optional
+        How the printed tables are to be read then; set by :meth:`assuming`.
     errors : mapping of str to str
         Which standard errors the paper names, by model, where they are not the classical ones: ``{"main":
         "cluster"}``, as :func:`bayesmig.estimate` takes them. ``replicate`` shows a refit with them beside.
@@ -890,8 +939,9 @@ class Study:
     data_statement: str = ""
     population: Population | None = None
     populations: Mapping[str, Population] = field(default_factory=dict)
-    alternatives: Mapping[str, Population] = field(default_factory=dict)
+    alternatives: Mapping[str, Population | Exchange] = field(default_factory=dict)
     assumptions: str = ""
+    exchange: Exchange | None = None
     errors: Mapping[str, str] = field(default_factory=dict)
     focus: tuple[str, str] | None = None
     hypotheses: tuple[Hypothesis, ...] = ()
@@ -938,7 +988,7 @@ class Study:
         return self.populations.get(key, self.population)
 
     def assuming(self, name: str) -> Study:
-        """The same study with other assumptions about its people, one of ``alternatives``.
+        """The same study with other assumptions about its people or tables, one of ``alternatives``.
 
         Raises
         ------
@@ -950,7 +1000,17 @@ class Study:
                 f"study {self.name!r} has no alternative {name!r}{closest(name, self.alternatives)}; it has"
                 f" {listing(self.alternatives)}."
             )
-        return dataclasses.replace(self, population=self.alternatives[name], alternatives={}, assumptions=name)
+        chosen = self.alternatives[name]
+        same = dataclasses.replace(self, alternatives={}, assumptions=name)
+        if isinstance(chosen, Population):
+            return dataclasses.replace(same, population=chosen)
+        return dataclasses.replace(
+            same,
+            variables=tuple(map(chosen.entry, self.variables)),
+            population=chosen.population(self.population) if self.population else None,
+            populations={key: chosen.population(people) for key, people in self.populations.items()},
+            exchange=chosen,
+        )
 
     @property
     def source(self) -> str:
@@ -980,6 +1040,8 @@ class Study:
         lines = [f"Study {self.name}: {self.title}", self.citation, self.data_statement, "", "Codebook (* = reference)"]
         lines += [f"  {name:<{width}}  {label}: {values}" for name, label, values in self._codebook_rows()]
         lines += ["", "Models"] + ["  " + str(spec).replace("\n", "\n  ") for spec in self.models.values()]
+        if self.alternatives:
+            lines += ["", f"May be replicated assuming {listing(self.alternatives)}"]
         if self.hypotheses:
             lines += ["", "Hypotheses", *(f"  {hypothesis}" for hypothesis in self.hypotheses)]
         return "\n".join(lines)

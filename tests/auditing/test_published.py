@@ -224,7 +224,7 @@ FINDINGS = {
         ("explained variance against loadings", "Table 3, economic_integration", "18.026 | 11 loadings"),
     ],
 }
-CHECKS = {"social_trust": 114, "homeownership": 86, "cbo_spillover": 356, "community_support": 565}
+CHECKS = {"social_trust": 114, "homeownership": 86, "cbo_spillover": 356, "community_support": 567}
 
 
 @pytest.mark.parametrize("name", FINDINGS)

@@ -60,7 +60,7 @@ def joint(found: Study, keys: tuple[str, ...], seed: int) -> pd.DataFrame:
 @each_table
 def test_all_printed_coefficients_come_back_within_rounding_from_one_data_set(found, keys, seed):
     gaps = measure_discrepancies(found, joint(found, keys, seed), keys)
-    assert len(gaps) == {"model_1": 64 if found is CBO else 125, "model_6": 115}[keys[0]]
+    assert len(gaps) == {"model_1": 64 if found is CBO else 125, "model_6": 117}[keys[0]]
     beyond = set(gaps.index[~gaps["within_rounding"]])
     assert beyond == {row for row in COMPOSITE_ROWS if row[0] in keys and found is SUPPORT}
 
@@ -104,7 +104,7 @@ def test_a_named_model_comes_back_exactly(key):
 
 @pytest.mark.parametrize(
     ("found", "table", "count"),
-    [(CBO, "Table 4", 64), (SUPPORT, "Table 5", 125), (SUPPORT, "Table 6", 115)],
+    [(CBO, "Table 4", 64), (SUPPORT, "Table 5", 125), (SUPPORT, "Table 6", 117)],
     ids=["cbo", "support", "towns"],
 )
 def test_least_squares_returns_every_cell_of_the_table(found, table, count):
@@ -285,6 +285,10 @@ def test_coefficients_of_parts_move_as_little_as_needed():
     moved = moved_towards(slopes, weights, np.array([0.5, np.nan]))
     np.testing.assert_allclose(moved @ weights, [0.5, slopes[1] @ weights])
     np.testing.assert_allclose((moved - slopes)[0] / weights, [(moved - slopes)[0, 0] / 0.8] * 2)
+    free = np.array([[True, False], [False, False]])
+    moved = moved_towards(slopes, weights, np.array([0.5, 0.5]), free)
+    assert moved[0] @ weights == pytest.approx(0.5)
+    np.testing.assert_array_equal(moved[~free], slopes[~free])  # a row without any that may move stays
     halves = np.full((2, 2), 0.0005)
     within = moved_within(slopes, halves, weights, slopes @ weights + [0.001, 0.1], np.full(2, 0.0005))
     assert abs(slopes[0] @ weights + 0.001 - within[0] @ weights) <= 0.0005

@@ -11,8 +11,8 @@ from scipy import stats
 
 from bayesmig.printed.auditing.intervals import Interval, decimals, exponential
 from bayesmig.printed.auditing.rules import LIKELY, PROVED, Finding, Outcome, rule
-from bayesmig.printed.auditing.tables import PrintedRegression, PublishedTables, claimed, named
-from bayesmig.printed.literature import p_bounds
+from bayesmig.printed.auditing.tables import PrintedRegression, PublishedTables, claimed
+from bayesmig.printed.literature import named, p_bounds
 
 FEWEST_DIGITS_SEEN = 5
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 
 from bayesmig.printed.auditing.intervals import Interval, shown, total
 from bayesmig.printed.auditing.rules import LIKELY, PROVED, Finding, Outcome, rule
-from bayesmig.printed.auditing.tables import PublishedTables, named
-from bayesmig.printed.literature import WHOLE_SAMPLE
+from bayesmig.printed.auditing.tables import PublishedTables
+from bayesmig.printed.literature import WHOLE_SAMPLE, named
 
 HUNDRED = Interval.exact(100.0)
 Shares = dict[tuple[str, str, str], dict[str, Mapping[str, str]]]

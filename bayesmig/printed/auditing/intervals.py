@@ -25,6 +25,8 @@ class Interval:
     Interval(lower=1.245, upper=1.255)
     >>> Interval.printed("-3").contains(-3.5)
     True
+    >>> Interval.printed("<0.001")
+    Interval(lower=-inf, upper=0.001)
     """
 
     lower: float
@@ -32,7 +34,10 @@ class Interval:
 
     @classmethod
     def printed(cls, text: str) -> Interval:
-        """Every number that rounds to the printed one, whichever way a tie goes."""
+        """Every number that rounds to the printed one, whichever way a tie goes; below or above it with a sign."""
+        if text[0] in "<>":
+            end = float(text[1:])
+            return cls(-math.inf, end) if text[0] == "<" else cls(end, math.inf)
         half = half_unit(text)
         return cls(float(text) - half, float(text) + half)
 

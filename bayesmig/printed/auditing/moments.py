@@ -10,8 +10,8 @@ from functools import partial
 
 from bayesmig.printed.auditing.intervals import Interval, shown, total
 from bayesmig.printed.auditing.rules import LIKELY, PROVED, Certainty, Finding, Outcome, rule
-from bayesmig.printed.auditing.tables import PublishedTables, named
-from bayesmig.printed.literature import WHOLE_SAMPLE
+from bayesmig.printed.auditing.tables import PublishedTables
+from bayesmig.printed.literature import WHOLE_SAMPLE, named
 
 
 def possible_mean(mean: Interval, n: int, items: int = 1) -> bool:

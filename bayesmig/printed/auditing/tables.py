@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ import pandas as pd
 from bayesmig.data.writing import writable, write
 from bayesmig.errors import DataError, NotFound, closest, listing
 from bayesmig.printed.auditing.intervals import Interval
-from bayesmig.printed.literature import LAYOUTS, NUMBER, WHOLE_SAMPLE, read_folder, require_coefficients
+from bayesmig.printed.literature import LAYOUTS, NUMBER, WHOLE_SAMPLE, named, read_folder, require_coefficients
 from bayesmig.specification import catalogue
 from bayesmig.specification.model import Study
 
@@ -163,16 +162,6 @@ class PublishedTables:
         return {}
 
 
-def named(term: str, level: str) -> str:
-    """The name of a term: ``hukou:age`` at level ``rural`` is ``hukou[rural]:age``.
-
-    >>> named("gender", "female"), named("age", "")
-    ('gender[female]', 'age')
-    """
-    first, colon, rest = str(term).partition(":")
-    return f"{first}[{level}]{colon}{rest}" if level else str(term)
-
-
 def claimed(text: str) -> tuple[bool, Interval]:
     """What the text claims of a coefficient: whether of its odds ratio, and between which bounds it lies.
 
@@ -186,9 +175,7 @@ def claimed(text: str) -> tuple[bool, Interval]:
     found = re.fullmatch(rf"(odds ratio)?\s*([<>]?)\s*({NUMBER})", text.strip())
     if found is None:
         raise DataError(f"claims.csv: {text!r} is no claim; write '> 0', '< 0', 'odds ratio 1.50' or 'odds ratio > 1'.")
-    odds, sign, number = found.group(1), found.group(2), found.group(3)
-    ends = {">": Interval(float(number), math.inf), "<": Interval(-math.inf, float(number))}
-    return odds is not None, ends[sign] if sign else Interval.printed(number)
+    return found.group(1) is not None, Interval.printed(found.group(2) + found.group(3))
 
 
 def read_tables(source: str | Path | Study | PublishedTables) -> PublishedTables:

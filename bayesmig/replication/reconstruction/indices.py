@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -208,10 +209,14 @@ class Composite:
         return np.array([self.weights[part] for part in parts])
 
 
-def moved_towards(slopes: Array, weights: Array, wanted: Array) -> Array:
-    """Coefficients of the parts, (p, K), moved as little as possible so that their weighted sum is what is wanted."""
-    missing = wanted - slopes @ weights
-    return np.asarray(slopes + np.outer(np.where(np.isnan(missing), 0.0, missing), weights) / (weights @ weights))
+def moved_towards(slopes: Array, weights: Array, wanted: Array, free: Flags | Literal[True] = True) -> Array:
+    """Coefficients of the parts, (p, K), moved as little as possible so that their weighted sum is what is wanted.
+
+    Only those that are ``free``, (p, K), are moved; a row without any stays as it is.
+    """
+    missing, pull = np.nan_to_num(wanted - slopes @ weights), weights * np.broadcast_to(free, slopes.shape)
+    unit = pull @ weights
+    return np.asarray(slopes + np.divide(missing, unit, out=np.zeros_like(unit), where=unit > 0)[:, None] * pull)
 
 
 def moved_within(slopes: Array, halves: Array, weights: Array, wanted: Array, half: Array) -> Array:

@@ -220,20 +220,33 @@ def _mean_of(study: Study, model: Regression, data: pd.DataFrame) -> float:
 def _read_slopes(
     regressions: Sequence[Regression], terms: Sequence[str], composite: Composite | None, rng: np.random.Generator
 ) -> tuple[dict[str, Array], list[str]]:
-    """Coefficients by model: as printed, drawn where a cell cannot be read, of a composite those of its parts."""
-    slopes, facts = {}, []
-    for model in regressions:
-        values = model.column(terms)
-        for place in [terms.index(term) for term in model.slopes if np.isnan(model.read(term))]:
-            values[place] = rng.normal(0, 1 / np.sqrt(model.df))
-            if composite is None or model.outcome != composite.outcome:
-                facts.append(f"{model.key} {terms[place]}: {values[place]:.3f} (the printed cell cannot be read)")
-        slopes[model.key] = np.nan_to_num(values)
+    """Coefficients by model: as printed, drawn where a cell cannot be read, of a composite those of its parts.
+
+    Drawn ones are given the printed composite, where that can be read.
+    """
+    unread = {model.key: np.isnan(model.column(terms)) & np.isin(terms, model.slopes) for model in regressions}
+    slopes = {
+        model.key: np.where(
+            unread[model.key],
+            rng.normal(0, 1 / np.sqrt(model.df), len(terms)),
+            np.nan_to_num(model.column(terms)),
+        )
+        for model in regressions
+    }
+    drawn = list(regressions)
     if composite is not None:
-        by_outcome = {model.outcome: slopes[model.key] for model in regressions}
-        parts = np.column_stack([by_outcome[part] for part in composite.weights])
-        key = next(model.key for model in regressions if model.outcome == composite.outcome)
-        slopes[key] = parts @ composite.vector(list(composite.weights))
+        by_outcome = {model.outcome: model for model in regressions}
+        whole, drawn = by_outcome[composite.outcome], [by_outcome[part] for part in composite.weights]
+        weights = composite.vector(list(composite.weights))
+        parts, free = (np.column_stack([of[part.key] for part in drawn]) for of in (slopes, unread))
+        parts = moved_towards(parts, weights, whole.column(terms), free)
+        slopes |= {part.key: values for part, values in zip(drawn, parts.T, strict=True)}
+        slopes[whole.key] = parts @ weights
+    facts = [
+        f"{model.key} {terms[place]}: {slopes[model.key][place]:.3f} (the printed cell cannot be read)"
+        for model in drawn
+        for place in np.flatnonzero(unread[model.key])
+    ]
     return slopes, facts
 
 

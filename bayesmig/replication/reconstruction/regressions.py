@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -26,6 +25,7 @@ from scipy import optimize, stats
 
 from bayesmig.contract.arrays import Array
 from bayesmig.data.design import Design
+from bayesmig.printed.auditing.intervals import Interval
 from bayesmig.printed.literature import cells_of, tables_of
 from bayesmig.specification.model import Study
 
@@ -46,8 +46,8 @@ class Span(NamedTuple):
     @classmethod
     def printed(cls, text: str) -> Span:
         """What a printed number stands for: half a unit of its last digit to either side."""
-        half = 0.5 * 10.0 ** int(Decimal(text).as_tuple().exponent)
-        return cls(float(text) - half, float(text) + half)
+        found = Interval.printed(text)
+        return cls(found.lower, found.upper)
 
     @property
     def middle(self) -> float:
