@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import arviz_stats
 import numpy as np
@@ -247,14 +247,14 @@ class GeneralisedCase:
         Key of the expected numbers.
     spec : ModelSpec
     data : callable
-    method : {"ml", "agq"}
-        Laplace's approximation, or quadrature with nine points.
+    method : {"ml", "agq", "glm"}
+        Laplace's approximation, quadrature with nine points, or no varying effects.
     """
 
     fit_id: str
     spec: ModelSpec
     data: Callable[[], pd.DataFrame]
-    method: Literal["ml", "agq"]
+    method: Literal["ml", "agq", "glm"]
 
     def __str__(self) -> str:
         return self.fit_id
@@ -347,6 +347,138 @@ ORDINAL_CASES: tuple[GeneralisedCase, ...] = (
     GeneralisedCase("wine_agq9", WINE, lambda: _shipped("ordinal::wine"), "agq"),
     GeneralisedCase("soup_probit", SOUP, lambda: _shipped("ordinal::soup"), "ml"),
     GeneralisedCase("verbagg_ordered", ModelSpec(f"resp ~ {VERBAL}", family="cumulative"), _verbal_aggression, "ml"),
+)
+
+
+def _family_case(
+    fit_id: str, source: str, formula: str, family: str, link: str = "", trials: str | None = None, **changes: Any
+) -> GeneralisedCase:
+    """A fit of ``reference/families.R``; ``changes`` are columns added to the data."""
+    spec = ModelSpec(formula, family=family, link=link or None, trials=trials, offset=changes.pop("offset", None))
+    method = "ml" if "|" in formula else "glm"
+    return GeneralisedCase(fit_id, spec, lambda: _shipped(source).assign(**changes), method)
+
+
+def _is(name: str, level: str) -> Callable[[pd.DataFrame], pd.Series]:
+    return lambda data: (data[name] == level).astype(int)
+
+
+def _ordered_poverty(data: pd.DataFrame) -> pd.Categorical:
+    return pd.Categorical(data["poverty"], ["Too Little", "About Right", "Too Much"], ordered=True)
+
+
+TEETH = {"girl": _is("Sex", "Female")}
+POVERTY = "poverty ~ religion + degree + age + man + country"
+WORLD_VALUES = {
+    "poverty": _ordered_poverty,
+    "degree": _is("degree", "yes"),
+    "religion": _is("religion", "yes"),
+    "man": _is("gender", "male"),
+}
+FAMILY_CASES: tuple[GeneralisedCase, ...] = (
+    _family_case(
+        "swiss_logit",
+        "AER::SwissLabor",
+        "work ~ income + age + education + youngkids + oldkids + foreign",
+        "bernoulli",
+        work=_is("participation", "yes"),
+        foreign=_is("foreign", "yes"),
+    ),
+    _family_case(
+        "mroz_probit",
+        "wooldridge::mroz",
+        "inlf ~ nwifeinc + educ + exper + age + kidslt6 + kidsge6",
+        "bernoulli",
+        "probit",
+    ),
+    _family_case(
+        "arrests_cloglog",
+        "carData::Arrests",
+        "held ~ black + employed + citizen + checks",
+        "bernoulli",
+        "cloglog",
+        held=_is("released", "No"),
+        black=_is("colour", "Black"),
+        employed=_is("employed", "Yes"),
+        citizen=_is("citizen", "Yes"),
+    ),
+    _family_case(
+        "crime_poisson",
+        "wooldridge::crime1",
+        "narr86 ~ pcnv + avgsen + ptime86 + qemp86 + black + hispan",
+        "poisson",
+    ),
+    _family_case(
+        "roles_probit",
+        "HSAUR::womensrole",
+        "agree ~ woman * education",
+        "binomial",
+        "probit",
+        "asked",
+        asked=lambda data: data["agree"] + data["disagree"],
+        woman=_is("sex", "Female"),
+    ),
+    _family_case(
+        "quine_nb",
+        "MASS::quine",
+        "Days ~ white + boy + slow + Age",
+        "negative_binomial",
+        white=_is("Eth", "N"),
+        boy=_is("Sex", "M"),
+        slow=_is("Lrn", "SL"),
+    ),
+    _family_case(
+        "chemists_nb",
+        "pscl::bioChemists",
+        "art ~ woman + married + kid5 + phd + ment",
+        "negative_binomial",
+        woman=_is("fem", "Women"),
+        married=_is("mar", "Married"),
+    ),
+    _family_case(
+        "melanoma_poisson",
+        "mlmRev::Mmmec",
+        "deaths ~ uvb + (1 | nation) + (1 | region)",
+        "poisson",
+        offset="log_expected",
+        log_expected=lambda data: np.log(data["expected"]),
+    ),
+    _family_case("ohio_cloglog", "geepack::ohio", "resp ~ age + smoke + (1 | id)", "bernoulli", "cloglog"),
+    _family_case(
+        "bacteria_logit",
+        "MASS::bacteria",
+        "present ~ trt + late + (1 | ID)",
+        "bernoulli",
+        present=_is("y", "y"),
+        late=lambda data: (data["week"] > 2).astype(int),
+        trt=lambda data: pd.Categorical(data["trt"], ["placebo", "drug", "drug+"]),
+    ),
+    _family_case(
+        "abortion_binomial",
+        "mlmRev::Socatt",
+        "numpos ~ year + woman + (1 | district) + (1 | respond)",
+        "binomial",
+        "",
+        "asked",
+        asked=7,
+        woman=_is("gender", "female"),
+        year=lambda data: data["year"].astype("category"),
+    ),
+    _family_case("cake_gamma", "lme4::cake", "angle ~ recipe + temp + (1 | replicate)", "gamma"),
+    _family_case("fuel_beta", "betareg::GasolineYield", "yield ~ temp + (1 | batch)", "beta"),
+    _family_case(
+        "food_beta",
+        "betareg::FoodExpenditure",
+        "share ~ income + persons",
+        "beta",
+        share=lambda data: data["food"] / data["income"],
+    ),
+    _family_case("teeth_student", "nlme::Orthodont", "distance ~ age * girl + (1 | Subject)", "student", **TEETH),
+    _family_case("teeth_lognormal", "nlme::Orthodont", "distance ~ age * girl + (1 | Subject)", "lognormal", **TEETH),
+    *(
+        _family_case(f"poverty_{family}", "carData::WVS", POVERTY, family, **WORLD_VALUES)
+        for family in ("cumulative", "sequential", "adjacent")
+    ),
 )
 
 

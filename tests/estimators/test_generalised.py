@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
-from references import GLMMTMB_CASES, LME4_GENERALISED, ORDINAL_CASES, expected_generalised, wine
+from references import FAMILY_CASES, GLMMTMB_CASES, LME4_GENERALISED, ORDINAL_CASES, expected_generalised, wine
 from scipy import integrate, special, stats
 
 from bayesmig.checking.diagnostics import check
@@ -98,8 +98,8 @@ def same(one, other, rtol=1e-7):
 # --- against other software
 
 
-@pytest.mark.parametrize("case", [*GLMMTMB_CASES, *ORDINAL_CASES], ids=str)
-def test_agrees_with_glmmtmb_and_ordinal(case):
+@pytest.mark.parametrize("case", [*GLMMTMB_CASES, *ORDINAL_CASES, *FAMILY_CASES], ids=str)
+def test_agrees_with_glmmtmb_ordinal_and_vgam(case):
     tree = estimate(case.spec, case.data(), method=case.method)
     frame, sds = coefficients(tree), variance_components(tree)
     for name, row in expected_generalised(case.fit_id).iterrows():
