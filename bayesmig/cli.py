@@ -9,8 +9,8 @@ fit that was tried and cannot be trusted.
 
 from __future__ import annotations
 
-import dataclasses
 import json
+import re
 import sys
 import warnings
 from collections.abc import Iterator
@@ -24,8 +24,8 @@ import typer
 import bayesmig as bm
 from bayesmig import prediction, replication, reporting
 from bayesmig.contract.seal import UNSEALED, is_sealed
-from bayesmig.data.writing import PAGES, RESULTS, UNPRINTABLE, apart, printable, writable, write
-from bayesmig.errors import BayesmigError, DataError, InferenceFailure, SpecificationError, listing
+from bayesmig.data.writing import PAGES, RESULTS, TABLES, UNPRINTABLE, apart, printable, writable, write
+from bayesmig.errors import BayesmigError, DataError, EngineRefusal, InferenceFailure, SpecificationError, listing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,6 +67,13 @@ class EngineName(StrEnum):
     nuts = "nuts"
 
 
+class Scale(StrEnum):
+    """What the items of latent factors may be."""
+
+    continuous = "continuous"
+    ordinal = "ordinal"
+
+
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="A name from 'bayesmig studies', or a study file.")]
 DataPath = Annotated[Path, typer.Argument(metavar="DATA", help="A survey: .csv, .dta, .sav or .parquet.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
@@ -95,7 +102,25 @@ Text = Annotated[
 def fit(
     formula: Annotated[str, typer.Argument(metavar="FORMULA", help="As in 'trust ~ hukou + age + (1 | area)'.")],
     data: DataPath,
-    family: Annotated[str, typer.Option(help="What the outcome is, such as bernoulli or cumulative.")] = "gaussian",
+    family: Annotated[
+        str,
+        typer.Option(
+            help="What the outcome is: gaussian, student, lognormal, gamma, beta, bernoulli, binomial, cumulative,"
+            " sequential, adjacent, poisson or negative_binomial."
+        ),
+    ] = "gaussian",
+    link: Annotated[str, typer.Option(help="Such as probit or cloglog; the family's default unless given.")] = "",
+    trials: Annotated[str, typer.Option(help="Column with the number of trials of a binomial outcome.")] = "",
+    offset: Annotated[str, typer.Option(help="Column that is added to the predictor, such as a log exposure.")] = "",
+    factor: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A latent outcome and the columns that measure it, as in integration=friends+work+stay; several too."
+        ),
+    ] = None,
+    items: Annotated[
+        Scale, typer.Option(help="Whether these columns are numbers or answers in ordered categories.")
+    ] = Scale.continuous,
     weights: Annotated[str | None, typer.Option(help="Column with survey weights.")] = None,
     reference: Annotated[
         list[str] | None,
@@ -111,6 +136,7 @@ def fit(
         str | None, typer.Option(help="Priors of other software, such as stata or brms; else weak.")
     ] = None,
     engine: Annotated[EngineName, typer.Option(help="What draws; auto takes exact where it can.")] = EngineName.auto,
+    draws: Annotated[int | None, typer.Option(help="Draws in all, a multiple of 4; 4,000 unless given.")] = None,
     seed: Seed = 1,
     missing: MissingCodes = None,
     encoding: Encoding = None,
@@ -119,6 +145,17 @@ def fit(
     decimal: DecimalSign = None,
     numbers: Numbers = None,
     text: Text = None,
+    interval: Annotated[float, typer.Option(help="Probability of the intervals.", min=0.01, max=0.999)] = 0.95,
+    hypothesis: Annotated[
+        list[str] | None,
+        typer.Option(help="Say how probable this is, as in 'contact > 0'; may be given several times."),
+    ] = None,
+    table: Annotated[
+        Path | None, typer.Option(help="Write the table of a paper: .docx, .html, .tex, .md, .typ or .csv.")
+    ] = None,
+    exponentiate: Annotated[
+        bool, typer.Option("--exponentiate", help="Odds or rate ratios in this table in place of coefficients.")
+    ] = False,
     report: Annotated[Path | None, typer.Option(help="Write the result as an HTML page.")] = None,
     save: Annotated[Path | None, typer.Option(help="Save the result as NetCDF, for 'bayesmig report'.")] = None,
     cache: Annotated[Path | None, typer.Option(help="Folder where results are kept and found again.")] = None,
@@ -131,31 +168,54 @@ def fit(
     with _user_errors():
         page = None if report is None else writable(report, PAGES, [data])
         kept = None if save is None else writable(save, RESULTS, [data])
-        apart({"--report": page, "--save": kept})
+        printed = None if table is None else writable(table, TABLES, [data])
+        apart({"--report": page, "--save": kept, "--table": printed})
+        if printed is not None and printed.suffix not in TABLES:
+            raise SpecificationError(
+                f"--table {str(table)!r}: its ending says the form; allowed are {listing(TABLES)}."
+            )
         frame = _read(data, _Reading(missing, encoding, codes, skip, decimal, numbers, text))
         asked = {name: sorted(frame[name].dropna().astype(str))[0] for name in text or () if frame[name].notna().any()}
         asked |= _pairs("--reference", reference)
-        spec = bm.ModelSpec(formula, family=family, variables=bm.codebook(frame, asked))
-        spec = dataclasses.replace(spec, standardise=_pairs("--standardise", standardise))
-        spec = spec.with_weights(weights) if weights else spec
-        spec = dataclasses.replace(spec, priors=bm.priors.preset(priors)) if priors else spec
-        chosen = {EngineName.auto: None, EngineName.exact: bm.Exact(), EngineName.nuts: bm.NUTS()}[engine]
+        measured = {name: tuple(re.split(r"\s*\+\s*", given)) for name, given in _pairs("--factor", factor).items()}
+        spec = bm.ModelSpec(
+            formula,
+            variables=bm.codebook(frame, asked),
+            priors=bm.priors.preset(priors) if priors else bm.priors.WEAK,
+            family=family,
+            link=link,
+            trials=trials,
+            offset=offset,
+            standardise=_pairs("--standardise", standardise),
+            weights=bm.Weights(weights) if weights else None,
+            factors=tuple(bm.Factor(name, columns, items.value) for name, columns in measured.items()),
+        )
+        if exponentiate and (printed is None or not spec.distribution.ratio_of(spec.link)):
+            raise SpecificationError("--exponentiate is about the file of --table, and needs a logit or log link.")
         _say(f"Fitting {formula} to {len(frame)} rows")
-        tree = bm.fit(spec, frame, engine=chosen, seed=seed, cache=cache)
+        tree = _fitted(spec, frame, engine, draws, seed=seed, cache=cache)
         if kept is not None:
             write(kept, tree.to_netcdf(engine="h5netcdf"))
+        found = bm.hypothesis(tree, hypothesis, interval=interval) if hypothesis else None
+        if printed is not None:
+            bm.table(tree, interval=interval, exponentiate=exponentiate).save(printed)
         if page is not None:
             _say("Writing the page")
             bm.report(tree, page)
+        outputs = {"report": page, "saved": kept, "table": printed}
         if as_json:
-            written = {"report": str(page) if page else None, "saved": str(kept) if kept else None}
-            _print_json(_facts(tree) | {"unanswered": frame.attrs["missing"]} | written)
-        else:
-            _show_fit(tree)
-            if page is not None:
-                _echo(f"Page written to {page}")
-            if kept is not None:
-                _echo(f"Result saved in {kept}")
+            claims = {} if found is None else {"hypotheses": _records(found.rename_axis("hypothesis"))}
+            written = {name: str(path) if path else None for name, path in outputs.items()}
+            _print_json(_facts(tree, interval) | claims | {"unanswered": frame.attrs["missing"]} | written)
+            return
+        _show_fit(tree, interval)
+        if found is not None:
+            _echo(f"\n{found.round(3).to_string(na_rep='')}")
+        for said, path in zip(
+            ("Page written to", "Result saved in", "Table written to"), outputs.values(), strict=True
+        ):
+            if path is not None:
+                _echo(f"{said} {path}")
 
 
 @app.command()
@@ -513,6 +573,7 @@ def _read(path: Path, how: _Reading) -> pd.DataFrame:
 
 
 EXAMPLES = {"--reference": "a column and its level, as in hukou=local", "--standardise": "as in age=person"}
+EXAMPLES |= {"--factor": "as in integration=friends+work+stay"}
 EXAMPLES |= {"--truth": "as in contact=0.2 or icc=0.1", "--share": "as in member=0.3"}
 
 
@@ -572,11 +633,32 @@ def _print_json(value: object) -> None:
     typer.echo(UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
 
 
-def _facts(tree: xr.DataTree) -> dict[str, Any]:
-    """A fit as JSON values; a number that does not exist is null."""
+def _fitted(spec: bm.ModelSpec, frame: pd.DataFrame, engine: EngineName, draws: int | None, **rest: Any) -> xr.DataTree:
+    """The posterior by the engine that was asked for, with so many draws in all."""
+    if draws is not None and draws % 4:
+        raise SpecificationError(f"--draws {draws}: four chains share them, so give a multiple of 4.")
+    exact = bm.Exact() if draws is None else bm.Exact(draws=draws)
+    nuts = bm.NUTS() if draws is None else bm.NUTS(draws=draws // 4)
+    if engine is EngineName.auto and draws is not None:
+        try:
+            return bm.fit(spec, frame, engine=exact, **rest)
+        except EngineRefusal:  # before any work
+            return bm.fit(spec, frame, engine=nuts, **rest)
+    chosen = {EngineName.auto: None, EngineName.exact: exact, EngineName.nuts: nuts}[engine]
+    return bm.fit(spec, frame, engine=chosen, **rest)
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a table as JSON values; a number that does not exist is null."""
+    found: list[dict[str, Any]] = json.loads(table.reset_index().to_json(orient="records"))
+    return found
+
+
+def _facts(tree: xr.DataTree, interval: float) -> dict[str, Any]:
+    """A fit as JSON values."""
     tables = {
-        "coefficients": bm.coefficients(tree),
-        "variance_components": bm.variance_components(tree),
+        "coefficients": bm.coefficients(tree, interval),
+        "variance_components": bm.variance_components(tree, interval),
         "checks": bm.check(tree).set_index("check"),
     }
     spec = json.loads(str(tree.attrs["spec"]))
@@ -585,17 +667,17 @@ def _facts(tree: xr.DataTree) -> dict[str, Any]:
         **{key: str(tree.attrs[key]) for key in ("engine", "seed", "provenance", "data_digest")},
         **{key: int(tree.attrs[key]) for key in ("n_given", "n_used")},
         "missing": json.loads(str(tree.attrs["missing"])),
-        **{name: json.loads(table.reset_index().to_json(orient="records")) for name, table in tables.items()},
+        **{name: _records(table) for name, table in tables.items()},
     }
 
 
-def _show_fit(tree: xr.DataTree) -> None:
+def _show_fit(tree: xr.DataTree, interval: float) -> None:
     """Coefficients, variance components and checks of a fit, on a terminal or in a pipe."""
     from rich.console import Console
     from rich.text import Text
 
     console = Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else 200)
-    for line, style in bm.summary(tree, thorough=True).lines(console.width):
+    for line, style in bm.summary(tree, interval=interval, thorough=True).lines(console.width):
         console.print(Text(printable(line), style), soft_wrap=True)
 
 

@@ -22,6 +22,7 @@ import bayesmig.inference.fitting
 import bayesmig.replication.papers
 from bayesmig.cli import app
 from bayesmig.errors import EngineRefusal, InferenceFailure
+from bayesmig.families.registry import FAMILIES
 from bayesmig.replication import overview
 from bayesmig.replication.overview import Overview
 from bayesmig.replication.papers import Replication
@@ -238,6 +239,56 @@ def test_text_files_are_read_as_python_reads_them(tmp_path):
     assert wrong.exit_code == 2 and "allowed are '.' and ','" in wrong.stderr
 
 
+def test_fit_takes_what_python_takes(tmp_path):
+    """Trials, links, offsets, draws, intervals, claims and a table: the numbers are those of the library."""
+    rng = np.random.default_rng(3)
+    data = pd.DataFrame(
+        {"asked": rng.integers(5, 15, 80), "x": rng.normal(size=80).round(3), "area": np.arange(80) % 8}
+    )
+    data["yes"] = rng.binomial(data["asked"], 0.4)
+    data["moves"], data["log_years"] = rng.poisson(data["asked"]), np.log(data["asked"]).round(3)
+    data.to_csv(tmp_path / "s.csv", index=False)
+    path, table = str(tmp_path / "s.csv"), tmp_path / "table.csv"
+    options = ["--draws", "400", "--interval", "0.8", "--hypothesis", "x > 0", "--table", str(table), "--exponentiate"]
+    for formula, model in (
+        ("yes ~ x", {"family": "binomial", "trials": "asked", "link": "logit"}),
+        ("moves ~ x", {"family": "poisson", "offset": "log_years"}),
+    ):
+        asked = [part for name, value in model.items() for part in (f"--{name}", value)]
+        shown = run("fit", formula, path, "--json", *asked, *options)
+        assert shown.exit_code == 0, shown.output
+        facts, tree = json.loads(shown.stdout), bm.fit(formula, data, engine=bm.NUTS(draws=100), seed=1, **model)
+        rows = bm.coefficients(tree, 0.8).reset_index().to_dict("records")
+        assert [row["term"] for row in facts["coefficients"]] == [row["term"] for row in rows]
+        for found, row in zip(facts["coefficients"], rows, strict=True):
+            assert found["eti80_lower"] == pytest.approx(row["eti80_lower"], abs=0.02)  # chains part after some draws
+        claim = bm.hypothesis(tree, "x > 0")["probability"].iloc[0]
+        assert facts["hypotheses"][0]["probability"] == pytest.approx(claim, abs=0.02)
+        ratio = pd.read_csv(table).set_index("row").loc["x"]
+        assert ratio["estimate"] == pytest.approx(np.exp(bm.coefficients(tree)["estimate"]["x"]), abs=0.01)
+    exact = run("fit", "x ~ yes", path, "--draws", "400", "--hypothesis", "yes > 0")
+    assert "400 independent draws" in exact.stdout or "400 draws" in exact.stdout, exact.stdout
+    assert "probability" in exact.stdout
+
+
+def test_fit_takes_latent_outcomes(tmp_path, monkeypatch):
+    given = []
+
+    def fit(spec: bm.ModelSpec, *_: object, **__: object) -> xr.DataTree:
+        given.append(spec)
+        raise InferenceFailure("not today")
+
+    monkeypatch.setattr(bayesmig.inference.fitting, "fit", fit)
+    options = ["--factor", "belonging=trust+w+age", "--items", "ordinal"]
+    assert run("fit", "belonging ~ 户口", str(survey_file(tmp_path)), *options).exit_code == 3
+    assert given[0].factors == (bm.Factor("belonging", ("trust", "w", "age"), "ordinal"),)
+
+
+def test_help_names_every_family():
+    shown = runner.invoke(app, ["fit", "--help"], terminal_width=300).stdout
+    assert all(name in shown for name in FAMILIES)
+
+
 def test_fit_standardises_and_takes_the_priors_of_other_programs(tmp_path):
     path = survey_file(tmp_path)
     options = ("--missing", "-8", "--seed", "7", "--standardise", "age=person", "--priors", "stata", "--json")
@@ -311,6 +362,12 @@ def test_labels_of_a_stata_file_are_the_words_of_the_tables(tmp_path):
         (["fit", "trust ~ age", "survey.csv", "--priors", "stat"], "closest: 'stata'"),
         (["fit", "trust ~ age", "survey.csv", "--report", "nowhere/page.html"], "'nowhere' does not exist"),
         (["fit", "trust ~ age", "survey.csv", "--save", "nowhere/fit.nc"], "'nowhere' does not exist"),
+        (["fit", "trust ~ age", "survey.csv", "--table", "table.xls"], "allowed are .docx"),
+        (["fit", "trust ~ age", "survey.csv", "--exponentiate"], "--exponentiate is about"),
+        (["fit", "trust ~ age", "survey.csv", "--draws", "999"], "a multiple of 4"),
+        (["fit", "trust ~ age", "survey.csv", "--factor", "trust"], "--factor 'trust': write as in"),
+        (["fit", "trust ~ age", "survey.csv", "--factor", "trust=w"], "one item cannot tell"),
+        (["fit", "trust ~ age", "survey.csv", "--family", "binomial"], "needs the column of trials"),
         (["report", "nothing.nc"], "no file 'nothing.nc'"),
         (["report", "survey.csv"], "no result of bayesmig"),
         (["match", "social_trusst", "survey.csv"], "closest: 'social_trust'"),

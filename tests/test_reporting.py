@@ -171,12 +171,35 @@ def test_the_page_is_smaller_than_three_megabytes(written):
 
 def test_sections_come_in_order(reader, source):
     heads = [re.sub(r"<[^>]+>", "", head) for head in re.findall(r"<h2>(.*?)</h2>", source)]
-    assert heads[:5] == ["The model", "The data", "Checks", "The numbers side by side", "Coefficients"]
-    assert heads[5].startswith("Area poverty by 户口")
+    assert heads[:3] == ["What was found", "The numbers side by side", "Coefficients"]
     pictures = ["Varying intercepts: Area", "Predicted and observed: Area", "Prior and posterior"]
-    assert heads[6:] == [*pictures, "How much the priors matter", "How to reproduce this page"]
+    rest = ["Checks", "How much the priors matter", "The model", "The data", "How to reproduce this page"]
+    assert heads[3:] == [*pictures, *rest]
+    first = source[source.index("What was found</h2>") : source.index("The numbers side by side</h2>")]
+    assert first.count("<svg") == 1
+    assert 'aria-label="Area poverty by 户口' in first
     assert len(reader.named("h1")) == 1
-    assert source.index("Reconstructed data: not evidence") < source.index("The model</h2>")
+    assert source.index("Reconstructed data: not evidence") < source.index("What was found</h2>")
+
+
+def test_the_contents_lead_to_every_part(source, reader):
+    targets = [(link["href"] or "")[1:] for link in reader.named("a")]
+    assert targets
+    assert all(source.count(f'id="{target}"') == 1 for target in targets)
+    assert set(targets) == set(re.findall(r'<section id="([^"]*)"', source)) - {"finding"}
+
+
+def test_the_finding_has_the_numbers_of_the_posterior(posterior):
+    terms = coefficients(posterior).drop(index="intercept")
+    clear, *shares = words.posterior_sentences(posterior)
+    assert clear.startswith(f"{int((terms['pd'] > 0.975).sum())} of {len(terms)} coefficients have one sign")
+    assert f"{100 * variance_components(posterior)['estimate']['vpc_area']:.0f} % [" in shares[0]
+
+
+def test_pictures_take_their_colours_from_the_page(source):
+    drawn = "".join(re.findall(r"<svg.*?</svg>", source, re.S))
+    assert "var(--ink, #1a1a1a)" in drawn
+    assert not re.search(r"(fill|stroke): #(ffffff|1a1a1a|000000|f6f6f6)", drawn)  # which would be slabs in the dark
 
 
 def test_every_figure_is_described_and_scales(reader):
@@ -391,6 +414,8 @@ def test_all_models_of_a_study_share_a_page(tmp_path):
     one, other = replication(), replication(passed=False)
     text = page.report([one, other], tmp_path / "study.html").read_text(encoding="utf-8")
     assert text.count('<table class="wide">') == 4  # coefficients and variances of each
+    assert text.count("<svg") == 2
+    assert text.count('<details class="model"') == 2
     assert "Reconstructed data: not evidence" in text
     assert "checks failed" in text
     assert "this one went wrong" in text

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PAGES, RESULTS = (".html", ".htm", ".docx"), (".nc", ".nc4", ".netcdf", ".h5")
+TABLES = (".docx", ".html", ".tex", ".md", ".typ", ".csv")
 FORGOTTEN = 600  # seconds since anything was written to a temporary file
 RANDOM_SIGNS = 8  # that tempfile puts into its name
 # control characters of terminals, signs that turn the direction of reading, and what no file format holds

@@ -20,6 +20,7 @@ from bayesmig.plots.style import (
     INK,
     MARKERS,
     WIDTH,
+    fitting,
     left_by,
     new_axes,
     rule,
@@ -149,7 +150,8 @@ class _Finish:
 
     def __call__(self, title: str) -> Axes:
         rule(self.ax, "x")
-        self.ax.set_xlabel(on_predictor("Coefficient", self.spec, self.outcome))
+        along = on_predictor("Coefficient", self.spec, self.outcome)
+        self.ax.set_xlabel(wrap(along, fitting(self.ax, 64)))
         indent = _name_rows(self.ax, self.rows)
         lift = _legend_above(self.ax, indent)
         set_title(self.ax, f"{label_of(self.spec, self.outcome)}: {title}", lift=lift, indent=indent)
@@ -234,7 +236,7 @@ def _name_rows(ax: Axes, rows: Sequence[TermRow]) -> float:
 def _legend_above(ax: Axes, indent: float) -> float:
     """A legend between title and axes that begins where the row labels begin; returns its height in points."""
     labels = ax.get_legend_handles_labels()[1]
-    columns = len(labels) if sum(len(label) + 6 for label in labels) < 84 else 2
+    columns = len(labels) if sum(len(label) + 6 for label in labels) < fitting(ax, 84) else 2
     ax.legend(
         loc="lower left",
         bbox_to_anchor=(0, 1),

@@ -31,6 +31,7 @@ CJK_FONTS = (
     "Noto Sans CJK JP",  # the first of the fonts in a file of several, and all that older matplotlib sees of it
 )
 MOST_NAMED_GROUPS = 80
+MARGIN = 2.4  # inches for names of rows
 WIDTH, PLANE_HEIGHT = 6.4, 4.2  # inches; the height is that of figures with two axes of numbers
 
 
@@ -42,12 +43,13 @@ def legend_below(ax: Axes) -> None:
     if len(labels) > 1:
         figure = ax.get_figure(root=True)
         assert figure is not None
+        columns = fitting(ax, 84) // (max(map(len, labels)) + 6)
         below = ax.transAxes + ScaledTranslation(0, -36 / 72, figure.dpi_scale_trans)
         ax.legend(
             loc="upper left",
             bbox_to_anchor=(0, 0),
             bbox_transform=below,
-            ncols=4,
+            ncols=min(max(columns, 1), 4),
             frameon=False,
             fontsize=8.5,
             borderpad=0,
@@ -91,12 +93,19 @@ def rule(ax: Axes, axis: str) -> None:
 
 def set_title(ax: Axes, title: str, note: str = "", lift: float = 0, indent: float = 0, width: int = 92) -> None:
     """A bold title on the left, with a smaller line below it that says how to read the figure."""
-    below = wrap(note, width)
+    below = wrap(note, fitting(ax, width))
     pad = lift or (8 + 12 * (below.count("\n") + 1) if below else 8)
-    text = ax.set_title(wrap(title, 62), loc="left", fontsize=11, fontweight="bold", color=INK, pad=pad)
+    text = ax.set_title(wrap(title, fitting(ax, 62)), loc="left", fontsize=11, fontweight="bold", color=INK, pad=pad)
     text.set_transform(text.get_transform() + left_by(ax, indent))
     if below:
         ax.annotate(below, (0, 1), (0, 6), "axes fraction", "offset points", fontsize=8.5, color=GREY, va="bottom")
+
+
+def fitting(ax: Axes, characters: int) -> int:
+    """How many characters fit into a figure as wide as this one, if so many fit into one of full width."""
+    figure = ax.get_figure(root=True)
+    share = 1 if figure is None else (figure.get_figwidth() - MARGIN) / (WIDTH - MARGIN)
+    return int(characters * min(1, share))
 
 
 def wrap(text: str, width: int, indent: str = "") -> str:

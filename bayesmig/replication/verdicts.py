@@ -14,7 +14,7 @@ import pandas as pd
 
 from bayesmig.contract.schema import RECONSTRUCTED
 from bayesmig.data.frames import AnyFrame, frame_of
-from bayesmig.errors import BayesmigError, NotFound
+from bayesmig.errors import BayesmigError, NotFound, listing
 from bayesmig.inference.fitting import fit
 from bayesmig.printed.literature import published
 from bayesmig.replication.counterparts import COUNTERPARTS
@@ -67,6 +67,12 @@ class Verdicts:
     def probability(self, name: str, result: str) -> str:
         """The probability of a hypothesis, in all its models, by one result, as a text; empty if there is none."""
         return _said(_bounds(self.table.loc[name].iloc[-1], result))
+
+    def brief(self, stated: Hypothesis) -> str:
+        """A hypothesis, the paper's verdict and the probabilities, in a sentence or two."""
+        told = [f"{self.probability(stated.name, result)} ({result})" for result in self.provenance]
+        words = (stated.words or stated.text).rstrip(".")
+        return f"{stated.name}: {words}. The paper: {stated.printed}. Probability: {listing(told)}."
 
     def facts(self) -> dict[str, Any]:
         """All of it as JSON values; a number that does not exist is null."""

@@ -63,6 +63,10 @@ def _begun(content: Mapping[str, Any], tables: Sequence[Any]) -> Document:
         document.paragraph(source.headline, bold=True)
     if source.meaning:
         document.paragraph(source.meaning)
+    if content["found"]:
+        document.heading("What was found")
+        for line in content["found"]:
+            document.paragraph(line)
     for table in content["people"]:
         document.heading(table.caption)
         _tables(document, [table], ())

@@ -25,7 +25,7 @@ from bayesmig.plots.expectations import prior_outcomes, prior_predictive_height
 from bayesmig.plots.groups import caterpillar_height
 from bayesmig.plots.labels import term_rows
 from bayesmig.plots.priors import prior_posterior_height, proper_priors
-from bayesmig.plots.style import PLANE_HEIGHT, WIDTH
+from bayesmig.plots.style import BAND, COLOURS, GREY, INK, PLANE_HEIGHT, RULE, WIDTH
 from bayesmig.reporting.rankings import Ranking, ranking_of
 from bayesmig.reporting.words import quantity
 from bayesmig.specification.model import ModelSpec
@@ -34,6 +34,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 PRINT_DPI = 200
+PAGE_WIDTH = 5.2  # inches: letters can be read on a telephone, and are no larger than text on a screen
+# what a page's style says of each colour, so that a picture is dark where the page is
+THEME = {INK: "ink", "#000000": "ink", "#ffffff": "paper", GREY: "soft", RULE: "rule", BAND: "wash"}
+THEME |= {
+    shade: f"series-{k}"
+    for k, colour in enumerate(COLOURS[1:], 1)
+    for shade in (colour.lower(), "#" + bytes(round(0.7 * part) for part in bytes.fromhex(colour[1:])).hex())
+}
 NO_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
 LINES_OF_ONE_STYLE = re.compile(
     r'<path d="[^"]*"(?P<style> clip-path="[^"]*" style="fill: none;[^"]*")/>\s*(?:<path d="[^"]*"(?P=style)/>\s*)+'
@@ -49,6 +57,7 @@ class Figure:
     height: float
     draw: Callable[..., Axes]
     ranking: Ranking | None = None
+    is_focus: bool = False
 
     @property
     def described(self) -> str:
@@ -57,7 +66,7 @@ class Figure:
     @property
     def svg(self) -> str:
         key = "figure-" + hashlib.sha256(self.heading.encode()).hexdigest()[:8]
-        return figure_svg(self.draw, (WIDTH, self.height), self.described, key)
+        return figure_svg(self.draw, (PAGE_WIDTH, self.height), self.described, key)
 
     @property
     def png(self) -> bytes:
@@ -70,12 +79,11 @@ def figures_of(
     """Forest, interaction, caterpillars, predictions by group and priors, those that this model has."""
     spec = ModelSpec.from_json(tree.attrs["spec"])
     draws = tree["posterior"].to_dataset()
-    rows = len(term_rows(spec, [str(term) for term in draws["term"].to_numpy()]))
-    figures = [_forest(results, rows)]
+    figures = [forest_of(results)]
     if focus and _interacts(tree, *focus):
         head = f"{quantity(spec, focus[0])} by {quantity(spec, focus[1])}"
         caption = "Parallel lines would say that the predictor works alike for everybody."
-        figures.append(Figure(head, caption, PLANE_HEIGHT, partial(plots.interaction, tree, *focus)))
+        figures.append(Figure(head, caption, PLANE_HEIGHT, partial(plots.interaction, tree, *focus), is_focus=True))
     for group in schema.groups(draws):
         caption = "Each row is one group's deviation from a group at the mean, after the predictors."
         height = caterpillar_height(draws.sizes[group])
@@ -122,11 +130,15 @@ def _has_rows(tree: xr.DataTree) -> bool:
     return whole and not spec.factors and not spec.impute
 
 
-def _forest(results: Mapping[str, xr.DataTree], rows: int) -> Figure:
+def forest_of(results: Mapping[str, xr.DataTree], name: str = "") -> Figure:
+    """Coefficients of one model by several results; its name tells several on a page apart."""
+    tree = results["posterior"]
+    terms = [str(term) for term in tree["posterior"]["term"].to_numpy()]
     agree = "Where the markers of a row lie on top of each other, the sources agree."
     alone = "An interval that excludes zero leaves little doubt of the coefficient's sign."
-    height = forest_height(rows, len(results))
-    return Figure("Coefficients", agree if len(results) > 1 else alone, height, partial(plots.forest, results))
+    height = forest_height(len(term_rows(ModelSpec.from_json(tree.attrs["spec"]), terms)), len(results))
+    head, caption = f"Coefficients{name and f': {name}'}", agree if len(results) > 1 else alone
+    return Figure(head, caption, height, partial(plots.forest, results))
 
 
 def _interacts(tree: xr.DataTree, x: str, by: str) -> bool:
@@ -142,6 +154,11 @@ def figure_svg(draw: Callable[..., Axes], size: tuple[float, float], alt: str, k
     drawn = _drawn(draw, size, "svg", metadata=NO_METADATA, transparent=True, salt=key).decode("utf-8")
     svg = re.sub(r"<!--.*?-->", "", drawn, flags=re.DOTALL)
     svg = _slimmed(svg[svg.index("<svg") :])
+    svg = re.sub(
+        r"\b(fill|stroke): (#\w{6})\b",
+        lambda found: f"{found[1]}: var(--{THEME[found[2]]}, {found[2]})" if found[2] in THEME else found[0],
+        svg,
+    )
     svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{key}-", svg)
     opening, rest = svg.split(">", 1)
     opening = re.sub(r' (width|height)="[^"]*"', "", opening)

@@ -21,12 +21,12 @@ from bayesmig.data.writing import PAGES, printable, writable, write
 from bayesmig.errors import BayesmigError, listing
 from bayesmig.plots.labels import TermRow, link_unit, unit_of
 from bayesmig.replication.papers import Replication
-from bayesmig.replication.verdicts import verdicts_of
+from bayesmig.replication.verdicts import Verdicts, verdicts_of
 from bayesmig.reporting.checklists import GUIDELINES
 from bayesmig.reporting.checklists import guideline as filled
 from bayesmig.reporting.cuts_and_loadings import cut_and_loading_tables
 from bayesmig.reporting.documents import write_result, write_study
-from bayesmig.reporting.figures import before_the_data, figures_of
+from bayesmig.reporting.figures import before_the_data, figures_of, forest_of
 from bayesmig.reporting.mathematics import equations, in_words, mathml
 from bayesmig.reporting.sensitivity import MOVES, prior_weight
 from bayesmig.reporting.words import (
@@ -40,6 +40,7 @@ from bayesmig.reporting.words import (
     effect_table,
     frames_of,
     is_component,
+    posterior_sentences,
     prior_rows,
     provenance,
     quantity,
@@ -56,6 +57,9 @@ if TYPE_CHECKING:
 
 TEMPLATE, STUDY, SORTING = "page.html.j2", "study.html.j2", "sorting.js.j2"
 ABOUT_ITEMS = {"name", "title", "source", "numbering", "count"}  # attributes of a filled guideline
+MOST_FOUND = 3  # hypotheses at the top of a page
+PARTS = [("checks", "Checks"), ("priors", "Weight of the priors"), ("model", "Model and priors"), ("data", "Data")]
+GUIDED, REPRODUCTION = ("guideline", "Guideline"), ("reproduce", "Reproduction")
 MOST_SCALED = 6  # standardised predictors that a line names; more have a table
 
 
@@ -74,7 +78,7 @@ def report(
     ----------
     result : DataTree, Replication or sequence of Replication
         A posterior from ``fit``, what ``replicate`` returned, or all models of a study, from ``replicate_study``:
-        then the page has a table and its checks for each model, no pictures.
+        then the page has a section that opens for each model, with a table, a picture and its checks.
     path : str or Path
         The file to write; its folder must exist. ``.docx`` makes a Word document, any other ending an HTML page. A page
         or document that is there is replaced, in one step; no link, and no file of another kind.
@@ -190,17 +194,19 @@ def _study_content(results: Sequence[Replication], file: str, title: str | None)
     if not results or not all(isinstance(result, Replication) for result in results):
         raise BayesmigError("report needs a posterior, a replication, or replications of the models of one study.")
     study, first = results[0].study, results[0].results["posterior"]
-    models = []
+    claims, models = verdicts_of(results), []
     for result in results:
         subject = _subject(result, {}, None)
         models.append(
             {
-                "title": result.spec.title,
+                "key": result.model,
+                "title": result.spec.title or result.model,
                 "formula": result.spec.formula,
                 "tables": _tables(subject),
                 "remarks": result.remarks,
                 "checks": result.checks.to_dict("records"),
                 "reconstruction": _reconstruction(result),
+                "figure": forest_of(result.results, result.model),
             }
         )
     own = "" if results[0].reconstruction else ", data=data"
@@ -208,8 +214,12 @@ def _study_content(results: Sequence[Replication], file: str, title: str | None)
         "title": title or study.title,
         "study": study,
         "provenance": provenance(first),
+        "found": _found(claims, None),
+        "lead": None,
+        "parts": _parts(claims) + [(model["key"], model["title"]) for model in models] + [REPRODUCTION],
+        "all_checks": [check for model in models for check in model["checks"]],
         "people": _people(results[:1]),
-        "claims": _claims(results),
+        "claims": _claims(claims, results),
         "models": models,
         "check_line": check_line,
         "verdict": verdict,
@@ -225,6 +235,8 @@ def _study_content(results: Sequence[Replication], file: str, title: str | None)
 def _content(subject: _Subject, file: str, items: pd.DataFrame | None) -> dict[str, Any]:
     tree, spec, replication = subject.posterior, subject.spec, subject.replication
     scaling = _scaling(spec, tree)
+    claims = verdicts_of([replication]) if replication else None
+    figures = figures_of(tree, subject.results, subject.focus)
     return {
         "title": subject.title,
         "subtitle": "" if spec.title in (subject.title, "model") else spec.title,
@@ -232,8 +244,10 @@ def _content(subject: _Subject, file: str, items: pd.DataFrame | None) -> dict[s
         "spec": spec,
         "provenance": provenance(tree),
         "reconstruction": _reconstruction(replication),
+        "found": _found(claims, tree),
+        "parts": [("numbers", "Numbers"), *_parts(claims), *PARTS, *[GUIDED] * (items is not None), REPRODUCTION],
         "people": _people([replication] if replication else []),
-        "claims": _claims([replication] if replication else []),
+        "claims": _claims(claims, [replication] if replication else []),
         "equations": equations(tree),
         "in_words": in_words(tree),
         "model": _model_facts(spec, tree),
@@ -254,7 +268,8 @@ def _content(subject: _Subject, file: str, items: pd.DataFrame | None) -> dict[s
         "remarks": replication.remarks if replication else (),
         "prior_weight": prior_weight(tree),
         "moves": MOVES,
-        "figures": figures_of(tree, subject.results, subject.focus),
+        "lead": figures[1 if subject.focus and figures[1:] and figures[1].is_focus else 0],
+        "figures": figures,
         "guideline": None if items is None else {**items.attrs, "items": items.reset_index().to_dict("records")},
         "code": _code(subject, file, "" if items is None else f", guideline={items.attrs['name']!r}"),
         "facts_of_run": _facts(tree),
@@ -331,9 +346,20 @@ class _Table:
     first: str = ""
 
 
-def _claims(results: Sequence[Replication]) -> list[_Table]:
+def _parts(claims: Verdicts | None) -> list[tuple[str, str]]:
+    return [("claims", "Hypotheses")] if claims else []
+
+
+def _found(claims: Verdicts | None, tree: xr.DataTree | None) -> list[str]:
+    """The first hypotheses of a study, or else what a posterior says of coefficients and groups, a sentence each."""
+    if claims is not None:
+        stated = [each for each in claims.study.hypotheses if each.name in claims.sentences]
+        return [claims.brief(each) for each in stated[:MOST_FOUND]]
+    return [] if tree is None else posterior_sentences(tree)
+
+
+def _claims(found: Verdicts | None, results: Sequence[Replication]) -> list[_Table]:
     """Hypotheses of a study, if there are any about these models, and how far they hang on what is not printed."""
-    found = verdicts_of(results) if results else None
     tables = [claim_table(found)] if found is not None else []
     return [_Table(*table, "Hypothesis") for table in [*tables, range_table(results)] if table is not None]
 

@@ -13,17 +13,19 @@ import pandas as pd
 import xarray as xr
 
 from bayesmig.contract import schema
+from bayesmig.errors import listing
 from bayesmig.families.registry import scalars
 from bayesmig.plots.labels import TermRow, term_rows
 from bayesmig.printed.auditing.intervals import decimals
 from bayesmig.printed.literature import WHOLE_SAMPLE
 from bayesmig.replication.papers import Replication
-from bayesmig.replication.remarks import MINUS, number
+from bayesmig.replication.remarks import CLEAR, MINUS, number
 from bayesmig.replication.verdicts import Verdicts
 from bayesmig.results.summaries import coefficients, variance_components
 from bayesmig.specification.model import ModelSpec
 from bayesmig.specification.priors import Prior
 
+MOST_TOLD = 3  # coefficients, and sentences, at the top of a page
 NOISE = 1e-9  # of an error: smaller estimates are rounding, as the intercept of standardised columns
 
 ROLES = {
@@ -295,6 +297,28 @@ def columns_of(frames: Mapping[str, pd.DataFrame], errors: bool = False) -> list
                 direction = {str(row): (cell(value), "") for row, value in frame["pd"].items()}
                 columns.append(Column("pd", "probability of direction", direction))
     return columns
+
+
+def posterior_sentences(tree: xr.DataTree) -> list[str]:
+    """Which coefficients are clear of zero, and how much lies between groups, a sentence each."""
+    spec, terms = ModelSpec.from_json(tree.attrs["spec"]), coefficients(tree).drop(index="intercept", errors="ignore")
+    order = (terms["estimate"] / terms["sd"]).abs().sort_values(ascending=False).index
+    clear = [str(term) for term in order if terms["pd"][term] > CLEAR]
+    told = [
+        f"{quantity(spec, term)} {number(terms['estimate'][term])}"
+        f" [{number(terms['eti95_lower'][term])}, {number(terms['eti95_upper'][term])}]"
+        for term in clear[:MOST_TOLD]
+    ]
+    what = f"{len(clear)} of {len(terms)} coefficients have one sign with a probability over {100 * CLEAR:g} %"
+    lines = [what + (f", the clearest of them {listing(told)} (mean and 95 % interval)." if told else ".")]
+    components = variance_components(tree)
+    for name in [str(name) for name in components.index if str(name).startswith("vpc_")]:
+        share = components.loc[name, ["estimate", "eti95_lower", "eti95_upper"]].astype(float) * 100
+        lines.append(
+            f"{quantity(spec, name)}: {share.iloc[0]:.0f} % [{share.iloc[1]:.0f}, {share.iloc[2]:.0f}] of what the"
+            " predictors leave unexplained."
+        )
+    return lines[:MOST_TOLD] if len(terms) else lines[1 : MOST_TOLD + 1]
 
 
 def effect_table(result: Replication) -> tuple[str, list[Column], list[TermRow]] | None:
