@@ -22,6 +22,7 @@ PAGES = {
         *("survey.dta", "trust.html", "forest.png", "slopes.png"),
         *("shrinkage.png", "vpc.png", "prior.png"),
     ),
+    "from_r.md": ("survey.parquet",),
     "partial_pooling.md": ("shrinkage.png", "vpc.png"),
     "from_other_software.md": ("trust.csv",),
     "extending.md": ("village_trust.py", "published/village_trust/coefficients.csv"),

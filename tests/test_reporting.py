@@ -472,6 +472,17 @@ def test_stars_that_do_not_survive_are_named():
     assert line == "Posterior: 0 of 1 starred coefficients keep their sign with a probability over 97.5 %; not so sex."
 
 
+def test_errors_far_from_the_printed_ones_are_told():
+    table = pd.DataFrame(
+        {"printed std_error": [0.1, 0.2, np.nan, 0.05], "OLS std_error": [0.31, 0.39, 0.2, 0.9]},
+        ["sex", "age", "income", "variance_residual"],
+    )
+    (line,) = remarks.error_remarks(ModelSpec("owns ~ sex + age"), table)
+    assert line.startswith("OLS: 1 of 2 standard errors are more than 2 times the printed ones")
+    assert "sex 0.310, 3.1 times the printed 0.100" in line
+    assert remarks.error_remarks(PLACES, odds_table()) == []
+
+
 def test_predictors_of_few_groups_are_told_apart_from_those_of_people():
     spec = ModelSpec(
         "score ~ cbo + age",

@@ -34,6 +34,7 @@ from bayesmig.replication.remarks import (
     boundary_remarks,
     cell_remarks,
     context_remarks,
+    error_remarks,
     factor_remarks,
     notes_on_variables,
     number_remarks,
@@ -191,6 +192,7 @@ def replicate(
         *notes_on_variables(spec),
         *cell_remarks(chosen, spec),
         *star_remarks(spec, table),
+        *error_remarks(spec, table),
         *context_remarks(spec, table),
     ]
     for tree in fits.values():

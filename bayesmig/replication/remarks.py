@@ -32,6 +32,7 @@ AT_BOUNDARY = 1e-4
 LITTLE = 0.1  # share of variance between groups that needs no remark
 MATTERS = 0.5  # posterior sds between two average effects
 CLEAR = 0.975
+FAR = 2.0  # times a printed standard error
 
 
 def number(value: float) -> str:
@@ -142,6 +143,27 @@ def star_remarks(spec: ModelSpec, table: pd.DataFrame) -> list[str]:
             f"{name.capitalize()}: {int(clear.sum())} of {len(known)} starred coefficients keep their sign with a"
             f" probability over {100 * CLEAR:g} %" + (f"; not so {lost}." if lost else ".")
         )
+    return lines
+
+
+def error_remarks(spec: ModelSpec, table: pd.DataFrame) -> list[str]:
+    """Standard errors of refits that are far from the printed ones, a sentence a refit."""
+    printed = table.get("printed std_error", pd.Series(dtype=float)).dropna()
+    printed = printed[[not str(row).startswith("variance_") for row in printed.index] & (printed > 0)]
+    lines = []
+    for head in [str(column) for column in table if str(column).endswith(" std_error")] if len(printed) else []:
+        times = (table[head][printed.index].astype(float) / printed).dropna()
+        far = times[(times > FAR) | (times < 1 / FAR)].sort_values(ascending=False)
+        told = "; ".join(
+            f"{spec.label(str(term))} {table[head][term]:.3f}, {times[term]:.1f} times the printed {printed[term]:.3f}"
+            for term in far.index
+        )
+        if told:
+            lines.append(
+                f"{head.removesuffix(' std_error')}: {len(far)} of {len(times)} standard errors are more than"
+                f" {FAR:g} times the printed ones, or less than 1/{FAR:g} of them: {told}. An error hangs on how"
+                " predictors go together and on how it is computed, and a table prints neither."
+            )
     return lines
 
 
