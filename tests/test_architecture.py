@@ -29,9 +29,10 @@ ROOMS = {
     "families": (
         {"machine"},
         {"links"},
-        {"record"},
-        {"binary", "bounded", "counts", "gaussian", "ordered"},
+        {"predictors", "record"},
+        {"binary", "bounded", "counts", "gaussian", "nominal", "ordered"},
         {"positive"},
+        {"zeros"},
         {"registry"},
     ),
     "specification": (

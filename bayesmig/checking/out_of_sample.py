@@ -99,6 +99,11 @@ def refuse_unseen(people: Design, new: Mapping[str, Flags]) -> None:
 
     Raises EngineRefusal saying what the new groups are, and what can be done.
     """
+    if people.assigned is not None:
+        raise EngineRefusal(
+            "groups are left out by integrating their effects in one linear predictor, and this model has"
+            f" {len(people.predictors)}; use loo, or k-fold over rows."
+        )
     outer, inner = _new_factors(people, new)
     shared = sum(len(group.effects) for group in outer)
     what = listing(f"{group.name} ({len(group.effects)} varying effects)" for group in (*outer, *inner))

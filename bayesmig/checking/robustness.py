@@ -132,7 +132,7 @@ def power_scaling(tree: xr.DataTree, threshold: float = THRESHOLD) -> pd.DataFra
     'the prior hardly matters'
     """
     fitted = fitted_posterior(tree, weighable=True)
-    if fitted.design.groups and fitted.design.spec.family != "gaussian":
+    if fitted.design.groups and not fitted.design.spec.is_gaussian:
         fitted = fitted_posterior(tree, QUADRATURE_DRAWS)
     likelihood, about = _log_likelihood(fitted)
     assert fitted.chain is not None and fitted.draw is not None

@@ -245,7 +245,7 @@ def leave_one_group_out(
     ]
     for fold in left_out:
         fold.check(design)
-    if design.spec.family != "gaussian" and design.groups:
+    if not design.spec.is_gaussian and design.groups:
         fitted = fitted_posterior(tree, QUADRATURE_DRAWS)
     judged = _Reweighted(pareto_threshold(fitted.size), relative_efficiency(tree, fitted.size))
     for some in places:
@@ -476,7 +476,7 @@ def _refitted(refits: _Refits, item: tuple[_LeftOut, np.random.SeedSequence]) ->
     rest = without(design, np.concatenate(left_out.places), left_out.person)
     groups, _ = trusted(refits.engine.sample(rest, np.random.default_rng(seed)))
     posterior = groups["posterior"]
-    if design.spec.family != "gaussian" and design.groups and not left_out.person:
+    if not design.spec.is_gaussian and design.groups and not left_out.person:
         step = max(1, posterior.sizes["chain"] * posterior.sizes["draw"] // QUADRATURE_DRAWS)
         posterior = posterior.isel(draw=slice(None, None, step))
     values, new = parameters(posterior), {}

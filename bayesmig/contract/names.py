@@ -10,7 +10,7 @@ from numbers import Integral, Real
 
 import numpy as np
 
-FACTOR_MARK = " ~ "  # between a factor and its term, where several factors share the predictors
+FACTOR_MARK = " ~ "  # between what a term predicts and the term: a factor, a category, a parameter of the family
 _GROUP = re.compile(r'(?:"((?:[^"]|"")*)"|([^:]*))(?::|$)')
 _PIECE = re.compile(r"((?:`[^`]*`|\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)|[^:\[`(])+)(?:\[(.*?)\])?(?::|$)", re.DOTALL)
 
@@ -75,12 +75,27 @@ def base(term: str) -> str:
     return ":".join(columns_of(term))
 
 
-def of_factor(term: str) -> tuple[str, str]:
-    """The latent factor that a term belongs to, empty if there is one outcome only, and the term itself.
+def for_factor(factor: str, term: str) -> str:
+    """The name of a term of one of several predictors; that of the only one is the term's own.
 
     >>> of_factor("visual ~ age"), of_factor("shift[day ~ night]")
     (('visual', 'age'), ('', 'shift[day ~ night]'))
     """
+    quoted = '"' + factor.replace('"', '""') + '"' if {"[", "(", "~", '"'} & set(factor) else factor
+    return f"{quoted}{FACTOR_MARK}{term}" if factor else term
+
+
+def of_factor(term: str) -> tuple[str, str]:
+    """What a term predicts (a latent factor, a category, a parameter), empty if there is one predictor, and the term.
+
+    Examples
+    --------
+    >>> of_factor("visual ~ age"), of_factor("shift[day ~ night]"), of_factor('"leaves (soon)" ~ age')
+    (('visual', 'age'), ('', 'shift[day ~ night]'), ('leaves (soon)', 'age'))
+    """
+    quoted = re.match(r'"((?:[^"]|"")*)" ~ ', term)
+    if quoted:
+        return quoted[1].replace('""', '"'), term[quoted.end() :]
     before, mark, after = term.partition(FACTOR_MARK)
     return (before, after) if mark and "[" not in before and "(" not in before else ("", term)
 

@@ -31,7 +31,8 @@ and ``published`` hold the same names without them, with companions ``<name>_se`
 of one draw. An ``estimate`` keeps the ``covariance`` of its parameters over ``(parameter, parameter_)``, zero for what
 is at a boundary; that of least squares ends with the coefficients. Effects carry their group's name in their dim,
 because an intercept-only factor and one with slopes can stand side by side in one model. With several
-latent factors each term and effect names its factor, as in ``visual ~ age``.
+latent factors, categories, or parameters that have predictors, each term and effect names its own, as in
+``visual ~ age``, ``leave ~ age`` and ``sigma ~ age``.
 
 The root's attributes carry the specification (JSON), engine, seed, provenance, versions and the data flow.
 """
@@ -77,7 +78,7 @@ def pair_dim(group: str) -> str:
 def dims(design: Outline) -> dict[str, tuple[str, ...]]:
     """The variables that a fit of this design must have, with their dims (chain and draw left out)."""
     names: dict[str, tuple[str, ...]] = {"beta": ("term",)}
-    for name in design.spec.distribution.parameters:
+    for name in (name for name in design.spec.distribution.parameters if name not in design.spec.predictors):
         names[name] = ("cutpoint",) if name == "cut" else ()
     for group in design.groups:
         names[f"u_{group.name}"] = (group.name, effect_dim(group.name))

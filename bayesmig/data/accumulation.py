@@ -48,7 +48,6 @@ from bayesmig.data.identification import (
 from bayesmig.data.planning import Coding, Plan, category_column, check_addable, check_constant_by_group, planned
 from bayesmig.data.sources import Chunks, Piece
 from bayesmig.errors import DataError
-from bayesmig.specification.formula import parse
 from bayesmig.specification.model import ModelSpec
 
 
@@ -60,7 +59,7 @@ def summed_design(spec: ModelSpec, data: Chunks) -> SummedDesign:
     that every part is encoded alike, and all columns if predictors are to be standardised, which takes the means of all
     complete rows. Then every part is read once.
     """
-    formula = parse(spec.formula)
+    formula = spec.parsed
     check_addable(spec, formula)
     known = data.source.columns
     wanted = [*formula.columns, *(spec.weights.columns if spec.weights else ())]

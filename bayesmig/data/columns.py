@@ -13,13 +13,14 @@ from bayesmig.contract.arrays import Array, Codes
 from bayesmig.contract.names import as_code
 from bayesmig.data.numerals import is_number_or_date
 from bayesmig.errors import DataError, SpecificationError, UnknownColumn, UnknownLevel, closest, listing
-from bayesmig.specification.formula import Formula, parse
+from bayesmig.specification.formula import Formula
 from bayesmig.specification.model import ModelSpec, Variable
 
 NUMBERS = ("integer", "floating", "mixed-integer-float", "decimal", "boolean")
 TEXTS = ("string", "categorical")
 MIXED = ("mixed", "mixed-integer")
 FEW_LEVELS, MANY_LEVELS, ROWS_A_LEVEL = 10, 50, 5
+CATEGORIES = ("binary", "ordered", "nominal")  # outcomes that may be words
 BLANK = ("", "nan", "NaN", "<NA>", "NaT")
 LARGEST = 1e100
 TAKEN = {"provenance": "that column says where data come from", "self": "pandas takes the name for itself"}
@@ -144,23 +145,23 @@ def checked_column(spec: ModelSpec, name: str, column: pd.Series, role: Role, ro
         return _item(spec, entry, name, column)
     kind = pd.api.types.infer_dtype(column, skipna=True)
     categorical = kind == "categorical" or (entry is not None and entry.is_categorical)
-    if categorical and role == "outcome" and spec.distribution.outcome in ("binary", "ordered"):
+    if categorical and role == "outcome" and spec.distribution.outcome in CATEGORIES:
         return _categorical_outcome(spec, entry, name, column)
     if categorical and role in ("outcome", "weights", "trials", "offset"):
         levels = entry.levels if entry is not None and entry.is_categorical else column.cat.categories
         raise DataError(
             f"{role} {name!r} must be a number, but it is a category with levels {listing(levels)}."
             " Turn it into a score first, if the levels are steps of equal size; or choose family='bernoulli' for two"
-            " levels, family='cumulative' for ordered ones."
+            " levels, family='cumulative' for ordered ones, family='categorical' for others."
         )
-    if role == "outcome" and kind == "string" and spec.distribution.outcome in ("binary", "ordered"):
+    if role == "outcome" and kind == "string" and spec.distribution.outcome in CATEGORIES:
         return _categorical_outcome(spec, entry, name, column)
     if entry is not None and entry.is_categorical:
         return _coded(entry, column, rows)
     if kind in NUMBERS and not (role == "grouping" and kind == "integer"):  # long ids are no floats
         return numeric(entry, name, column, role)
     if role == "grouping" or (role == "predictor" and entry is None and kind in TEXTS):
-        said = role == "predictor" and name in parse(spec.formula).coded
+        said = role == "predictor" and name in spec.parsed.coded
         return _categories(name, column, "grouping" if said else role, rows)
     if kind in (*TEXTS, *MIXED):
         return numeric(entry, name, column, role)
@@ -253,16 +254,22 @@ def encoded_outcome(spec: ModelSpec, formula: Formula, frame: pd.DataFrame) -> t
     column = frame[name]
     categories: tuple[str, ...] = ()
     if is_categorical(column):
+        first = str(column.cat.categories[0])
+        if kind == "nominal" and spec.variable(name) is not None and first not in set(column):
+            raise DataError(
+                f"no row has {name!r} equal to its reference category {first!r}; give the variable another reference in"
+                f" the codebook, one of {listing(sorted(set(column)))}."
+            )
         column = column.cat.remove_unused_categories()
         categories = tuple(map(str, column.cat.categories))
         column = column.cat.codes.astype(float)
-    elif (column % 1 != 0).any() or (kind != "ordered" and (column < 0).any()):
+    elif (column % 1 != 0).any() or (kind not in ("ordered", "nominal") and (column < 0).any()):
         wrong = column[(column % 1 != 0) | (column < 0)]
         raise DataError(
             f"outcome {name!r} of family {spec.family!r} must be whole numbers, not negative; {len(wrong)} rows are"
             f" not, first {wrong.iloc[0]:g}."
         )
-    elif kind == "ordered":
+    elif kind in ("ordered", "nominal"):
         values, codes = np.unique(column, return_inverse=True)
         categories, column = tuple(as_code(float(value)) for value in values), pd.Series(codes.astype(float))
     elif kind == "binary":
@@ -271,6 +278,8 @@ def encoded_outcome(spec: ModelSpec, formula: Formula, frame: pd.DataFrame) -> t
         found = listing(categories if len(categories) > 2 else map(as_code, sorted(column.unique())))
         raise DataError(f"outcome {name!r} of family 'bernoulli' must be 0 or 1, or have two levels; it has {found}.")
     if kind == "binary" and column.nunique() < 2:
+        raise DataError(f"all {len(column)} rows used have the same answer to {name!r}; nothing to explain.")
+    if kind == "nominal" and len(categories) < 2:
         raise DataError(f"all {len(column)} rows used have the same answer to {name!r}; nothing to explain.")
     if kind == "ordered" and len(categories) < 3:
         raise DataError(

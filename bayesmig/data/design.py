@@ -6,7 +6,7 @@ import dataclasses
 import math
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from bayesmig.contract.arrays import Array, Codes, Flags
-from bayesmig.contract.names import of_factor, pieces
+from bayesmig.contract.names import for_factor, of_factor, pieces
 from bayesmig.errors import SpecificationError, closest, listing
+from bayesmig.families.record import Parameter
 from bayesmig.specification.model import Factor, ModelSpec
 from bayesmig.specification.priors import LKJ, Flat, Normal, Prior, ScalePrior
 
@@ -24,6 +25,29 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LEAST_LEFT = 1e-13  # of a column's variance beside its lower terms: less than that is rounding
+
+
+@dataclass(frozen=True)
+class Assigned:
+    """Which of several linear predictors each column belongs to.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Of the predictors: categories; or the outcome's own, empty, and then parameters of the family.
+    terms : (p,) int array
+        Position of the predictor of each common column.
+    effects : mapping of str to (q,) int array
+        The same of varying effects, by grouping factor.
+    """
+
+    names: tuple[str, ...]
+    terms: Codes
+    effects: Mapping[str, Codes]
+
+    def spread(self, columns: Array, owner: Codes) -> Array:
+        """Columns ``(n, q)`` as ``(n, predictors, q)``, zero where they belong to others."""
+        return np.asarray(columns[:, None, :] * np.equal.outer(np.arange(len(self.names)), owner))
 
 
 class Correlated:
@@ -93,8 +117,9 @@ class Grouped(Correlated):
         turn = np.eye(len(self.effects))
         for block in self.blocks:
             for place in block:
-                if plain_term(self.effects[place]) == "intercept":
-                    slopes = [other for other in block if other != place]
+                owner, effect = of_factor(self.effects[place])
+                if effect == "intercept":
+                    slopes = [k for k in block if k != place and of_factor(self.effects[k])[0] == owner]
                     turn[place, slopes] = -means[slopes]
         return turn
 
@@ -174,6 +199,16 @@ class GroupTerm(Grouped):
     def sizes(self) -> Codes:
         """Rows per group, length J."""
         return np.bincount(self.codes, minlength=len(self.levels))
+
+    def of_predictors(self) -> Iterator[GroupTerm]:
+        """The effects of each linear predictor by themselves, under their plain names."""
+        owners = [of_factor(effect)[0] for effect in self.effects]
+        for owner in dict.fromkeys(owners):
+            places = [k for k, other in enumerate(owners) if other == owner]
+            blocks = (tuple(places.index(k) for k in block if k in places) for block in self.blocks)
+            effects = tuple(plain_term(self.effects[k]) for k in places)
+            own = tuple(block for block in blocks if block)
+            yield dataclasses.replace(self, effects=effects, z=self.z[:, places], blocks=own)
 
 
 @dataclass(frozen=True)
@@ -266,7 +301,11 @@ class Scaling:
 
 @dataclass(frozen=True)
 class ResolvedPriors:
-    """Priors in raw units, one for every parameter of a design."""
+    """Priors in raw units, one for every parameter of a design.
+
+    Those of ``slopes`` are of all terms but the intercept, intercepts of further predictors at the means among them:
+    where these are of a parameter, its own prior.
+    """
 
     intercept: Prior
     slopes: tuple[Prior, ...]
@@ -374,6 +413,45 @@ class Outline(ABC):
     def weight_kind(self) -> str | None:
         """The declared kind of the weights."""
         return self.spec.weights.kind if self.spec.weights is not None else None
+
+    @property
+    def predictors(self) -> tuple[str, ...]:
+        """Names of the linear predictors, the outcome's own first; that of a single one is empty."""
+        if self.latent is None and self.spec.distribution.outcome == "nominal":
+            return self.categories[1:]
+        return ("", *self.spec.predictors)
+
+    @cached_property
+    def assigned(self) -> Assigned | None:
+        """Which linear predictor each column belongs to; None if there is one, or factors have their own."""
+        names = self.predictors
+        if self.latent is not None or names == ("",):
+            return None
+        place = {name: k for k, name in enumerate(names)}
+
+        def owners(terms: Sequence[str]) -> Codes:
+            return np.array([place[of_factor(term)[0]] for term in terms], dtype=np.int64)
+
+        return Assigned(names, owners(self.terms), {group.name: owners(group.effects) for group in self.groups})
+
+    @property
+    def scalars(self) -> tuple[Parameter, ...]:
+        """The family's own parameters that are single numbers, for they have no predictors."""
+        return tuple(one for one in self.spec.distribution.scalars if one.name not in self.spec.predictors)
+
+    @cached_property
+    def level_moves(self) -> Array:
+        """``(p, p)``: coefficients whose priors hold, intercepts at the predictors' means, are this times the reported.
+
+        Without an intercept, and beside thresholds, coefficients stay as they are.
+        """
+        move, means = np.eye(len(self.terms)), self.moments[0]
+        owners = [of_factor(term) for term in self.terms]
+        for place, (factor, term) in enumerate(owners):
+            if term == "intercept" and self.latent is None:
+                slopes = [k for k, (own, plain) in enumerate(owners) if own == factor and plain != "intercept"]
+                move[place, slopes] = means[slopes]
+        return move
 
     @cached_property
     def priors(self) -> ResolvedPriors:
@@ -512,7 +590,10 @@ class Design(Outline):
         scale = self.spec.distribution.scale
         if scale is None:
             return x_mean, np.where(x_sd > 0, x_sd, 1.0), 0.0, 1.0
-        y = scale(self.y)
+        with np.errstate(divide="ignore"):
+            y = scale(self.y)
+        there = np.isfinite(y)  # the log of a zero behind a hurdle is none
+        y, weights = y[there], weights[there]
         y_mean = float(np.average(y, weights=weights))
         y_sd = float(np.sqrt(np.average((y - y_mean) ** 2, weights=weights)))
         return x_mean, np.where(x_sd > 0, x_sd, 1.0), y_mean, y_sd
@@ -521,7 +602,8 @@ class Design(Outline):
     def gram(self) -> Array:
         """Cross products ``(p, p)`` of the columns of ``x`` in their sds, weighted, and centred beside an intercept."""
         x_mean, x_sd, _, _ = self.moments
-        columns = (self.x - x_mean * self.has_intercept) / x_sd
+        levelled = [for_factor(of_factor(term)[0], "intercept") in self.terms for term in self.terms]
+        columns = (self.x - x_mean * np.array(levelled, dtype=bool)) / x_sd
         return np.asarray(columns.T @ (columns if self.weights is None else columns * self.weights[:, None]))
 
     @property
@@ -623,14 +705,21 @@ def _resolve_priors(design: Outline) -> ResolvedPriors:
 
     _, x_sd, y_mean, y_sd = design.moments
     chosen: list[Prior] = [
-        Flat() if term == "intercept" else pick((term, owner, plain_term(term), plain_term(owner)), given.slopes)
+        Flat()
+        if plain_term(term) == "intercept"
+        else pick((term, owner, plain_term(term), plain_term(owner)), given.slopes)
         for term, owner in zip(design.terms, design.formula_terms, strict=True)
     ]
     alone, shifts = _about_the_means(design, chosen)
-    units = _units(design, len(design.terms)) / x_sd
+    units = _units(design, design.terms) / x_sd
     resolved = [prior.resolved(float(unit / sd)) for prior, unit, sd in zip(chosen, units, alone, strict=True)]
+    family = design.spec.distribution
+    own = {parameter.name: given.own(parameter).resolved(y_sd) for parameter in family.own}
+    level = given.intercept.resolved(y_sd, y_mean)
     slopes = [
-        _widened(prior, shifts[place] / x_sd[place] * x_sd, resolved)
+        own.get(of_factor(design.terms[place])[0], level)
+        if plain_term(design.terms[place]) == "intercept"
+        else _widened(prior, shifts[place] / x_sd[place] * x_sd, resolved)
         for place, prior in enumerate(resolved)
         if design.terms[place] != "intercept"
     ]
@@ -638,7 +727,7 @@ def _resolve_priors(design: Outline) -> ResolvedPriors:
     rho: dict[str, LKJ] = {}
     for group, (_, spreads) in zip(design.groups, design.varying_moments, strict=True):
         scales = []
-        for effect, sd, unit in zip(group.effects, spreads, _units(design, len(group.effects)), strict=True):
+        for effect, sd, unit in zip(group.effects, spreads, _units(design, group.effects), strict=True):
             named = (f"tau_{group.name}[{name}]" for name in (effect, plain_term(effect)))
             prior = pick((*named, f"tau_{group.name}"), given.tau)
             spread = 1.0 if plain_term(effect) == "intercept" else float(sd)
@@ -652,7 +741,6 @@ def _resolve_priors(design: Outline) -> ResolvedPriors:
         items = _item_priors(measured, pick)
         if measured.items.pairs:
             rho["factor"] = pick(("rho_factor",), given.rho)  # type: ignore[assignment]
-    family = design.spec.distribution
     used.update(family.parameters)
     unknown = [key for key in specific if key not in used]
     if unknown:
@@ -662,9 +750,9 @@ def _resolve_priors(design: Outline) -> ResolvedPriors:
             f"{closest(unknown[0], names)}; parameters: {listing(names, 40)}."
         )
     return ResolvedPriors(
-        intercept=given.intercept.resolved(y_sd, y_mean) if design.has_intercept else Flat(),
+        intercept=level if design.has_intercept else Flat(),
         slopes=tuple(slopes),
-        auxiliary={parameter.name: given.own(parameter).resolved(y_sd) for parameter in family.own},
+        auxiliary={name: prior for name, prior in own.items() if name not in design.spec.predictors},
         tau=tau,
         rho=rho,
         items=items,
@@ -756,12 +844,12 @@ def _unit_priors(design: Design) -> tuple[ScalePrior, ...]:
     return tuple(design.spec.priors.sigma.resolved(float(unit)) for unit in design.factor_units)  # type: ignore[misc]
 
 
-def _units(design: Outline, count: int) -> Array:
-    """The unit of the outcome that each of ``count`` terms or effects concerns: of its factor, or one for all."""
+def _units(design: Outline, names: Sequence[str]) -> Array:
+    """The unit that each of these terms or effects counts in: of its factor or the outcome, 1 of further parameters."""
     measured = _measured(design)
     if measured is None:
-        return np.full(count, design.moments[3])
-    return np.repeat(measured.factor_units, count // len(measured.items.factors))
+        return np.array([1.0 if of_factor(name)[0] else design.moments[3] for name in names])
+    return np.repeat(measured.factor_units, len(names) // len(measured.items.factors))
 
 
 def _item_priors(design: Design, pick: Callable[[tuple[str, ...], Prior], Prior]) -> dict[str, tuple[Prior, ...]]:

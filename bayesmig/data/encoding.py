@@ -15,9 +15,10 @@ import pandas as pd
 from formulae.matrices import DesignMatrices
 
 from bayesmig.contract.arrays import Array, Codes, Flags
-from bayesmig.contract.names import as_code, joined
+from bayesmig.contract.names import as_code, joined, of_factor
 from bayesmig.contract.schema import RECONSTRUCTED
 from bayesmig.data.columns import (
+    CATEGORIES,
     check_constant_within,
     checked_column,
     checked_weights,
@@ -39,11 +40,11 @@ from bayesmig.data.identification import (
     check_told_apart,
     spread_of,
 )
-from bayesmig.data.items import display_outcome, for_each_factor, latent_outcome, usable
+from bayesmig.data.items import display_outcome, for_each_factor, latent_outcome, named, usable
 from bayesmig.data.missing import COEFFICIENT, SPREAD, completed, filled, traced
 from bayesmig.data.weighting import weighted
 from bayesmig.errors import DataError, SpecificationError, UnknownColumn, closest, listing
-from bayesmig.specification.formula import ENVIRONMENT, Formula, VaryingTerm, description, parse
+from bayesmig.specification.formula import ENVIRONMENT, Formula, VaryingTerm, description
 from bayesmig.specification.model import ModelSpec, as_spec
 from bayesmig.specification.priors import Prior
 
@@ -62,7 +63,7 @@ def build_design(spec: ModelSpec, data: AnyFrame) -> Design:
     ``data``: one row a person. Rows with a missing value in any used column are left out and counted. Raises
     UnknownColumn, UnknownLevel or DataError before any work, with what was found, where, and what to do.
     """
-    formula = parse(spec.formula)
+    formula = spec.parsed
     data = frame_of(data)
     used = used_columns(spec, formula, data)
     told, data = data.attrs, without_attributes(data)
@@ -107,14 +108,22 @@ def build_design(spec: ModelSpec, data: AnyFrame) -> Design:
     check_support(spec, formula, y)
     if spec.link == "identity" and spec.distribution.outcome == "number" and len(np.unique(y)) == 2:
         notes.append(two_values(float(y.min()), float(y.max())))
-    groups = _group_terms(spec, formula, frame, checked, notes)
-    check_factors(groups, lambda k, m: np.unique(np.column_stack([groups[k].codes, groups[m].codes]), axis=0), notes)
     check_identified(x, terms, formula_terms, frame, people=float(people.sum()))
+    copies = copies_of(spec, categories)
+    groups = _group_terms(spec, formula, frame, checked, copies, notes)
+    check_factors(groups, lambda k, m: np.unique(np.column_stack([groups[k].codes, groups[m].codes]), axis=0), notes)
     if spec.distribution.scale is not None:
-        check_not_reproduced(formula, x, spec.distribution.scale(y), terms)
+        there = y != 0 if spec.distribution.zeros else np.ones(len(y), dtype=bool)
+        check_not_reproduced(formula, x[there], spec.distribution.scale(y[there]), terms)
     for group in groups:
         columns = next(term.columns for term in formula.varying if term.group == group.name)
-        check_told_apart(group, columns, x, formula_terms, frame, notes)
+        if any(not term.predictor and term.group == group.name for term in formula.varying):
+            check_told_apart(next(group.of_predictors()), columns, x, formula_terms, frame, notes)
+    if copies != ("",):
+        x, terms, formula_terms = np.tile(x, (1, len(copies))), named(copies, terms), named(copies, formula_terms)
+    for name, part in formula.others:
+        more = _of_parameter(spec, name, part, frame, float(people.sum()))
+        x, terms, formula_terms = np.hstack([x, more[0]]), terms + more[1], formula_terms + more[2]
     if spec.weights is not None and weights is not None:
         weights, groups = weighted(spec.weights, weights, trials, groups, checked)
         if weights is None:
@@ -192,10 +201,18 @@ def _of_categories(spec: ModelSpec, formula: Formula, data: pd.DataFrame, checke
     """What is noted of the categories of an outcome or its items: those without rows, and which of two is the one."""
     ordinal = [item for factor in spec.factors if factor.scale == "ordinal" for item in factor.items]
     name, kind = formula.outcome_column, spec.distribution.outcome
-    for step in (*ordinal, name) if kind in ("binary", "ordered") else ordinal:
-        empty = empty_steps(checked[step])
+    for step in (*ordinal, name) if kind in CATEGORIES else ordinal:
+        empty = empty_steps(checked[step]) if kind != "nominal" or is_categorical(checked[step]) else []
         if empty:
-            yield f"no row has {step} = {listing(empty)}; no threshold for it"
+            what = "coefficient" if kind == "nominal" else "threshold"
+            yield f"no row has {step} = {listing(empty)}; no {what} for it"
+    if kind == "nominal" and name is not None and spec.variable(name) is None:
+        column = checked[name]
+        first = next(level for level in column.cat.categories if level in set(column)) if is_categorical(column) else ""
+        yield (
+            f"the other categories of {name} are held against {first or as_code(column.min())}, as they were sorted or"
+            " listed; levels in the codebook, the reference first, would say which"
+        )
     if kind != "binary" or name is None or not is_categorical(checked[name]):
         return
     entry = spec.variable(name)
@@ -246,10 +263,16 @@ def check_single(formula: Formula, y: Array) -> None:
 
 def check_support(spec: ModelSpec, formula: Formula, y: Array) -> None:
     """The outcome lies where the family allows. Raises DataError if some rows do not."""
+    zeros, simpler = spec.distribution.zeros, spec.family.removeprefix("hurdle_").removeprefix("zero_inflated_")
+    if zeros and (y > 0).all():
+        raise DataError(
+            f"no row has {formula.outcome!r} = 0, and family {spec.family!r} is made for many zeros; use"
+            f" family={simpler!r}."
+        )
     if spec.distribution.support is None:
         return
     low, high = spec.distribution.support
-    wrong = np.flatnonzero(~((y > low) & (y < high)))
+    wrong = np.flatnonzero(~(((y > low) & (y < high)) | ((y == 0) & bool(zeros))))
     if len(wrong):
         ends = [f"{int((y == end).sum())} are {end:g}" for end in (low, high) if (y == end).any()]
         outside = y[wrong][~np.isin(y[wrong], (low, high))]
@@ -407,6 +430,25 @@ def _common_part(
     return y, x, terms, owners
 
 
+def copies_of(spec: ModelSpec, categories: tuple[str, ...]) -> tuple[str, ...]:
+    """Whom the terms of the formula itself belong to: every category but the reference, or nobody in particular."""
+    return categories[1:] if spec.distribution.outcome == "nominal" else ("",)
+
+
+def _of_parameter(
+    spec: ModelSpec, name: str, part: str, frame: pd.DataFrame, people: float
+) -> tuple[Array, tuple[str, ...], tuple[str, ...]]:
+    """Columns, terms and formula terms of a further parameter."""
+    matrix = evaluated(spec, part, frame).common
+    if matrix is None:
+        raise SpecificationError(f"predictors[{name!r}] = {part!r} has no common term left; keep the intercept.")
+    columns, terms = columns_of(matrix)
+    owners = common_terms(matrix)
+    check_finite(columns, terms)
+    check_identified(columns, terms, owners, frame, people)
+    return columns, named((name,), terms), named((name,), owners)
+
+
 def common_terms(matrix: Any) -> tuple[str, ...]:
     """The formula term that each column belongs to."""
     return tuple(str(owner) for owner, part in matrix.slices.items() for _ in range(part.stop - part.start))
@@ -430,23 +472,34 @@ def columns_of(matrix: Any) -> tuple[Array, tuple[str, ...]]:
 
 
 def _group_terms(
-    spec: ModelSpec, formula: Formula, frame: pd.DataFrame, checked: pd.DataFrame, notes: list[str]
+    spec: ModelSpec,
+    formula: Formula,
+    frame: pd.DataFrame,
+    checked: pd.DataFrame,
+    copies: tuple[str, ...],
+    notes: list[str],
 ) -> tuple[GroupTerm, ...]:
     """Groups by the values as they were given, effects by those that the formula sees."""
     groups = []
-    for name, effects, blocks, matrices in varying_effects(spec, formula, frame):
+    for name, effects, blocks, matrices in varying_effects(spec, formula, frame, copies):
         codes, levels = group_codes(checked, next(term.columns for term in formula.varying if term.group == name))
         z = np.column_stack([columns_of(matrix)[0] for matrix in matrices])
         group = GroupTerm(name, levels, effects, codes, z, blocks)
-        check_group(group, spread_of(spec), checked[spec.trials].to_numpy() if spec.trials else None, notes)
+        trials = checked[spec.trials].to_numpy() if spec.trials else None
+        for k, part in enumerate(group.of_predictors()):
+            check_group(part, spread_of(spec), trials, notes if k == 0 else [])
         groups.append(group)
     return tuple(groups)
 
 
 def varying_effects(
-    spec: ModelSpec, formula: Formula, frame: pd.DataFrame
+    spec: ModelSpec, formula: Formula, frame: pd.DataFrame, copies: tuple[str, ...] = ("",)
 ) -> Iterator[tuple[str, tuple[str, ...], tuple[tuple[int, ...], ...], list[Any]]]:
-    """Per grouping factor its name, effects, which of them are correlated, and what ``formulae`` makes of its terms."""
+    """Per grouping factor its name, effects, which of them are correlated, and what ``formulae`` makes of its terms.
+
+    Terms of the outcome's own predictor have effects for each of its ``copies``. Effects of terms that share a name are
+    correlated, whatever they predict.
+    """
     by_group: dict[str, list[VaryingTerm]] = {}
     for term in formula.varying:
         by_group.setdefault(term.group, []).append(term)
@@ -454,11 +507,12 @@ def varying_effects(
         matrices: list[Any] = []
         effects: list[str] = []
         blocks: list[tuple[int, ...]] = []
-        for part in parts:
+        shared: dict[str, list[int]] = {}
+        for part, owner in ((one, owner) for one in parts for owner in ((one.predictor,) if one.predictor else copies)):
             matrix = evaluated(spec, part.effects, frame).common
             if matrix is None:
                 raise SpecificationError(f"nothing varies in ({part.effects} | {name}); write (1 | {name}).")
-            labels = columns_of(matrix)[1]
+            labels = named((owner,), columns_of(matrix)[1])
             twice = [label for label in labels if label in effects]
             if twice:
                 raise SpecificationError(
@@ -466,9 +520,13 @@ def varying_effects(
                     " (0 + x leaves the intercept out)."
                 )
             places = tuple(range(len(effects), len(effects) + len(labels)))
-            blocks += [places] if part.correlated else [(place,) for place in places]
+            if part.shared:
+                shared.setdefault(part.shared, []).extend(places)
+            else:
+                blocks += [places] if part.correlated else [(place,) for place in places]
             effects += labels
             matrices.append(matrix)
+        blocks += [tuple(places) for places in shared.values()]
         yield name, tuple(effects), tuple(blocks), matrices
 
 
@@ -521,7 +579,10 @@ def prior_table(spec: ModelSpec | str, data: AnyFrame) -> pd.DataFrame:
     design = build_design(spec, data)
     priors = design.priors
     rows: dict[str, Prior] = {"intercept (at means)": priors.intercept} if design.has_intercept else {}
-    rows |= dict(zip(design.terms[design.has_intercept :], priors.slopes, strict=True))
+    rows |= {
+        f"{term} (at means)" if of_factor(term)[1] == "intercept" else term: prior
+        for term, prior in zip(design.terms[design.has_intercept :], priors.slopes, strict=True)
+    }
     for group in design.groups:
         rows |= {
             f"tau_{group.name}[{effect}]": prior

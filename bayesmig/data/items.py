@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bayesmig.contract.arrays import Array, Flags
-from bayesmig.contract.names import FACTOR_MARK, as_code
+from bayesmig.contract.names import as_code, for_factor
 from bayesmig.data.columns import is_categorical
 from bayesmig.data.design import GroupTerm, LatentOutcome
 from bayesmig.errors import DataError, SpecificationError, listing
@@ -144,10 +144,11 @@ def for_each_factor(
     for group in groups:
         q = len(group.effects)
         blocks = tuple(tuple(k * q + place for place in block) for k in shift for block in group.blocks)
-        effects = _named(names, group.effects)
+        effects = named(names, group.effects)
         copies.append(dataclasses.replace(group, effects=effects, z=np.tile(group.z, (1, len(names))), blocks=blocks))
-    return np.tile(x, (1, len(names))), _named(names, terms), _named(names, formula_terms), tuple(copies)
+    return np.tile(x, (1, len(names))), named(names, terms), named(names, formula_terms), tuple(copies)
 
 
-def _named(factors: Names, terms: Names) -> Names:
-    return tuple(f"{factor}{FACTOR_MARK}{term}" for factor in factors for term in terms)
+def named(factors: Names, terms: Names) -> Names:
+    """The terms of each of several predictors."""
+    return tuple(for_factor(factor, term) for factor in factors for term in terms)

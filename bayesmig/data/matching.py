@@ -17,7 +17,6 @@ from bayesmig.data.frames import AnyFrame, frame_of
 from bayesmig.data.surveys import in_codes, read_survey
 from bayesmig.data.writing import as_csv, from_cell, writable, write
 from bayesmig.errors import DataError, UnknownColumn, UnknownLevel, closest, listing
-from bayesmig.specification.formula import parse
 from bayesmig.specification.model import ModelSpec, Study, Variable
 
 ALIKE = 0.65  # of two names, from 0 to 1, that the one may be meant by the other
@@ -241,7 +240,7 @@ def _columns_needed(spec: ModelSpec) -> tuple[str, ...]:
     """What a model reads, weights left out, which are the researcher's own."""
     factors = {factor.name for factor in spec.factors}
     items = [item for factor in spec.factors for item in factor.items]
-    names = [*items, *(name for name in parse(spec.formula).columns if name not in factors)]
+    names = [*items, *(name for name in spec.parsed.columns if name not in factors)]
     return tuple(dict.fromkeys([*names, *(name for name in (spec.trials, spec.offset) if name)]))
 
 
@@ -253,7 +252,7 @@ def _matched(spec: ModelSpec, name: str, data: pd.DataFrame) -> tuple[str, int, 
         return WRONG, 0, 0, f"{column.shape[1]} columns are called {name!r}; rename or drop the others."
     gaps = int(column.isna().sum())
     try:
-        checked = checked_column(spec, name, column, role_of(spec, parse(spec.formula), name))
+        checked = checked_column(spec, name, column, role_of(spec, spec.parsed, name))
         if entry is not None and entry.group in data and isinstance(data[entry.group], pd.Series):
             check_constant_within(name, entry.group, pd.DataFrame({name: checked, entry.group: data[entry.group]}))
     except DataError as error:

@@ -50,6 +50,10 @@ def check_addable(spec: ModelSpec, formula: Formula) -> None:
             f"family {spec.family!r} with chunks: only for Gaussian outcomes do sums of products say all that the rows"
             f" say. {SAMPLE}"
         )
+    if spec.predictors:
+        raise EngineRefusal(
+            f"predictors of {listing(spec.predictors)} with chunks: sums of products say nothing of them. {SAMPLE}"
+        )
     if spec.impute:
         raise EngineRefusal(
             f"missing values of {listing(spec.impute)} are to be modelled, which needs all rows at once; leave impute"

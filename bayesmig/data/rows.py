@@ -12,22 +12,23 @@ import pandas as pd
 
 from bayesmig.contract import schema
 from bayesmig.contract.arrays import Array, Codes
-from bayesmig.contract.names import as_code
+from bayesmig.contract.names import as_code, of_factor
 from bayesmig.data.columns import numeric, plain, role_of
 from bayesmig.data.cross_products import Moments, SummedDesign, SummedGroups
-from bayesmig.data.design import Design, Outline, Scaling
+from bayesmig.data.design import Assigned, Design, Outline, Scaling
 from bayesmig.data.encoding import (
     PROVENANCE_COLUMN,
     build_design,
     columns_of,
     common_terms,
+    copies_of,
     evaluated,
     group_codes,
     varying_effects,
 )
 from bayesmig.data.frames import AnyFrame, frame_of
 from bayesmig.errors import BayesmigError, DataError, UnknownColumn, UnknownLevel, closest, listing
-from bayesmig.specification.formula import Formula, parse
+from bayesmig.specification.formula import Formula
 from bayesmig.specification.model import ModelSpec
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ class Rows:
     new_groups : names of the new groups, in the order of their codes
     z : mapping of str to (n, q) array: columns of the varying effects
     offset, trials : (n,) array or None
+    assigned : Assigned or None
+        Which linear predictor the columns belong to, if there are several.
     """
 
     x: Array
@@ -52,6 +55,7 @@ class Rows:
     z: Mapping[str, Array]
     offset: Array | None
     trials: Array | None
+    assigned: Assigned | None = None
 
     @property
     def n(self) -> int:
@@ -77,6 +81,7 @@ class Rows:
             z={group.name: group.z for group in design.groups},
             offset=design.offset,
             trials=design.trials,
+            assigned=design.assigned,
         )
 
 
@@ -110,7 +115,7 @@ def outline_of(tree: xr.DataTree) -> Outline:
     if schema.ADDED_UP not in tree.attrs:
         return design_of(tree)
     spec, constant = ModelSpec.from_json(tree.attrs["spec"]), tree["constant_data"].to_dataset()
-    specimen, formula = schema.frame_of(tree["specimen"].to_dataset()), parse(spec.formula)
+    specimen, formula = schema.frame_of(tree["specimen"].to_dataset()), spec.parsed
     n = int(tree.attrs["n_used"])
     common = _moments(constant, n, ("x_mean", "y_mean"), ("x_sd", "y_sd"))
     groups, names = [], []
@@ -160,7 +165,7 @@ def encode_rows(design: Outline, data: AnyFrame) -> Rows:
     >>> rows.x.tolist(), rows.new_groups["area"]
     ([[1.0, 5.0]], ('c',))
     """
-    spec, formula = design.spec, parse(design.spec.formula)
+    spec, formula = design.spec, design.spec.parsed
     data = frame_of(data)
     if data.empty:
         raise DataError("new rows must be a data frame with at least one row; this one has none.")
@@ -179,13 +184,18 @@ def encode_rows(design: Outline, data: AnyFrame) -> Rows:
     own = _encoded(design, design.pattern) if design.has_rows else design.pattern
     given = frame.reset_index(drop=True)
     frame = _encoded(design, given)
-    x = _matrix(design, formula.common, own, frame)
+    copies = copies_of(spec, design.categories)
+    x = np.tile(_matrix(design, formula.common, own, frame, copies[0]), (1, len(copies)))
+    x = np.hstack([x, *(_matrix(design, part, own, frame, name) for name, part in formula.others)])
     codes, new_groups, z = {}, {}, {}
     for group in design.groups:
         parts = [term for term in formula.varying if term.group == group.name]
         if all(column in given for column in parts[0].columns):
             codes[group.name], new_groups[group.name] = _codes(group.levels, given, parts[0].columns)
-        z[group.name] = np.column_stack([_matrix(design, part.effects, own, frame, common=False) for part in parts])
+        columns = []
+        for part in parts:
+            columns += [_matrix(design, part.effects, own, frame)] * (1 if part.predictor else len(copies))
+        z[group.name] = np.column_stack(columns)
     return Rows(
         x=x,
         codes=codes,
@@ -193,6 +203,7 @@ def encode_rows(design: Outline, data: AnyFrame) -> Rows:
         z=z,
         offset=given[spec.offset].to_numpy(dtype=float) if spec.offset else None,
         trials=given[spec.trials].to_numpy(dtype=float) if spec.trials else None,
+        assigned=design.assigned,
     )
 
 
@@ -225,19 +236,20 @@ def _encoded(design: Outline, frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(**changes)
 
 
-def _matrix(design: Outline, part: str, own: pd.DataFrame, frame: pd.DataFrame, common: bool = True) -> Array:
-    """A part of the formula for other rows, coded as it is for the model's own."""
+def _matrix(design: Outline, part: str, own: pd.DataFrame, frame: pd.DataFrame, predictor: str | None = None) -> Array:
+    """A part of the formula for other rows, coded as it is for the model's own; of a predictor only its terms."""
     matrix = evaluated(design.spec, part, own).common
     terms = columns_of(matrix)[1]
     # formulae wants to see every level that C() is given, so some of the model's own rows go ahead of the others
-    coded = [name for name in design.levels if name in parse(design.spec.formula).coded]
+    coded = [name for name in design.levels if name in design.spec.parsed.coded]
     ahead = own[~own[coded].duplicated()] if coded else own.iloc[:0]
     seen = pd.concat([ahead[own.columns.intersection(frame.columns)], frame]) if coded else frame
     values = np.asarray(matrix.evaluate_new_data(seen).design_matrix, dtype=float)[len(ahead) :]
-    if not common:
+    if predictor is None:
         return values
-    values = values[:, [terms.index(term) for term in design.terms]]
-    for place, term in enumerate(design.terms):
+    kept = [plain for owner, plain in map(of_factor, design.terms) if owner == predictor]
+    values = values[:, [terms.index(term) for term in kept]]
+    for place, term in enumerate(kept):
         if term in design.scaling and term not in own:  # a column of a standardised category
             values[:, place] = (values[:, place] - design.scaling[term].mean) / design.scaling[term].sd
     return values

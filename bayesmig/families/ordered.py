@@ -13,7 +13,7 @@ from bayesmig.contract.arrays import Array, Codes
 from bayesmig.families import links
 from bayesmig.families.links import CLOGLOG, FARTHEST, LARGEST_LOG_RATE, LOGIT, PROBIT, ROOT_TWO_PI, Link, normal_mean
 from bayesmig.families.machine import kernel
-from bayesmig.families.record import CUT, Answers, Family
+from bayesmig.families.record import CUT, Answers, Family, drawn_codes
 
 if TYPE_CHECKING:
     from bayesmig.families.record import Curves, Own, Recession
@@ -255,12 +255,6 @@ def _sequential_mean(link: Link, eta: Array, own: Own) -> Array:
     return np.asarray(np.concatenate([stop, one], -1) * np.cumprod(np.concatenate([one, 1 - stop], -1), -1))
 
 
-def _drawn(chances: Array, rng: np.random.Generator) -> Array:
-    """Codes with these probabilities, categories last."""
-    place = rng.random((*chances.shape[:-1], 1))
-    return np.asarray((np.cumsum(chances, axis=-1)[..., :-1] < place).sum(axis=-1), dtype=float)
-
-
 def _sequential_graph(link: Link, answers: Answers, eta: Any, own: Own) -> tuple[Any, dict[str, Any]]:
     import pymc as pm
     import pytensor.tensor as pt
@@ -381,7 +375,7 @@ SEQUENTIAL = Family(
     log_density=_sequential,
     derivatives=_sequential_derivatives,
     mean=_sequential_mean,
-    draw=lambda link, answers, eta, own, rng: _drawn(_sequential_mean(link, eta, own), rng),
+    draw=lambda link, answers, eta, own, rng: drawn_codes(_sequential_mean(link, eta, own), rng),
     graph=_sequential_graph,
     guess=_hazards,
     most="last",
@@ -399,7 +393,7 @@ ADJACENT = Family(
     log_density=_adjacent,
     derivatives=_adjacent_derivatives,
     mean=_adjacent_mean,
-    draw=lambda link, answers, eta, own, rng: _drawn(_adjacent_mean(link, eta, own), rng),
+    draw=lambda link, answers, eta, own, rng: drawn_codes(_adjacent_mean(link, eta, own), rng),
     graph=_adjacent_graph,
     guess=lambda link, shares: np.log(shares[:-1] / shares[1:]),
     averaged=_adjacent_averaged,

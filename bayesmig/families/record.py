@@ -1,7 +1,9 @@
 """One family of outcomes is one record: all that the rest of the package knows of it.
 
 Functions of a record take plain arrays that broadcast: ``eta`` is the linear predictor, ``own`` the family's own
-parameters by name. Thresholds, ``own["cut"]``, have an axis behind those of ``eta``.
+parameters by name, single numbers or, where they have predictors, one a row. Thresholds, ``own["cut"]``, have an axis
+behind those of ``eta``. Of several categories ``eta`` is the linear predictor of the first beside the reference, and
+``own["category"]`` has those of the others behind.
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ class Parameter:
     Attributes
     ----------
     name : str
-        ``cut`` are thresholds, which take the place of the intercept; all others are single positive numbers.
+        ``cut`` are thresholds, which take the place of the intercept; all others are single numbers.
     label : str
         What tables call it.
     symbol : str
@@ -48,6 +50,8 @@ class Parameter:
         Where sampling starts; where the data are most likely unless given.
     increasing : bool
         Of thresholds: whether each is above the one before.
+    link : {"log", "logit"}
+        Of its linear predictor, where it has one.
     """
 
     name: str
@@ -56,6 +60,7 @@ class Parameter:
     prior: Mapping[str, object] | None = None
     start: float | None = None
     increasing: bool = True
+    link: Literal["log", "logit"] = "log"
 
 
 SIGMA = Parameter("sigma", "residual SD", "σ")
@@ -71,7 +76,7 @@ class Family:
     name : str
     links : tuple of str
         Allowed link functions, the default first.
-    outcome : {"number", "binary", "ordered", "count", "latent"}
+    outcome : {"number", "binary", "ordered", "nominal", "count", "latent"}
     own : tuple of Parameter
         What it adds to the coefficients.
     rows : mapping of str to kernel
@@ -112,6 +117,8 @@ class Family:
         likelihood never does: of which row, and what they are of eta (m,) and of the thresholds (m, k).
     additive : bool
         Whether rows with equal predictors count by their sums of outcomes and trials.
+    zeros : str
+        The parameter that is the share of zeros, or of added ones, where the family is made for many.
     said : str
         The outcome in a sentence that follows "income: ".
     law : tuple of str
@@ -125,7 +132,7 @@ class Family:
 
     name: str
     links: tuple[str, ...]
-    outcome: Literal["number", "binary", "ordered", "count", "latent"]
+    outcome: Literal["number", "binary", "ordered", "nominal", "count", "latent"]
     own: tuple[Parameter, ...] = ()
     rows: Mapping[str, Callable[..., float]] = field(default_factory=dict)
     log_density: Callable[[Link, Answers, Array, Own], Array] = None  # type: ignore[assignment]
@@ -144,6 +151,7 @@ class Family:
     most: Literal["trials", "last", "none", ""] = ""
     recession: Callable[[Codes, int], Recession] | None = None
     additive: bool = False
+    zeros: str = ""
     said: str = ""
     law: tuple[str, ...] = ()
     target: str = ""
@@ -164,6 +172,16 @@ class Family:
     def latent_variance(self, link: str) -> float | None:
         """Variance of the latent residual: pi^2 / 3 for the logit, 1 for the probit, None where there is none."""
         return LINKS[link].variance if self.outcome in ("binary", "ordered") or self.most == "trials" else None
+
+    @property
+    def scalars(self) -> tuple[Parameter, ...]:
+        """Its own parameters that are single numbers unless they have predictors."""
+        return tuple(parameter for parameter in self.own if parameter.name != "cut")
+
+    @property
+    def has_categories(self) -> bool:
+        """Whether what is expected of a row is a probability for each category."""
+        return self.outcome in ("ordered", "nominal")
 
     @property
     def has_trials(self) -> bool:
@@ -203,6 +221,12 @@ class Family:
 def chances_by_groups(link: Link, eta: Array, variance: Array, own: Own) -> Array:
     """Expectations that are a link's inverse, over groups."""
     return link.averaged(eta, variance)
+
+
+def drawn_codes(chances: Array, rng: np.random.Generator) -> Array:
+    """Codes with these probabilities, categories last."""
+    place = rng.random((*chances.shape[:-1], 1))
+    return np.asarray((np.cumsum(chances, axis=-1)[..., :-1] < place).sum(axis=-1), dtype=float)
 
 
 def stacked(*slopes_and_curves: Array) -> Curves:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from bayesmig.families import binary, bounded, counts, gaussian, ordered, positive
+from bayesmig.families import binary, bounded, counts, gaussian, nominal, ordered, positive, zeros
 from bayesmig.families.record import Family, Parameter
 
 FAMILIES: dict[str, Family] = {
     family.name: family
-    for module in (gaussian, binary, ordered, counts, positive, bounded)
+    for module in (gaussian, binary, ordered, nominal, counts, positive, bounded, zeros)
     for family in vars(module).values()
     if isinstance(family, Family)
 }
@@ -18,8 +18,7 @@ LATENT = Family(name="latent", links=("identity",), outcome="latent")
 
 def scalars() -> dict[str, Parameter]:
     """Parameters that families add to the coefficients, save thresholds, by name."""
-    own = (parameter for family in FAMILIES.values() for parameter in family.own)
-    return {parameter.name: parameter for parameter in own if parameter.name != "cut"}
+    return {parameter.name: parameter for family in FAMILIES.values() for parameter in family.scalars}
 
 
 def meant_by(name: str) -> str | None:

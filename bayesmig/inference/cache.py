@@ -21,7 +21,6 @@ from bayesmig.data.encoding import PROVENANCE_COLUMN
 from bayesmig.data.writing import write
 from bayesmig.errors import SpecificationError
 from bayesmig.inference.engines.base import Engine
-from bayesmig.specification.formula import parse
 from bayesmig.specification.model import ModelSpec
 
 # whatever may compute or shape a result; a package that is not installed counts as such
@@ -148,7 +147,7 @@ def _checksum(content: bytes) -> str:
 
 def _pieces(spec: ModelSpec, frame: pd.DataFrame) -> Iterator[bytes]:
     """The bytes of everything of a frame that a model can see."""
-    names = list(dict.fromkeys((*used_columns(spec, parse(spec.formula), frame), *spec.complete)))
+    names = list(dict.fromkeys((*used_columns(spec, spec.parsed, frame), *spec.complete)))
     names += [PROVENANCE_COLUMN] if PROVENANCE_COLUMN in frame and PROVENANCE_COLUMN not in names else []
     yield json.dumps([len(frame), *names], ensure_ascii=False).encode()
     for name in names:

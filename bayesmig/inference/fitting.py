@@ -33,7 +33,6 @@ from bayesmig.inference.estimators.scored import scored
 from bayesmig.inference.estimators.separation import separating_terms
 from bayesmig.inference.parallel import Failure, map_fits
 from bayesmig.inference.pooling import pooled_estimate, pooled_posterior
-from bayesmig.specification.formula import parse
 from bayesmig.specification.model import Choices, ModelSpec, as_spec
 
 if TYPE_CHECKING:
@@ -384,7 +383,7 @@ def _estimated_from_chunks(
             f"{errors or 'robust'} errors need the residual of every row, and chunks are read once; say"
             " errors='classical', which know nothing of clusters and survey weights."
         )
-    if not parse(spec.formula).varying:
+    if not spec.parsed.varying:
         raise EngineRefusal(
             "without varying effects the estimate is least squares, which is not computed from chunks; draw the"
             " posterior with fit, whose means are the same with flat priors."
@@ -403,7 +402,7 @@ def _estimated(method: str | None, errors: str | None, df: str | None, design: D
             " out, or pass completed data sets as a list."
         )
     chosen = _chosen_method(design, method)
-    if df is not None and (design.spec.family != "gaussian" or chosen not in ("ml", "reml")):
+    if df is not None and (not design.spec.is_gaussian or chosen not in ("ml", "reml")):
         raise EngineRefusal(
             f"df={df!r} is there for Gaussian outcomes with varying effects by method 'ml' or 'reml'; leave it out."
         )
@@ -412,16 +411,14 @@ def _estimated(method: str | None, errors: str | None, df: str | None, design: D
     elif chosen in ("ols", "glm"):
         dataset, facts = (ols if chosen == "ols" else glm)(design, errors)
     else:
-        dataset, facts = (
-            mixed(design, chosen, errors, df) if design.spec.family == "gaussian" else glmm(design, chosen, errors)
-        )
+        dataset, facts = mixed(design, chosen, errors, df) if design.spec.is_gaussian else glmm(design, chosen, errors)
     return schema.stamp({"estimate": dataset}, design, **facts)
 
 
 def _chosen_method(design: Design, method: str | None) -> str:
     """The method that was asked for, or else the one of record, if the family has it."""
     family, record = design.spec.family, design.spec.estimator
-    allowed = METHODS.get(family, GENERALISED_METHODS)
+    allowed = GENERALISED_METHODS if design.spec.predictors else METHODS.get(family, GENERALISED_METHODS)
     if method is None:
         return allowed[-1] if not design.groups else record if record in allowed else "ml"
     if method not in allowed:

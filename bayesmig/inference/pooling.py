@@ -122,7 +122,7 @@ def _information(design: Design, posteriors: Sequence[xr.Dataset]) -> xr.Dataset
 
     On the scales and with the degrees of freedom of :func:`pooled_estimate`, so that the words mean the same in both.
     """
-    least_squares = design.spec.family == "gaussian" and design.latent is None and not design.groups
+    least_squares = design.spec.is_gaussian and design.latent is None and not design.groups
     df = design.n_effective - design.x.shape[1] if least_squares else np.inf
     found: dict[str, tuple[tuple[str, ...], Array]] = {}
     for name, dims in schema.dims(design).items():

@@ -1,7 +1,7 @@
 """The outcome given the linear predictor: its expectation, its log density, and draws of it.
 
 Every function takes draws of the linear predictor, ``(draws, n)``, and of the family's own parameters, draws
-first: ``sigma``, ``nu``, ``dispersion``, ``cut``.
+first: ``sigma``, ``nu``, ``dispersion``, ``cut``. Several linear predictors have an axis of their own behind.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 from bayesmig.contract.arrays import Array
 from bayesmig.data.design import Design
 from bayesmig.data.rows import Rows
+from bayesmig.families import predictors
 from bayesmig.families.links import LINKS
 from bayesmig.families.record import Answers
 
@@ -31,20 +32,27 @@ def parameters(posterior: xr.Dataset) -> dict[str, Array]:
 
 
 def linear_predictor(rows: Rows, values: Mapping[str, Array], effects: Mapping[str, Array] | None = None) -> Array:
-    """The linear predictor of rows, ``(draws, n)``.
+    """The linear predictor of rows, ``(draws, n)``; several ones, ``(draws, n, predictors)``.
 
     ``values``: draws of the parameters, from :func:`parameters`. ``effects``, mapping of str to (draws, groups, q)
     array: varying effects by grouping factor; those of the posterior, ``u_<group>``, unless given. A factor that is
     absent from a given mapping adds nothing.
     """
-    eta = values["beta"] @ rows.x.T
+    of = rows.assigned
+    if of is None:
+        eta = values["beta"] @ rows.x.T
+    else:
+        each = [values["beta"][:, own] @ rows.x[:, own].T for own in (of.terms == h for h in range(len(of.names)))]
+        eta = np.stack(each, axis=-1)
+    places = [eta] if of is None else [eta[..., h] for h in range(len(of.names))]
     if rows.offset is not None:
-        eta += rows.offset
+        places[0] += rows.offset
     for group, z in rows.z.items():
         known = values.get(f"u_{group}") if effects is None else effects.get(group)
         if known is not None:
             for k in range(z.shape[1]):
-                eta += known[:, rows.codes[group], k] * z[:, k]
+                place = places[0 if of is None else of.effects[group][k]]
+                place += known[:, rows.codes[group], k] * z[:, k]
     return eta
 
 
@@ -56,25 +64,30 @@ def _answers(design: Design, rows: Rows | None = None) -> Answers:
     return Answers(design.y, np.ones(1) if trials is None else trials, root)
 
 
-def own_parameters(design: Design, values: Mapping[str, Array]) -> dict[str, Array]:
-    """Draws of the family's own parameters as families take them beside ``(draws, n)`` linear predictors."""
-    return {name: values[name][:, None] for name in design.spec.distribution.parameters if name in values}
+def split(design: Design, eta: Array, values: Mapping[str, Array]) -> tuple[Array, dict[str, Array]]:
+    """The first linear predictor ``(draws, n)``, and draws of the family's own parameters as families take them."""
+    family = design.spec.distribution
+    own = {name: values[name][:, None] for name in family.parameters if name in values}
+    if design.assigned is None:
+        return eta, own
+    main, led = predictors.split(family, design.predictors, eta)
+    return main, own | led
 
 
 def expected(design: Design, eta: Array, values: Mapping[str, Array], trials: Array | None = None) -> Array:
-    """Expectation of the outcome, ``(draws, n)``; of an ordered one the probabilities, ``(draws, n, categories)``.
+    """Expectation of the outcome, ``(draws, n)``; of categories the probabilities, ``(draws, n, categories)``.
 
     ``eta``: (draws, n) array. ``trials``, (n,) array: expected successes out of so many; without it the probability of
     one.
     """
-    mean = design.spec.distribution.mean(LINKS[design.spec.link], eta, own_parameters(design, values))
+    mean = design.spec.distribution.mean(LINKS[design.spec.link], *split(design, eta, values))
     return mean if trials is None else np.asarray(mean * trials)
 
 
 def log_density(design: Design, eta: Array, values: Mapping[str, Array]) -> Array:
     """Log density of each row's observed outcome, ``(draws, n)``; weights are left out, save precision weights."""
     family, link = design.spec.distribution, LINKS[design.spec.link]
-    return family.log_density(link, _answers(design), eta, own_parameters(design, values))
+    return family.log_density(link, _answers(design), *split(design, eta, values))
 
 
 def draw_outcomes(
@@ -87,4 +100,4 @@ def draw_outcomes(
     Returns a (draws, n) array: numbers, 0 and 1, codes of ordered categories, or counts.
     """
     family, link = design.spec.distribution, LINKS[design.spec.link]
-    return family.draw(link, _answers(design, rows), eta, own_parameters(design, values), rng)
+    return family.draw(link, _answers(design, rows), *split(design, eta, values), rng)

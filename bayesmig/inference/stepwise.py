@@ -18,7 +18,6 @@ from bayesmig.data.frames import AnyFrame, completed_frames
 from bayesmig.data.imputations import completed_designs
 from bayesmig.errors import BayesmigError, SpecificationError, closest, listing
 from bayesmig.inference.fitting import estimate, fit, specified
-from bayesmig.specification.formula import parse
 from bayesmig.specification.model import Choices, ModelSpec
 from bayesmig.specification.steps import Step, steps
 
@@ -209,7 +208,7 @@ def _columns(step: Step, frame: pd.DataFrame) -> tuple[str, ...]:
     """Columns that a model uses."""
     with _named(step):
         bare = dataclasses.replace(step.spec, standardise={})
-        return used_columns(bare, parse(bare.formula), frame)
+        return used_columns(bare, bare.parsed, frame)
 
 
 def _without_absent(spec: ModelSpec, used: Sequence[str], frame: pd.DataFrame) -> ModelSpec:

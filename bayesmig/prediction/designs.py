@@ -33,7 +33,7 @@ from bayesmig.inference.response import draw_outcomes
 from bayesmig.printed.evidence.significance import errors_of_design
 from bayesmig.results.hypotheses import hypothesis
 from bayesmig.specification.claims import Claim, parse_claim
-from bayesmig.specification.formula import Formula, parse
+from bayesmig.specification.formula import Formula
 from bayesmig.specification.model import ModelSpec, as_spec
 
 if TYPE_CHECKING:
@@ -251,7 +251,7 @@ class _Plan:
 
     @property
     def formula(self) -> Formula:
-        return parse(self.spec.formula)
+        return self.spec.parsed
 
     @property
     def outcome(self) -> str:
@@ -342,7 +342,7 @@ def _plan(
     engine: Engine | None,
 ) -> _Plan:
     """Refuses what cannot be planned, before any work."""
-    formula = parse(spec.formula)
+    formula = spec.parsed
     if formula.outcome_column is None or spec.factors or spec.impute:
         raise SpecificationError(
             f"{spec.formula!r}: studies are simulated for outcomes that are columns, without latent factors and"
@@ -389,7 +389,7 @@ def _plan(
         data = data.dropna(subset=[name for name in [*needed, *filter(None, [group])] if name in data])
         if data.empty:
             raise SpecificationError(f"no row of the data has values of all of {listing([*needed, group])}.")
-    chosen = engine or (EXACT if spec.family == "gaussian" else None)
+    chosen = engine or (EXACT if spec.is_gaussian else None)
     if isinstance(truth, xr.DataTree):
         schema.kind(truth)
     elif not isinstance(truth, Mapping):
@@ -686,7 +686,7 @@ def _stated_truth(plan: _Plan) -> Mapping[str, Any]:
 def _linear(plan: _Plan, claim: Claim) -> tuple[str, int, float]:
     """The coefficient, the direction and the bar of a claim that the closed form covers."""
     formula = plan.formula
-    simple = plan.data is None and plan.spec.family == "gaussian" and not plan.spec.standardise
+    simple = plan.data is None and plan.spec.is_gaussian and not plan.spec.standardise
     simple &= all(term.effects.strip() == "1" for term in formula.varying)
     names = [str(name) for name in claim.quantities]
     terms = {part.strip() for part in formula.common.split("+")} - {"1"}

@@ -24,6 +24,7 @@ from bayesmig.results.fitted import (
     Fitted,
     Treatment,
     check_one_of,
+    check_scale,
     encoded,
     expectation,
     outcome_of,
@@ -120,6 +121,7 @@ def predict(
         )
     fitted = Fitted.of(tree, draws, own=data is None)
     design = fitted.design
+    check_scale(design, "link" if kind == "linear" else kind, "kind='expected'")
     rows = Rows.of(design) if data is None else encoded(design, data)
     if new_groups == "refuse":
         _refuse_new_groups(fitted, rows)
@@ -127,7 +129,7 @@ def predict(
         _check_point(fitted, rows, random, kind)
     entropy = np.random.SeedSequence(seed).entropy
     rng = np.random.default_rng(entropy)
-    wide = kind == "expected" and design.spec.distribution.ordered
+    wide = kind == "expected" and design.spec.distribution.has_categories
     shape = (fitted.size, rows.n, *((len(design.categories),) if wide else ()))
     if np.prod(shape, dtype=float) > LARGEST:
         most = int(LARGEST * fitted.size / np.prod(shape, dtype=float))
@@ -161,7 +163,7 @@ def _predicted(
     else:
         eta = linear_predictor(rows, values, {})
     if kind == "linear":
-        return eta
+        return eta if design.assigned is None else eta[..., 0]
     if kind == "expected":
         return expected(design, eta, values, rows.trials)
     return draw_outcomes(design, eta, values, rng, None if own else rows)

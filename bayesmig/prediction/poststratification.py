@@ -28,7 +28,6 @@ from bayesmig.prediction.newdata import with_new_groups
 from bayesmig.results.fitted import TREATMENTS, Fitted, Treatment, category_scores, check_one_of, encoded, quantity
 from bayesmig.results.integration import added_variance, integrated
 from bayesmig.results.summaries import attributed, check_interval, summarise_draws, wald_table
-from bayesmig.specification.formula import parse
 
 Margins = Mapping[str | tuple[str, ...], Mapping[Any, float]]
 JOINTS = ("survey", "independent")
@@ -390,13 +389,15 @@ def _means(
     known = [group for group in fitted.varying if random == "sample" and group.name in rows.codes]
     averaged = [group for group in fitted.varying if group not in known and random != "zero"]
     narrowed = dataclasses.replace(fitted, design=dataclasses.replace(design, groups=tuple(known)))
-    wide = design.spec.distribution.ordered
+    wide = design.spec.distribution.has_categories
     means = []
     for _, values in fitted.parts(rows.n * (len(design.categories) if wide else 1)):
         seen, effects = with_new_groups(narrowed, rows, values, rng)
         eta = linear_predictor(seen, values, effects)
         if averaged:
-            variance = sum((added_variance(group, rows.z[group.name], values) for group in averaged), np.zeros(1))
+            variance = sum(
+                (added_variance(group, rows.z[group.name], values, rows.assigned) for group in averaged), np.zeros(1)
+            )
             outcome = integrated(design, eta, variance, values)
         else:
             outcome = expected(design, eta, values)
@@ -483,7 +484,7 @@ def _as_codes(frame: pd.DataFrame) -> pd.DataFrame:
 def _columns_of(design: Design, key: str | tuple[str, ...]) -> tuple[str, ...]:
     """Columns of a margin, all of them the model's."""
     columns = (key,) if isinstance(key, str) else tuple(key)
-    formula = parse(design.spec.formula)
+    formula = design.spec.parsed
     known = [str(name) for name in design.frame if name in formula.predictors or name in formula.grouping]
     for name in columns:
         if name not in known:
@@ -558,7 +559,7 @@ def _target(key: object, given: Mapping[Any, float]) -> dict[tuple[str, ...], fl
 
 def _survey_cells(design: Design) -> pd.DataFrame:
     """The kinds of people in the survey, and what part of it each is."""
-    formula = parse(design.spec.formula)
+    formula = design.spec.parsed
     names = [name for name in design.frame if name in formula.predictors or name in formula.grouping]
     names += [name for name in (design.spec.offset,) if name and name not in names]
     counted = design.frame[names].assign(count=design.people)

@@ -34,7 +34,7 @@ def contamination_remarks(study: Study, model: str, data: pd.DataFrame) -> list[
     if latent is None:
         return []
     spec, lines = study.model(model), []
-    predictors = sorted(parse(spec.formula).predictors, key=spec.formula.index)
+    predictors = sorted(spec.parsed.predictors, key=spec.formula.index)
     for factor in latent.factors:
         asked: dict[tuple[str, ...], list[str]] = {}
         for predictor in predictors:

@@ -22,7 +22,6 @@ from bayesmig.inference.fitting import fit
 from bayesmig.inference.response import parameters
 from bayesmig.replication.reconstruction.joint import composite_of, models_together
 from bayesmig.replication.reconstruction.regressions import Regression
-from bayesmig.specification.formula import parse
 from bayesmig.specification.model import ModelSpec, Study
 
 COUNTERPARTS = {"multilevel": "groups vary", "latent": "latent factor"}
@@ -44,7 +43,7 @@ def counterparts_of(study: Study, model: str) -> dict[str, ModelSpec]:
 
 def lacking(spec: ModelSpec, data: pd.DataFrame) -> list[str]:
     """Items and grouping columns of a model that data do not have."""
-    needed = [*(item for factor in spec.factors for item in factor.items), *parse(spec.formula).grouping]
+    needed = [*(item for factor in spec.factors for item in factor.items), *spec.parsed.grouping]
     return [name for name in dict.fromkeys(needed) if name not in data]
 
 
@@ -68,7 +67,7 @@ def composite_weights(study: Study, model: str) -> dict[str, float]:
     if population is None:
         return {}
     keys = models_together(study, model)
-    outcomes = {key: parse(study.model(key).formula).outcome for key in keys}
+    outcomes = {key: study.model(key).parsed.outcome for key in keys}
     regressions = [Regression.of(study, key, population.n, outcomes[key]) for key in keys]
     found = composite_of(regressions, whole=population == study.population)
     return dict(found.weights) if found is not None and found.outcome == outcomes.get(model) else {}

@@ -47,7 +47,6 @@ from bayesmig.results.marginal import Change, Scale
 from bayesmig.results.marginal import effects as marginal_effects
 from bayesmig.results.summaries import coefficients, variance_components
 from bayesmig.specification import catalogue
-from bayesmig.specification.formula import parse
 from bayesmig.specification.model import ModelSpec, Study, Weights
 
 if TYPE_CHECKING:
@@ -281,7 +280,7 @@ def _effects(spec: ModelSpec, results: dict[str, xr.DataTree], numbers: xr.DataT
 def average_effects(tree: xr.DataTree, spec: ModelSpec, scale: Scale) -> pd.DataFrame:
     """:func:`~bayesmig.effects` of all predictors, indexed like terms: ``age``, ``gender[female]``."""
     draws = DRAWS if schema.kind(tree) == "posterior" else None
-    order = sorted(parse(spec.formula).predictors, key=spec.formula.index)
+    order = sorted(spec.parsed.predictors, key=spec.formula.index)
     changes: dict[Change, list[str]] = {"sd": [name for name in order if name in spec.standardise]}
     changes["slope"] = [name for name in order if name not in changes["sd"]]
     found = [

@@ -17,7 +17,6 @@ from bayesmig.inference.response import draw_outcomes, linear_predictor, paramet
 from bayesmig.printed.auditing.tables import claimed
 from bayesmig.printed.literature import named, tables_of
 from bayesmig.results.summaries import coefficients
-from bayesmig.specification.formula import parse
 from bayesmig.specification.model import ModelSpec, Study
 
 if TYPE_CHECKING:
@@ -87,7 +86,7 @@ def boundary_remarks(spec: ModelSpec, table: pd.DataFrame) -> list[str]:
 
 def notes_on_variables(spec: ModelSpec) -> list[str]:
     """What the codebook says of the coding of predictors and outcome, a sentence each."""
-    formula = parse(spec.formula)
+    formula = spec.parsed
     named = (formula.outcome, *sorted(formula.predictors, key=spec.formula.index))
     found = [entry for name in named if (entry := spec.variable(name)) is not None and entry.note]
     return [f"{entry.label}: {entry.note}" for entry in found]

@@ -29,7 +29,6 @@ from bayesmig.reporting.mathematics import equations, in_words, latex
 from bayesmig.reporting.words import FAILED, check_line, completed_data, prior_rows, provenance, quantity, verdict
 from bayesmig.results.intersections import Maihda
 from bayesmig.results.summaries import coefficients, variance_components
-from bayesmig.specification.formula import parse
 from bayesmig.specification.model import ModelSpec
 
 if TYPE_CHECKING:
@@ -182,7 +181,7 @@ class _Subject:
 
 def _variables(subject: _Subject) -> str:
     spec = subject.spec
-    described = [_described(spec, name) for name in sorted(parse(spec.formula).predictors, key=spec.formula.index)]
+    described = [_described(spec, name) for name in sorted(spec.parsed.predictors, key=spec.formula.index)]
     outcome = " and ".join(_described(spec, name.strip()) for name in str(subject.tree.attrs["outcome"]).split(" + "))
     return f"Outcome: {outcome}. Predictors: {'; '.join(described) or 'none'}."
 
@@ -405,7 +404,7 @@ def _varying(subject: _Subject) -> str:
 def _levels_of_variables(subject: _Subject) -> str:
     spec = subject.spec
     found: dict[str, list[str]] = {}
-    for name in sorted(parse(spec.formula).predictors, key=spec.formula.index):
+    for name in sorted(spec.parsed.predictors, key=spec.formula.index):
         found.setdefault(level_of(spec, subject.tree, name) or PERSON, []).append(spec.label(name))
     outcome = quantity(spec, str(subject.tree.attrs["outcome"]))
     said = "; ".join(f"{level}: {listing(names, 30)}" for level, names in found.items())
@@ -450,7 +449,7 @@ def _quantitative(subject: _Subject) -> str:
     ]
     plain = [
         _described(spec, name)
-        for name in sorted(parse(spec.formula).predictors, key=spec.formula.index)
+        for name in sorted(spec.parsed.predictors, key=spec.formula.index)
         if name in subject.data and name not in spec.standardise and not _is_categorical(subject, name)
     ]
     said = [f"Per standard deviation: {'; '.join(scaled)}"] if scaled else []
@@ -479,12 +478,12 @@ def _sampling(subject: _Subject) -> _Said:
 
 
 def _descriptives(subject: _Subject) -> str:
-    names = [name for name in parse(subject.spec.formula).predictors if name in subject.data]
+    names = [name for name in subject.spec.parsed.predictors if name in subject.data]
     return f"{'; '.join(_summary(subject, name) for name in sorted(names, key=subject.spec.formula.index))}."
 
 
 def _outcome_summary(subject: _Subject) -> str:
-    names = [name for name in parse(subject.spec.formula).columns[:1] if name in subject.data]
+    names = [name for name in subject.spec.parsed.columns[:1] if name in subject.data]
     return f"{'; '.join(_summary(subject, name) for name in names)}." if names else ""
 
 

@@ -50,7 +50,6 @@ from bayesmig.reporting.words import (
     verdict,
 )
 from bayesmig.results.summaries import coefficients, interval_heads, r2, summarise_draws, variance_components
-from bayesmig.specification.formula import parse
 from bayesmig.specification.model import ModelSpec
 
 MEASURES = ("r2", "loo", "aic", "bic")
@@ -678,7 +677,7 @@ def _notes(columns: Sequence[_Column], asked: _Asked, rows: Sequence[Row], frame
         latent = [column.name for column in columns if column.name in having and column.is_latent]
         scale = " on the latent scale" if latent else ""
         scale += f" in {listing(latent)}" if latent and len(latent) < len(having) else ""
-        slopes = any(part.effects != "1" for column in columns for part in parse(column.spec.formula).varying)
+        slopes = any(part.effects != "1" for column in columns for part in column.spec.parsed.varying)
         scale += ", at the means of varying predictors" if slopes else ""
         yield f"VPC: share of the unexplained variance between groups{scale}."
     for column in columns:

@@ -157,11 +157,20 @@ def quantity(design: Design, scale: str = "response", per_trial: bool = True) ->
         return f"expected score of {outcome} ({listing(f'{name} = {value:g}' for name, value in points)})"
     if design.spec.distribution.outcome == "binary":
         return f"probability of {outcome} = {design.categories[1]}"
-    if design.spec.distribution.ordered:
+    if design.spec.distribution.has_categories:
         return f"probability of {outcome} = category"
     if design.spec.trials and per_trial:
         return f"probability of {outcome} in one trial"
     return f"expected {outcome}"
+
+
+def check_scale(design: Design, scale: str, instead: str) -> None:
+    """Refuse the one linear predictor of an outcome that has one for each of its categories."""
+    if scale == "link" and design.spec.distribution.outcome == "nominal":
+        raise BayesmigError(
+            f"every category of {outcome_of(design)!r} has a linear predictor of its own, whose differences are the"
+            f" coefficients; ask for probabilities, {instead}."
+        )
 
 
 def outcome_of(design: Design) -> str:

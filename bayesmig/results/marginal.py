@@ -23,13 +23,13 @@ from bayesmig.results.fitted import (
     Treatment,
     category_scores,
     check_one_of,
+    check_scale,
     encoded,
     expectation,
     quantity,
 )
 from bayesmig.results.summaries import attributed, check_interval, check_rope, summarise_draws, wald_table
 from bayesmig.results.variance import row_weights
-from bayesmig.specification.formula import parse
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -84,6 +84,7 @@ class Average:
         for run, values in self.fitted.parts(rows.n * max(1, len(design.categories))):
             if self.scale == "link":
                 outcome = linear_predictor(rows, values, None if self.random == "sample" else {})
+                outcome = outcome if design.assigned is None else outcome[..., 0]
             else:
                 outcome = expectation(design, values, rows, self.random)
             if points is not None:
@@ -321,13 +322,14 @@ def _average(
     check_one_of("random", random, TREATMENTS)
     fitted = Fitted.of(tree, draws)
     design = fitted.design
-    ordered = design.spec.distribution.ordered
-    if not ordered and (scale == "score" or category is not None):
+    family = design.spec.distribution
+    check_scale(design, scale, "scale='response'")
+    if (scale == "score" and not family.ordered) or (category is not None and not family.has_categories):
         asked = "scale='score'" if scale == "score" else f"category={category!r}"
         raise BayesmigError(
             f"{asked} is for ordered outcomes (family 'cumulative'); this one is {design.spec.family!r}."
         )
-    categories = design.categories if ordered and scale == "response" else ()
+    categories = design.categories if family.has_categories and scale == "response" else ()
     if category is not None:
         if str(category) not in categories:
             raise UnknownLevel(
@@ -345,7 +347,7 @@ def _average(
 def _parts(design: Design, by: list[str]) -> tuple[tuple[dict[str, str], ...], Array]:
     """Parts of the sample by the levels of some columns, and what each row counts in each."""
     weights = row_weights(design)
-    formula = parse(design.spec.formula)
+    formula = design.spec.parsed
     allowed = [name for name in design.frame if name in formula.predictors or name in formula.grouping]
     for name in by:
         if name not in allowed:
@@ -377,7 +379,7 @@ def shared(frame: pd.DataFrame, by: list[str], weights: Array) -> tuple[tuple[di
 
 def _variables(design: Design, variable: str | Sequence[str] | None, change: Change) -> list[str]:
     """The predictors asked for, in the order of the formula if all are."""
-    formula = parse(design.spec.formula)
+    formula = design.spec.parsed
     known = sorted(formula.predictors, key=design.spec.formula.index)
     chosen = known if variable is None else [variable] if isinstance(variable, str) else list(variable)
     for name in chosen:
@@ -401,7 +403,7 @@ def combinations(
 ) -> Iterator[dict[str, Any]]:
     """Every combination of the values that everybody is given."""
     design = average.fitted.design
-    formula = parse(design.spec.formula)
+    formula = design.spec.parsed
     values = {
         name: list(v) if isinstance(v, (list, tuple, np.ndarray, range)) else [v] for name, v in (at or {}).items()
     }
@@ -431,7 +433,7 @@ def levels_of(design: Design, name: str) -> tuple[object, ...]:
     """Levels of a category, the reference first; of numbers inside ``C()`` their values; empty for other numbers."""
     if name in design.levels:
         return design.levels[name]
-    if name in parse(design.spec.formula).coded:
+    if name in design.spec.parsed.coded:
         return tuple(sorted(design.frame[name].unique()))
     return ()
 

@@ -21,7 +21,6 @@ from bayesmig.results.fitted import TREATMENTS, Fitted, Treatment, check_one_of,
 from bayesmig.results.integration import added_variances
 from bayesmig.results.marginal import Average, combinations, descriptions, shared
 from bayesmig.results.summaries import attributed, check_interval, interval_heads, summarise_draws, wald_table
-from bayesmig.specification.formula import parse
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -164,7 +163,7 @@ def _kinds(design: Design, none: str | None) -> tuple[tuple[str, ...], int]:
 
 def _clock(design: Design, period: str, periods: Sequence[int] | None, at: Mapping[str, object]) -> NDArray[np.int64]:
     """Periods of the curves, one after the other."""
-    formula = parse(design.spec.formula)
+    formula = design.spec.parsed
     known = sorted({*formula.predictors, *formula.grouping})
     if period in at or (period not in known and periods is None):
         raise UnknownColumn(
@@ -195,7 +194,7 @@ def _events(
     """Probability that each kind of event comes first and in each period, ``(draws, parts, kinds, periods)``."""
     fitted, length = average.fitted, len(clock)
     design = fitted.design
-    formula = parse(design.spec.formula)
+    formula = design.spec.parsed
     used = [name for name in people if name in {*formula.predictors, *formula.grouping, design.spec.offset}]
     like = people.groupby(used, dropna=False, observed=True).ngroup().to_numpy() if used else np.zeros(len(people), int)
     patterns, first = np.unique(like, return_index=True)
@@ -236,7 +235,7 @@ def _events(
 
 def _known(average: Average, period: str) -> list[GroupTerm]:
     """Grouping factors with effects of their own: all that are asked for so, and those that are made of periods."""
-    formula = parse(average.fitted.design.spec.formula)
+    formula = average.fitted.design.spec.parsed
     of_periods = {term.group for term in formula.varying if period in term.columns}
     return [group for group in average.fitted.varying if average.random == "sample" or group.name in of_periods]
 

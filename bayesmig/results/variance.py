@@ -15,10 +15,10 @@ from bayesmig.contract import schema
 from bayesmig.contract.arrays import Array
 from bayesmig.data.design import Design, Outline
 from bayesmig.data.rows import Rows, outline_of
-from bayesmig.errors import BayesmigError
+from bayesmig.errors import BayesmigError, listing
 from bayesmig.families.links import LINKS, normal_mean
-from bayesmig.inference.response import linear_predictor, own_parameters
-from bayesmig.results.fitted import Fitted, category_scores, expectation
+from bayesmig.inference.response import linear_predictor, split
+from bayesmig.results.fitted import Fitted, category_scores, expectation, outcome_of
 from bayesmig.results.integration import added_variances, integrated
 
 if TYPE_CHECKING:
@@ -35,7 +35,8 @@ def explained_shares(tree: xr.DataTree) -> dict[str, Array]:
     fitted = Fitted.of(tree)
     design = fitted.design
     _check_residual(fitted, "R2")
-    if design.spec.distribution.outcome == "number" and design.spec.distribution.latent is None:
+    known = design.spec.distribution.latent is not None or LINKS[design.spec.link].variance is not None
+    if not known or (design.spec.distribution.outcome == "number" and design.spec.distribution.latent is None):
         raise BayesmigError(
             f"R2 is not defined for family {design.spec.family!r}: on the scale of the {design.spec.link} it has no"
             " residual variance. Report effects on the outcome, and loo for comparisons."
@@ -66,6 +67,12 @@ def _check_residual(fitted: Fitted, share: str) -> None:
             " own. Leave the weights out to get one."
         )
     family = fitted.design.spec.distribution
+    if fitted.design.assigned is not None:
+        raise BayesmigError(
+            f"{share} is not defined for this model: it has several linear predictors"
+            f" ({listing(name or outcome_of(fitted.design) for name in fitted.design.predictors)}), so that no single"
+            " residual variance holds for everybody. Report effects on the outcome."
+        )
     if family.outcome == "number" and family.latent is not None:
         infinite = np.isinf(family.latent(fitted.values, None))
         if infinite.any():
@@ -138,7 +145,7 @@ def _response_parts(design: Design, rows: Rows, values: Mapping[str, Array]) -> 
     eta = linear_predictor(rows, values, {})
     added = added_variances(design, rows, values)
     variance = sum(added.values(), np.zeros_like(eta))
-    family, link, own = design.spec.distribution, design.spec.link, own_parameters(design, values)
+    family, link, own = design.spec.distribution, design.spec.link, split(design, eta, values)[1]
     if link == "identity" and family.latent is not None:
         return added, variance + family.latent(own, None)
     mean, total = _mean_and_variance(design, eta, variance, values)
@@ -159,7 +166,7 @@ def _response_parts(design: Design, rows: Rows, values: Mapping[str, Array]) -> 
 
 def _mean_and_variance(design: Design, eta: Array, variance: Array, values: Mapping[str, Array]) -> tuple[Array, Array]:
     """Mean and variance of the outcome of a person of any group; binomial outcomes count a single trial."""
-    family, link, own = design.spec.distribution, LINKS[design.spec.link], own_parameters(design, values)
+    family, link, own = design.spec.distribution, LINKS[design.spec.link], split(design, eta, values)[1]
     mean = integrated(design, eta, variance, values)
     if family.ordered:
         points = category_scores(design)

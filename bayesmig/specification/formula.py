@@ -11,6 +11,7 @@ the functions listed here.
 from __future__ import annotations
 
 import copy
+import dataclasses
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -92,15 +93,22 @@ FOREIGN: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class VaryingTerm:
-    """One ``(effects | group)``: a formula for the effects, the grouping columns, and their correlation."""
+    """One ``(effects | group)``: a formula for the effects, the grouping columns, and their correlation.
+
+    ``shared`` is the name that terms of several predictors have in common, as in ``(1 |a| group)``, whose effects are
+    correlated; ``predictor`` is the parameter that the effects belong to, empty for the outcome's own.
+    """
 
     effects: str
     columns: tuple[str, ...]
     correlated: bool
+    shared: str = ""
+    predictor: str = ""
 
     def __str__(self) -> str:
         columns = (column if re.fullmatch(r"\w+", column) else f"`{column}`" for column in self.columns)
-        return f"({self.effects} {'|' if self.correlated else '||'} {':'.join(columns)})"
+        sign = f"|{self.shared}|" if self.shared else "|" if self.correlated else "||"
+        return f"({self.effects} {sign} {':'.join(columns)})"
 
     @property
     def group(self) -> str:
@@ -110,16 +118,18 @@ class VaryingTerm:
 
 @dataclass(frozen=True)
 class Formula:
-    """A parsed formula: ``outcome ~ common`` and the varying terms."""
+    """A parsed formula: ``outcome ~ common``, common terms of further parameters by name, and all varying terms."""
 
     outcome: str
     common: str
     varying: tuple[VaryingTerm, ...]
+    others: tuple[tuple[str, str], ...] = ()
 
     @property
     def columns(self) -> tuple[str, ...]:
         """Every column that the formula names, the outcome's first, grouping columns last."""
         names = [*_names(self.outcome), *sorted(_names(self.common))]
+        names += [name for _, part in self.others for name in sorted(_names(part))]
         for term in self.varying:
             names += [*sorted(_names(term.effects)), *term.columns]
         return tuple(dict.fromkeys(names))
@@ -133,7 +143,7 @@ class Formula:
     @property
     def predictors(self) -> frozenset[str]:
         """Columns that coefficients belong to, common or varying."""
-        return frozenset().union(*(_names(part) for part in (self.common, *(term.effects for term in self.varying))))
+        return frozenset().union(*(_names(part) for part in self._parts[1:]))
 
     @property
     def functions(self) -> frozenset[str]:
@@ -147,7 +157,8 @@ class Formula:
 
     @property
     def _parts(self) -> tuple[str, ...]:
-        return (self.outcome, self.common, *(term.effects for term in self.varying))
+        others = (part for _, part in self.others)
+        return (self.outcome, self.common, *others, *(term.effects for term in self.varying))
 
     @property
     def grouping(self) -> tuple[str, ...]:
@@ -155,7 +166,7 @@ class Formula:
         return tuple(dict.fromkeys(column for term in self.varying for column in term.columns))
 
 
-def parse(text: str) -> Formula:
+def parse(text: str, predictors: Mapping[str, str] | None = None) -> Formula:
     """Take a formula apart.
 
     Raises SpecificationError if brackets do not match, a varying term is not written ``(effects | group)``, or
@@ -191,7 +202,12 @@ def parse(text: str) -> Formula:
         raise SpecificationError(f"formula {text!r}: {IN_THE_SPECIFICATION}.")
     for part in (outcome, common):
         _names(part, text)
-    formula = Formula(outcome, common, tuple(varying))
+    others: dict[str, str] = {}
+    for name, right in (predictors or {}).items():
+        part = parse(f"{outcome} ~ {right.strip().removeprefix('~').strip()}")
+        others[name] = part.common
+        varying += [dataclasses.replace(term, predictor=name) for term in part.varying]
+    formula = Formula(outcome, common, tuple(varying), tuple(others.items()))
     if taken := {"intercept", "Intercept"} & formula.predictors:
         raise SpecificationError(f"formula {text!r}: {taken.pop()!r} means the constant; rename that column.")
     if formula.outcome_column in (*formula.predictors, *formula.grouping):
@@ -225,10 +241,12 @@ def _bracketed(right: str, text: str) -> list[tuple[str, str, int, int]]:
 
 
 def _varying_terms(inside: str, text: str) -> list[VaryingTerm]:
-    parts = [part.strip() for part in re.split(r"\|\|?", inside)]
+    named = re.fullmatch(r"([^|]+)\|(\w+)\|([^|]+)", inside)
+    parts = [part.strip() for part in (named.group(1, 3) if named else re.split(r"\|\|?", inside))]
     if len(parts) != 2 or not all(parts):
         raise SpecificationError(f"formula {text!r}: ({inside}) must read (effects | group), as in (1 + age | city).")
     effects, grouping = parts
+    shared = named[2] if named else ""
     quoted = [part.strip() for part in re.split(r"[/:]", grouping)]
     if not all(re.fullmatch(r"\w[\w .]*|`[^`]+`", column) for column in quoted):
         raise SpecificationError(
@@ -240,8 +258,8 @@ def _varying_terms(inside: str, text: str) -> list[VaryingTerm]:
     _names(effects, text)
     correlated = "||" not in inside
     if "/" in grouping:
-        return [VaryingTerm(effects, tuple(columns[: k + 1]), correlated) for k in range(len(columns))]
-    return [VaryingTerm(effects, tuple(columns), correlated)]
+        return [VaryingTerm(effects, tuple(columns[: k + 1]), correlated, shared) for k in range(len(columns))]
+    return [VaryingTerm(effects, tuple(columns), correlated, shared)]
 
 
 def description(common: str, outcome: str = "") -> Model:

@@ -22,6 +22,7 @@ from bayesmig.errors import NotFound, SpecificationError, closest, listing
 from bayesmig.families.record import Family
 from bayesmig.families.registry import FAMILIES, LATENT, meant_by
 from bayesmig.specification.claims import parse_claim
+from bayesmig.specification.formula import Formula, parse
 from bayesmig.specification.priors import WEAK, Prior, PriorSet, preset
 
 WeightKind = Literal["survey", "frequency", "precision"]
@@ -327,12 +328,19 @@ class ModelSpec:
         Codebook. Columns without an entry are taken as they are: numbers as numbers, text as
         categories with the alphabetically first as reference.
     priors : PriorSet
+    predictors : mapping of str to str
+        Right sides of formulas for parameters that the family adds to the coefficients, such as ``{"sigma": "hukou"}``:
+        on the log scale, probabilities on the logit scale. Their terms are called ``sigma ~ hukou``. Varying effects of
+        several predictors are correlated where they share a name, as in ``(1 |a| area)``.
     family : str
         ``gaussian``, ``student`` (heavier tails), ``lognormal`` and ``gamma`` (positive numbers), ``beta`` (shares),
         ``poisson``, ``negative_binomial`` (counts), and of categories:
         ``bernoulli``: an outcome of 0 and 1, or of two levels, the codebook's reference being 0. ``binomial``:
         successes out of the column ``trials``. ``cumulative``: ordered categories in the codebook's order;
-        ``sequential``: ones that are reached step by step; ``adjacent``: each against the one before.
+        ``sequential``: ones that are reached step by step; ``adjacent``: each against the one before;
+        ``categorical``: ones without order, each with coefficients of its own, called ``leave ~ hukou``, against the
+        codebook's reference. Numbers with many zeros: ``hurdle_...`` of any of ``poisson``, ``negative_binomial``,
+        ``lognormal`` and ``gamma``, ``zero_inflated_...`` of the two of counts.
     link : str
         ``"logit"``, ``"probit"`` or ``"cloglog"`` for binary and ordered outcomes; the family's default unless given.
     trials : str
@@ -387,6 +395,7 @@ class ModelSpec:
     factors: tuple[Factor, ...] = ()
     impute: tuple[str, ...] = ()
     complete: tuple[str, ...] = ()
+    predictors: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not isinstance(self.formula, str) or self.formula.count("~") != 1:
@@ -432,6 +441,7 @@ class ModelSpec:
         if repeated:
             raise SpecificationError(f"codebook names a variable twice: {listing(repeated)}.")
         self._check_impute()
+        self._check_predictors()
         if isinstance(self.complete, str) or not all(isinstance(name, str) for name in self.complete):
             raise SpecificationError(f"complete must be a tuple of columns, as in ('income',); got {self.complete!r}.")
         object.__setattr__(self, "complete", tuple(dict.fromkeys(self.complete)))
@@ -447,6 +457,37 @@ class ModelSpec:
                 f"impute={self.impute!r} models missing values in models without weights and latent factors; for others"
                 " impute before, and pass the completed data sets as a list."
             )
+
+    def _check_predictors(self) -> None:
+        """Further parameters with predictors are the family's own; one with an intercept alone is a single number."""
+        if not isinstance(self.predictors, Mapping) or not all(isinstance(v, str) for v in self.predictors.values()):
+            raise SpecificationError(
+                f"predictors must map parameters to right sides of formulas, as in {{'sigma': 'hukou'}}; got"
+                f" {self.predictors!r}."
+            )
+        own = [parameter.name for parameter in self.distribution.scalars]
+        for name, right in self.predictors.items():
+            if name not in own:
+                raise SpecificationError(
+                    f"predictors of {name!r}{closest(name, own)}: family {self.family!r} has {listing(own)} beside the"
+                    " expectation, which the formula itself is about."
+                )
+            if not right.strip().removeprefix("~").strip() or right.count("~") > right.strip().startswith("~"):
+                raise SpecificationError(
+                    f"predictors[{name!r}] = {right!r}: write the right side of a formula, as in 'hukou + (1 | area)'."
+                )
+        plain = {name: right.strip().removeprefix("~").strip() for name, right in self.predictors.items()}
+        object.__setattr__(self, "predictors", {name: right for name, right in plain.items() if right != "1"})
+        if self.impute and (self.predictors or self.distribution.outcome == "nominal"):
+            raise SpecificationError(
+                f"impute={self.impute!r} models missing values where one linear predictor describes the outcome; impute"
+                " before, and pass the completed data sets as a list."
+            )
+
+    @property
+    def parsed(self) -> Formula:
+        """The formula taken apart, with the predictors of further parameters."""
+        return parse(self.formula, self.predictors)
 
     def _check_factors(self) -> None:
         """Factors are the outcome, all of one kind; the family then follows from them."""
@@ -485,6 +526,11 @@ class ModelSpec:
         """The outcome's family."""
         return LATENT if self.factors else FAMILIES[self.family]
 
+    @property
+    def is_gaussian(self) -> bool:
+        """Whether the outcome is normal with one residual sd, so that the Gaussian algebra holds."""
+        return self.distribution.name == "gaussian" and not self.predictors
+
     def variable(self, name: str) -> Variable | None:
         """The codebook entry of a column, if it has one."""
         return next((variable for variable in self.variables if variable.name == name), None)
@@ -515,7 +561,8 @@ class ModelSpec:
         """
         factor, term = of_factor(name)
         if factor:
-            return f"{self.label(factor)}{FACTOR_MARK}{self.label(term)}"
+            own = {parameter.name: parameter.label for parameter in self.distribution.own}
+            return f"{own.get(factor) or self._label_of(factor)}{FACTOR_MARK}{self.label(term)}"
         parts = []
         for column, level in pieces(name):
             entry = self.variable(column)
@@ -523,6 +570,13 @@ class ModelSpec:
             shown = entry.levels.get(level or "", level) if entry else level
             parts.append(label if level is None else f"{label}: {shown}")
         return " × ".join(parts)
+
+    def _label_of(self, predictor: str) -> str:
+        """A factor, or a category of the outcome, in the codebook's words."""
+        entry = self.variable(self.formula.partition("~")[0].strip().strip("`"))
+        if self.factors or entry is None:
+            return self.label(predictor)
+        return entry.levels.get(predictor, predictor)
 
     def heading(self, name: str) -> str:
         """A label where a line begins: the codebook's words as they are, a bare column name with a capital.
@@ -621,6 +675,7 @@ class ModelSpec:
         measured = [f"{factor.name} by {listing(factor.items, 20)} ({factor.scale})" for factor in self.factors]
         return [
             ("formula", self.formula),
+            *((f"{name} ~", right) for name, right in self.predictors.items()),
             ("factors", "\n".join(measured)) if measured else ("family", f"{self.family}, {self.link} link"),
             ("standardised", ", ".join(scaled) or "nothing"),
             ("weights", str(self.weights) if self.weights else "none"),
@@ -657,6 +712,7 @@ class Choices(TypedDict, total=False):
     factors: tuple[Factor, ...]
     impute: tuple[str, ...]
     complete: tuple[str, ...]
+    predictors: Mapping[str, str]
 
 
 def as_spec(spec: ModelSpec | str, **choices: Unpack[Choices]) -> ModelSpec:

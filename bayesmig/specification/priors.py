@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from bayesmig.errors import NotFound, SpecificationError, closest, listing
 from bayesmig.families.record import Parameter
-from bayesmig.families.registry import FAMILIES
+from bayesmig.families.registry import scalars
 
 if TYPE_CHECKING:
     import numpy as np
@@ -218,6 +218,37 @@ class InverseGamma(ScalePrior):
 
 
 @dataclass(frozen=True)
+class Beta(Prior):
+    """Beta distribution for a probability.
+
+    Parameters
+    ----------
+    a, b : float
+        Shapes: as if ``a - 1`` of ``a + b - 2`` people had been seen to have it.
+
+    Examples
+    --------
+    >>> print(Beta(2, 5))
+    Beta(a=2, b=5)
+    """
+
+    a: float = 1.0
+    b: float = 1.0
+    positive_fields: ClassVar[tuple[str, ...]] = ("a", "b")
+
+    def log_density(self, share: Array) -> Array:
+        """Log density of each probability."""
+        import numpy as np
+
+        constant = math.lgamma(self.a + self.b) - math.lgamma(self.a) - math.lgamma(self.b)
+        return constant + (self.a - 1) * np.log(share) + (self.b - 1) * np.log1p(-share)
+
+    def draw(self, rng: np.random.Generator, size: int) -> Array:
+        """Draws of a probability."""
+        return rng.beta(self.a, self.b, size)
+
+
+@dataclass(frozen=True)
 class LKJ(Prior):
     """Prior for the correlations of varying effects (Lewandowski, Kurowicka & Joe 2009).
 
@@ -229,7 +260,7 @@ class LKJ(Prior):
 
 
 _KINDS: dict[str, type[Prior]] = {
-    kind.__name__: kind for kind in (Normal, Flat, HalfNormal, HalfStudentT, Exponential, InverseGamma, LKJ)
+    kind.__name__: kind for kind in (Normal, Flat, HalfNormal, HalfStudentT, Exponential, InverseGamma, Beta, LKJ)
 }
 
 
@@ -303,7 +334,9 @@ class PriorSet:
                 raise SpecificationError(f"prior for {key!r}: give it as PriorSet({key}=...), not as a specific one.")
             role = "tau" if key.startswith("tau_") else "rho" if key.startswith("rho_") else "slopes"
             stem, bracket, _ = key.partition("[")
-            if not isinstance(prior, ScalePrior) or not any(key in family.parameters for family in FAMILIES.values()):
+            if key in scalars():
+                _check_role("share" if scalars()[key].link == "logit" else "sigma", prior, key)
+            else:
                 _check_role(stem if bracket and stem in ITEM_ROLES else role, prior, key)
 
     def own(self, parameter: Parameter) -> Prior:
@@ -351,8 +384,9 @@ _ROLES: dict[str, tuple[type[Prior], ...]] = {
 
 
 def _check_role(role: str, prior: object, key: str | None = None) -> None:
-    if not isinstance(prior, _ROLES[role]):
-        allowed = listing(name for name, kind in _KINDS.items() if issubclass(kind, _ROLES[role]))
+    wanted = _ROLES.get(role, (Beta,))
+    if not isinstance(prior, wanted):
+        allowed = listing(name for name, kind in _KINDS.items() if issubclass(kind, wanted))
         raise SpecificationError(f"prior for {key or role}: got {prior!r}; allowed here: {allowed}.")
 
 

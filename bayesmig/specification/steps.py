@@ -41,7 +41,7 @@ def steps(spec: ModelSpec, blocks: Sequence[str] | Mapping[str, str], empty: boo
     >>> [step.spec.formula for step in found]
     ['trust ~ age + gender + (1 | area)', 'trust ~ age + gender + poverty + (1 | area)']
     """
-    start = parse(spec.formula)
+    start = spec.parsed
     common, varying = [start.common], {str(term): term for term in start.varying}
     seen = {frozenset(term): "the formula" for summand in summands(start.common) for term in summand}
     found = [Step("Model 0", "", "", dataclasses.replace(spec, title=_titled(spec, "Model 0")))] if empty else []

@@ -19,7 +19,7 @@ from scipy import special
 from bayesmig.contract import schema
 from bayesmig.contract.arrays import Array, Codes
 from bayesmig.data.design import Outline
-from bayesmig.errors import InferenceFailure, SpecificationError
+from bayesmig.errors import InferenceFailure, SpecificationError, listing
 from bayesmig.inference.engines.base import LEAST_DRAWS
 from bayesmig.inference.gaussian import Conditional, MixedModelEquations, VarianceParameters
 from bayesmig.inference.numerics import derivatives, maximise
@@ -81,8 +81,10 @@ class Exact:
         """Why this engine cannot fit the design; None if it can."""
         if design.imputed:
             return "Exact needs complete predictors, and missing values are to be modelled; use engine=NUTS()."
-        if design.spec.family != "gaussian":
-            return f"Exact fits Gaussian outcomes only, not family {design.spec.family!r}; use engine=NUTS()."
+        if not design.spec.is_gaussian:
+            what = f"predictors of {listing(design.spec.predictors)}" if design.spec.predictors else "other outcomes"
+            what = what if design.spec.family == "gaussian" else f"family {design.spec.family!r}"
+            return f"Exact fits Gaussian outcomes only, with one residual sd, not {what}; use engine=NUTS()."
         return None
 
     def sample(self, design: Outline, rng: np.random.Generator) -> tuple[dict[str, xr.Dataset], dict[str, object]]:

@@ -18,17 +18,17 @@ from scipy import linalg, optimize, sparse
 from scipy.sparse.linalg import splu
 
 from bayesmig.contract.arrays import Array, Codes
-from bayesmig.data.design import Design, GroupTerm
-from bayesmig.families import machine
+from bayesmig.data.design import Assigned, Design, GroupTerm, plain_term
+from bayesmig.families import machine, predictors
 from bayesmig.families.links import LINKS, Link
-from bayesmig.families.record import Answers, Family, Parameter
+from bayesmig.families.record import Answers, Family
 from bayesmig.inference.engines import points
 from bayesmig.inference.engines.points import Blocks, Part, prior_numbers, scale_kind
 from bayesmig.inference.kernels import coordinates as kinds
 from bayesmig.inference.kernels import hierarchical
 from bayesmig.inference.kernels.hierarchical import Cells, Coefficients, Model
 from bayesmig.inference.kernels.varying import Factors, Path
-from bayesmig.specification.priors import Flat, Prior
+from bayesmig.specification.priors import Flat, Normal, Prior
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -39,6 +39,8 @@ LEAST_WEIGHT = 0.02  # of the average working weight: answers that were sure to 
 LEAST_TAU = 0.02
 LOG_SIZES = (np.log(1e-3), np.log(1e3))  # between which a family's own parameters may start
 JITTER = 0.3
+LONGEST_STEP = 2.0  # of the predictors of further parameters
+LINKED = {"log": kinds.INCREMENT, "logit": kinds.SHARE}
 MANY_GROUPS = 20  # from which the sd between them is known well enough to be left out of the coefficients' scale
 MOST_AS_ONE = 20  # effects of a factor whose levels are known together only
 CLEAR = 10.0  # variance between groups, in sampling variances
@@ -99,10 +101,22 @@ class Layout:
         """Whether thresholds take the place of an intercept."""
         return self.family.ordered
 
-    @property
-    def scalars(self) -> tuple[Parameter, ...]:
-        """The family's own parameters, save thresholds."""
-        return tuple(parameter for parameter in self.family.own if parameter.name != "cut")
+    @cached_property
+    def several(self) -> Assigned:
+        """Which linear predictor each column belongs to, also where there is one."""
+        design = self.design
+        plain = Assigned(
+            ("",), np.zeros(len(design.terms), int), {g.name: np.zeros(len(g.effects), int) for g in self.groups}
+        )
+        return design.assigned or plain
+
+    @cached_property
+    def linked(self) -> tuple[tuple[str, int], ...]:
+        """The parameters of the predictors beyond the first, and their kinds of coordinates."""
+        if self.family.outcome == "nominal":
+            return tuple(("category", kinds.NORMAL) for _ in self.several.names[1:])
+        links = {parameter.name: parameter.link for parameter in self.family.scalars}
+        return tuple((name, LINKED[links[name]]) for name in self.several.names[1:])
 
     @cached_property
     def groups(self) -> tuple[GroupTerm, ...]:
@@ -110,29 +124,39 @@ class Layout:
         return tuple(sorted(self.design.groups, key=lambda group: len(group.levels)))
 
     @cached_property
-    def centre(self) -> Array:
-        """What is taken from the slopes' columns, so that the prior of the level concerns people at their means."""
-        design = self.design
-        means = design.moments[0][design.has_intercept :]
-        return means if design.has_intercept or self.ordered else np.zeros_like(means)
-
-    @cached_property
     def x(self) -> Array:
-        """Columns of the coefficients ``(n, p)``: the level, if there is one, then centred slopes."""
+        """Columns of the coefficients ``(n, p)``: the level of thresholds, if there are any, then those of the design.
+
+        Each predictor's are centred beside its intercept or thresholds, so that priors of levels concern people at the
+        means.
+        """
         design = self.design
-        slopes = design.x[:, design.has_intercept :] - self.centre
-        level = design.has_intercept or self.ordered
-        return np.column_stack([np.ones(design.n), slopes]) if level else slopes
+        if self.ordered:
+            return np.column_stack([np.ones(design.n), design.x - self.centre])
+        x, levels = design.x.copy(), np.array([plain_term(term) == "intercept" for term in design.terms])
+        x[:, ~levels] -= design.level_moves[levels].sum(axis=0)[~levels]
+        return x
+
+    @property
+    def centre(self) -> Array:
+        """Means of the columns beside thresholds."""
+        return np.where(self.several.terms == 0, self.design.moments[0], 0.0)
+
+    @property
+    def of_x(self) -> Codes:
+        """Which predictor each of these belongs to."""
+        return np.r_[np.zeros(int(self.ordered), int), self.several.terms]
 
     @cached_property
-    def prior_of_coefficients(self) -> tuple[Array, Array]:
-        """Means and sds; infinite where flat."""
+    def prior_of_coefficients(self) -> tuple[Codes, Array, Array]:
+        """Kinds of coordinates, and two numbers of each prior: means and sds, infinite where flat."""
         design = self.design
         own: list[Prior] = [design.priors.intercept] if design.has_intercept else []
         own += [Flat()] if self.ordered else []
-        pairs = [prior_numbers(prior) for prior in (*own, *design.priors.slopes)]
-        mean, sd = np.array(pairs).reshape(-1, 2).T
-        return np.ascontiguousarray(mean), np.ascontiguousarray(sd)
+        chosen = (*own, *design.priors.slopes)
+        first, second = np.array([prior_numbers(prior) for prior in chosen]).reshape(-1, 2).T
+        kind = [kinds.NORMAL if isinstance(prior, Normal | Flat) else scale_kind(prior) for prior in chosen]
+        return np.array(kind, dtype=np.int64), np.ascontiguousarray(first), np.ascontiguousarray(second)
 
     @cached_property
     def cells(self) -> Cells:
@@ -161,7 +185,8 @@ class Layout:
             amount.append(group.z[first])
         own = np.ones(len(first)) if self.family.additive else count
         parts = (y, total, offset[first], own, root[first], self.x[first], np.hstack(column), np.hstack(amount))
-        return Cells(*(np.ascontiguousarray(part) for part in parts))
+        of_amount = np.concatenate([np.zeros(0, int), *(self.several.effects[group.name] for group in groups)])
+        return Cells(*(np.ascontiguousarray(part) for part in (*parts, self.of_x, of_amount)))
 
     @cached_property
     def fixed(self) -> int:
@@ -178,46 +203,78 @@ class Layout:
         found = self.family.guess(self.link, counts)
         return np.asarray(found - found[self.fixed])
 
-    def _first_predictor(self) -> Array:
-        """A linear predictor that no predictor has entered yet."""
+    def _first_predictor(self, spread: float) -> Array:
+        """Linear predictors ``(cells, H)`` that no column has entered yet."""
         cells = self.cells
-        if not self.ordered:
-            return self.family.guess(self.link, cells.y, cells.trials)
-        counts = np.bincount(self.design.y.astype(int), minlength=len(self.design.categories)) + 0.5
-        return np.full(len(cells.y), -self.family.guess(self.link, counts)[self.fixed])
+        eta = np.zeros((len(cells.y), len(self.several.names)))
+        if self.ordered:
+            counts = np.bincount(self.design.y.astype(int), minlength=len(self.design.categories)) + 0.5
+            eta[:] = -self.family.guess(self.link, counts)[self.fixed]
+            return eta
+        eta[:, 0] = self.family.guess(self.link, cells.y, cells.trials)
+        if self.linked:  # a residual of zero says nothing of how large residuals are
+            eta[:, 0] = np.average(eta[:, 0], weights=cells.weight)
+        starts = {one.name: spread if one.name == "sigma" else one.start or 1.0 for one in self.family.scalars}
+        for place, (name, _) in enumerate(self.linked, 1):
+            eta[:, place] = (
+                predictors.forward(predictors.link_of(self.family, name), starts[name]) if name in starts else 0
+            )
+        return eta
 
     @property
     def _answers(self) -> Answers:
         return Answers(self.cells.y, self.cells.trials, self.cells.root)
 
+    def _at_cells(self, eta: Array, own: Mapping[str, float]) -> tuple[Array, dict[str, Any]]:
+        """The first linear predictor and all parameters of the family, at cells where they have predictors."""
+        main, led = predictors.split(self.family, self.several.names, eta)
+        return main, {**own, **led, **({"cut": self.cut} if self.ordered else {})}
+
     def _working(self, eta: Array, own: Mapping[str, float]) -> tuple[Array, Array]:
-        """Derivatives of each cell's log density by its linear predictor: the first, and minus the second; weighted."""
-        everything = {**own, "cut": self.cut} if self.ordered else own
+        """Derivatives ``(cells, H)`` of each cell's log density by its predictors: first, and minus second; weighted.
+
+        The second of a parameter on the log scale is that of an average cell, for a single one says hardly more of it
+        than of the outcome.
+        """
+        count, weight = len(self.several.names), self.cells.weight[:, None]
+        main, everything = self._at_cells(eta, own)
         with np.errstate(all="ignore"):
-            if self.family.working is not None:
-                first, second = self.family.working(self.link, self._answers, eta, everything)
-            else:
-                slope, curvature = self.family.derivatives(self.link, self._answers, eta, everything)
-                first, second = slope[:, 0], -curvature[:, 0, 0]
-        return self.cells.weight * first, self.cells.weight * second
+            if self.family.working is not None and count == 1:
+                first, second = self.family.working(self.link, self._answers, main, everything)
+                return weight * first[:, None], weight * second[:, None]
+            curves = self.family.derivatives(self.link, self._answers, main, everything)
+            slope, curvature = predictors.along(self.family, self.several.names, everything, curves)
+        told = -np.diagonal(curvature, axis1=1, axis2=2)[:, :count].copy()
+        for place, (_, kind) in enumerate(self.linked, 1):
+            if kind == kinds.INCREMENT:
+                told[:, place] = np.average(np.maximum(told[:, place], 0.0), weights=self.cells.weight)
+        return weight * slope[:, :count], weight * told
 
     @cached_property
     def pseudo(self) -> PseudoResponse:
         """Penalised working responses, sds between groups by Schall's (1991) steps."""
-        cells, p = self.cells, self.x.shape[1]
-        size = int(cells.column.max(initial=-1)) + 1
-        row = np.repeat(np.arange(len(cells.y)), cells.column.shape[1])
-        varying = sparse.csr_array((cells.amount.ravel(), (row, cells.column.ravel())), (len(cells.y), size))
-        whole = sparse.csc_array(sparse.hstack([sparse.csr_array(cells.x), varying]))
-        mean, sd = self.prior_of_coefficients
+        cells, p, of = self.cells, self.x.shape[1], self.several
+        size, n, count = int(cells.column.max(initial=-1)) + 1, len(cells.y), len(of.names)
+        stacked = []
+        for h in range(count):
+            row = np.repeat(np.arange(n), cells.column.shape[1])
+            amount = cells.amount * (cells.of_amount == h)
+            varying = sparse.csr_array((amount.ravel(), (row, cells.column.ravel())), (n, size))
+            stacked.append(sparse.hstack([sparse.csr_array(cells.x * (cells.of_x == h)), varying]))
+        whole = sparse.csc_array(sparse.vstack(stacked))
+        offset = np.zeros((n, count))
+        offset[:, 0] = cells.offset
+        kind, mean, sd = self.prior_of_coefficients
+        sd = np.where(kind == kinds.NORMAL, sd, np.inf)  # those of levels of further parameters hardly matter here
         tau = [0.5 * np.array(_unit(self.design, group)) for group in self.groups]
         places = np.cumsum([p, *(len(group.levels) * len(group.effects) for group in self.groups)])
-        eta, spread = self._first_predictor(), max(self.design.moments[3], 1e-12)
+        spread = max(self.design.moments[3], 1e-12)
+        eta = self._first_predictor(spread)
         for _ in range(MOST_STEPS):
             own = self._own(eta, spread)
             first, told = self._working(eta, own)
-            weight = np.maximum(told, LEAST_WEIGHT * float(np.mean(np.abs(told))))
-            response = eta - cells.offset + first / weight
+            weight = np.maximum(told, LEAST_WEIGHT * np.abs(told).mean(axis=0))
+            response = eta - offset + first / weight
             penalty = np.concatenate(
                 [
                     sd**-2.0,
@@ -225,12 +282,14 @@ class Layout:
                 ]
             )
             used = [own.copy() for own in tau]
-            information = sparse.csc_array(whole.T @ (whole * weight[:, None])) + sparse.diags_array(penalty)
+            flat = weight.T.ravel()
+            information = sparse.csc_array(whole.T @ (whole * flat[:, None])) + sparse.diags_array(penalty)
             solver = splu(sparse.csc_matrix(information))
-            pull = whole.T @ (weight * response)
+            pull = whole.T @ (flat * response.T.ravel())
             pull[:p] += np.where(np.isinf(sd), 0.0, mean) * penalty[:p]
             found = solver.solve(np.asarray(pull))
-            after = whole @ found + cells.offset
+            after = (whole @ found).reshape(count, n).T + offset
+            after[:, 1:] = eta[:, 1:] + np.clip(after[:, 1:] - eta[:, 1:], -LONGEST_STEP, LONGEST_STEP)
             moved, eta = float(np.max(np.abs(after - eta), initial=0.0)), after
             for k, group in enumerate(self.groups):
                 effects = found[places[k] : places[k + 1]].reshape(len(group.levels), -1)
@@ -239,7 +298,8 @@ class Layout:
                 least = LEAST_TAU * np.array(_unit(self.design, group))
                 tau[k] = np.maximum(np.sqrt((effects**2).sum(axis=0) / np.maximum(free, 0.5)), least)
             if "sigma" in own:
-                shrunk = float(np.sqrt(told @ (response + cells.offset - eta) ** 2 / cells.weight.sum()))
+                left = (response + offset - eta)[:, 0]
+                shrunk = float(np.sqrt(np.maximum(told[:, 0], 0.0) @ left**2 / cells.weight.sum()))
                 spread *= max(shrunk, 1e-3)
             if moved < CLOSE * max(spread, 1e-12):
                 break
@@ -255,16 +315,21 @@ class Layout:
 
     def _own(self, eta: Array, spread: float) -> dict[str, float]:
         """The residual sd, usual values, and for other parameters those that are most likely at a linear predictor."""
-        own: dict[str, float] = {}
-        for parameter in self.scalars:
-            name, usual = parameter.name, spread if parameter.name == "sigma" else parameter.start
-            own[name] = self._likeliest(name, eta, own) if usual is None else usual
-        return own
+        usual = {one.name: spread if one.name == "sigma" else one.start for one in self.design.scalars}
+        own = {name: value for name, value in usual.items() if value is not None}
+        for name in usual:
+            if name not in own:
+                own[name] = self._likeliest(name, eta, own)
+        return {name: own[name] for name in usual}
 
     def _likeliest(self, name: str, eta: Array, own: Mapping[str, float]) -> float:
+        main, everything = self._at_cells(eta, own)
+
         def loss(log_size: float) -> float:
-            density = self.family.log_density(self.link, self._answers, eta, {**own, name: np.exp(log_size)})
-            return -float(self.cells.weight @ density)
+            size = {name: np.exp(log_size)}
+            return -float(
+                self.cells.weight @ self.family.log_density(self.link, self._answers, main, everything | size)
+            )
 
         return float(np.exp(optimize.minimize_scalar(loss, bounds=LOG_SIZES, options={"xatol": 0.05}).x))
 
@@ -278,7 +343,8 @@ class Layout:
         yield Part.free("coefficients", len(pseudo.centre), JITTER)
         for name, value in pseudo.own.items():
             prior = design.priors.auxiliary[name]
-            yield Part(name, [scale_kind(prior)], [prior], np.log(value), JITTER)
+            start = predictors.forward(predictors.link_of(self.family, name), value)
+            yield Part(name, [scale_kind(prior)], [prior], start, JITTER)
         steps = np.diff(self.cut)
         kind, begin = (kinds.INCREMENT, np.log(steps)) if self.family.rising else (kinds.NORMAL, steps)
         yield Part("cut", [kind] * len(steps), [Flat()] * len(steps), begin, JITTER)
@@ -315,12 +381,22 @@ class Layout:
             self.cells,
             factors,
             _path(factors),
-            np.array([blocks.start(parameter.name) for parameter in self.scalars], dtype=np.int64),
+            self._places_of_own,
+            np.array([kind for _, kind in self.linked], dtype=np.int64),
             blocks.start("cut"),
             self.fixed,
             np.full(len(self.cut), place),
             np.full(len(self.cut), spread),
         )
+
+    @property
+    def _places_of_own(self) -> Codes:
+        """Places in a point of the family's own parameters; below zero of those that have predictors."""
+        led = [name for name, _ in self.linked]
+        if self.family.outcome == "nominal":
+            return -1 - np.arange(len(led), dtype=np.int64)
+        names = [one.name for one in self.family.scalars]
+        return np.array([-1 - led.index(n) if n in led else self.blocks.start(n) for n in names], dtype=np.int64)
 
     def density(self, model: Model | None = None) -> points.Evaluate:
         """The log density of a point and its gradient, in machine code; one a thread, for it has room to work in."""
@@ -331,7 +407,6 @@ class Layout:
 
     def _coefficients(self, pseudo: PseudoResponse) -> Coefficients:
         """Coordinates of the coefficients, in directions that differ in how much sds between few groups matter."""
-        mean, sd = self.prior_of_coefficients
         p, growth = len(pseudo.centre), []
         squares, scales = [], []
         for group, tau, own in zip(self.groups, pseudo.tau, pseudo.growth, strict=True):
@@ -345,8 +420,7 @@ class Layout:
         return Coefficients(
             pseudo.centre,
             np.ascontiguousarray(pseudo.turn @ turned),
-            mean,
-            sd,
+            *self.prior_of_coefficients,
             np.maximum(1 - share @ np.array(squares), LEAST_OWN),
             np.ascontiguousarray(share),
             np.array(scales, dtype=np.int64),
@@ -354,7 +428,8 @@ class Layout:
 
     def _plainly_differing(self, group: GroupTerm, tau: Array) -> bool:
         """Whether sds between few groups are so far from zero that the logs of them are the better coordinates."""
-        told = (group.z**2).sum(axis=0) * self.pseudo.weight.mean() * len(self.cells.y) / self.design.n
+        weight = self.pseudo.weight.mean(axis=0)[self.several.effects[group.name]]
+        told = (group.z**2).sum(axis=0) * weight * len(self.cells.y) / self.design.n
         return bool((tau**2 * told / len(group.levels) > CLEAR).all())
 
     @cached_property
@@ -376,34 +451,37 @@ class Layout:
         links: list[Codes] = []
         size = sum(len(group.levels) * len(group.effects) for group in self.groups)
         target, tilt = np.zeros(size), np.zeros((size, self.x.shape[1]))
-        np.add.at(target, cells.column, cells.amount * (weight * pseudo.response)[:, None])
-        for k in range(cells.column.shape[1]):
-            np.add.at(tilt, cells.column[:, k], cells.x * (weight * cells.amount[:, k])[:, None])
+        np.add.at(target, cells.column, cells.amount * (weight * pseudo.response)[:, cells.of_amount])
+        for k, of in enumerate(cells.of_amount):
+            own_x = cells.x * (cells.of_x == of)
+            np.add.at(tilt, cells.column[:, k], own_x * (weight[:, of] * cells.amount[:, k])[:, None])
         first = start = corner = column = 0
         spans = []
         for group, is_one in zip(self.groups, self._as_one_block, strict=True):
             levels, q = len(group.levels), len(group.effects)
-            z = cells.amount[:, column : column + q]
+            z, of = cells.amount[:, column : column + q], cells.of_amount[column : column + q]
             code = (cells.column[:, column] - first) // q if q else np.zeros(len(z), np.int64)
             places = [self.blocks.start(f"{what}_{group.name}") for what in ("tau", "partial", "u")]
             column += q
             own_sds = q
             if is_one:
                 z = np.einsum("nj,nq->njq", code[:, None] == np.arange(levels), z).reshape(len(z), levels * q)
-                code, levels, q = np.zeros_like(code), 1, levels * q
+                code, levels, q, of = np.zeros_like(code), 1, levels * q, np.tile(of, levels)
+            told = z * weight[:, of]
             own = np.zeros((levels, q, q))
-            np.add.at(own, code, z[:, :, None] * z[:, None, :] * weight[:, None, None])
+            np.add.at(own, code, told[:, :, None] * z[:, None, :] * np.equal.outer(of, of))
             table.append([levels, q, *places, first, start, len(pairs), len(group.pairs), corner, own_sds])
             pairs += [(j, i) for i, j in group.pairs]
             information.append(own.ravel())
-            spans.append((code, z))
+            spans.append((code, z, told, of))
             first, start, corner = first + levels * q, start + levels * q * q, corner + q * q
         count = 0
-        for f, (fine, z_fine) in enumerate(spans):
-            for g, (coarse, z_coarse) in enumerate(spans[:f]):
+        for f, (fine, _, told, of_fine) in enumerate(spans):
+            for g, (coarse, z_coarse, _, of_coarse) in enumerate(spans[:f]):
                 both, place = np.unique(np.column_stack([fine, coarse]), axis=0, return_inverse=True)
-                product = np.zeros((len(both), z_fine.shape[1], z_coarse.shape[1]))
-                np.add.at(product, place.ravel(), z_fine[:, :, None] * z_coarse[:, None, :] * weight[:, None, None])
+                product = np.zeros((len(both), told.shape[1], z_coarse.shape[1]))
+                alike = np.equal.outer(of_fine, of_coarse)
+                np.add.at(product, place.ravel(), told[:, :, None] * z_coarse[:, None, :] * alike)
                 shared.append([f, g, sum(map(len, links)), sum(map(len, links)) + len(both), count])
                 links.append(both)
                 amounts.append(product.ravel())
@@ -456,17 +534,12 @@ def draws(layout: Layout, posterior: xr.Dataset) -> dict[str, Array]:
     def take(name: str) -> Array:
         return value[:, layout.blocks.places[name]].reshape(*shape, -1)
 
-    level = design.has_intercept or layout.ordered
-    slopes = coefficients[:, int(level) :].reshape(*shape, -1)
-    at_zero = slopes @ layout.centre
-    values: dict[str, Array] = {"beta": slopes}
-    if design.has_intercept:
-        intercept = coefficients[:, 0].reshape(shape) - at_zero
-        values["beta"] = np.concatenate([intercept[..., None], slopes], axis=-1)
+    beta = coefficients[:, int(layout.ordered) :] @ (2 * np.eye(len(design.terms)) - design.level_moves).T
+    values: dict[str, Array] = {"beta": beta.reshape(*shape, -1)}
     for name in design.priors.auxiliary:
         if name == "cut":
-            about = cut - coefficients[:, :1]
-            values[name] = about.reshape(*shape, -1) + at_zero[..., None]
+            at_zero = values["beta"] @ layout.centre
+            values[name] = (cut - coefficients[:, :1]).reshape(*shape, -1) + at_zero[..., None]
         else:
             values[name] = take(name)[..., 0]
     first = 0

@@ -13,7 +13,7 @@ from bayesmig.errors import SpecificationError
 from bayesmig.families import machine
 from bayesmig.inference.kernels import coordinates
 from bayesmig.inference.kernels.coordinates import Coordinates
-from bayesmig.specification.priors import Exponential, Flat, HalfNormal, HalfStudentT, InverseGamma, Normal, Prior
+from bayesmig.specification.priors import Beta, Exponential, Flat, HalfNormal, HalfStudentT, InverseGamma, Normal, Prior
 
 if TYPE_CHECKING:
     Evaluate = Callable[[Array], tuple[float, Array]]
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 SCALES: dict[type[Prior], int] = {
     HalfNormal: coordinates.HALF_NORMAL,
     HalfStudentT: coordinates.HALF_STUDENT,
+    Beta: coordinates.SHARE,
     Exponential: coordinates.EXPONENTIAL,
     InverseGamma: coordinates.INVERSE_GAMMA,
 }
@@ -111,6 +112,8 @@ def prior_numbers(prior: Any) -> tuple[float, float]:
             return 0.0, prior.scale
         case HalfStudentT():
             return prior.df, prior.scale
+        case Beta():
+            return prior.a, prior.b
         case Exponential():
             return 0.0, prior.mean
         case InverseGamma():

@@ -38,6 +38,17 @@ def on_log_scale(name: str, sd: Array, log_error: Array) -> dict[str, Array]:
     }
 
 
+def on_logit_scale(name: str, share: Array, logit_error: Array) -> dict[str, Array]:
+    """A probability with its companions; the interval is symmetric in the log odds."""
+    reach, centre = special.ndtri(0.5 + LEVEL / 2) * logit_error, special.logit(share)
+    return {
+        name: share,
+        f"{name}_se": share * (1 - share) * logit_error,
+        f"{name}_lower": special.expit(centre - reach),
+        f"{name}_upper": special.expit(centre + reach),
+    }
+
+
 def on_fisher_scale(name: str, rho: Array, error: Array) -> dict[str, Array]:
     """A correlation with its companions; the interval is symmetric in the inverse hyperbolic tangent.
 
@@ -128,14 +139,14 @@ def around_means(design: Design) -> tuple[Design, Array]:
     where an intercept or thresholds make up for them. The way is a (p + c, p + c) array from the coefficients, and the
     c thresholds of an ordered outcome, to those of the columns as they are.
     """
-    first, cuts = int(design.has_intercept), 0
-    if design.spec.distribution.ordered:
-        cuts = len(design.categories) - 1
-    mean = design.x.mean(axis=0) if first or cuts else np.zeros(design.x.shape[1])
-    mean[:first] = 0.0
+    cuts = len(design.categories) - 1 if design.spec.distribution.ordered else 0
+    move, p = design.level_moves - np.eye(len(design.terms)), len(design.terms)
+    mean = design.x.mean(axis=0) * ((move != 0).any(axis=0) | bool(cuts))
+    if not cuts:
+        move = np.where(move != 0, mean, 0.0)
     size = np.sqrt(((design.x - mean) ** 2).mean(axis=0))
-    back, p = np.diag(np.r_[1 / size, np.ones(cuts)]), len(size)
-    back[:first, first:p] = -mean[first:] / size[first:]
+    back = np.diag(np.r_[1 / size, np.ones(cuts)])
+    back[:p, :p] -= 0.0 if cuts else move / size
     back[p:, :p] = mean / size
     return dataclasses.replace(design, x=(design.x - mean) / size), back
 

@@ -35,10 +35,13 @@ class Layout:
     widths: tuple[int, ...]
 
     @classmethod
-    def of(cls, design: Design) -> Layout:
-        """The layout of a design. Raises EngineRefusal if all but one factor have too many effects."""
+    def of(cls, design: Design, predictors: int = 1) -> Layout:
+        """The layout of a design, whose rows stand once for each linear predictor.
+
+        Raises EngineRefusal if all but one factor have too many effects.
+        """
         layout = cls(
-            tuple(group.codes for group in design.groups),
+            tuple(np.repeat(group.codes, predictors) if predictors > 1 else group.codes for group in design.groups),
             tuple(len(group.levels) for group in design.groups),
             tuple(len(group.effects) for group in design.groups),
         )
@@ -198,12 +201,12 @@ class Precision:
         solved[self.layout.places[first]] = own.ravel()
         return solved
 
-    def at_rows(self) -> list[Array]:
-        """The inverse times each row's columns, at that row's own effects: ``(n, q)`` for each factor."""
+    def at_rows(self, parts: list[Array]) -> list[Array]:
+        """The inverse times rows' columns, at each row's own effects: ``(n, q)`` for each factor."""
         layout, first = self.layout, self.layout.largest
-        found: list[Array] = [np.empty_like(part) for part in self.parts]
+        found: list[Array] = [np.empty_like(part) for part in parts]
         if not layout.rest:
-            found[first] = np.einsum("nab,nb->na", self.inverse[layout.codes[first]], self.parts[first])
+            found[first] = np.einsum("nab,nb->na", self.inverse[layout.codes[first]], parts[first])
             return found
         inverse = linalg.cho_solve((self.rest, True), np.eye(len(self.rest)), check_finite=False)
         q = layout.widths[first]
@@ -212,16 +215,16 @@ class Precision:
             far = (near @ inverse).reshape(-1, q, len(inverse))
             block = self.inverse[groups] + np.einsum("jar,jbr->jab", far, near.reshape(far.shape), optimize=True)
             local = layout.codes[first][rows] - groups.start
-            own = self.parts[first][rows]
+            own = parts[first][rows]
             mine = np.einsum("nab,nb->na", block[local], own)
             for k, columns in zip(layout.rest, layout.columns, strict=True):
                 at = columns[rows]
                 between = far[local[:, None, None], np.arange(q)[:, None], at[:, None, :]]
-                mine -= np.einsum("nab,nb->na", between, self.parts[k][rows])
+                mine -= np.einsum("nab,nb->na", between, parts[k][rows])
                 theirs = -np.einsum("nab,na->nb", between, own)
                 for other, others in zip(layout.rest, layout.columns, strict=True):
                     theirs += np.einsum(
-                        "nab,nb->na", inverse[at[:, :, None], others[rows][:, None, :]], self.parts[other][rows]
+                        "nab,nb->na", inverse[at[:, :, None], others[rows][:, None, :]], parts[other][rows]
                     )
                 found[k][rows] = theirs
             found[first][rows] = mine

@@ -23,6 +23,7 @@ from bayesmig.contract import schema
 from bayesmig.contract.arrays import Array
 from bayesmig.data.design import Design
 from bayesmig.errors import EngineRefusal
+from bayesmig.families import predictors
 from bayesmig.inference.estimators.base import (
     OVERALL,
     against_no_groups,
@@ -31,6 +32,7 @@ from bayesmig.inference.estimators.base import (
     chosen_errors,
     clusters,
     on_log_scale,
+    on_logit_scale,
     sandwich,
     summed,
     variance_estimates,
@@ -137,7 +139,7 @@ def check_weights(design: Design) -> None:
 
 def _limit(design: Design) -> Design | None:
     """The design with the family that remains as the last of its own parameters grows for ever."""
-    if design.spec.family not in LIMITS:
+    if design.spec.family not in LIMITS or design.spec.distribution.parameters[-1] in design.spec.predictors:
         return None
     return dataclasses.replace(design, spec=dataclasses.replace(design.spec, family=LIMITS[design.spec.family][0]))
 
@@ -171,16 +173,21 @@ def _named(name: str, estimate: Array, error: Array) -> dict[str, Array]:
 
 def _auxiliary(design: Design, point: Array, error: Array) -> dict[str, Array]:
     """The family's own parameters, which follow the coefficients."""
-    p, family = design.x.shape[1], design.spec.distribution
-    if family.ordered:
+    p = design.x.shape[1]
+    if design.spec.distribution.ordered:
         return _named("cut", point[p:], error[p:])
     values: dict[str, Array] = {}
-    for place, name in enumerate(family.parameters, p):
-        values |= on_log_scale(name, np.exp(point[place]), error[place])
+    for place, one in enumerate(design.scalars, p):
+        with_error = on_logit_scale if one.link == "logit" else on_log_scale
+        values |= with_error(one.name, predictors.inverse(one.link, point[place]), error[place])
     return values
 
 
 def _natural(likelihood: Likelihood, point: Array) -> Array:
     """Derivatives of coefficients and own parameters by the values that stand for them, logs of positive ones."""
-    p = likelihood.x.shape[1]
-    return np.diag(np.r_[np.ones(p), likelihood.own(point[p:])[1]])
+    p, own = likelihood.x.shape[1], likelihood.own(point[likelihood.x.shape[1] :])
+    if "cut" in own:
+        return np.eye(len(point))
+    links = {one.name: one.link for one in likelihood.family.scalars}
+    slopes = [value * (1 - value) if links[name] == "logit" else value for name, value in own.items()]
+    return np.diag(np.r_[np.ones(p), slopes])

@@ -19,6 +19,7 @@ import numpy as np
 from scipy import special
 
 from bayesmig.contract.arrays import Array, Codes, Flags
+from bayesmig.contract.names import of_factor
 from bayesmig.data.design import Design
 from bayesmig.errors import InferenceFailure
 from bayesmig.inference.estimators.elimination import Layout, Precision
@@ -55,12 +56,23 @@ class Laplace:
         """The likelihood of a design."""
         without = Likelihood.of(dataclasses.replace(design, groups=()))
         bases = []
-        for group in design.groups:
+        for group, z in zip(design.groups, stacked_columns(design), strict=True):
             basis = np.zeros((len(group.effects), len(group.effects)))
             for block in map(list, group.blocks):
-                basis[np.ix_(block, block)] = without.unit * whitening(group.z[:, block])
+                units = [without.unit if not of_factor(group.effects[k])[0] else 1.0 for k in block]
+                basis[np.ix_(block, block)] = np.array(units)[:, None] * whitening(z[:, block])
             bases.append(basis)
-        return cls(design, without, Layout.of(design), tuple(bases), nodes)
+        return cls(design, without, Layout.of(design, len(design.predictors)), tuple(bases), nodes)
+
+    @cached_property
+    def columns(self) -> list[Array]:
+        """The varying effects' columns of each factor, of one linear predictor after the other in each row."""
+        return stacked_columns(self.design)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and linear predictors."""
+        return self.design.n, len(self.design.predictors)
 
     @cached_property
     def basis(self) -> Array:
@@ -135,23 +147,24 @@ class Laplace:
         Raises InferenceFailure if Newton's method does not settle, or the density has no clear mode.
         """
         theta, beta, own = self.split(point)
-        layout, likelihood, weights = self.layout, self.likelihood, self.weights
+        layout, likelihood, weights, (_, count) = self.layout, self.likelihood, self.weights, self.shape
         factors = self.factors(theta)
-        parts = [group.z @ factor for group, factor in zip(self.design.groups, factors, strict=True)]
-        common = self.design.x @ beta + likelihood.offset
+        parts = [z @ factor for z, factor in zip(self.columns, factors, strict=True)]
+        common = likelihood.eta(beta)
         effects = np.zeros(sum(layout.sizes)) if near is None else near
-        eta = common + layout.at_rows(parts, effects)
+        eta = common + layout.at_rows(parts, effects).reshape(self.shape)
         rows = likelihood.given(eta, own)
         for _ in range(MOST_STEPS):
             value, slope, curvature = rows
-            slopes, bends = weights * slope[:, 0], -weights * curvature[:, 0, 0]
+            slopes, bends = weights[:, None] * slope[:, :count], -weights[:, None, None] * curvature[:, :count, :count]
             if not np.isfinite(value.sum() + slopes.sum() + bends.sum()):
                 break
-            gradient = layout.of_rows(parts, slopes) - effects
+            gradient = layout.of_rows(parts, slopes.ravel()) - effects
             try:
-                precision, clear = Precision.of(layout, parts, bends), True
+                precision, clear = Precision.of(layout, *_turned(parts, bends)), True
             except np.linalg.LinAlgError:
-                precision, clear = Precision.of(layout, parts, weights * likelihood.working(eta, own)), False
+                bends = weights[:, None, None] * likelihood.working(eta, own)
+                precision, clear = Precision.of(layout, *_turned(parts, bends)), False
             move = precision.solve(gradient)
             if gradient @ move < 1e-20 * (1 + effects @ effects):
                 if not clear:
@@ -160,7 +173,7 @@ class Laplace:
             reached = weights @ value - 0.5 * effects @ effects
             for fraction in 0.5 ** np.arange(30):
                 candidate = effects + fraction * move
-                eta = common + layout.at_rows(parts, candidate)
+                eta = common + layout.at_rows(parts, candidate).reshape(self.shape)
                 rows = likelihood.given(eta, own)
                 if weights @ rows[0] - 0.5 * candidate @ candidate >= reached - 1e-9 * abs(reached):
                     break
@@ -175,16 +188,35 @@ class Laplace:
             return -np.inf
 
 
+def stacked_columns(design: Design) -> list[Array]:
+    """Columns ``(n H, q)`` of each factor's effects: a row stands once for every linear predictor."""
+    of = design.assigned
+    if of is None:
+        return [group.z for group in design.groups]
+    return [of.spread(group.z, of.effects[group.name]).reshape(-1, len(group.effects)) for group in design.groups]
+
+
+def _turned(parts: list[Array], bends: Array) -> tuple[list[Array], Array]:
+    """Columns and single weights that have the same products as the columns with weights ``(n, H, H)``."""
+    n, count, _ = bends.shape
+    if count == 1:
+        return parts, bends.ravel()
+    sizes, vectors = np.linalg.eigh(bends)
+    turned = vectors.transpose(0, 2, 1)
+    return [(turned @ part.reshape(n, count, -1)).reshape(part.shape) for part in parts], sizes.ravel()
+
+
 @dataclass(frozen=True)
 class Expansion:
     """The log density at one point of the parameters, around its mode in the effects.
 
     point : (d,) array
     factors : list of (q, q) array
-    parts : list of (n, q) array: the rows' columns of the standardised effects of each factor
-    eta : (n,) array
+    parts : list of (n H, q) array: columns of the standardised effects of each factor, of one linear predictor after
+        the other in each row
+    eta : (n, H) array
     effects : (Q,) array: the mode
-    rows : log densities at the mode, slopes and curvatures by linear predictor and own parameters
+    rows : log densities at the mode, slopes and curvatures by linear predictors and own parameters
     """
 
     model: Laplace
@@ -223,7 +255,7 @@ class Expansion:
         Pinheiro & Bates 1995, Journal of Computational and Graphical Statistics 4.
         """
         model, layout = self.model, self.model.layout
-        codes, count, q = layout.codes[0], layout.groups[0], layout.widths[0]
+        codes, count, q = model.design.groups[0].codes, layout.groups[0], layout.widths[0]
         _, _, own = model.split(self.point)
         nodes, weights = model.quadrature
         root = np.linalg.cholesky(self.precision.inverse[:, ::-1, ::-1])[:, ::-1, ::-1]  # upper triangular
@@ -232,7 +264,8 @@ class Expansion:
         logs, places, slopes = np.empty((len(nodes), count)), np.empty((len(nodes), count, q)), []
         for k, (node, weight) in enumerate(zip(nodes, weights, strict=True)):
             places[k] = centre + root @ node
-            eta = self.eta + (self.parts[0] * (places[k] - centre)[codes]).sum(axis=1)
+            moves = (self.parts[0] * (places[k] - centre)[layout.codes[0]]).sum(axis=1)
+            eta = self.eta + moves.reshape(model.shape)
             value, slope, _ = model.likelihood.given(eta, own)
             density = np.bincount(codes, model.weights * value, count) - 0.5 * (places[k] ** 2).sum(axis=1)
             logs[k] = density + weight + size
@@ -245,8 +278,8 @@ class Expansion:
         if self.model.nodes > 1:
             return self._moved(self._adjoint_of_nodes())
         slopes = self.model.weights[:, None] * self.rows[1]
-        spread = [-0.5 * part for part in self.precision.at_rows()]
-        effects = [slopes[:, :1] * self._at(self.effects, k) for k in range(len(self.parts))]
+        spread = [-0.5 * part for part in self.precision.at_rows(self.parts)]
+        effects = [self._led(slopes) * self._at(self.effects, k) for k in range(len(self.parts))]
         return self._moved(_Adjoint(np.zeros_like(self.effects), spread, slopes, effects))
 
     def distance(self, covariance: Array) -> float:
@@ -266,35 +299,46 @@ class Expansion:
 
     def _moved(self, adjoint: _Adjoint) -> Array:
         """Derivatives by rows of something that depends on the mode, on its precision and on the rows themselves."""
-        model, layout = self.model, self.model.layout
-        weights, (_, slope, curvature) = model.weights, self.rows
-        slopes, bends = weights * slope[:, 0], -weights * curvature[:, 0, 0]
-        leverage = np.zeros(len(self.eta))
+        model, layout, weights, (_, slope, curvature) = self.model, self.model.layout, self.model.weights, self.rows
+        n, count = model.shape
+        bends = -weights[:, None, None] * curvature[:, :count, :count]
+        leverage = np.zeros((n, count, count))
         for part, near in zip(self.parts, adjoint.spread, strict=True):
-            leverage += (part * near).sum(axis=1)
-        third = weights[:, None] * self._third
-        moved = self.precision.solve(adjoint.pulled - layout.of_rows(self.parts, leverage * third[:, 0]))
-        shift = layout.at_rows(self.parts, moved)
-        indirect = -leverage * third[:, 0] - bends * shift
-        by_eta = adjoint.direct[:, :1] + indirect[:, None]
-        by_own = adjoint.direct[:, 1:] - leverage[:, None] * third[:, 1:]
-        by_own = by_own + (weights * shift)[:, None] * curvature[:, 0, 1:]
+            leverage += part.reshape(n, count, -1) @ near.reshape(n, count, -1).transpose(0, 2, 1)
+        lead = weights[:, None] * np.einsum("nab,nabl->nl", leverage, self._third)
+        moved = self.precision.solve(adjoint.pulled - layout.of_rows(self.parts, lead[:, :count].ravel()))
+        shift = layout.at_rows(self.parts, moved).reshape(n, count)
+        indirect = -lead[:, :count] - np.einsum("nab,nb->na", bends, shift)
+        by_eta = adjoint.direct[:, :count] + indirect
+        by_own = adjoint.direct[:, count:] - lead[:, count:]
+        by_own = by_own + weights[:, None] * np.einsum("na,nak->nk", shift, curvature[:, :count, count:])
         found = []
         for k, (group, basis) in enumerate(zip(model.design.groups, model.z_bases, strict=True)):
-            by_column = adjoint.effects[k] + indirect[:, None] * self._at(self.effects, k)
-            by_column = by_column + slopes[:, None] * self._at(moved, k) + 2 * bends[:, None] * adjoint.spread[k]
-            z = group.z @ basis
+            by_column = adjoint.effects[k] + self._led(indirect) * self._at(self.effects, k)
+            by_column = by_column + self._led(weights[:, None] * slope) * self._at(moved, k)
+            near = adjoint.spread[k].reshape(n, count, -1)
+            by_column = by_column + 2 * (bends @ near).reshape(by_column.shape)
+            z = model.columns[k] @ basis
             for block in map(np.array, group.blocks):
                 rows, columns = np.tril_indices(len(block))
-                found.append(z[:, block[rows]] * by_column[:, block[columns]])
-        return np.column_stack([*found, np.column_stack([model.design.x * by_eta, by_own]) @ model.basis])
+                products = z[:, block[rows]] * by_column[:, block[columns]]
+                found.append(products.reshape(n, count, -1).sum(axis=1))
+        by_beta = model.design.x * by_eta[:, model.likelihood.of]
+        return np.column_stack([*found, np.column_stack([by_beta, by_own]) @ model.basis])
+
+    def _led(self, values: Array) -> Array:
+        """What stands in the columns of the linear predictors, one after the other in each row: ``(n H, 1)``."""
+        return values[:, : self.model.shape[1]].reshape(-1, 1)
 
     @cached_property
     def _third(self) -> Array:
-        """Third derivatives of the rows, twice by the linear predictor, ``(n, 1 + k)``: differences of the second."""
-        own = self.model.split(self.point)[2]
-        up, down = (self.model.likelihood.given(self.eta + step, own)[2][:, 0] for step in (STEP, -STEP))
-        return np.asarray((up - down) / (2 * STEP))
+        """Third derivatives of rows, twice by linear predictors, ``(n, H, H, H + k)``: differences of the second."""
+        own, count = self.model.split(self.point)[2], self.model.shape[1]
+        found = []
+        for step in STEP * np.eye(count):
+            up, down = (self.model.likelihood.given(self.eta + move, own)[2][:, :count] for move in (step, -step))
+            found.append((up - down) / (2 * STEP))
+        return np.stack(found, axis=1)
 
     def _at(self, effects: Array, k: int) -> Array:
         """One factor's effects at each row, ``(n, q)``."""
@@ -307,7 +351,7 @@ class Expansion:
         with half the diagonal.
         """
         layout, at = self.model.layout, self._at_nodes
-        codes, (nodes, _) = layout.codes[0], self.model.quadrature
+        codes, (nodes, _) = self.model.design.groups[0].codes, self.model.quadrature
         shares = np.exp(at.logs - special.logsumexp(at.logs, axis=0))
         slopes, by_column = np.zeros_like(at.slopes[0]), np.zeros_like(self.parts[0])
         pulled = np.zeros((layout.groups[0], layout.widths[0]))
@@ -315,42 +359,44 @@ class Expansion:
         for share, place, slope, node in zip(shares, at.places, at.slopes, nodes, strict=True):
             part = share[codes, None] * slope
             slopes += part
-            by_column += part[:, :1] * place[codes]
-            inner = layout.of_rows(self.parts, part[:, 0]).reshape(pulled.shape) - share[:, None] * place
+            by_column += self._led(part) * place[layout.codes[0]]
+            inner = layout.of_rows(self.parts, self._led(part).ravel()).reshape(pulled.shape) - share[:, None] * place
             pulled += inner
             by_root = by_root + inner[:, :, None] * node
         lower = np.tril(by_root.transpose(0, 2, 1) @ at.root)
         lower -= 0.5 * np.eye(lower.shape[1]) * lower
         by_precision = -at.root @ (0.5 * (lower + lower.transpose(0, 2, 1))) @ at.root.transpose(0, 2, 1)
-        spread = np.einsum("nab,nb->na", by_precision[codes], self.parts[0])
+        spread = np.einsum("nab,nb->na", by_precision[layout.codes[0]], self.parts[0])
         return _Adjoint(pulled.ravel(), [spread], slopes, [by_column])
 
     def _lacking(self, k: int, column: int, points: int) -> _Adjoint:
         """The same of what quadrature of one effect a group adds to Laplace's approximation."""
         model, layout = self.model, self.model.layout
-        codes, count, own = layout.codes[k], layout.groups[k], model.split(self.point)[2]
-        part, bends = self.parts[k][:, column], -model.weights * self.rows[2][:, 0, 0]
-        effect, precision = layout.of_factor(self.effects, k)[:, column], 1 + np.bincount(codes, bends * part**2, count)
+        codes, count, own = model.design.groups[k].codes, layout.groups[k], model.split(self.point)[2]
+        part, led = self.parts[k][:, column].reshape(model.shape), model.shape[1]
+        told = -model.weights * np.einsum("na,nab,nb->n", part, self.rows[2][:, :led, :led], part)
+        effect, precision = layout.of_factor(self.effects, k)[:, column], 1 + np.bincount(codes, told, count)
         size = 1 / np.sqrt(precision)
         nodes, weights = np.polynomial.hermite_e.hermegauss(points)
         logs, slopes = [], []
         for node, weight in zip(nodes, weights, strict=True):
-            value, slope, _ = model.likelihood.given(self.eta + node * size[codes] * part, own)
+            value, slope, _ = model.likelihood.given(self.eta + node * size[codes, None] * part, own)
             gain = np.bincount(codes, model.weights * (value - self.rows[0]), count)
             logs.append(gain - 0.5 * ((effect + node * size) ** 2 - effect**2 - node**2) + np.log(weight))
             slopes.append(model.weights[:, None] * slope)
         shares = np.exp(logs - special.logsumexp(logs, axis=0))
-        direct, along, by_size = -model.weights[:, None] * self.rows[1], np.zeros(len(codes)), np.zeros(count)
+        direct, along, by_size = -model.weights[:, None] * self.rows[1], np.zeros(model.shape), np.zeros(count)
         for node, share, slope in zip(nodes, shares, slopes, strict=True):
             direct = direct + share[codes, None] * slope
-            along += (share * node * size)[codes] * slope[:, 0]
-            by_size += share * node * (np.bincount(codes, slope[:, 0] * part, count) - effect - node * size)
-        pulled = layout.of_rows(self.parts, direct[:, 0])
+            along += (share * node * size)[codes, None] * slope[:, :led]
+            moved = np.bincount(codes, (slope[:, :led] * part).sum(axis=1), count)
+            by_size += share * node * (moved - effect - node * size)
+        pulled = layout.of_rows(self.parts, self._led(direct).ravel())
         layout.of_factor(pulled, k)[:, column] -= size * (nodes @ shares)
-        effects = [direct[:, :1] * self._at(self.effects, other) for other in range(len(self.parts))]
-        effects[k][:, column] += along
+        effects = [self._led(direct) * self._at(self.effects, other) for other in range(len(self.parts))]
+        effects[k][:, column] += along.ravel()
         spread = [np.zeros_like(each) for each in self.parts]
-        spread[k][:, column] = (-0.5 * by_size * size**3)[codes] * part
+        spread[k][:, column] = ((-0.5 * by_size * size**3)[codes, None] * part).ravel()
         return _Adjoint(pulled, spread, direct, effects)
 
 

@@ -6,14 +6,15 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import linalg
 
-from bayesmig.contract.arrays import Array
+from bayesmig.contract.arrays import Array, Codes
 from bayesmig.data.design import Design
 from bayesmig.errors import InferenceFailure
+from bayesmig.families import predictors
 from bayesmig.families.links import LINKS, Link
 from bayesmig.families.record import Answers, Family
 from bayesmig.inference.estimators.base import clusters, summed
@@ -30,8 +31,10 @@ LARGEST_OWN = 1e6
 class Likelihood:
     """A sum over rows of ``w_i f(y_i; x_i beta + a_i, own)``: ``f`` is the log density of a family.
 
-    Parameters are the coefficients, then the family's own: logs of positive ones, thresholds as they are. ``x``: (n, p)
-    array. ``offset``: (n,) array. ``weights``: (n,) array. ``start``: (P,) array. Derived: maximum, covariance, basis.
+    Parameters are the coefficients of all linear predictors, then the family's own that have none: logs of positive
+    ones, logits of shares, thresholds as they are. ``x``: (n, p) array. ``offset``, ``weights``: (n,) array. ``start``:
+    (P,) array. ``names``: of the predictors. ``of``: (p,) array, to which each column belongs. Derived: maximum,
+    covariance, basis.
     """
 
     x: Array
@@ -41,78 +44,102 @@ class Likelihood:
     answers: Answers
     weights: Array
     start: Array
+    names: tuple[str, ...]
+    of: Codes
 
     @classmethod
     def of(cls, design: Design) -> Likelihood:
         """The likelihood of a design without its groups."""
         family, link, answers = design.spec.distribution, LINKS[design.spec.link], row_answers(design)
-        weights = row_weights(design)
+        weights, names = row_weights(design), design.predictors
+        of = np.zeros(design.x.shape[1], dtype=np.int64) if design.assigned is None else design.assigned.terms
         offset = np.zeros(design.n) if design.offset is None else design.offset
-        beta, own = np.zeros(design.x.shape[1]), np.zeros(len(family.own))
+        beta, own = np.zeros(design.x.shape[1]), np.zeros(0)
         if family.ordered:
             counts = np.bincount(design.y.astype(int), weights, len(design.categories))
             own = family.guess(link, counts)
-        else:
-            about, residual = np.ones(1), np.ones(1)
+        elif family.outcome != "nominal":
+            about, residual, first = np.ones(1), np.ones(1), design.x[:, of == 0]
             if family.outcome == "number" or link.name == "log":
                 about = family.guess(link, design.y, answers.trials)
-                beta = np.linalg.lstsq(design.x, about - offset)[0]
-                residual = about - offset - design.x @ beta
-            size = math.log(max(float(np.sqrt((residual**2).mean())), 1e-8 * float(abs(about).max()), 1e-300))
-            own = np.array([size if one.name == "sigma" else math.log(one.start or 1.0) for one in family.own])
-        return cls(design.x, offset, family, link, answers, weights, np.r_[beta, own])
+                beta[of == 0] = np.linalg.lstsq(first, about - offset)[0]
+                residual = about - offset - first @ beta[of == 0]
+            size = max(float(np.sqrt((residual**2).mean())), 1e-8 * float(abs(about).max()), 1e-300)
+            starts = {
+                one.name: predictors.forward(one.link, size if one.name == "sigma" else one.start or 1.0)
+                for one in family.scalars
+            }
+            for place, name in enumerate(names[1:], 1):
+                beta[of == place] = np.linalg.lstsq(design.x[:, of == place], np.full(design.n, starts[name]))[0]
+            own = np.array([starts[one.name] for one in design.scalars])
+        return cls(design.x, offset, family, link, answers, weights, np.r_[beta, own], names, of)
 
-    def own(self, values: Array) -> tuple[dict[str, Array | float], Array]:
-        """The family's own parameters by name, and their slopes by the values that stand for them."""
+    def own(self, values: Array) -> dict[str, Any]:
+        """The family's own parameters that have no predictors by name, from the values that stand for them."""
         if self.family.ordered:
-            return {"cut": values}, np.ones(len(values))
-        sizes = np.exp(values)
-        return dict(zip(self.family.parameters, sizes, strict=True)), sizes
+            return {"cut": values}
+        free = [one for one in self.family.scalars if one.name not in self.names[1:]]
+        return {one.name: predictors.inverse(one.link, value) for one, value in zip(free, values, strict=True)}
+
+    def eta(self, beta: Array) -> Array:
+        """Linear predictors of rows, ``(n, H)``."""
+        eta = np.column_stack([x @ beta[places] for places, x in self.blocks])
+        eta[:, 0] += self.offset
+        return eta
+
+    @cached_property
+    def blocks(self) -> list[tuple[Codes, Array]]:
+        """Places of the coefficients of each linear predictor, and its columns."""
+        if len(self.names) == 1:
+            return [(np.arange(self.x.shape[1]), self.x)]
+        return [(np.flatnonzero(self.of == h), self.x[:, self.of == h]) for h in range(len(self.names))]
 
     def rows(self, point: Array) -> tuple[Array, Array, Array]:
-        """Log density of every row ``(n,)``, its slopes ``(n, 1 + k)`` and curvatures by eta and own parameters."""
+        """Log density of every row ``(n,)``, its slopes ``(n, H + k)`` and curvatures by predictors and own values."""
         p = self.x.shape[1]
-        return self.given(self.x @ point[:p] + self.offset, point[p:])
+        return self.given(self.eta(point[:p]), point[p:])
 
     def given(self, eta: Array, values: Array) -> tuple[Array, Array, Array]:
         """The same of linear predictors, and values that stand for the own parameters."""
         with np.errstate(all="ignore"):
-            own, sizes = self.own(values)
-            value = self.family.log_density(self.link, self.answers, eta, own)
-            slope, curvature = self.family.derivatives(self.link, self.answers, eta, own)
-            if not self.family.ordered and len(sizes):
-                limited = [name != "sigma" for name in self.family.parameters]
-                if (sizes[limited] > LARGEST_OWN).any():  # beyond, rounding is all that tells it from its limit
-                    value = np.full_like(value, -np.inf)
-                unit = np.r_[1.0, sizes]
-                slope, curvature = slope * unit, curvature * np.outer(unit, unit)
-                places = np.arange(1, len(unit))
-                curvature[:, places, places] += slope[:, 1:]
+            main, led = predictors.split(self.family, self.names, eta)
+            own = self.own(values) | led
+            value = self.family.log_density(self.link, self.answers, main, own)
+            curves = self.family.derivatives(self.link, self.answers, main, own)
+            slope, curvature = predictors.along(self.family, self.names, own, curves)
+            sizes = [own[one.name] for one in self.family.scalars if one.name not in ("sigma", *self.names[1:])]
+            if any(size > LARGEST_OWN for size in sizes):  # beyond, rounding is all that tells it from its limit
+                value = np.full_like(value, -np.inf)
         return value, slope, curvature
 
     def working(self, eta: Array, values: Array) -> Array:
-        """Minus curvatures by the linear predictors that are not negative, of a family whose density is not concave."""
-        if self.family.working is None:
-            return np.maximum(-self.given(eta, values)[2][:, 0, 0], 0.0)
-        return self.family.working(self.link, self.answers, eta, self.own(values)[0])[1]
+        """Minus curvatures ``(n, H, H)`` by the linear predictors that are not negative, where the density's may be."""
+        count = len(self.names)
+        if self.family.working is None or count > 1:
+            sizes, vectors = np.linalg.eigh(-self.given(eta, values)[2][:, :count, :count])
+            return np.asarray((vectors * np.maximum(sizes, 0.0)[:, None, :]) @ vectors.transpose(0, 2, 1))
+        return self.family.working(self.link, self.answers, eta[:, 0], self.own(values))[1][:, None, None]
 
     def parts(self, point: Array) -> tuple[float, Array, Array]:
         """Log-likelihood, gradient ``(P,)`` and second derivatives ``(P, P)``."""
         value, slope, curvature = self.rows(point)
         slope, curvature = self.weights[:, None] * slope, self.weights[:, None, None] * curvature
-        across = self.x.T @ curvature[:, 0, 1:]
-        gradient = np.r_[self.x.T @ slope[:, 0], slope[:, 1:].sum(axis=0)]
-        by_beta = self.x.T @ (curvature[:, 0, 0, None] * self.x)
-        return (
-            float(self.weights @ value),
-            gradient,
-            np.block([[by_beta, across], [across.T, curvature[:, 1:, 1:].sum(axis=0)]]),
-        )
+        p, count = self.x.shape[1], len(self.names)
+        gradient = np.r_[np.zeros(p), slope[:, count:].sum(axis=0)]
+        second = np.empty((len(gradient), len(gradient)))
+        second[p:, p:] = curvature[:, count:, count:].sum(axis=0)
+        for h, (mine, x) in enumerate(self.blocks):
+            gradient[mine] = x.T @ slope[:, h]
+            second[mine, p:] = x.T @ curvature[:, h, count:]
+            for other, (theirs, z) in enumerate(self.blocks):
+                second[np.ix_(mine, theirs)] = x.T @ (curvature[:, h, other, None] * z)
+        second[p:, :p] = second[:p, p:].T
+        return float(self.weights @ value), gradient, second
 
     def scores(self, point: Array) -> Array:
         """Gradient of every row's log-density, weights left out: ``(n, P)``."""
         slope = self.rows(point)[1]
-        return np.column_stack([self.x * slope[:, :1], slope[:, 1:]])
+        return np.column_stack([self.x * slope[:, self.of], slope[:, len(self.names) :]])
 
     @cached_property
     def maximum(self) -> tuple[Array, float]:
@@ -145,8 +172,8 @@ class Likelihood:
     @property
     def unit(self) -> float:
         """About the size of what the linear predictor leaves of an outcome that has units, else one."""
-        p, names = self.x.shape[1], self.family.parameters
-        return math.exp(self.start[p + names.index("sigma")]) if "sigma" in names else 1.0
+        p, free = self.x.shape[1], [name for name in self.family.parameters if name not in self.names[1:]]
+        return math.exp(self.start[p + free.index("sigma")]) if "sigma" in free else 1.0
 
     @cached_property
     def basis(self) -> Array:
@@ -154,7 +181,9 @@ class Likelihood:
         p, count = self.x.shape[1], len(self.start)
         if not self.family.ordered:
             basis = np.eye(count)
-            basis[:p, :p] = self.unit * whitening(self.x)
+            for h in range(len(self.names)):
+                own = np.ix_(self.of == h, self.of == h)
+                basis[:p, :p][own] = (1.0 if h else self.unit) * whitening(self.x[:, self.of == h])
             return basis
         cuts = np.equal.outer(np.minimum(self.answers.y, count - p - 1), np.arange(count - p))
         return whitening(np.column_stack([-self.x, cuts]))

@@ -14,7 +14,7 @@ from bayesmig.families.machine import kernel
 # a number without bounds; positive numbers by their logs, with kinds of priors, the last of them
 # normal; positive numbers with a sign that
 # means nothing, with three of these; a partial correlation; a positive number whose prior is elsewhere
-NORMAL, HALF_NORMAL, HALF_STUDENT, EXPONENTIAL, INVERSE_GAMMA, ABOVE_ZERO, PARTIAL, INCREMENT = range(8)
+NORMAL, HALF_NORMAL, HALF_STUDENT, EXPONENTIAL, INVERSE_GAMMA, ABOVE_ZERO, PARTIAL, INCREMENT, SHARE = range(9)
 SIGNED = 10
 
 
@@ -49,30 +49,35 @@ def scale_prior(kind: int, s: float, a: float, b: float) -> tuple[float, float]:
 
 
 @kernel
+def one(kind: int, t: float, a: float, b: float) -> tuple[float, float, float, float]:
+    """Value of a coordinate and its derivative; log prior, the Jacobian included, and its derivative."""
+    if kind == NORMAL:  # an infinite sd is a flat prior
+        z = (t - a) / b
+        return t, 1.0, -0.5 * z * z, -z / b
+    if kind == PARTIAL:
+        share = 1 / (1 + math.exp(-t))
+        both = log_logistic(t) + log_logistic(-t)
+        return 2 * share - 1, 2 * share * (1 - share), a * both, a * (1 - 2 * share)
+    if kind == SHARE:
+        share = 1 / (1 + math.exp(-t))
+        prior = a * log_logistic(t) + b * log_logistic(-t)
+        return share, share * (1 - share), prior, a - (a + b) * share
+    if kind >= SIGNED:
+        prior, by_size = scale_prior(kind - SIGNED, abs(t), a, b)
+        return t, 1.0, prior, by_size if t > 0 else -by_size
+    s = math.exp(min(t, FARTHEST))
+    prior, by_size = scale_prior(kind, s, a, b)
+    return s, s, prior + t, by_size * s + 1
+
+
+@kernel
 def elementwise(point: Array, what: Coordinates) -> tuple[Array, Array, float, Array]:
     """Values of the coordinates and their derivatives; log prior, Jacobians included, and its derivatives."""
     value, slope, gradient = np.empty_like(point), np.empty_like(point), np.empty_like(point)
     total = 0.0
     for k in range(len(point)):
-        kind, a, b, t = what.kind[k], what.first[k], what.second[k], point[k]
-        if kind == NORMAL:  # an infinite sd is a flat prior
-            z = (t - a) / b
-            value[k], slope[k], gradient[k] = t, 1.0, -z / b
-            total -= 0.5 * z * z
-        elif kind == PARTIAL:
-            share = 1 / (1 + math.exp(-t))
-            value[k], slope[k] = 2 * share - 1, 2 * share * (1 - share)
-            total += a * (log_logistic(t) + log_logistic(-t))
-            gradient[k] = a * (1 - 2 * share)
-        elif kind >= SIGNED:
-            prior, by_size = scale_prior(kind - SIGNED, abs(t), a, b)
-            value[k], slope[k], gradient[k] = t, 1.0, by_size if t > 0 else -by_size
-            total += prior
-        else:
-            s = math.exp(min(t, FARTHEST))
-            prior, by_size = scale_prior(kind, s, a, b)
-            value[k], slope[k], gradient[k] = s, s, by_size * s + 1
-            total += prior + t
+        value[k], slope[k], prior, gradient[k] = one(what.kind[k], point[k], what.first[k], what.second[k])
+        total += prior
     return value, slope, total, gradient
 
 

@@ -21,7 +21,7 @@ from bayesmig.inference.kernels.varying import Factors, Path
 
 class Cells(NamedTuple):
     """Rows that differ: outcome, trials, offset, weight and root of the precision, (n,); predictors (n, p); the effects
-    that a row takes, and by how much, (n, Q)."""
+    that a row takes, and by how much, (n, Q); which linear predictor each column of either belongs to."""
 
     y: Array
     trials: Array
@@ -31,10 +31,14 @@ class Cells(NamedTuple):
     x: Array
     column: Codes
     amount: Array
+    of_x: Codes
+    of_amount: Codes
 
 
 class Coefficients(NamedTuple):
     """Coefficients are ``centre + turn (s coordinates)``; their priors are normal, or flat where the sd is infinite.
+
+    Those of levels of further parameters are the parameter's: ``kind`` and two numbers, as coordinates have them.
 
     ``s^2 = own + share sd^2`` follows the sds between few groups, which stand in a point at ``scales``: the average of
     three groups is known the worse the more they differ.
@@ -42,8 +46,9 @@ class Coefficients(NamedTuple):
 
     centre: Array
     turn: Array
-    mean: Array
-    sd: Array
+    kind: Codes
+    first: Array
+    second: Array
     own: Array
     share: Array
     scales: Codes
@@ -51,6 +56,9 @@ class Coefficients(NamedTuple):
 
 class Model(NamedTuple):
     """All that the density needs. Places in a point: ``own``, the family's own parameters, and ``cut``.
+
+    Those that have linear predictors stand at no place: -1 is the first of these, -2 the second, and so on, and
+    ``linked`` are their kinds of coordinates.
 
     Of thresholds the one at ``fixed`` is minus the first coefficient; the others follow by steps. ``cut_mean`` and
     ``cut_sd`` are the prior of each; they are empty in families without thresholds.
@@ -62,6 +70,7 @@ class Model(NamedTuple):
     factors: Factors
     path: Path
     own: Codes
+    linked: Codes
     cut: int
     fixed: int
     cut_mean: Array
@@ -105,6 +114,34 @@ def stretch(value: Array, coefficients: Coefficients) -> Array:
 
 
 @kernel
+def row_by_row(
+    cells: Cells, eta: Array, own: Array, model: Model, rows: Callable[..., float], by_eta: Array, by_own: Array
+) -> float:
+    """Log density of rows whose own parameters have linear predictors, one after the other; the same derivatives."""
+    total, given = 0.0, own.copy()
+    y, trials, root, weight, by_given = np.empty(1), np.empty(1), np.empty(1), np.empty(1), np.empty(len(own))
+    main, by_main, slope = np.empty((1, 1)), np.empty((1, 1)), np.empty(len(model.linked))
+    place = np.empty(len(model.linked), dtype=np.int64)
+    for k in range(len(model.own)):
+        if model.own[k] < 0:
+            place[-1 - model.own[k]] = k
+    for i in range(len(cells.y)):
+        y[0], trials[0], root[0], weight[0] = cells.y[i], cells.trials[i], cells.root[i], cells.weight[i]
+        main[0, 0] = eta[i, 0]
+        for h in range(len(model.linked)):
+            given[place[h]], slope[h], _, _ = coordinates.one(model.linked[h], eta[i, 1 + h], 0.0, 1.0)
+        by_given[:] = 0.0
+        total += rows(y, trials, root, weight, main, given, by_main, by_given)
+        by_eta[i, 0] = by_main[0, 0]
+        for h in range(len(model.linked)):
+            by_eta[i, 1 + h] = by_given[place[h]] * slope[h]
+            by_given[place[h]] = 0.0
+        for k in range(len(own)):
+            by_own[k] += by_given[k]
+    return total
+
+
+@kernel
 def log_density(point: Array, model: Model, rows: Callable[..., float]) -> tuple[float, Array]:
     """Log density of a point and its gradient; ``rows`` are those of the family."""
     cells, coefficients = model.cells, model.coefficients
@@ -118,9 +155,11 @@ def log_density(point: Array, model: Model, rows: Callable[..., float]) -> tuple
         beta[k] = coefficients.centre[k]
         for m in range(p):
             beta[k] += coefficients.turn[k, m] * stretched[m] * point[m]
-        z = (beta[k] - coefficients.mean[k]) / coefficients.sd[k]
-        total -= 0.5 * z * z
-        by_beta[k] -= z / coefficients.sd[k]
+        _, _, prior, by_prior = coordinates.one(
+            coefficients.kind[k], beta[k], coefficients.first[k], coefficients.second[k]
+        )
+        total += prior
+        by_beta[k] += by_prior
     effects, by_effects = np.empty(size), np.zeros(size)
     # deviations from the centre, for that is where the pseudo-response was made
     total += varying.forward(value, beta, model.factors, model.path, effects)
@@ -128,25 +167,42 @@ def log_density(point: Array, model: Model, rows: Callable[..., float]) -> tuple
     cut, first = thresholds(value, model), len(model.own)
     own, by_own = np.empty(first + len(cut)), np.zeros(first + len(cut))
     for k in range(first):
-        own[k] = value[model.own[k]]
+        own[k] = value[model.own[k]] if model.own[k] >= 0 else 0.0
     own[first:] = cut
-    eta, by_eta = np.empty((len(cells.y), 1)), np.empty((len(cells.y), 1))
-    for i in range(len(cells.y)):
-        linear = cells.offset[i]
-        for k in range(p):
-            linear += cells.x[i, k] * beta[k]
-        for k in range(cells.column.shape[1]):
-            linear += cells.amount[i, k] * effects[cells.column[i, k]]
-        eta[i, 0] = linear
-    total += rows(cells.y, cells.trials, cells.root, cells.weight, eta, own, by_eta, by_own)
-    for i in range(len(cells.y)):
-        d = by_eta[i, 0]
-        for k in range(p):
-            by_beta[k] += cells.x[i, k] * d
-        for k in range(cells.column.shape[1]):
-            by_effects[cells.column[i, k]] += cells.amount[i, k] * d
+    several = 1 + len(model.linked)
+    eta, by_eta = np.empty((len(cells.y), several)), np.empty((len(cells.y), several))
+    if several == 1:
+        for i in range(len(cells.y)):
+            linear = cells.offset[i]
+            for k in range(p):
+                linear += cells.x[i, k] * beta[k]
+            for k in range(cells.column.shape[1]):
+                linear += cells.amount[i, k] * effects[cells.column[i, k]]
+            eta[i, 0] = linear
+        total += rows(cells.y, cells.trials, cells.root, cells.weight, eta, own, by_eta, by_own)
+        for i in range(len(cells.y)):
+            d = by_eta[i, 0]
+            for k in range(p):
+                by_beta[k] += cells.x[i, k] * d
+            for k in range(cells.column.shape[1]):
+                by_effects[cells.column[i, k]] += cells.amount[i, k] * d
+    else:
+        for i in range(len(cells.y)):
+            eta[i, :] = 0.0
+            eta[i, 0] = cells.offset[i]
+            for k in range(p):
+                eta[i, cells.of_x[k]] += cells.x[i, k] * beta[k]
+            for k in range(cells.column.shape[1]):
+                eta[i, cells.of_amount[k]] += cells.amount[i, k] * effects[cells.column[i, k]]
+        total += row_by_row(cells, eta, own, model, rows, by_eta, by_own)
+        for i in range(len(cells.y)):
+            for k in range(p):
+                by_beta[k] += cells.x[i, k] * by_eta[i, cells.of_x[k]]
+            for k in range(cells.column.shape[1]):
+                by_effects[cells.column[i, k]] += cells.amount[i, k] * by_eta[i, cells.of_amount[k]]
     for k in range(first):
-        back[model.own[k]] += by_own[k]
+        if model.own[k] >= 0:
+            back[model.own[k]] += by_own[k]
     by_cut = by_own[first:]
     for k in range(len(cut)):
         z = (cut[k] - beta[0] - model.cut_mean[k]) / model.cut_sd[k]

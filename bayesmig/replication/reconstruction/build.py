@@ -18,7 +18,6 @@ from bayesmig.replication.reconstruction.answers import whole_answers
 from bayesmig.replication.reconstruction.discrepancies import JointProvenance
 from bayesmig.replication.reconstruction.joint import assemble, is_least_squares, without_bounds
 from bayesmig.replication.reconstruction.provenance import Provenance, printed_errors, printed_shares
-from bayesmig.specification.formula import parse
 from bayesmig.specification.model import ModelSpec, Population, Study
 
 SUPPORTED = {"gaussian": "identity", "bernoulli": "logit"}
@@ -99,7 +98,7 @@ def _in_answers(study: Study, spec: ModelSpec, seed: int) -> pd.DataFrame:
     if not printed:
         raise NotFound(f"model {spec.name!r} of {study.name!r} is not printed, nor is one with the same formula.")
     data = _build(study, printed[0], seed)[0]
-    outcome = parse(spec.formula).outcome
+    outcome = spec.parsed.outcome
     data[outcome], fact = whole_answers(study, outcome, data[outcome].to_numpy())
     data[PROVENANCE_COLUMN] += ", in whole answers"
     account = data.attrs["reconstruction"]
@@ -190,7 +189,7 @@ class _Outcome:
 
 def _build(study: Study, model: str, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     spec, population = _checked(study, model)
-    outcome = parse(spec.formula).outcome
+    outcome = spec.parsed.outcome
     rng = np.random.default_rng(seed)
     data, assumed = predictors.draw(study, population, rng)
     design = build_design(without_bounds(spec, outcome), data.assign(**{outcome: rng.standard_normal(len(data))}))
@@ -223,7 +222,7 @@ def _checked(study: Study, model: str) -> tuple[ModelSpec, Population]:
             f"study {study.name!r} describes no population; give Study(population=Population(...)) the sample size,"
             " the groups and a Margin for every predictor."
         )
-    varying = parse(spec.formula).varying
+    varying = spec.parsed.varying
     supported = listing(f"{family} ({link})" for family, link in SUPPORTED.items())
     reason = (
         f"its family is {spec.family} ({spec.link}); supported are {supported}"
@@ -261,7 +260,7 @@ def _binary(study: Study, model: str, design: Design, data: pd.DataFrame, rng: n
     estimates, variances = printed_cells(study, model)["estimate"], printed_variances(study, model)["variance"]
     names = [f"tau_{group.name}" for group in design.groups]
     continuous.check_printed(design.spec.name, names, variances)
-    shares = printed_shares(study, parse(design.spec.formula).outcome)
+    shares = printed_shares(study, design.spec.parsed.outcome)
     chosen = "intercept" not in estimates.index
     if chosen and shares is None:
         raise BayesmigError(

@@ -21,7 +21,6 @@ from bayesmig.replication.reconstruction.items import Measurement
 from bayesmig.replication.reconstruction.joint import Indices, Sample, models_together
 from bayesmig.replication.reconstruction.provenance import missed_cells, sample_assumptions, sample_facts
 from bayesmig.replication.reconstruction.regressions import NOT_FILLED, Regression
-from bayesmig.specification.formula import parse
 from bayesmig.specification.model import Study
 
 ROUNDED = 1.0001  # half units within which a coefficient prints as it should
@@ -71,7 +70,7 @@ def measure_discrepancies(study: Study, data: AnyFrame, models: str | Sequence[s
 
 
 def _gaps_of(study: Study, key: str, fit: Fit) -> pd.DataFrame:
-    cells = Regression.of(study, key, fit.n, parse(study.model(key).formula).outcome).cells
+    cells = Regression.of(study, key, fit.n, study.model(key).parsed.outcome).cells
     frame = pd.DataFrame(
         {
             "printed": cells["estimate"],

@@ -39,7 +39,6 @@ from bayesmig.replication.reconstruction.regressions import (
     through_means,
     weights_of_composite,
 )
-from bayesmig.specification.formula import parse
 from bayesmig.specification.model import ModelSpec, Population, Study
 
 if TYPE_CHECKING:
@@ -109,7 +108,7 @@ def models_together(study: Study, model: str | None) -> tuple[str, ...]:
 
 def is_least_squares(spec: ModelSpec) -> bool:
     """Whether a model is a plain linear regression."""
-    return spec.estimator == "ols" and spec.family == "gaussian" and not parse(spec.formula).varying
+    return spec.estimator == "ols" and spec.family == "gaussian" and not spec.parsed.varying
 
 
 @dataclass(frozen=True)
@@ -137,7 +136,7 @@ def draw_sample(study: Study, keys: Sequence[str], rng: np.random.Generator) -> 
     population = study.population_of(keys[0])
     assert population is not None
     data, assumed = predictors.draw(study, population, rng)
-    regressions = [Regression.of(study, key, population.n, parse(study.model(key).formula).outcome) for key in keys]
+    regressions = [Regression.of(study, key, population.n, study.model(key).parsed.outcome) for key in keys]
     terms, columns, owners = columns_of_models([_design_of(study, model, data, rng) for model in regressions])
     composite = composite_of(regressions, whole=population == study.population)
     slopes, facts = _read_slopes(regressions, terms, composite, rng)

@@ -16,7 +16,6 @@ from bayesmig.errors import NotFound, listing
 from bayesmig.printed.literature import p_bounds, printed_cells, printed_statistics, printed_variances, tables_of
 from bayesmig.replication.descriptives import MOST, printed_descriptives, told
 from bayesmig.replication.reconstruction.predictors import Subject
-from bayesmig.specification.formula import parse
 from bayesmig.specification.model import Margin, ModelSpec, Population, Study
 
 if TYPE_CHECKING:
@@ -65,7 +64,7 @@ class Provenance:
 
     @property
     def outcome(self) -> str:
-        return parse(self.spec.formula).outcome
+        return self.spec.parsed.outcome
 
     def honoured(self) -> list[str]:
         """Printed facts that hold in the data."""
@@ -100,7 +99,7 @@ class Provenance:
             return [f"a fit by {method} returns every printed coefficient and variance component, as printed"]
         away = (self.gaps.abs() / self.errors["printed"]).dropna().sort_values()
         variances = printed_variances(self.study, self.model)["variance"]
-        groups = [term.group for term in parse(self.spec.formula).varying]
+        groups = [term.group for term in self.spec.parsed.varying]
         near = [f"{group} {variances[f'tau_{group}'] + self.gaps[f'tau_{group}']:.3f}" for group in groups]
         met = f", and the variances as {listing(near)}" if near else ""
         return [
@@ -276,7 +275,7 @@ def answer_spread(study: Study, model: str) -> pd.Series:
     >>> answer_spread(study("social_trust"), "table_6").round(3).to_dict()
     {'mean': 3.449, 'variance': 0.672, 'components': 0.873, 'zero_share': 0.018}
     """
-    outcome = parse(study.model(model).formula).outcome
+    outcome = study.model(model).parsed.outcome
     shares = printed_answers(study, outcome)
     components = float(printed_variances(study, model)["variance"].sum())
     if shares is None or not components:

@@ -1,0 +1,82 @@
+"""Several linear predictors of one outcome: that of its expectation, and those of the family's own parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import special
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from bayesmig.families.record import Curves, Family
+
+    Array = NDArray[np.float64]
+
+FARTHEST = 300.0
+
+
+def inverse(link: str, eta: Array) -> Array:
+    """A parameter from its linear predictor."""
+    if link == "identity":
+        return eta
+    return special.expit(eta) if link == "logit" else np.exp(np.clip(eta, -FARTHEST, FARTHEST))
+
+
+def forward(link: str, value: float) -> float:
+    """The linear predictor of a parameter."""
+    return float(special.logit(value) if link == "logit" else np.log(value))
+
+
+def link_of(family: Family, name: str) -> str:
+    """The link of a parameter's predictor: those of categories are log odds themselves."""
+    return {parameter.name: parameter.link for parameter in family.scalars}.get(name, "identity")
+
+
+def split(family: Family, names: Sequence[str], eta: Array) -> tuple[Array, dict[str, Any]]:
+    """The first linear predictor ``(...)`` and the parameters at rows, from ``(..., predictors)``.
+
+    ``names`` are those of :attr:`bayesmig.data.design.Outline.predictors`.
+    """
+    if family.outcome == "nominal":
+        return eta[..., 0], {"category": eta[..., 1:]}
+    own = {name: inverse(link_of(family, name), eta[..., k]) for k, name in enumerate(names) if k}
+    return eta[..., 0], own
+
+
+def along(family: Family, names: Sequence[str], own: Mapping[str, Any], curves: Curves) -> Curves:
+    """Derivatives by the linear predictors, then by the parameters without one: values that stand for them.
+
+    Parameters
+    ----------
+    family : Family
+    names : tuple of str
+        Of the predictors.
+    own : mapping of str to array or float
+        All parameters of the family, thresholds left out.
+    curves : (n, 1 + k) and (n, 1 + k, 1 + k) array
+        As :attr:`bayesmig.families.record.Family.derivatives` gives them.
+    """
+    slope, curvature = curves
+    if family.outcome == "nominal" or family.ordered:
+        return curves
+    unit = np.ones_like(slope)
+    bend = np.zeros_like(slope)
+    for place, parameter in enumerate(family.scalars, 1):
+        value = own[parameter.name]
+        unit[:, place] = value * (1 - value) if parameter.link == "logit" else value
+        bend[:, place] = unit[:, place] * ((1 - 2 * value) if parameter.link == "logit" else 1.0)
+    curvature = curvature * unit[:, :, None] * unit[:, None, :]
+    places = np.arange(slope.shape[1])
+    curvature[:, places, places] += slope * bend
+    order = order_of(family, names)
+    return (slope * unit)[:, order], curvature[:, order][:, :, order]
+
+
+def order_of(family: Family, names: Sequence[str]) -> list[int]:
+    """Places of the predictors among the derivatives of a family, then those of its other parameters."""
+    scalars = [parameter.name for parameter in family.scalars]
+    led = [1 + scalars.index(name) for name in names[1:]]
+    return [0, *led, *(k for k in range(1, 1 + len(scalars)) if k not in led)]

@@ -1,0 +1,281 @@
+"""Outcomes with many zeros: another family behind a hurdle, or with zeros added to its own.
+
+Behind a hurdle a zero is an event of its own, and what is above zero follows the other family, cut off at zero where it
+has zeros itself (Mullahy 1986, Journal of Econometrics 33). Zero-inflated counts are zero for one of two reasons
+(Lambert 1992, Technometrics 34).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import stats
+
+from bayesmig.errors import BayesmigError
+from bayesmig.families import counts, positive
+from bayesmig.families.counts import NEGATIVE_BINOMIAL, POISSON
+from bayesmig.families.links import Link, normal_mean
+from bayesmig.families.machine import kernel
+from bayesmig.families.positive import GAMMA, LOGNORMAL
+from bayesmig.families.record import Answers, Family, Parameter
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from bayesmig.families.record import Curves, Own
+
+    Array = NDArray[np.float64]
+
+NO_ZERO, POISSON_ZERO, NEGATIVE_BINOMIAL_ZERO = range(3)  # of the other family, as kernels know them
+EVEN = {"prior": "Beta", "a": 1.0, "b": 1.0, "why": "Every share is as likely as any other."}
+HURDLE = Parameter("hurdle", "share of zeros", "π", EVEN, start=0.5, link="logit")
+INFLATION = Parameter("zero_inflation", "share of added zeros", "π", EVEN, start=0.25, link="logit")
+
+
+@kernel
+def with_zeros(
+    y: Array,
+    trials: Array,
+    root: Array,
+    weight: Array,
+    eta: Array,
+    own: Array,
+    by_eta: Array,
+    by_own: Array,
+    base: Callable[..., float],
+    zero: int,
+    inflated: bool,
+) -> float:
+    """Log density of a family with many zeros from the rows of the other one, whose own parameters come first.
+
+    ``zero`` says what chance of a zero that one has.
+    """
+    last = len(own) - 1
+    share, inner, by_inner, total = own[last], own[:last], by_own[:last], 0.0
+    if len(y) > 1:
+        above, counted = y.copy(), weight.copy()
+        for i in range(len(y)):
+            if y[i] == 0:
+                above[i], counted[i] = 1.0, 0.0
+        total += base(above, trials, root, counted, eta, inner, by_eta, by_inner)
+    elif y[0] > 0:
+        total += base(y, trials, root, weight, eta, inner, by_eta, by_inner)
+    for i in range(len(y)):
+        w, none, by_none, by_shape = weight[i], 0.0, 0.0, 0.0
+        if zero == POISSON_ZERO:
+            none, by_none = -math.exp(eta[i, 0]), -math.exp(eta[i, 0])
+        elif zero == NEGATIVE_BINOMIAL_ZERO:
+            whole = inner[0] + math.exp(eta[i, 0])
+            log_ratio = math.log(inner[0] / whole)
+            none, by_none = inner[0] * log_ratio, -inner[0] * math.exp(eta[i, 0]) / whole
+            by_shape = log_ratio + 1 - inner[0] / whole
+        chance = math.exp(none) if zero else 0.0
+        if y[i] > 0:
+            total += w * math.log1p(-share)
+            by_own[last] -= w / (1 - share)
+            if zero and not inflated:
+                rest = -math.expm1(none)
+                total -= w * math.log(rest)
+                by_eta[i, 0] += w * chance / rest * by_none
+                by_own[0] += w * chance / rest * by_shape
+            continue
+        by_eta[i, 0] = 0.0
+        if inflated:
+            whole = share + (1 - share) * chance
+            total += w * math.log(whole)
+            by_own[last] += w * (1 - chance) / whole
+            by_eta[i, 0] = w * (1 - share) * chance / whole * by_none
+            by_own[0] += w * (1 - share) * chance / whole * by_shape
+        else:
+            total += w * math.log(share)
+            by_own[last] += w / share
+    return total
+
+
+@kernel
+def hurdle_poisson_rows(
+    y: Array, trials: Array, root: Array, weight: Array, eta: Array, own: Array, by_eta: Array, by_own: Array
+) -> float:
+    """Poisson counts behind a hurdle."""
+    return with_zeros(y, trials, root, weight, eta, own, by_eta, by_own, counts.poisson_rows, POISSON_ZERO, False)
+
+
+@kernel
+def hurdle_negative_binomial_rows(
+    y: Array, trials: Array, root: Array, weight: Array, eta: Array, own: Array, by_eta: Array, by_own: Array
+) -> float:
+    """Negative binomial counts behind a hurdle."""
+    return with_zeros(
+        y, trials, root, weight, eta, own, by_eta, by_own, counts.negative_binomial_rows, NEGATIVE_BINOMIAL_ZERO, False
+    )
+
+
+@kernel
+def hurdle_lognormal_rows(
+    y: Array, trials: Array, root: Array, weight: Array, eta: Array, own: Array, by_eta: Array, by_own: Array
+) -> float:
+    """Log-normal numbers behind a hurdle."""
+    return with_zeros(y, trials, root, weight, eta, own, by_eta, by_own, positive.lognormal_rows, NO_ZERO, False)
+
+
+@kernel
+def hurdle_gamma_rows(
+    y: Array, trials: Array, root: Array, weight: Array, eta: Array, own: Array, by_eta: Array, by_own: Array
+) -> float:
+    """Gamma numbers behind a hurdle."""
+    return with_zeros(y, trials, root, weight, eta, own, by_eta, by_own, positive.gamma_rows, NO_ZERO, False)
+
+
+@kernel
+def zero_inflated_poisson_rows(
+    y: Array, trials: Array, root: Array, weight: Array, eta: Array, own: Array, by_eta: Array, by_own: Array
+) -> float:
+    """Poisson counts with added zeros."""
+    return with_zeros(y, trials, root, weight, eta, own, by_eta, by_own, counts.poisson_rows, POISSON_ZERO, True)
+
+
+@kernel
+def zero_inflated_negative_binomial_rows(
+    y: Array, trials: Array, root: Array, weight: Array, eta: Array, own: Array, by_eta: Array, by_own: Array
+) -> float:
+    """Negative binomial counts with added zeros."""
+    return with_zeros(
+        y, trials, root, weight, eta, own, by_eta, by_own, counts.negative_binomial_rows, NEGATIVE_BINOMIAL_ZERO, True
+    )
+
+
+def _with_zeros(base: Family, parameter: Parameter, rows: Callable[..., float]) -> Family:
+    """The family with zeros of another kind; ``parameter`` says which."""
+    share, whole_numbers = parameter.name, base.outcome == "count"
+    inflated = parameter is INFLATION
+    truncated = whole_numbers and not inflated
+
+    def at(answers: Answers, y: Array | float) -> Answers:
+        return answers._replace(y=np.broadcast_to(np.asarray(y, dtype=float), answers.y.shape))
+
+    def chance_of_zero(link: Link, eta: Array, own: Own) -> Array:
+        return base.log_density(link, Answers(np.zeros(1), np.ones(1), np.ones(1)), eta, own)
+
+    def log_density(link: Link, answers: Answers, eta: Array, own: Own) -> Array:
+        positive, p = answers.y > 0, own[share]
+        value = base.log_density(link, at(answers, np.where(positive, answers.y, 1.0)), eta, own)
+        with np.errstate(divide="ignore"):
+            if truncated:
+                value = value - np.log(-np.expm1(chance_of_zero(link, eta, own)))
+            at_zero = np.log(p + (1 - p) * np.exp(chance_of_zero(link, eta, own))) if inflated else np.log(p)
+            return np.where(positive, np.log1p(-p) + value, at_zero)
+
+    def derivatives(link: Link, answers: Answers, eta: Array, own: Own) -> Curves:
+        positive, p = answers.y > 0, np.broadcast_to(own[share], eta.shape)
+        inner, bent = base.derivatives(link, at(answers, np.where(positive, answers.y, 1.0)), eta, own)
+        k = inner.shape[-1]
+        slope, curvature = np.zeros((len(eta), k + 1)), np.zeros((len(eta), k + 1, k + 1))
+        if whole_numbers:
+            chance = np.exp(chance_of_zero(link, eta, own))
+            of_zero, bent_zero = base.derivatives(link, at(answers, 0.0), eta, own)
+            outer = of_zero[:, :, None] * of_zero[:, None, :]
+        if truncated:
+            odds = (chance / (1 - chance))[:, None]
+            inner = inner + odds * of_zero
+            bent = bent + odds[:, :, None] * (bent_zero + outer / (1 - chance)[:, None, None])
+        slope[positive, :k], curvature[positive, :k, :k] = inner[positive], bent[positive]
+        slope[:, k] = np.where(positive, -1 / (1 - p), 1 / p)
+        curvature[:, k, k] = -(slope[:, k] ** 2)
+        if inflated:
+            whole = p + (1 - p) * chance
+            part = ((1 - p) * chance / whole)[:, None]
+            by_inner, by_share = part * of_zero, (1 - chance) / whole
+            zero = ~positive
+            slope[zero, :k], slope[zero, k] = by_inner[zero], by_share[zero]
+            by_both = -(chance / whole)[:, None] * of_zero - by_inner * by_share[:, None]
+            twice = part[:, :, None] * (bent_zero + outer) - by_inner[:, :, None] * by_inner[:, None, :]
+            curvature[zero, :k, :k], curvature[zero, k, k] = twice[zero], -(by_share[zero] ** 2)
+            curvature[zero, k, :k] = curvature[zero, :k, k] = by_both[zero]
+        return slope, curvature
+
+    def working(link: Link, answers: Answers, eta: Array, own: Own) -> Curves:
+        slope, curvature = derivatives(link, answers, eta, own)
+        return slope[:, 0], np.maximum(-curvature[:, 0, 0], 0.0)
+
+    def mean(link: Link, eta: Array, own: Own) -> Array:
+        whole = base.mean(link, eta, own)
+        if truncated:
+            whole = whole / -np.expm1(chance_of_zero(link, eta, own))
+        return np.asarray((1 - own[share]) * whole)
+
+    def averaged(link: Link, eta: Array, variance: Array, own: Own) -> Array:
+        if not truncated:
+            return np.asarray((1 - own[share]) * base.by_groups(link, eta, variance, own))
+        return normal_mean(lambda x: mean(link, x, own), eta, variance, link.poles)
+
+    def second(value: Array, square: Array, own: Own) -> Array:
+        if truncated:
+            raise BayesmigError(
+                f"the variance of family {share}_{base.name} does not follow from its expectation, so that there is no"
+                " R2; give shares of explained variance for its two parts, fitted apart."
+            )
+        left = 1 - own[share]
+        assert base.second is not None
+        return np.asarray(left * base.second(value / left, square / left**2, own))
+
+    def draw(link: Link, answers: Answers, eta: Array, own: Own, rng: np.random.Generator) -> Array:
+        none = rng.random(eta.shape) < own[share]
+        if not truncated:
+            return np.where(none, 0.0, base.draw(link, answers, eta, own, rng))
+        rate = base.mean(link, eta, own)
+        place = 1 - rng.random(eta.shape) * -np.expm1(chance_of_zero(link, eta, own))
+        shape = own.get("dispersion")
+        found = (
+            stats.poisson.ppf(place, rate) if shape is None else stats.nbinom.ppf(place, shape, shape / (shape + rate))
+        )
+        return np.where(none, 0.0, np.maximum(found, 1.0))
+
+    def graph(link: Link, answers: Answers, eta: Any, own: Own) -> tuple[Any, dict[str, Any]]:
+        import pymc as pm
+
+        kind, arguments = base.graph(link, answers, eta, {name: own[name] for name in base.parameters})
+        name = "LogNormal" if kind is pm.LogNormal else kind.__name__
+        return getattr(pm, ("ZeroInflated" if inflated else "Hurdle") + name), {"psi": 1 - own[share], **arguments}
+
+    def guess(link: Link, y: Array, trials: Array) -> Array:
+        return base.guess(link, np.where(y > 0, y, y[y > 0].mean() if (y > 0).any() else 1.0), trials)
+
+    return dataclasses.replace(
+        base,
+        name=f"{'zero_inflated' if inflated else 'hurdle'}_{base.name}",
+        own=(*base.own, parameter),
+        rows=dict.fromkeys(base.rows, rows),
+        log_density=log_density,
+        derivatives=derivatives,
+        mean=mean,
+        averaged=averaged,
+        second=second,
+        draw=draw,
+        graph=graph,
+        guess=guess,
+        latent=None,
+        working=working if inflated else None,
+        most="",
+        additive=False,
+        zeros=parameter.name,
+        support=base.support,
+        advice="Numbers below zero need another family.",
+        said=f"zero with some probability{' beside the zeros of its own' if inflated else ''}, and else {base.said}",
+        law=(f"{'Zero-inflated' if inflated else 'Hurdle'} {base.law[0].lower()}", *base.law[1:], "π"),
+        called_elsewhere={},
+    )
+
+
+HURDLE_POISSON = _with_zeros(POISSON, HURDLE, hurdle_poisson_rows)
+HURDLE_NEGATIVE_BINOMIAL = _with_zeros(NEGATIVE_BINOMIAL, HURDLE, hurdle_negative_binomial_rows)
+HURDLE_LOGNORMAL = _with_zeros(LOGNORMAL, HURDLE, hurdle_lognormal_rows)
+HURDLE_GAMMA = _with_zeros(GAMMA, HURDLE, hurdle_gamma_rows)
+ZERO_INFLATED_POISSON = _with_zeros(POISSON, INFLATION, zero_inflated_poisson_rows)
+ZERO_INFLATED_NEGATIVE_BINOMIAL = dataclasses.replace(
+    _with_zeros(NEGATIVE_BINOMIAL, INFLATION, zero_inflated_negative_binomial_rows),
+    called_elsewhere={"zip": "'zero_inflated_poisson'", "zinb": "'zero_inflated_negative_binomial'"},
+)
