@@ -10,7 +10,7 @@ from scipy import special
 
 from bayesmig.families.links import Link
 from bayesmig.families.machine import kernel
-from bayesmig.families.record import Answers, Family, drawn_codes
+from bayesmig.families.record import Answers, Family, drawn_codes, of_code
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -50,9 +50,7 @@ def _scores(eta: Array, own: Own) -> Array:
 
 
 def _log_density(link: Link, answers: Answers, eta: Array, own: Own) -> Array:
-    logs = special.log_softmax(_scores(eta, own), axis=-1)
-    code = np.broadcast_to(answers.y.astype(int), logs.shape[:-1])[..., None]
-    return np.asarray(np.take_along_axis(logs, code, axis=-1)[..., 0])
+    return of_code(special.log_softmax(_scores(eta, own), axis=-1), answers.y)
 
 
 def _mean(link: Link, eta: Array, own: Own) -> Array:

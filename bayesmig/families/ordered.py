@@ -13,7 +13,7 @@ from bayesmig.contract.arrays import Array, Codes
 from bayesmig.families import links
 from bayesmig.families.links import CLOGLOG, FARTHEST, LARGEST_LOG_RATE, LOGIT, PROBIT, ROOT_TWO_PI, Link, normal_mean
 from bayesmig.families.machine import kernel
-from bayesmig.families.record import CUT, Answers, Family, drawn_codes
+from bayesmig.families.record import CUT, Answers, Family, drawn_codes, of_code
 
 if TYPE_CHECKING:
     from bayesmig.families.record import Curves, Own, Recession
@@ -284,10 +284,7 @@ def _adjacent_mean(link: Link, eta: Array, own: Own) -> Array:
 
 
 def _adjacent(link: Link, answers: Answers, eta: Array, own: Own) -> Array:
-    logs = special.log_softmax(_scores(eta, own), axis=-1)
-    shape = np.broadcast_shapes(answers.y.shape, logs.shape[:-1])
-    code = np.broadcast_to(answers.y.astype(int), shape)[..., None]
-    return np.asarray(np.take_along_axis(np.broadcast_to(logs, (*shape, logs.shape[-1])), code, axis=-1)[..., 0])
+    return of_code(special.log_softmax(_scores(eta, own), axis=-1), answers.y)
 
 
 def _adjacent_derivatives(link: Link, answers: Answers, eta: Array, own: Own) -> Curves:

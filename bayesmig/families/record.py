@@ -229,6 +229,13 @@ def drawn_codes(chances: Array, rng: np.random.Generator) -> Array:
     return np.asarray((np.cumsum(chances, axis=-1)[..., :-1] < place).sum(axis=-1), dtype=float)
 
 
+def of_code(logs: Array, code: Array) -> Array:
+    """What stands, categories last, at the category that each row has."""
+    shape = np.broadcast_shapes(code.shape, logs.shape[:-1])
+    place = np.broadcast_to(code.astype(int), shape)[..., None]
+    return np.asarray(np.take_along_axis(np.broadcast_to(logs, (*shape, logs.shape[-1])), place, axis=-1)[..., 0])
+
+
 def stacked(*slopes_and_curves: Array) -> Curves:
     """Slopes and symmetric second derivatives from columns: the slopes, then the lower triangle row by row."""
     count = int((np.sqrt(9 + 8 * len(slopes_and_curves)) - 3) / 2)

@@ -157,7 +157,8 @@ def _with_zeros(base: Family, parameter: Parameter, rows: Callable[..., float]) 
     def at(answers: Answers, y: Array | float) -> Answers:
         return answers._replace(y=np.broadcast_to(np.asarray(y, dtype=float), answers.y.shape))
 
-    def chance_of_zero(link: Link, eta: Array, own: Own) -> Array:
+    def log_chance(link: Link, eta: Array, own: Own) -> Array:
+        """Log of the chance of a zero of the other family."""
         return base.log_density(link, Answers(np.zeros(1), np.ones(1), np.ones(1)), eta, own)
 
     def log_density(link: Link, answers: Answers, eta: Array, own: Own) -> Array:
@@ -165,8 +166,8 @@ def _with_zeros(base: Family, parameter: Parameter, rows: Callable[..., float]) 
         value = base.log_density(link, at(answers, np.where(positive, answers.y, 1.0)), eta, own)
         with np.errstate(divide="ignore"):
             if truncated:
-                value = value - np.log(-np.expm1(chance_of_zero(link, eta, own)))
-            at_zero = np.log(p + (1 - p) * np.exp(chance_of_zero(link, eta, own))) if inflated else np.log(p)
+                value = value - np.log(-np.expm1(log_chance(link, eta, own)))
+            at_zero = np.log(p + (1 - p) * np.exp(log_chance(link, eta, own))) if inflated else np.log(p)
             return np.where(positive, np.log1p(-p) + value, at_zero)
 
     def derivatives(link: Link, answers: Answers, eta: Array, own: Own) -> Curves:
@@ -175,7 +176,7 @@ def _with_zeros(base: Family, parameter: Parameter, rows: Callable[..., float]) 
         k = inner.shape[-1]
         slope, curvature = np.zeros((len(eta), k + 1)), np.zeros((len(eta), k + 1, k + 1))
         if whole_numbers:
-            chance = np.exp(chance_of_zero(link, eta, own))
+            chance = np.exp(log_chance(link, eta, own))
             of_zero, bent_zero = base.derivatives(link, at(answers, 0.0), eta, own)
             outer = of_zero[:, :, None] * of_zero[:, None, :]
         if truncated:
@@ -204,13 +205,16 @@ def _with_zeros(base: Family, parameter: Parameter, rows: Callable[..., float]) 
     def mean(link: Link, eta: Array, own: Own) -> Array:
         whole = base.mean(link, eta, own)
         if truncated:
-            whole = whole / -np.expm1(chance_of_zero(link, eta, own))
+            whole = whole / -np.expm1(log_chance(link, eta, own))
         return np.asarray((1 - own[share]) * whole)
 
     def averaged(link: Link, eta: Array, variance: Array, own: Own) -> Array:
-        if not truncated:
-            return np.asarray((1 - own[share]) * base.by_groups(link, eta, variance, own))
-        return normal_mean(lambda x: mean(link, x, own), eta, variance, link.poles)
+        whole = base.by_groups(link, eta, variance, own)
+        if truncated:
+            whole = whole + normal_mean(
+                lambda x: base.mean(link, x, own) / np.expm1(-log_chance(link, x, own)), eta, variance, link.poles
+            )
+        return np.asarray((1 - own[share]) * whole)
 
     def second(value: Array, square: Array, own: Own) -> Array:
         if truncated:
@@ -227,7 +231,7 @@ def _with_zeros(base: Family, parameter: Parameter, rows: Callable[..., float]) 
         if not truncated:
             return np.where(none, 0.0, base.draw(link, answers, eta, own, rng))
         rate = base.mean(link, eta, own)
-        place = 1 - rng.random(eta.shape) * -np.expm1(chance_of_zero(link, eta, own))
+        place = 1 - rng.random(eta.shape) * -np.expm1(log_chance(link, eta, own))
         shape = own.get("dispersion")
         found = (
             stats.poisson.ppf(place, rate) if shape is None else stats.nbinom.ppf(place, shape, shape / (shape + rate))
@@ -259,7 +263,6 @@ def _with_zeros(base: Family, parameter: Parameter, rows: Callable[..., float]) 
         guess=guess,
         latent=None,
         working=working if inflated else None,
-        most="",
         additive=False,
         zeros=parameter.name,
         support=base.support,

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
+from bayesmig.errors import BayesmigError
 from bayesmig.families import links
 from bayesmig.families.links import LINKS, normal_mean
 from bayesmig.families.record import Answers
@@ -21,8 +22,12 @@ class Rows:
         rng = np.random.default_rng(3)
         self.family, self.link = FAMILIES[name], LINKS[link]
         self.eta = rng.normal(0, 0.8, N)
-        sizes = {key: {"sigma": 1.3, "precision": 15.0}.get(key, 5.5) for key in self.family.parameters}
-        self.own = {"cut": np.array([-1.0, 0.2, 1.5])} if self.family.ordered else sizes
+        known = {"sigma": 1.3, "precision": 15.0, "hurdle": 0.3, "zero_inflation": 0.2}
+        self.own = {key: known.get(key, 5.5) for key in self.family.parameters}
+        if self.family.has_categories:
+            self.own = (
+                {"cut": np.array([-1.0, 0.2, 1.5])} if self.family.ordered else {"category": np.array([-0.6, 0.3])}
+            )
         successes = self.family.most == "trials" and self.family.outcome == "count"
         self.trials = rng.integers(1, 9, N).astype(float) if successes else np.ones(N)
         root = rng.uniform(0.5, 2, N) if link == "identity" else np.ones(N)  # of precision weights
@@ -45,12 +50,14 @@ class Rows:
         return np.concatenate([np.zeros(0), *(np.atleast_1d(value) for value in self.own.values())])
 
     def named(self, points):
-        return {"cut": points} if self.family.ordered else dict(zip(self.own, points, strict=True))
+        return (
+            {next(iter(self.own)): points} if self.family.has_categories else dict(zip(self.own, points, strict=True))
+        )
 
     @property
     def values(self):
         """Every outcome there may be, or a fine grid, and what each counts in a sum: ``(values, n)``."""
-        if self.family.ordered:
+        if self.family.has_categories:
             grid, width = np.arange(4.0), np.ones(4)
         elif self.family.outcome in ("binary", "count"):
             grid = np.arange(self.trials.max() + 1 if self.family.most == "trials" else 2000.0)
@@ -62,6 +69,8 @@ class Rows:
             odds = np.linspace(-25, 25, 40_001)
             grid = special.expit(odds) if self.family.support == (0.0, 1.0) else np.exp(odds / 2)
             width = np.gradient(grid)
+            if self.family.zeros:  # which have a probability, not a density
+                grid, width = np.r_[0.0, grid], np.r_[1.0, width]
         inside = grid[:, None] <= self.trials if self.family.most == "trials" else np.ones((len(grid), N), bool)
         return np.broadcast_to(grid[:, None], inside.shape), width[:, None] * inside
 
@@ -113,11 +122,14 @@ def test_density_is_normalised_and_has_the_mean_and_the_second_moment(rows):
     mass = mass * width
     np.testing.assert_allclose(mass.sum(axis=0), 1, atol=1e-5)  # the rule of the grid, and what lies beyond it
     mean = rows.family.mean(rows.link, rows.eta, rows.own)
-    if rows.family.ordered:
+    if rows.family.has_categories:
         np.testing.assert_allclose(mass.T, mean, atol=1e-12)
         return
     np.testing.assert_allclose((y * mass).sum(axis=0), mean * rows.trials, rtol=1e-5, atol=1e-6)
-    if rows.family.second is not None:
+    if rows.family.zeros == "hurdle" and rows.family.outcome == "count":
+        with pytest.raises(BayesmigError, match="does not follow from its expectation"):
+            rows.family.second(mean, mean**2, rows.own)
+    elif rows.family.second is not None:
         own = rows.own | ({"sigma": rows.own["sigma"] / rows.answers.root} if "sigma" in rows.own else {})
         np.testing.assert_allclose((y**2 * mass).sum(axis=0), rows.family.second(mean, mean**2, own), rtol=1e-3)
 
@@ -154,6 +166,7 @@ def test_graph_says_what_the_density_says(rows):
     y = rows.answers.y if rows.family.outcome == "number" else rows.answers.y.astype(int)
     own = {key: np.asarray(value) for key, value in rows.own.items()}
     own |= {"sigma": own["sigma"] / rows.answers.root} if "sigma" in own else {}
+    own |= {"category": np.tile(own["category"], (N, 1))} if "category" in own else {}
     kind, arguments = rows.family.graph(rows.link, rows.answers._replace(y=y), np.asarray(rows.eta), own)
     graph = pm.logp(kind.dist(**arguments), y).eval(mode="FAST_COMPILE")
     np.testing.assert_allclose(graph, rows.log_density(), rtol=1e-6, atol=1e-8)

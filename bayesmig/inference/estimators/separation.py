@@ -6,7 +6,7 @@ import numpy as np
 from scipy import linalg, optimize
 
 from bayesmig.contract.arrays import Array
-from bayesmig.data.design import Design
+from bayesmig.data.design import Design, plain_term
 from bayesmig.errors import EngineRefusal, listing
 from bayesmig.inference.estimators.likelihoods import row_trials
 
@@ -35,9 +35,18 @@ def separating_terms(design: Design) -> list[str]:
     Anderson 1984, Biometrika 71: complete and quasi-complete separation; for counts Santos Silva & Tenreyro 2010,
     Economics Letters 107). A linear programme decides whether there is one, and finds a short one.
     """
-    if not design.spec.distribution.most or not design.x.shape[1]:
+    family = design.spec.distribution
+    if not (family.most or family.zeros) or not design.x.shape[1]:
         return []
-    free, fixed = _recession(design)
+    terms = design.terms
+    if family.zeros:  # those behind a hurdle are a yes or no of their own
+        if family.zeros not in design.spec.predictors or family.zeros != "hurdle" or design.assigned is None:
+            return []
+        own = design.assigned.terms == design.predictors.index(family.zeros)
+        terms = tuple(term for term, mine in zip(terms, own, strict=True) if mine)
+        free, fixed = design.x[:, own] * np.where(design.y == 0, 1, -1)[:, None], np.zeros((0, int(own.sum())))
+    else:
+        free, fixed = _recession(design)
     scale = np.sqrt((np.concatenate([free, fixed]) ** 2).mean(axis=0))
     free, fixed = free / scale, fixed / scale
     still = linalg.orth(fixed.T @ fixed, rcond=1e-10).T if len(fixed) else np.zeros((0, len(scale)))
@@ -52,8 +61,10 @@ def separating_terms(design: Design) -> list[str]:
     direction = _rising_direction(rows, mean, still)
     if direction is None:
         return []
-    sizes = abs(direction[: len(design.terms)])
-    return [t for t, size in zip(design.terms, sizes, strict=True) if size > 1e-6 * sizes.max() and t != "intercept"]
+    sizes = abs(direction[: len(terms)])
+    return [
+        t for t, size in zip(terms, sizes, strict=True) if size > 1e-6 * sizes.max() and plain_term(t) != "intercept"
+    ]
 
 
 def _rising_direction(rows: Array, mean: Array, still: Array) -> Array | None:
@@ -73,6 +84,8 @@ def _rising_direction(rows: Array, mean: Array, still: Array) -> Array | None:
 
 def _recession(design: Design) -> tuple[Array, Array]:
     """Rows of forms that must not fall, and of forms that must not move, along a direction that loses nothing."""
+    if design.assigned is not None:
+        return _nominal_recession(design), np.zeros((0, design.x.shape[1]))
     if design.spec.distribution.ordered:
         return _ordered_recession(design), np.zeros((0, design.x.shape[1] + len(design.categories) - 1))
     trials = design.spec.distribution.most == "trials"
@@ -81,6 +94,15 @@ def _recession(design: Design) -> tuple[Array, Array]:
     either = none & all_  # rows without trials say nothing
     free = np.concatenate([-design.x[none & ~either], design.x[all_ & ~either]])
     return free, design.x[~none & ~all_]
+
+
+def _nominal_recession(design: Design) -> Array:
+    """Of categories: the log odds of the one that was chosen against every other must not fall."""
+    assert design.assigned is not None
+    each = np.pad(design.assigned.spread(design.x, design.assigned.terms), ((0, 0), (1, 0), (0, 0)))
+    code = design.y.astype(np.int64)
+    place, other = np.nonzero(np.arange(each.shape[1]) != code[:, None])
+    return np.asarray(each[place, code[place]] - each[place, other])
 
 
 def _ordered_recession(design: Design) -> Array:
