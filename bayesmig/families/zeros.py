@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
+POLES = np.pi / 2  # of the mean of a count that is not zero: where the chance of a zero is one
 NO_ZERO, POISSON_ZERO, NEGATIVE_BINOMIAL_ZERO = range(3)  # of the other family, as kernels know them
 EVEN = {"prior": "Beta", "a": 1.0, "b": 1.0, "why": "Every share is as likely as any other."}
 HURDLE = Parameter("hurdle", "share of zeros", "π", EVEN, start=0.5, link="logit")
@@ -212,7 +213,7 @@ def _with_zeros(base: Family, parameter: Parameter, rows: Callable[..., float]) 
         whole = base.by_groups(link, eta, variance, own)
         if truncated:
             whole = whole + normal_mean(
-                lambda x: base.mean(link, x, own) / np.expm1(-log_chance(link, x, own)), eta, variance, link.poles
+                lambda x: base.mean(link, x, own) / np.expm1(-log_chance(link, x, own)), eta, variance, POLES
             )
         return np.asarray((1 - own[share]) * whole)
 
