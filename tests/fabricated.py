@@ -14,19 +14,23 @@ from bayesmig.families.registry import FAMILIES
 from bayesmig.inference.response import parameters
 from bayesmig.specification.model import ModelSpec
 
-OUTCOMES = {"number": "y", "binary": "owns", "ordered": "answer", "count": "visits"}
+OUTCOMES = {"number": "y", "binary": "owns", "ordered": "answer", "nominal": "answer", "count": "visits"}
 CASES = [(name, link) for name, family in FAMILIES.items() for link in family.links]
 
 
 def outcome_of(family: str) -> str:
     """The column that a family can have as its outcome."""
+    if FAMILIES[family].zeros and FAMILIES[family].outcome == "number":
+        return "remitted"
     between = {None: OUTCOMES[FAMILIES[family].outcome], (0.0, 1.0): "share"}
     return between.get(FAMILIES[family].support, "income")
 
 
 def positive(data: pd.DataFrame) -> pd.DataFrame:
-    """The data with the outcome ``y`` as a positive number and as a share."""
-    return data.assign(income=np.exp(data["y"]), share=1 / (1 + np.exp(-data["y"])))
+    """The data with the outcome ``y`` as a positive number, as one with zeros, and as a share."""
+    income = np.exp(data["y"])
+    sent = np.arange(len(data)) % 3 > 0
+    return data.assign(income=income, remitted=income * sent, share=1 / (1 + np.exp(-data["y"])))
 
 
 def survey(n: int = 120, groups: int = 8, seed: int = 3) -> pd.DataFrame:
@@ -74,7 +78,8 @@ def posterior(spec: ModelSpec, data: pd.DataFrame, draws: int = 20, spread: floa
         if name == "cut":
             values[name] = np.sort(rng.normal(0, 1.5, (*size, len(design.categories) - 1)), axis=-1) + middle[..., None]
         else:
-            values[name] = rng.uniform(0.5, 1.5, size) if name == "sigma" else rng.uniform(3, 5, size)
+            low, high = {"sigma": (0.5, 1.5), spec.distribution.zeros: (0.2, 0.5)}.get(name, (3, 5))
+            values[name] = rng.uniform(low, high, size)
     for group in design.groups:
         q = len(group.effects)
         values[f"tau_{group.name}"] = spread * rng.uniform(0.5, 1.5, (*size, q))

@@ -32,6 +32,8 @@ VALUES = {
     "dispersion": np.array([0.8, 5.0]),
     "shape": np.array([1.5, 9.0]),
     "precision": np.array([2.5, 9.0]),
+    "hurdle": np.array([0.3, 0.6]),
+    "zero_inflation": np.array([0.3, 0.6]),
     "cut": np.array([[-1.0, 0.0, 1.5], [-2.0, 0.5, 0.6]]),
 }
 CASES = [(name, link) for name, family in FAMILIES.items() for link in family.links]
@@ -49,6 +51,15 @@ def design_for(family, link):
 
 def scipy_log_density(family, link, y, eta, k):
     inverse = {"logit": special.expit, "cloglog": lambda t: 1 - np.exp(-np.exp(t))}.get(link, stats.norm.cdf)
+    base = family.removeprefix("hurdle_").removeprefix("zero_inflated_")
+    if base != family:
+        share, zero = VALUES["hurdle"][k], y == 0
+        with np.errstate(divide="ignore"):
+            inner = scipy_log_density(base, link, y, eta, k)
+            at_zero = scipy_log_density(base, link, np.zeros_like(y), eta, k)
+        if family.startswith("zero_inflated"):
+            return np.where(zero, np.log(share + (1 - share) * np.exp(at_zero)), np.log1p(-share) + inner)
+        return np.where(zero, np.log(share), np.log1p(-share) + inner - np.log1p(-np.exp(at_zero)))
     match family:
         case "lognormal":
             return stats.lognorm.logpdf(y, VALUES["sigma"][k], scale=np.exp(eta))

@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import xarray as xr
-from scipy import stats
+from scipy import special, stats
 
 from bayesmig.checking.out_of_sample import QUADRATURE_DRAWS, log_marginal_likelihood
 from bayesmig.checking.subsets import fitted_posterior
@@ -27,7 +27,7 @@ from bayesmig.inference.response import linear_predictor, log_density
 from bayesmig.results.fitted import Fitted
 from bayesmig.results.summaries import coefficients, variance_components
 from bayesmig.specification.model import ModelSpec, as_spec
-from bayesmig.specification.priors import PRESETS, Flat, Normal, Prior, PriorSet, ScalePrior
+from bayesmig.specification.priors import PRESETS, Beta, Flat, Normal, Prior, PriorSet, ScalePrior
 
 THRESHOLD = 0.05
 OWN = "own"
@@ -54,18 +54,14 @@ def log_prior(design: Design, values: Mapping[str, Array]) -> Array:
     if design.latent is not None:
         raise BayesmigError("the outcome is a latent factor; the priors of its items cannot be scaled yet.")
     priors, beta = design.priors, values["beta"]
-    slopes = beta[:, design.has_intercept :]
-    level = slopes @ design.moments[0][design.has_intercept :]
     total = np.zeros(len(beta))
-    if design.has_intercept:
-        total += _log_density(priors.intercept, beta[:, 0] + level)
-    for column, prior in zip(slopes.T, priors.slopes, strict=True):
+    for column, prior in zip((beta @ design.level_moves.T).T, design.term_priors, strict=True):
         total += _log_density(prior, column)
     for name, prior in priors.auxiliary.items():
         if name == "cut":
-            total += _log_density(prior, values[name] - level[:, None]).sum(axis=1)
+            total += _log_density(prior, values[name] - (beta @ design.moments[0])[:, None]).sum(axis=1)
         else:
-            total += _log_density(prior, values[name])
+            total += prior.log_density(values[name])  # type: ignore[attr-defined]
     for group in design.centred.groups:
         own = group.turned(values)
         for column, scale in zip(own[f"tau_{group.name}"].T, priors.tau[group.name], strict=True):
@@ -82,8 +78,10 @@ def _log_density(prior: Prior, x: Array) -> Array:
             return np.zeros_like(x)
         case Normal():
             return np.asarray(stats.norm.logpdf(x, prior.mean, prior.sd))
-        case ScalePrior():
-            return prior.log_density(x)
+        case ScalePrior():  # of a level on the log scale, a share's on the logit scale
+            return prior.log_density(np.exp(x)) + x
+        case Beta():
+            return prior.log_density(special.expit(x)) + special.log_expit(x) + special.log_expit(-x)
     raise BayesmigError(f"no density is known of the prior {prior}.")
 
 

@@ -453,6 +453,11 @@ class Outline(ABC):
                 move[place, slopes] = means[slopes]
         return move
 
+    @property
+    def term_priors(self) -> tuple[Prior, ...]:
+        """The prior of every term, intercepts at the means: those of levels of parameters are the parameters' own."""
+        return (*((self.priors.intercept,) if self.has_intercept else ()), *self.priors.slopes)
+
     @cached_property
     def priors(self) -> ResolvedPriors:
         """The specification's priors in raw units."""

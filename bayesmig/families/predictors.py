@@ -25,9 +25,9 @@ def inverse(link: str, eta: Array) -> Array:
     return special.expit(eta) if link == "logit" else np.exp(np.clip(eta, -FARTHEST, FARTHEST))
 
 
-def forward(link: str, value: float) -> float:
+def forward(link: str, value: Any) -> Any:
     """The linear predictor of a parameter."""
-    return float(special.logit(value) if link == "logit" else np.log(value))
+    return special.logit(value) if link == "logit" else np.log(value)
 
 
 def link_of(family: Family, name: str) -> str:

@@ -211,10 +211,13 @@ def _with_zeros(base: Family, parameter: Parameter, rows: Callable[..., float]) 
 
     def averaged(link: Link, eta: Array, variance: Array, own: Own) -> Array:
         whole = base.by_groups(link, eta, variance, own)
-        if truncated:
-            whole = whole + normal_mean(
-                lambda x: base.mean(link, x, own) / np.expm1(-log_chance(link, x, own)), eta, variance, POLES
-            )
+
+        def beyond(x: Array) -> Array:
+            zero = log_chance(link, x, own)
+            return base.mean(link, x, own) * np.exp(zero) / -np.expm1(zero)
+
+        if truncated:  # a bounded part is all that is left to integrate
+            whole = whole + normal_mean(beyond, eta, variance, POLES)
         return np.asarray((1 - own[share]) * whole)
 
     def second(value: Array, square: Array, own: Own) -> Array:

@@ -10,10 +10,12 @@ from bayesmig.contract.arrays import Array
 from bayesmig.data.design import Design, GroupTerm
 from bayesmig.data.encoding import build_design
 from bayesmig.data.frames import AnyFrame
+from bayesmig.data.rows import Rows
 from bayesmig.errors import SpecificationError, listing
-from bayesmig.inference.response import draw_outcomes
+from bayesmig.families import predictors
+from bayesmig.inference.response import draw_outcomes, linear_predictor
 from bayesmig.specification.model import ModelSpec
-from bayesmig.specification.priors import Flat, Normal, ScalePrior
+from bayesmig.specification.priors import Beta, Flat, Normal, ScalePrior
 
 
 def simulate(spec: ModelSpec, data: AnyFrame, *, draws: int = 200, seed: int | None = None) -> xr.DataTree:
@@ -71,21 +73,21 @@ def prior_draws(design: Design, size: int, rng: np.random.Generator) -> tuple[di
     Raises SpecificationError if a coefficient has a flat prior.
     """
     priors = design.priors
-    chosen = ((priors.intercept,) if design.has_intercept else ()) + priors.slopes
     columns = []
-    for term, prior in zip(design.terms, chosen, strict=True):
+    for term, prior in zip(design.terms, design.term_priors, strict=True):
+        if isinstance(prior, ScalePrior | Beta):
+            columns.append(predictors.forward("logit" if isinstance(prior, Beta) else "log", prior.draw(rng, size)))
+            continue
         if isinstance(prior, Flat) or not isinstance(prior, Normal):
             raise SpecificationError(
                 f"nothing can be drawn from the prior {prior} of {term!r}; give it a Normal prior."
             )
         columns.append(rng.normal(prior.mean, prior.sd, size))
     beta = np.stack(columns, axis=1) if columns else np.empty((size, 0))
-    if design.has_intercept:
-        beta[:, 0] -= beta[:, 1:] @ design.moments[0][1:]
+    beta = beta @ (2 * np.eye(beta.shape[1]) - design.level_moves).T
     values = {"beta": beta}
-    mean = beta @ design.x.T + (0.0 if design.offset is None else design.offset)
     for name, auxiliary in priors.auxiliary.items():
-        if isinstance(auxiliary, ScalePrior):
+        if isinstance(auxiliary, ScalePrior | Beta):
             values[name] = auxiliary.draw(rng, size)
     if "cut" in priors.auxiliary:
         values["cut"] = _thresholds(design, beta, size, rng)
@@ -94,10 +96,10 @@ def prior_draws(design: Design, size: int, rng: np.random.Generator) -> tuple[di
         root, correlation = _correlations(design, group, size, rng)
         noise = rng.standard_normal((size, len(group.levels), len(group.effects)))
         effects = tau[:, None, :] * np.einsum("bij,bgj->bgi", root, noise)
-        mean += np.einsum("bni,ni->bn", effects[:, group.codes], group.z)
         own = {f"tau_{group.name}": tau, f"u_{group.name}": effects}
         values |= group.at_zero(own | ({f"rho_{group.name}": correlation} if group.pairs else {}))
-    return values, draw_outcomes(design, mean, values, rng)
+    eta = linear_predictor(Rows.of(design), values)
+    return values, draw_outcomes(design, eta, values, rng)
 
 
 def _thresholds(design: Design, beta: Array, size: int, rng: np.random.Generator) -> Array:

@@ -18,6 +18,9 @@ from bayesmig.inference.engines.hierarchical import Layout
 from bayesmig.specification.model import ModelSpec, Weights
 
 
+COUNTS = [name for name, family in FAMILIES.items() if family.zeros and family.outcome == "count"]
+
+
 def answers(n=80, seed=0):
     """Outcomes of every family; small groups, nested (g in p) and crossed (h)."""
     rng = np.random.default_rng(seed)
@@ -35,6 +38,9 @@ def answers(n=80, seed=0):
         lognormal=np.exp(y),
         gamma=np.exp(y),
         beta=1 / (1 + np.exp(-y)),
+        categorical=rng.choice(["stay", "leave", "unsure", "other"], n),
+        **{name: rng.poisson(np.exp(eta)) * (rng.random(n) < 0.7) for name in COUNTS},
+        **{name: np.exp(y) * (rng.random(n) < 0.7) for name in ("hurdle_lognormal", "hurdle_gamma")},
         **dict.fromkeys(
             ("cumulative", "sequential", "adjacent"),
             pd.Categorical(pd.cut(y, [-99, -1, 0, 1, 99], labels=list("abcd")), ordered=True),
