@@ -150,13 +150,19 @@ def test_levels_are_compared_with_the_reference_and_as_pairs():
 def test_every_family_has_every_effect(family, link, random):
     tree = posterior(specification(family, "x * hukou + year + (1 + x | area)", link), DATA)
     table = effects(tree, random=random)
-    ordered = FAMILIES[family].ordered
+    ordered = FAMILIES[family].has_categories
     assert list(table.groupby("variable", sort=False).size()) == [3, 6, 3] if ordered else [1, 2, 1]
     assert np.isfinite(table.select_dtypes("number")).all(axis=None)
     assert set(table["random"]) == {random}
     pair = effects(tree, "x", change=(0.0, 1.0), random=random)
     both = margins(tree, at={"x": [0.0, 1.0]}, random=random)["estimate"].to_numpy().reshape(2, -1)
     np.testing.assert_allclose(pair["estimate"], both[1] - both[0], atol=1e-12)
+    if FAMILIES[family].outcome == "nominal":
+        with pytest.raises(BayesmigError, match="has a linear predictor of its own"):
+            effects(tree, "year", scale="link", random=random)
+        totals = table.groupby(["variable", "contrast"])["estimate"].sum()
+        np.testing.assert_allclose(totals, 0, atol=1e-9)
+        return
     link_slope = effects(tree, "year", scale="link", random=random).iloc[0]
     check_row(link_slope, term(tree, "year"), rel=1e-8)
     if ordered:

@@ -1,5 +1,7 @@
 """Predictions of every family and link, for known and new groups, against brute force and quadrature."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -67,11 +69,13 @@ def test_integrating_is_the_mean_over_many_groups(family, link):
     size = 400_000
     for draw in (3, 31):
         one = {name: value[draw : draw + 1] for name, value in values.items()}
-        eta = np.repeat(linear_predictor(rows, one, {}), size, axis=0)
-        (t0, t1), rho = one["tau_area"][0], one["rho_area"][0, 0]
-        u = rng.multivariate_normal([0, 0], [[t0**2, rho * t0 * t1], [rho * t0 * t1, t1**2]], size)
-        eta += u[:, :1] + u[:, 1:] * people["x"].to_numpy() + rng.normal(0, one["tau_city"][0], (size, 1))
         many = {name: np.repeat(value, size, axis=0) for name, value in one.items() if not name.startswith("u_")}
+        drawn = {
+            group.name: rng.multivariate_normal(np.zeros(len(group.effects)), group.covariance(one)[0], size)[:, None]
+            for group in design.groups
+        }
+        anywhere = dataclasses.replace(rows, codes={name: np.zeros(4, dtype=int) for name in drawn})
+        eta = linear_predictor(anywhere, many, drawn)
         outcome = expected(design, eta, many, rows.trials)
         error = outcome.std(axis=0) / np.sqrt(size)
         assert (abs(outcome.mean(axis=0) - ours[draw]) < 5 * error + 1e-9).all()
@@ -92,7 +96,7 @@ def test_the_three_treatments_of_a_known_group(family, link):
         np.testing.assert_allclose(mean, middle, rtol=1e-12)
     else:
         assert abs(mean - middle).max() > 0.01
-    if link in ("logit", "probit") and not FAMILIES[family].ordered:  # towards one half
+    if link in ("logit", "probit") and not FAMILIES[family].has_categories:  # towards one half
         share = 12 if family == "binomial" else 1
         assert (abs(mean - share / 2) <= abs(middle - share / 2) + 1e-9).all()
 
@@ -101,20 +105,24 @@ def test_the_three_treatments_of_a_known_group(family, link):
 @pytest.mark.parametrize("right", ["x", SLOPES])
 def test_every_kind_has_its_dims_and_facts(family, link, right):
     tree = posterior(specification(family, right, link), DATA)
+    outcome = FAMILIES[family].outcome
     for kind in ("expected", "outcome", "linear"):
+        if outcome == "nominal" and kind == "linear":
+            with pytest.raises(BayesmigError, match="every category of 'answer' has a linear predictor of its own"):
+                predict(tree, kind=kind)
+            continue
         done = predict(tree, kind=kind, seed=4)
         y = done["predictions"]["y"]
-        wide = FAMILIES[family].ordered and kind == "expected"
+        wide = FAMILIES[family].has_categories and kind == "expected"
         assert y.dims == ("chain", "draw", "row", "category")[: 4 if wide else 3]
         assert np.isfinite(y).all()
         assert done.attrs["random"] == ("sample" if right == SLOPES else "none")
         assert done.attrs["provenance"] == "own data" and done.attrs["engine"] == "made up"
         assert (done.attrs["kind"], done.attrs["prediction_seed"]) == (kind, "4")
-    outcome = FAMILIES[family].outcome
     drawn = predict(tree, kind="outcome", seed=4)["predictions"]["y"]
     if outcome != "number":
         assert (drawn % 1 == 0).all() and float(drawn.min()) >= 0
-    if outcome in ("binary", "ordered"):
+    if outcome in ("binary", "ordered", "nominal"):
         assert set(np.unique(drawn)) <= set(range(len(Fitted.of(tree).design.categories)))
 
 

@@ -78,6 +78,9 @@ def scipy_log_density(family, link, y, eta, k):
             odds = np.exp(np.cumsum(eta[:, None] - VALUES["cut"][k], axis=1))
             chances = np.column_stack([np.ones(len(y)), odds]) / (1 + odds.sum(axis=1))[:, None]
             return np.log(chances[np.arange(len(y)), y.astype(int)])
+        case "categorical":
+            odds = np.column_stack([np.ones(len(y)), np.exp(eta)])
+            return np.log(odds[np.arange(len(y)), y.astype(int)] / odds.sum(axis=1))
         case "gaussian":
             return stats.norm.logpdf(y, eta, VALUES["sigma"][k])
         case "student":
@@ -100,6 +103,8 @@ def scipy_log_density(family, link, y, eta, k):
 def test_log_density_is_that_of_scipy(family, link):
     design = design_for(family, link)
     eta = RNG.normal(size=(2, N)) * (0.3 if link == "cloglog" else 1)  # 1 - exp(-exp(t)) loses its digits above 3
+    if design.assigned is not None:
+        eta = RNG.normal(size=(2, N, 3))
     ours = log_density(design, eta, VALUES)
     for k in range(2):  # 1e-9: the differences of distribution functions lose digits in scipy's way of writing them
         np.testing.assert_allclose(ours[k], scipy_log_density(family, link, design.y, eta[k], k), rtol=1e-9, atol=1e-9)
@@ -120,10 +125,11 @@ def test_draws_have_the_expectation(family, link):
     design = design_for(family, link)
     size = 40_000
     values = {name: np.repeat(value[1:], size, axis=0) for name, value in VALUES.items()}
-    eta = np.repeat(RNG.normal(0, 0.5, size=(1, N)), size, axis=0)
+    several = () if design.assigned is None else (3,)
+    eta = np.repeat(RNG.normal(0, 0.5, size=(1, N, *several)), size, axis=0)
     draws = draw_outcomes(design, eta, values, np.random.default_rng(1))
     means = expected(design, eta[:1], {name: value[:1] for name, value in values.items()}, design.trials)[0]
-    if FAMILIES[family].ordered:
+    if FAMILIES[family].has_categories:
         np.testing.assert_allclose(means.sum(axis=1), 1, atol=1e-12)
         means = means @ np.arange(4)
     # 5 standard errors of the mean, 60 rows

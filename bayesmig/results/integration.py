@@ -6,6 +6,8 @@ Given the parameters, what the groups add to a person's linear predictor is norm
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -17,7 +19,10 @@ from bayesmig.data.rows import Rows
 from bayesmig.families.links import LINKS
 from bayesmig.inference.response import expected, split
 
-LATTICE = 64  # points, each with its mirror
+NODES = {1: 25, 2: 15, 3: 9}  # a dimension, by the number of linear predictors that vary
+HARDLY = 1e-8
+LATTICE = 256  # points, each with its mirror
+PRIMES = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53)
 
 
 def added_variance(group: GroupTerm, z: Array, values: Mapping[str, Array], of: Assigned | None = None) -> Array:
@@ -54,7 +59,7 @@ def integrated(
     if design.spec.link == "identity" or not variance.any():
         return expected(design, eta, values, trials)
     if design.assigned is not None and variance[..., 1:, 1:].any():
-        return over_lattice(lambda at: expected(design, at, values, trials), eta, variance)
+        return over_effects(lambda at: expected(design, at, values, trials), eta, variance)
     variance = variance if design.assigned is None else variance[..., 0, 0]
     family, link = design.spec.distribution, LINKS[design.spec.link]
     main, own = split(design, eta, values)
@@ -62,20 +67,27 @@ def integrated(
     return mean if trials is None else np.asarray(mean * trials)
 
 
-def over_lattice(function: Callable[[Array], Array], eta: Array, covariance: Array) -> Array:
-    """Mean of a function of normal linear predictors ``(draws, n, H)`` over a lattice of points and their mirrors.
+def over_effects(function: Callable[[Array], Array], eta: Array, covariance: Array) -> Array:
+    """Mean of a function of normal linear predictors ``(draws, n, H)``, of which up to three vary.
 
-    Sloan & Joe 1994; odd parts of the function cancel.
+    A product of Gauss-Hermite rules without the nodes that hardly count; for more a lattice of points and their mirrors
+    (Sloan & Joe 1994). Errors of probabilities at sds of one are below 1e-4, and 1e-3.
     """
-    count = eta.shape[-1]
     root = _root(covariance)
-    steps = np.sqrt(np.array([2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53][:count])) % 1
-    points = special.ndtri((0.5 / LATTICE + np.outer(np.arange(LATTICE), steps)) % 1)
+    places = np.flatnonzero(root.any(axis=(0, 1, 2)))
+    if len(places) <= max(NODES):
+        nodes, weights = np.polynomial.hermite_e.hermegauss(NODES[len(places)])
+        points = np.array(list(itertools.product(nodes, repeat=len(places))))
+        counts = np.array([math.prod(each) for each in itertools.product(weights / weights.sum(), repeat=len(places))])
+        points, counts = points[counts > HARDLY], counts[counts > HARDLY]
+    else:
+        steps = np.sqrt(np.array(PRIMES[: len(places)])) % 1
+        half = special.ndtri((0.5 / LATTICE + np.outer(np.arange(LATTICE), steps)) % 1)
+        points, counts = np.concatenate([half, -half]), np.ones(2 * LATTICE)
     total: Array | float = 0.0
-    for point in points:
-        move = root @ point
-        total = total + function(eta + move) + function(eta - move)
-    return np.asarray(total / (2 * LATTICE))
+    for point, count in zip(points, counts / counts.sum(), strict=True):
+        total = total + count * function(eta + root[..., places] @ point)
+    return np.asarray(total)
 
 
 def _root(covariance: Array) -> Array:

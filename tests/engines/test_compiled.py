@@ -17,7 +17,6 @@ from bayesmig.families.registry import FAMILIES
 from bayesmig.inference.engines.hierarchical import Layout
 from bayesmig.specification.model import ModelSpec, Weights
 
-
 COUNTS = [name for name, family in FAMILIES.items() if family.zeros and family.outcome == "count"]
 
 

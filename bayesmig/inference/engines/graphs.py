@@ -18,7 +18,7 @@ from bayesmig.data.missing import COEFFICIENT, SPREAD
 from bayesmig.errors import SpecificationError, closest, listing
 from bayesmig.families.links import LINKS
 from bayesmig.families.record import Answers
-from bayesmig.specification.priors import Exponential, Flat, HalfNormal, HalfStudentT, InverseGamma, Normal, Prior
+from bayesmig.specification.priors import Beta, Exponential, Flat, HalfNormal, HalfStudentT, InverseGamma, Normal, Prior
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -172,6 +172,8 @@ def scale(name: str, prior: Prior) -> Any:
             return pm.HalfStudentT(name, nu=prior.df, sigma=prior.scale)
         case Exponential():
             return pm.Exponential(name, scale=prior.mean)
+        case Beta():
+            return pm.Beta(name, alpha=prior.a, beta=prior.b)
         case InverseGamma():
             return pm.math.sqrt(pm.InverseGamma(f"{name}_squared", alpha=prior.shape, beta=prior.scale))
     raise SpecificationError(f"no graph for the prior {prior} of {name!r}.")

@@ -191,7 +191,7 @@ class Layout:
     @cached_property
     def fixed(self) -> int:
         """The threshold that the level stands for."""
-        return (len(self.design.categories) - 1) // 2
+        return (len(self.design.categories) - 1) // 2 if self.ordered else 0
 
     @cached_property
     def cut(self) -> Array:
