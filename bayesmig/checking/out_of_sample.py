@@ -13,9 +13,9 @@ import itertools
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+import xarray as xr
 from scipy import sparse, special
 
 from bayesmig.checking.subsets import subset
@@ -25,9 +25,6 @@ from bayesmig.data.rows import Rows
 from bayesmig.errors import EngineRefusal, listing
 from bayesmig.inference.response import linear_predictor, log_density
 from bayesmig.results.fitted import Fitted
-
-if TYPE_CHECKING:
-    import xarray as xr
 
 CHUNK_BYTES = 32 * 2**20
 MOST_EFFECTS = 500
@@ -296,7 +293,8 @@ class _Integrand:
 
     def mode(self) -> tuple[Array, Array]:
         """Joint mode ``(draws, d + m q)`` and the precision there, by Newton's method."""
-        matrix = self._all_columns()
+        own = [self.inner * (self.member == level)[:, None] for level in range(self.m)]
+        matrix = np.concatenate([self.outer, *own], axis=2)
         place = np.zeros((len(matrix), matrix.shape[2]))
         for _ in range(NEWTON_STEPS):
             first, second = self.slopes(self.eta + np.einsum("snd,sd->sn", matrix, place))
@@ -308,11 +306,6 @@ class _Integrand:
             if longest < 1e-4:
                 break
         return place, precision
-
-    def _all_columns(self) -> Array:
-        """All effects' columns, the shared ones first: ``(draws, n, d + m q)``."""
-        own = [self.inner * (self.member == level)[:, None] for level in range(self.m)]
-        return np.concatenate([self.outer, *own], axis=2)
 
 
 def _quadrature(people: Design, eta: Array, values: Mapping[str, Array], new: Mapping[str, Flags]) -> Array:

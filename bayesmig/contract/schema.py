@@ -308,13 +308,7 @@ def versions(*packages: str) -> dict[str, str]:
 
 
 def read(tree: xr.DataTree, key: str) -> Any:
-    """A root attribute, JSON decoded.
-
-    Raises
-    ------
-    BayesmigError
-        If the tree has none, or it is no JSON.
-    """
+    """A root attribute, JSON decoded. Raises BayesmigError if the tree has none, or it is no JSON."""
     check_seal(tree)
     try:
         return json.loads(tree.attrs[key])

@@ -53,15 +53,5 @@ class Result(xr.DataTree):
 
 
 def result(tree: xr.DataTree) -> Result:
-    """A tree that was read from a file, as one that shows itself.
-
-    Parameters
-    ----------
-    tree : xarray.DataTree
-
-    Returns
-    -------
-    Result
-        It shares the tree's arrays.
-    """
+    """A tree that was read from a file, as one that shows itself. It shares the tree's arrays."""
     return Result.from_dict({path: node.to_dataset(inherit=False) for path, node in tree.subtree_with_keys})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -12,11 +11,6 @@ from bayesmig.data.design import Design
 from bayesmig.data.encoding import build_design
 from bayesmig.errors import BayesmigError, DataError, listing
 from bayesmig.specification.model import ModelSpec
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
 
 MOST_DIFFERENT = 0.9
 DRAWN = "drawn"  # attribute of frames: columns that nobody observed, drawn for all people

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -15,8 +14,7 @@ from bayesmig.data.design import GroupTerm, LatentOutcome
 from bayesmig.errors import DataError, SpecificationError, listing
 from bayesmig.specification.model import Factor, ModelSpec
 
-if TYPE_CHECKING:
-    Names = tuple[str, ...]
+Names = tuple[str, ...]
 
 MOST_CATEGORIES = 15
 WEAK_CORRELATION = 0.1

@@ -196,7 +196,7 @@ def _separator(text: str) -> str:
 
 def _without_preamble(table: Table, source: str) -> Table:
     """The table from the row of names on: the first that is as wide as the others and filled."""
-    widths = [_filled_width(row) for row in table.rows]
+    widths = [max((place for place, cell in enumerate(row, 1) if cell.strip()), default=0) for row in table.rows]
     filled = [sum(bool(cell.strip()) for cell in row) for row in table.rows]
     counts = Counter(width for width in widths if width)
     usual = max(counts, key=lambda width: (counts[width], width), default=0) - _has_row_names(table.rows)
@@ -314,10 +314,6 @@ def _is_word(cell: str) -> bool:
     """Whether a cell is neither a number, with a unit or without, nor empty."""
     found = numeral(cell)
     return cell.strip() not in ("", *NO_NUMBER) and (found is None or not found.is_known)
-
-
-def _filled_width(row: Sequence[str]) -> int:
-    return next((place for place in range(len(row), 0, -1) if row[place - 1].strip()), 0)
 
 
 def _people(head: list[str], rows: list[list[str]], lines: list[int], notes: list[str]) -> list[list[str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from scipy import special
@@ -13,10 +13,7 @@ from bayesmig.contract.arrays import Array
 from bayesmig.families import links
 from bayesmig.families.links import CLOGLOG, PROBIT, Link
 from bayesmig.families.machine import kernel
-from bayesmig.families.record import Answers, Family, chances_by_groups, stacked
-
-if TYPE_CHECKING:
-    from bayesmig.families.record import Curves, Own
+from bayesmig.families.record import Answers, Curves, Family, Own, chances_by_groups, stacked
 
 
 @kernel

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from scipy import special
@@ -12,10 +12,7 @@ from bayesmig.contract.arrays import Array
 from bayesmig.families import links
 from bayesmig.families.links import Link
 from bayesmig.families.machine import kernel
-from bayesmig.families.record import Answers, Family, Parameter, chances_by_groups, stacked
-
-if TYPE_CHECKING:
-    from bayesmig.families.record import Curves, Own
+from bayesmig.families.record import Answers, Curves, Family, Own, Parameter, chances_by_groups, stacked
 
 LEAST = 1e-12  # of a share, and of what it leaves: beyond, its log is that of rounding
 

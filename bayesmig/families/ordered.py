@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from scipy import special
@@ -13,10 +13,7 @@ from bayesmig.contract.arrays import Array, Codes
 from bayesmig.families import links
 from bayesmig.families.links import CLOGLOG, FARTHEST, LARGEST_LOG_RATE, LOGIT, PROBIT, ROOT_TWO_PI, Link, normal_mean
 from bayesmig.families.machine import kernel
-from bayesmig.families.record import CUT, Answers, Family, drawn_codes, of_code
-
-if TYPE_CHECKING:
-    from bayesmig.families.record import Curves, Own, Recession
+from bayesmig.families.record import CUT, Answers, Curves, Family, Own, Recession, drawn_codes, of_code
 
 
 @kernel
@@ -336,10 +333,6 @@ def _against_all(y: Codes, cuts: int) -> Recession:
     return place, (y[place] - other).astype(float), passed[other] - passed[y[place]]
 
 
-def _hazards(link: Link, shares: Array) -> Array:
-    return link.forward((shares / np.cumsum(shares[::-1])[::-1])[:-1])
-
-
 FREE_CUT = dataclasses.replace(CUT, increasing=False)
 CUMULATIVE = Family(
     name="cumulative",
@@ -374,7 +367,7 @@ SEQUENTIAL = Family(
     mean=_sequential_mean,
     draw=lambda link, answers, eta, own, rng: drawn_codes(_sequential_mean(link, eta, own), rng),
     graph=_sequential_graph,
-    guess=_hazards,
+    guess=lambda link, shares: link.forward((shares / np.cumsum(shares[::-1])[::-1])[:-1]),
     most="last",
     recession=_one_by_one,
     said="an answer reached in steps: who comes to one goes on with a chance that depends on the predictors.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from scipy import special
@@ -12,10 +12,7 @@ from bayesmig.contract.arrays import Array
 from bayesmig.families import gaussian, links
 from bayesmig.families.links import LARGEST_LOG_RATE, Link
 from bayesmig.families.machine import kernel
-from bayesmig.families.record import SIGMA, Answers, Family, Parameter, stacked
-
-if TYPE_CHECKING:
-    from bayesmig.families.record import Curves, Own
+from bayesmig.families.record import SIGMA, Answers, Curves, Family, Own, Parameter, stacked
 
 NOT_POSITIVE = (
     "Model whether there is any apart (family='bernoulli' of 'more than nothing'), and the amounts of those who have"
@@ -54,14 +51,6 @@ def _logs(answers: Answers) -> Answers:
 def _lognormal(link: Link, answers: Answers, eta: Array, own: Own) -> Array:
     logs = _logs(answers)
     return gaussian.normal_density(link, logs, eta, own) - logs.y
-
-
-def _lognormal_derivatives(link: Link, answers: Answers, eta: Array, own: Own) -> Curves:
-    return gaussian.normal_derivatives(link, _logs(answers), eta, own)
-
-
-def _lognormal_mean(link: Link, eta: Array, own: Own) -> Array:
-    return np.asarray(np.exp(np.minimum(eta + own["sigma"] ** 2 / 2, LARGEST_LOG_RATE)))
 
 
 def _lognormal_draw(link: Link, answers: Answers, eta: Array, own: Own, rng: np.random.Generator) -> Array:
@@ -105,8 +94,8 @@ LOGNORMAL = Family(
     own=(SIGMA,),
     rows={"log": lognormal_rows},
     log_density=_lognormal,
-    derivatives=_lognormal_derivatives,
-    mean=_lognormal_mean,
+    derivatives=lambda link, answers, eta, own: gaussian.normal_derivatives(link, _logs(answers), eta, own),
+    mean=lambda link, eta, own: np.exp(np.minimum(eta + own["sigma"] ** 2 / 2, LARGEST_LOG_RATE)),
     draw=_lognormal_draw,
     graph=_lognormal_graph,
     guess=lambda link, y, trials: np.log(y),

@@ -10,17 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from bayesmig.contract.arrays import Array, Codes
 from bayesmig.families.links import LINKS, Link, normal_mean
 
-if TYPE_CHECKING:
-    Own = Mapping[str, Any]
-    Curves = tuple[Array, Array]
-    Recession = tuple[Codes, Array, Array]
+Own = Mapping[str, Any]
+Curves = tuple[Array, Array]
+Recession = tuple[Codes, Array, Array]
 
 
 class Answers(NamedTuple):

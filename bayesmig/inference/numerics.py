@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bayesmig.contract.arrays import Array
 from bayesmig.errors import InferenceFailure
 
-if TYPE_CHECKING:
-    BatchFunction = Callable[[Array], Array]
+BatchFunction = Callable[[Array], Array]
 
 STEP = 1e-3
 LONGEST_MOVE = 1.5

@@ -13,12 +13,7 @@ from bayesmig.errors import BayesmigError, InferenceFailure
 
 @dataclass(frozen=True)
 class Failure:
-    """What stands in the place of a fit that gave no result.
-
-    Attributes
-    ----------
-    reason : str
-    """
+    """What stands in the place of a fit that gave no result."""
 
     reason: str
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -274,9 +274,9 @@ def _bootstrap(x: Array, draws: int, rng: np.random.Generator) -> Array:
     n, p = x.shape
     centred = x - x.mean(axis=0)
     products = (centred[:, :, None] * centred[:, None, :]).reshape(n, -1)
-    blocks = []
-    for size in _block_sizes(draws, n):
-        counts = rng.multinomial(n, np.full(n, 1 / n), size).astype(float)
+    blocks, size = [], max(1, BLOCK // n)
+    for start in range(0, draws, size):
+        counts = rng.multinomial(n, np.full(n, 1 / n), min(size, draws - start)).astype(float)
         means = counts @ centred / n
         square = (counts @ products).reshape(-1, p, p) - n * means[:, :, None] * means[:, None, :]
         blocks.append(square / (n - 1))
@@ -284,11 +284,6 @@ def _bootstrap(x: Array, draws: int, rng: np.random.Generator) -> Array:
     variances = np.diagonal(covariances, axis1=1, axis2=2)
     varying: Array = covariances[(variances > 1e-12 * centred.var(axis=0)).all(axis=1)]
     return varying
-
-
-def _block_sizes(draws: int, n: int) -> Iterator[int]:
-    size = max(1, BLOCK // n)
-    yield from (min(size, draws - start) for start in range(0, draws, size))
 
 
 @dataclass(frozen=True, eq=False)

@@ -125,7 +125,8 @@ def read_items(items: AnyFrame, *, incomplete: bool = False) -> Items:
     if answers.shape[1] < 2:
         raise DataError(f"items are {listing(answers.columns)}; it takes two or more to make something of them.")
     scored, words = _scored(answers)
-    checked = Items(scored.apply(read_numbers), _provenance(items), words)
+    provenance = provenance_of(items, "reconstructed" if "reconstruction" in items.attrs else "not stated")
+    checked = Items(scored.apply(read_numbers), provenance, words)
     used = checked.answers if incomplete else checked.answers.dropna()
     if len(used) <= answers.shape[1]:
         raise DataError(
@@ -201,7 +202,3 @@ def principal_axes(correlation: pd.DataFrame) -> tuple[Array, Array]:
             " one of them out."
         )
     return values, vectors
-
-
-def _provenance(items: pd.DataFrame) -> str:
-    return provenance_of(items, "reconstructed" if "reconstruction" in items.attrs else "not stated")

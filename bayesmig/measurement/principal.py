@@ -253,7 +253,7 @@ def components(
     turn = turn[:, order] * _signs(loadings[:, order])
     labels = [f"component_{k}" for k in range(1, kept + 1)]
     table = _frame(unrotated @ turn, correlation, labels)
-    kmo, kmo_by_item = sampling_adequacy(correlation)
+    kmo, by_item = sampling_adequacy(correlation.to_numpy())
     rows = int((used.notna().T.astype(int) @ used.notna().astype(int)).to_numpy().min())
     bartlett_note = ["Bartlett's test takes n from the pair of items with the fewest rows"] if pairwise else []
     return Components(
@@ -262,7 +262,7 @@ def components(
         eigenvalues=pd.Series(values, pd.RangeIndex(1, len(values) + 1, name="component"), name="eigenvalue"),
         score_coefficients=_frame(vectors[:, :kept] / np.sqrt(values[:kept]) @ turn, correlation, labels),
         kmo=kmo,
-        kmo_by_item=kmo_by_item,
+        kmo_by_item=pd.Series(by_item, correlation.index.rename("item"), name="kmo"),
         bartlett=sphericity(correlation, rows),
         correlation=correlation,
         mean=used.mean(),
@@ -332,15 +332,14 @@ def varimax(loadings: Array, tolerance: float = R_TOLERANCE) -> Array:
     return np.asarray(turn)
 
 
-def sampling_adequacy(correlation: pd.DataFrame) -> tuple[float, pd.Series]:
+def sampling_adequacy(correlation: Array) -> tuple[float, Array]:
     """Kaiser-Meyer-Olkin measure of all items together and of each."""
-    inverse = np.linalg.inv(correlation.to_numpy())
+    inverse = np.linalg.inv(correlation)
     scale = np.sqrt(np.diag(inverse))
-    r, q = correlation.to_numpy() ** 2, (inverse / np.outer(scale, scale)) ** 2
+    r, q = correlation**2, (inverse / np.outer(scale, scale)) ** 2
     np.fill_diagonal(r, 0.0)
     np.fill_diagonal(q, 0.0)
-    by_item = r.sum(axis=0) / (r.sum(axis=0) + q.sum(axis=0))
-    return float(r.sum() / (r.sum() + q.sum())), pd.Series(by_item, correlation.index.rename("item"), name="kmo")
+    return float(r.sum() / (r.sum() + q.sum())), r.sum(axis=0) / (r.sum(axis=0) + q.sum(axis=0))
 
 
 def sphericity(correlation: pd.DataFrame, n: int) -> Sphericity:

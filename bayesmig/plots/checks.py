@@ -12,19 +12,7 @@ from bayesmig.checking.predictive import calibration as calibrated
 from bayesmig.checking.predictive import predictive_check
 from bayesmig.contract import schema
 from bayesmig.plots.labels import label_of, level_in_words, outcome_of, plain, spec_of, with_scale
-from bayesmig.plots.style import (
-    COLOURS,
-    INK,
-    MARKERS,
-    MOST_NAMED_GROUPS,
-    WIDTH,
-    legend_below,
-    new_axes,
-    rule,
-    set_title,
-    typeset,
-    wrap,
-)
+from bayesmig.plots.style import COLOURS, INK, MARKERS, MOST_NAMED_GROUPS, WIDTH, finished, new_axes, rule, wrap
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -95,12 +83,8 @@ def predicted(
         ax.set_xlabel("Share" if len(kinds) > 1 else f"Share: {label}")
     else:
         ax.set_xlabel(f"{kinds[0][:1].upper()}{kinds[0][1:]} of {with_scale(spec.label(outcome), spec, outcome)}")
-    legend_below(ax)
-    set_title(
-        ax, f"{label_of(spec, outcome)}: observed and predicted by {spec.label(name)}", _band_in_words(table), width=70
-    )
-    typeset(ax)
-    return ax
+    title = f"{label_of(spec, outcome)}: observed and predicted by {spec.label(name)}"
+    return finished(ax, title, _band_in_words(table), width=70)
 
 
 def calibration(tree: xr.DataTree, bins: int = 10, ax: Axes | None = None) -> Axes:
@@ -148,10 +132,7 @@ def calibration(tree: xr.DataTree, bins: int = 10, ax: Axes | None = None) -> Ax
         ax.scatter(rows["predicted"], rows["observed"], label=label, **_marker(rows, k), zorder=3)
     rule(ax, "both")
     ax.set(xlim=(0, 1), ylim=(0, 1), xlabel="Predicted chance", ylabel="Observed share")
-    legend_below(ax)
-    set_title(ax, f"{label_of(spec, outcome)}: predicted chance and observed share", _band_in_words(table))
-    typeset(ax)
-    return ax
+    return finished(ax, f"{label_of(spec, outcome)}: predicted chance and observed share", _band_in_words(table))
 
 
 def predicted_height(groups: int, kinds: int = 1) -> float:

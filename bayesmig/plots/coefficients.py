@@ -85,7 +85,8 @@ def forest(
     ax = finish.ax
     for k, (name, frame) in enumerate(intervals.items()):
         shift = 0.0 if len(named) == 1 else 0.33 * (2 * k / (len(named) - 1) - 1)
-        _draw_source(ax, frame[frame.index.isin(list(places))], places, shift, _legend_entry(name, named[name]), k)
+        label = f"{name}, {'95 % interval' if schema.kind(named[name]) == 'posterior' else '95 % CI'}"
+        _draw_source(ax, frame[frame.index.isin(list(places))], places, shift, label, k)
     return finish("coefficients")
 
 
@@ -191,10 +192,6 @@ def _chosen_terms(intervals: Mapping[str, pd.DataFrame], terms: Sequence[str] | 
         if term not in known:
             raise NotFound(f"no result has a term {term!r}{closest(term, known)}; there are {listing(known, 40)}.")
     return list(terms)
-
-
-def _legend_entry(name: str, tree: xr.DataTree) -> str:
-    return f"{name}, {'95 % interval' if schema.kind(tree) == 'posterior' else '95 % CI'}"
 
 
 def _draw_source(ax: Axes, frame: pd.DataFrame, places: Mapping[str, int], shift: float, label: str, k: int) -> None:

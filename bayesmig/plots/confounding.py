@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from bayesmig.plots.style import COLOURS, GREY, INK, PLANE_HEIGHT, WIDTH, new_axes, rule, set_title, typeset
+from bayesmig.plots.style import COLOURS, GREY, INK, PLANE_HEIGHT, WIDTH, finished, new_axes, rule
 from bayesmig.printed.evidence.confounding import Coefficients, confounder_benchmarks, confounding, left_over
 from bayesmig.specification.model import Study
 
@@ -73,6 +73,4 @@ def confounders(
     note = (
         f"Lines: what is left of {b:.3g}; thick: nothing. Diamonds: {words if needed else 'as strong as a covariate'}"
     )
-    set_title(ax, f"{term}: what a confounder would leave", note)
-    typeset(ax)
-    return ax
+    return finished(ax, f"{term}: what a confounder would leave", note)

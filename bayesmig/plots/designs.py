@@ -5,18 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bayesmig.errors import SpecificationError, closest, listing
-from bayesmig.plots.style import (
-    COLOURS,
-    GREY,
-    MARKERS,
-    PLANE_HEIGHT,
-    WIDTH,
-    legend_below,
-    new_axes,
-    rule,
-    set_title,
-    typeset,
-)
+from bayesmig.plots.style import COLOURS, GREY, MARKERS, PLANE_HEIGHT, WIDTH, finished, new_axes, rule
 from bayesmig.prediction.designs import Precision
 
 if TYPE_CHECKING:
@@ -86,7 +75,4 @@ def precision(found: Precision, hypothesis: str | None = None, ax: Axes | None =
     ax.set_xlabel("Number of groups" if grouped else "Number of people")
     ax.set_ylabel(f"Probability that P > {attrs['sure']:g}")
     studies = f"{attrs['n']} simulated studies each; bars: 95 % Monte Carlo" if attrs["n"] else "Closed form"
-    set_title(ax, f"How surely “{chosen}” is found", f"{studies}. The dotted line is at 0.8")
-    legend_below(ax)
-    typeset(ax)
-    return ax
+    return finished(ax, f"How surely “{chosen}” is found", f"{studies}. The dotted line is at 0.8")

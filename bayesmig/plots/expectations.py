@@ -16,7 +16,7 @@ from bayesmig.data.design import Design
 from bayesmig.data.rows import design_of
 from bayesmig.errors import BayesmigError, listing
 from bayesmig.plots.labels import label_of, level_in_words, outcome_of, spec_of, with_scale
-from bayesmig.plots.style import COLOURS, INK, WIDTH, legend_below, new_axes, rule, set_title, typeset, wrap
+from bayesmig.plots.style import COLOURS, INK, WIDTH, finished, new_axes, rule, wrap
 from bayesmig.prediction.simulation import prior_draws
 from bayesmig.results.variance import row_weights
 from bayesmig.specification.model import ModelSpec
@@ -157,12 +157,9 @@ def prior_predictive(tree: xr.DataTree, ax: Axes | None = None) -> Axes:
     ax.tick_params(axis="y", length=0)
     ax.set_ylim(len(places) - 0.5, -0.5)
     ax.set_xlabel("Share of all" if found.are_shares else with_scale(label_of(spec, outcome), spec, outcome))
-    legend_below(ax)
     note = "Bar: 95 % of what the priors expect; line: from the smallest to the largest observed"
     shares = "Bar: 95 % of what the priors expect; mark: observed"
-    set_title(ax, f"{label_of(spec, outcome)}: before the data", shares if found.are_shares else note, width=66)
-    typeset(ax)
-    return ax
+    return finished(ax, f"{label_of(spec, outcome)}: before the data", shares if found.are_shares else note, width=66)
 
 
 def prior_predictive_height(rows: int) -> float:

@@ -7,18 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayesmig.errors import SpecificationError, closest, listing
-from bayesmig.plots.style import (
-    COLOURS,
-    GREY,
-    INK,
-    WIDTH,
-    legend_below,
-    name_groups,
-    new_axes,
-    rule,
-    set_title,
-    typeset,
-)
+from bayesmig.plots.style import COLOURS, GREY, INK, WIDTH, finished, name_groups, new_axes, rule
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -85,7 +74,5 @@ def synthesis(table: pd.DataFrame, predictor: str | None = None, ax: Axes | None
     rule(ax, "x")
     name_groups(ax, [*names, *("a new paper" if name == "new" else str(name) for name in last)], "in the order given")
     ax.set_xlabel("Effect, in the findings' common unit")
-    set_title(ax, f"{chosen}: findings together", "95 % intervals; of people asked twice the widest over correlations")
-    legend_below(ax)
-    typeset(ax)
-    return ax
+    note = "95 % intervals; of people asked twice the widest over correlations"
+    return finished(ax, f"{chosen}: findings together", note)

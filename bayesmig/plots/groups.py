@@ -11,20 +11,7 @@ from bayesmig.contract import schema
 from bayesmig.errors import BayesmigError
 from bayesmig.inference.response import parameters
 from bayesmig.plots.labels import label_of, level_in_words, on_predictor, outcome_of, plain, spec_of
-from bayesmig.plots.style import (
-    COLOURS,
-    GREY,
-    INK,
-    LINES,
-    MARKERS,
-    WIDTH,
-    legend_below,
-    name_groups,
-    new_axes,
-    rule,
-    set_title,
-    typeset,
-)
+from bayesmig.plots.style import COLOURS, GREY, INK, LINES, MARKERS, WIDTH, finished, name_groups, new_axes, rule
 from bayesmig.results.intersections import Maihda
 from bayesmig.results.summaries import variance_components, varying_effects
 from bayesmig.results.variance import variances_at_means
@@ -81,9 +68,7 @@ def caterpillar(tree: xr.DataTree, group: str, effect: str = "intercept", ax: Ax
     ax.set_xlabel(on_predictor("Deviation from the mean", spec, outcome_of(tree)))
     what = "varying intercepts" if effect == "intercept" else f"varying slopes of {spec.label(effect)}"
     note = "Posterior mean and 95 % interval; filled where the interval excludes zero"
-    set_title(ax, f"{label_of(spec, group)}: {what}", note)
-    typeset(ax)
-    return ax
+    return finished(ax, f"{label_of(spec, group)}: {what}", note)
 
 
 def vpc(tree: xr.DataTree, ax: Axes | None = None) -> Axes:
@@ -151,13 +136,8 @@ def vpc(tree: xr.DataTree, ax: Axes | None = None) -> Axes:
     ax.set_xlabel("Share of the variance between groups (VPC)")
     ax.legend(frameon=False, fontsize=8.5, loc="upper right")
     latent = ", on the latent scale" if spec.distribution.latent_variance(spec.link) else ""
-    set_title(
-        ax,
-        f"{label_of(spec, outcome_of(tree))}: how much lies between groups",
-        f"Posterior{latent}; bar: mean and 95 % interval",
-    )
-    typeset(ax)
-    return ax
+    title = f"{label_of(spec, outcome_of(tree))}: how much lies between groups"
+    return finished(ax, title, f"Posterior{latent}; bar: mean and 95 % interval", legend=False)
 
 
 def strata(found: Maihda, ax: Axes | None = None) -> Axes:
@@ -211,10 +191,7 @@ def strata(found: Maihda, ax: Axes | None = None) -> Axes:
     note = "Posterior medians and 95 % intervals, people in brackets; filled where the interaction is clearly not zero"
     title = " × ".join(label_of(spec, name) for name in found.variables)
     title = f"{label_of(spec, outcome_of(found.additive))}: {title}"
-    set_title(ax, title, "Estimates, people in brackets" if is_point else note, width=62)
-    legend_below(ax)
-    typeset(ax)
-    return ax
+    return finished(ax, title, "Estimates, people in brackets" if is_point else note, width=62)
 
 
 def caterpillar_height(groups: int) -> float:

@@ -6,17 +6,14 @@ import itertools
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+import pandas as pd
 import xarray as xr
 
 from bayesmig.contract import schema
 from bayesmig.contract.names import base, columns_of, parted, pieces
 from bayesmig.plots.style import wrap
 from bayesmig.specification.model import ModelSpec
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 @dataclass(frozen=True)

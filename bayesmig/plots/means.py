@@ -15,19 +15,7 @@ from bayesmig.data.rows import design_of
 from bayesmig.errors import BayesmigError, closest, listing
 from bayesmig.plots.groups import caterpillar_height
 from bayesmig.plots.labels import label_of, level_in_words, outcome_of, plain, spec_of, with_scale
-from bayesmig.plots.style import (
-    COLOURS,
-    INK,
-    PLANE_HEIGHT,
-    WIDTH,
-    legend_below,
-    name_groups,
-    new_axes,
-    rule,
-    set_title,
-    typeset,
-    wrap,
-)
+from bayesmig.plots.style import COLOURS, INK, PLANE_HEIGHT, WIDTH, finished, name_groups, new_axes, rule, wrap
 from bayesmig.results.fitted import category_scores, quantity
 from bayesmig.results.marginal import margins
 from bayesmig.results.variance import row_weights
@@ -110,14 +98,8 @@ def shrinkage(tree: xr.DataTree, group: str, draws: int = 1000, ax: Axes | None 
     names = [f"{level_in_words(spec, group, term.levels[k])} ({term.sizes[k]})" for k in order]
     name_groups(ax, names, "the largest first")
     ax.set_xlabel(_expected_outcome(tree, design))
-    legend_below(ax)
-    set_title(
-        ax,
-        f"{label_of(spec, group)}: raw and partially pooled means",
-        "Groups by number of respondents; line: mean of all",
-    )
-    typeset(ax)
-    return ax
+    title = f"{label_of(spec, group)}: raw and partially pooled means"
+    return finished(ax, title, "Groups by number of respondents; line: mean of all")
 
 
 def group_dots(tree: xr.DataTree, group: str, along: str, draws: int = 1000, ax: Axes | None = None) -> Axes:
@@ -189,9 +171,7 @@ def group_dots(tree: xr.DataTree, group: str, along: str, draws: int = 1000, ax:
     ax.set_xlabel(with_scale(label_of(spec, along), spec, along))
     ax.set_ylabel(_expected_outcome(tree, design, 44))
     note = "Dot: expected outcome of the group's respondents, its area their number; line: 95 % interval"
-    set_title(ax, f"{label_of(spec, group)}: expected outcome along {spec.label(along)}", note)
-    typeset(ax)
-    return ax
+    return finished(ax, f"{label_of(spec, group)}: expected outcome along {spec.label(along)}", note)
 
 
 def _is_right(x: np.ndarray) -> np.ndarray:

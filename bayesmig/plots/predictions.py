@@ -13,21 +13,7 @@ from bayesmig.contract.names import as_code, both
 from bayesmig.data.frames import AnyFrame
 from bayesmig.data.rows import design_of
 from bayesmig.plots.labels import label_of, level_in_words, on_predictor, outcome_of, plain, spec_of, with_scale
-from bayesmig.plots.style import (
-    COLOURS,
-    GREY,
-    INK,
-    LINES,
-    MARKERS,
-    PLANE_HEIGHT,
-    WIDTH,
-    legend_below,
-    new_axes,
-    rule,
-    set_title,
-    typeset,
-    wrap,
-)
+from bayesmig.plots.style import COLOURS, GREY, INK, LINES, MARKERS, PLANE_HEIGHT, WIDTH, finished, new_axes, rule, wrap
 from bayesmig.results.fitted import quantity
 from bayesmig.results.marginal import Scale, effects, levels_of
 from bayesmig.results.summaries import interaction_lines
@@ -94,9 +80,8 @@ def interaction(tree: xr.DataTree, x: str, by: str, ax: Axes | None = None) -> A
     ax.set_ylabel(on_predictor(label_of(spec, outcome_of(tree)), spec, outcome_of(tree)))
     _label_ends(ax, ends, float(lines[x].max()))
     note = "Expected value and 95 % band; other predictors at their means, varying effects at zero"
-    set_title(ax, f"{label_of(spec, outcome_of(tree))}: {spec.label(x)} × {spec.label(by)}", note)
-    typeset(ax)
-    return ax
+    title = f"{label_of(spec, outcome_of(tree))}: {spec.label(x)} × {spec.label(by)}"
+    return finished(ax, title, note, legend=False)
 
 
 def slopes(
@@ -188,14 +173,11 @@ def slopes(
     effect = "Slope" if first == "slope" else "Change per SD" if first.startswith("+1 sd") else "Difference"
     outcome = on_predictor(label_of(spec, outcome_of(tree)), spec, outcome_of(tree))
     ax.set_ylabel(wrap(f"{effect}: {outcome if scale == 'link' else quantity(design, on)}", 44))
-    legend_below(ax)
     people = "varying effects at zero" if scale == "link" else "averaged over people and groups"
     note = f"{'Posterior mean' if drawn else 'Estimate'} and 95 % interval; {people}" + (
         "" if column is None else "; ticks: people's values"
     )
-    set_title(ax, f"{label_of(spec, x)}: effect by {spec.label(by)}", note)
-    typeset(ax)
-    return ax
+    return finished(ax, f"{label_of(spec, x)}: effect by {spec.label(by)}", note)
 
 
 def survival(
@@ -267,13 +249,10 @@ def survival(
     ax.set_ylim(0, 1.005 if curve == "survival" else None)
     ax.set_xlabel(with_scale(label_of(spec, period), spec, period))
     ax.set_ylabel({"survival": "No event so far", "incidence": "Event so far", "hazard": "Event in the period"}[curve])
-    legend_below(ax)
     whom = {"none": "", "integrate": "; averaged over groups", "zero": "; group at the mean", "sample": "; own groups"}
     what = "Posterior mean" if schema.kind(tree) == "posterior" else "Estimate"
     what += f" and 95 % interval{whom[table['random'].iloc[0]]}"
-    set_title(ax, f"{label_of(spec, outcome)}: {'cumulative ' * (curve == 'incidence')}{curve}", what)
-    typeset(ax)
-    return ax
+    return finished(ax, f"{label_of(spec, outcome)}: {'cumulative ' * (curve == 'incidence')}{curve}", what)
 
 
 def _contrast_in_words(spec: ModelSpec, x: str, contrast: str) -> str:

@@ -13,7 +13,7 @@ from bayesmig.data.rows import design_of
 from bayesmig.errors import BayesmigError, NotFound, closest, listing
 from bayesmig.inference.response import parameters
 from bayesmig.plots.labels import label_of, outcome_of, spec_of
-from bayesmig.plots.style import COLOURS, GREY, INK, RULE, WIDTH, legend_below, new_axes, rule, set_title, typeset, wrap
+from bayesmig.plots.style import COLOURS, GREY, INK, RULE, WIDTH, finished, new_axes, rule, wrap
 from bayesmig.specification.model import ModelSpec
 from bayesmig.specification.priors import Normal, Prior, ScalePrior
 
@@ -86,11 +86,8 @@ def prior_posterior(tree: xr.DataTree, terms: Sequence[str] | None = None, ax: A
     for row, share in enumerate(shares):
         ax.annotate(f"{share:.0%}", (1.01, row - 0.1), xycoords=("axes fraction", "data"), fontsize=8.5, color=INK)
     ax.set_xlabel("Spreads of the prior from its mean (sds: from zero)")
-    legend_below(ax)
     note = "Dashed: prior; filled: posterior. Right: width of the posterior / prior"
-    set_title(ax, f"{label_of(spec, outcome_of(tree))}: prior and posterior", note)
-    typeset(ax)
-    return ax
+    return finished(ax, f"{label_of(spec, outcome_of(tree))}: prior and posterior", note)
 
 
 def _draw_pair(ax: Axes, row: int, prior: Prior, draws: np.ndarray) -> None:

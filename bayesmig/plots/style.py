@@ -115,6 +115,15 @@ def wrap(text: str, width: int, indent: str = "") -> str:
     return textwrap.fill(text, columns, initial_indent=indent, subsequent_indent=indent)
 
 
+def finished(ax: Axes, title: str, note: str = "", width: int = 92, legend: bool = True) -> Axes:
+    """A figure whose data are drawn, with its legend, title and fonts."""
+    if legend:
+        legend_below(ax)
+    set_title(ax, title, note, width=width)
+    typeset(ax)
+    return ax
+
+
 def typeset(ax: Axes) -> None:
     """Draw every text as it is written: no mathematics, and Chinese characters as characters."""
     from matplotlib.text import Text
@@ -124,7 +133,7 @@ def typeset(ax: Axes) -> None:
         warnings.warn(
             "labels have Chinese characters but no font with them is installed; they are drawn as boxes."
             f" Install {CJK_FONTS[0]!r} (package fonts-noto-cjk) and start Python again.",
-            stacklevel=3,
+            stacklevel=4,
         )
 
 

@@ -229,7 +229,8 @@ def rake(tree: xr.DataTree, margins: Margins, *, joint: Literal["survey", "indep
     """
     check_one_of("joint", joint, JOINTS)
     design = design_of(tree)
-    _check_margins(margins)
+    if not isinstance(margins, Mapping):
+        raise _no_census(margins)
     targets = {_columns_of(design, key): _target(key, given) for key, given in margins.items()}
     if not targets:
         raise DataError("no margin is given; name at least one column, as in {'gender': {'male': 51, 'female': 49}}.")
@@ -493,11 +494,6 @@ def _columns_of(design: Design, key: str | tuple[str, ...]) -> tuple[str, ...]:
                 " change an estimate."
             )
     return columns
-
-
-def _check_margins(margins: object) -> None:
-    if not isinstance(margins, Mapping):
-        raise _no_census(margins)
 
 
 def _no_census(given: object) -> DataError:

@@ -324,9 +324,7 @@ def cells_of(rows: pd.DataFrame) -> pd.DataFrame:
             "half_unit": _half_units(rows["estimate"]),
             "se_half_unit": _half_units(rows["std_error"]),
         },
-        index=pd.Index(
-            [named(term, level) for term, level in zip(rows["term"], rows["level"], strict=True)], name="term"
-        ),
+        index=pd.Index(list(map(named, rows["term"], rows["level"])), name="term"),
     )
 
 

@@ -389,7 +389,7 @@ def _of_items(data: pd.DataFrame, items: list[str], name: str, statistic: str) -
     answers = data[items].astype(float).dropna()
     correlation = answers.corr()
     if statistic == "kmo":
-        return sampling_adequacy(correlation)[0], ""
+        return sampling_adequacy(correlation.to_numpy())[0], ""
     if statistic.startswith("bartlett_"):
         return float(getattr(sphericity(correlation, len(answers)), statistic.removeprefix("bartlett_"))), ""
     if statistic == "n_components":

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 
 from bayesmig.contract.arrays import Array, Codes
 from bayesmig.contract.names import base
@@ -18,9 +19,6 @@ from bayesmig.printed.auditing.tables import claimed
 from bayesmig.printed.literature import named, tables_of
 from bayesmig.results.summaries import coefficients
 from bayesmig.specification.model import ModelSpec, Study
-
-if TYPE_CHECKING:
-    import xarray as xr
 
 AS_NUMBERS = "answers as numbers"
 DRAWS = 400

@@ -1,20 +1,20 @@
 """Guidelines of reporting, filled from a result as far as a result can fill them.
 
 The guidelines are tables in ``guidelines/*.toml``: number, what the item asks, what the author must say, and the name
-of the function below that knows what the result says of it. A function returns a text, or nothing.
+of the method of :class:`Subject` that knows what the result says of it. A method returns a text, or nothing.
 """
 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 
 from bayesmig.checking.diagnostics import check
 from bayesmig.checking.predictive import predictive_check
@@ -30,9 +30,6 @@ from bayesmig.reporting.words import FAILED, check_line, completed_data, prior_r
 from bayesmig.results.intersections import Maihda
 from bayesmig.results.summaries import coefficients, variance_components
 from bayesmig.specification.model import ModelSpec
-
-if TYPE_CHECKING:
-    import xarray as xr
 
 GUIDELINES = ("barg", "wambs", "jars", "level", "strobe", "maihda")
 STATED, PARTLY, NOT_STATED, NOT_APPLICABLE = "stated", "partly", "not stated", "not applicable"
@@ -90,15 +87,15 @@ def guideline(tree: xr.DataTree | Maihda, name: str, *, sensitivity: bool = True
     if schema.kind(tree) != "posterior" or "n_used" not in tree.attrs:
         raise BayesmigError("guideline needs a posterior that was fitted to data, from fit.")
     content = tomllib.loads((FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
-    subject = _Subject(tree, sensitivity, strata)
+    subject = Subject(tree, sensitivity, strata)
     frame = pd.DataFrame([_item(entry, subject) for entry in content["item"]]).set_index("item")
     frame.attrs["name"] = name
     frame.attrs.update({key: content[key] for key in ("title", "source", "numbering")}, count=_count(frame["status"]))
     return frame
 
 
-def _item(entry: dict[str, str], subject: _Subject) -> dict[str, str]:
-    found = FACTS[entry["fact"]](subject) if "fact" in entry else None
+def _item(entry: dict[str, str], subject: Subject) -> dict[str, str]:
+    found: _Said | str | None = getattr(subject, entry["fact"])() if "fact" in entry else None
     said = found if isinstance(found, _Said) else _Said(found or "", entry.get("fills", STATED))
     status = said.status.replace("fully", STATED) if said.text else NOT_STATED
     return {
@@ -128,8 +125,8 @@ class _Said:
 
 
 @dataclass(frozen=True, eq=False)
-class _Subject:
-    """A result and what several items ask of it."""
+class Subject:
+    """A result, what several items ask of it, and a method for each fact."""
 
     tree: xr.DataTree
     wants_sensitivity: bool
@@ -148,7 +145,7 @@ class _Subject:
         return check(self.tree).set_index("check")
 
     @cached_property
-    def components(self) -> pd.DataFrame:
+    def variances(self) -> pd.DataFrame:
         return variance_components(self.tree)
 
     @cached_property
@@ -156,7 +153,7 @@ class _Subject:
         return schema.data_frame(self.tree)
 
     @property
-    def groups(self) -> list[str]:
+    def factors(self) -> list[str]:
         return schema.groups(self.draws)
 
     @cached_property
@@ -169,21 +166,286 @@ class _Subject:
         except BayesmigError:  # such as weights of precision; the item is then left to the author
             return None
 
-    def line(self, *names: str) -> str:
+    def _line(self, *names: str) -> str:
         """Checks as sentences."""
         rows = self.checks.reset_index()
         chosen = rows[rows["check"].isin(names)].to_dict("records")
         return "; ".join(check_line(row) + (" (failed)" if verdict(row) is FAILED else "") for row in chosen)
 
-    def interval(self, row: pd.Series[Any]) -> str:
+    def _interval(self, row: pd.Series[Any]) -> str:
         return f"{number(row['estimate'])} [{number(row['eti95_lower'])}, {number(row['eti95_upper'])}]"
 
+    def variables(self) -> str:
+        spec = self.spec
+        described = [_described(spec, name) for name in sorted(spec.parsed.predictors, key=spec.formula.index)]
+        outcome = " and ".join(_described(spec, name.strip()) for name in str(self.tree.attrs["outcome"]).split(" + "))
+        return f"Outcome: {outcome}. Predictors: {'; '.join(described) or 'none'}."
 
-def _variables(subject: _Subject) -> str:
-    spec = subject.spec
-    described = [_described(spec, name) for name in sorted(spec.parsed.predictors, key=spec.formula.index)]
-    outcome = " and ".join(_described(spec, name.strip()) for name in str(subject.tree.attrs["outcome"]).split(" + "))
-    return f"Outcome: {outcome}. Predictors: {'; '.join(described) or 'none'}."
+    def likelihood(self) -> str:
+        return " ".join(in_words(self.tree))
+
+    def formal_model(self) -> str:
+        lines = "; ".join(latex(equation) for equation in equations(self.tree))
+        return f"Formula: {self.spec.formula}. In LaTeX: {lines}."
+
+    def priors(self) -> _Said:
+        rows = prior_rows(self.spec, self.tree)
+        said = "; ".join(f"{name}: {prior}" + (f" ({why.rstrip('.')})" if why else "") for name, prior, why in rows)
+        return _Said(said + ".", STATED if all(why for _, _, why in rows) else PARTLY)
+
+    def prior_outcomes(self) -> str | None:
+        try:
+            return str(prior_outcomes(self.tree))
+        except BayesmigError:  # such as flat priors; the report says which
+            return None
+
+    def software(self) -> str:
+        versions = schema.read(self.tree, "versions")
+        return ", ".join(f"{name} {version}" for name, version in versions.items()) + f"; engine {self._engine()}."
+
+    def _engine(self) -> str:
+        return str(self.tree.attrs.get("engine", "not stated"))
+
+    def _is_independent(self) -> bool:
+        return self.tree.attrs.get("independent_draws") == "yes"
+
+    def convergence(self) -> str:
+        independent = "The draws are independent, no chain had to converge. " if self._is_independent() else ""
+        return independent + self._line("R-hat", "divergences", "E-BFMI", "interrupted") + "."
+
+    def traces(self) -> _Said:
+        """Convergence where a look at the traces is asked for too, which only independent draws make superfluous."""
+        return _Said(self.convergence(), STATED if self._is_independent() else PARTLY)
+
+    def resolution(self) -> str:
+        return self._line("effective draws", "importance sampling") + "."
+
+    def approximation(self) -> _Said:
+        if self._is_independent():
+            found = self._line("Pareto k", "importance sampling")
+            text = f"Importance sampling of the variance parameters, exact given them: {found or self._engine()}."
+            return _Said(text)
+        return _Said(f"Draws come from a Markov chain: {self._engine()}.", NOT_APPLICABLE)
+
+    def independent_draws(self) -> str | None:
+        if not self._is_independent():
+            return None
+        return "The draws are independent: more of them refine the picture and change nothing else."
+
+    def autocorrelation(self) -> str:
+        return self.independent_draws() or self.resolution()
+
+    def computation(self) -> str:
+        sizes = self.draws.sizes
+        return f"{self._engine()}: {sizes['chain']} chains of {sizes['draw']} kept draws; seed {self._seed_of()}."
+
+    def _seed_of(self) -> str:
+        return str(self.tree.attrs.get("seed", "not stated"))
+
+    def seed(self) -> str | None:
+        return f"Seed {self._seed_of()}." if "seed" in self.tree.attrs else None
+
+    def predictive_check(self) -> str | None:
+        try:
+            found = predictive_check(self.tree)
+        except BayesmigError:  # such as latent outcomes
+            return None
+        rows = [
+            f"{' '.join(str(row[key]) for key in found.columns[: found.columns.get_loc('n')])} observed"
+            f" {number(row['observed'])}, predicted {number(row['predicted'])}"
+            f" [{number(row['eti95_lower'])}, {number(row['eti95_upper'])}]"
+            for row in found.to_dict("records")
+        ]
+        return f"Posterior predictive check of all people together: {'; '.join(rows)}. {found.attrs['note']}"
+
+    def posterior(self) -> str:
+        table = coefficients(self.tree)
+        shown = [f"{quantity(self.spec, str(term))} {self._interval(row)}" for term, row in table[:MOST].iterrows()]
+        if len(table) > MOST:
+            shown.append(f"{len(table) - MOST} more in the table of coefficients")
+        return f"Posterior means and 95 % equal-tailed intervals: {'; '.join(shown)}."
+
+    def components(self) -> str:
+        kept = [name for name in self.variances.index if str(name).startswith(("variance_", "rho_", "vpc_"))]
+        shown = [f"{quantity(self.spec, str(name))} {self._interval(self.variances.loc[name])}" for name in kept]
+        return f"Posterior means and 95 % equal-tailed intervals: {'; '.join(shown)}." if shown else ""
+
+    def vpc(self) -> str:
+        kept = [name for name in self.variances.index if str(name).startswith("vpc_")]
+        shown = [f"{quantity(self.spec, str(name))} {self._interval(self.variances.loc[name])}" for name in kept]
+        return f"{'; '.join(shown)}." if shown else ""
+
+    def strata_made(self) -> str | None:
+        if self.strata is None:
+            return None
+        described = "; ".join(_described(self.spec, name) for name in self.strata.variables)
+        return f"Strata are the combinations of {described}."
+
+    def strata_sizes(self) -> str | None:
+        if self.strata is None:
+            return None
+        return ". ".join([self._sizes(self.strata.group), *self.strata.notes]) + "."
+
+    def strata_scale(self) -> str | None:
+        if self.strata is None:
+            return None
+        words = "the outcome itself" if self.spec.link == "identity" else f"the {self.spec.link} of the outcome"
+        return f"Positions add up on the scale of {words}; parts are shown as {self.strata.strata.attrs['scale']}."
+
+    def strata_vpc(self) -> str | None:
+        return self._of_strata({"vpc_null": "VPC of the null model", "vpc_additive": "of the additive model"})
+
+    def strata_pcv(self) -> str | None:
+        words = {
+            "pcv": "Proportional change in variance",
+            "additive_share": "additive share by the additive model alone",
+        }
+        return self._of_strata(words)
+
+    def _of_strata(self, words: dict[str, str]) -> str | None:
+        if self.strata is None:
+            return None
+        rows = self.strata.summary.to_dict("index")
+        said = [f"{text} {self._interval(pd.Series(rows[name]))}" for name, text in words.items() if name in rows]
+        return f"{'; '.join(said)} (posterior medians, 95 % equal-tailed intervals)." if said else None
+
+    def strata_interactions(self) -> str | None:
+        if self.strata is None:
+            return None
+        table = self.strata.strata
+        clear = table[abs(table["probability"] - 0.5) > 0.475]
+        named = [f"{stratum} {number(row['interaction'])}" for stratum, row in clear.iterrows()]
+        return (
+            f"Of {len(table)} strata {len(clear)} have an interaction on one side of zero with a probability of over"
+            f" 97.5 %{': ' if named else ''}{listing(named) if named else ''}."
+        )
+
+    def no_bayes_factor(self) -> _Said:
+        return _Said("This analysis computes no Bayes factor.", NOT_APPLICABLE)
+
+    def no_averaging(self) -> _Said:
+        return _Said("No models are averaged.", NOT_APPLICABLE)
+
+    def prior_sensitivity(self) -> str | None:
+        found = self.diagnoses
+        if found is None:
+            return None
+        said = [
+            f"{words}: {listing((quantity(self.spec, str(name)) for name in found.index[found == words]), 40)}"
+            for words in found.unique()
+        ]
+        return f"Power scaling of all priors together. {'; '.join(said)}."
+
+    def variance_priors(self) -> str | None:
+        if self.diagnoses is None:
+            return None
+        found = self.diagnoses[self.diagnoses.index.str.startswith(("tau_", "rho_", "sigma"))]
+        said = [f"{quantity(self.spec, str(name))}: {words}" for name, words in found.items()]
+        return f"Power scaling: {'; '.join(said)}." if said else None
+
+    def data_identity(self) -> str:
+        digest = self.tree.attrs.get("data_digest", "not stated")
+        return f"{provenance(self.tree).headline}; fingerprint {digest}. The specification is in the result as JSON."
+
+    def varying(self) -> str:
+        said = []
+        for group in self.factors:
+            effects = [str(name) for name in self.draws[schema.effect_dim(group)].to_numpy()]
+            words = listing(map(self.spec.heading, effects))
+            correlated = ", correlated" if f"rho_{group}" in self.draws else ""
+            said.append(f"{words} varies by {self.spec.mention(group)}{correlated}")
+        return f"{'; '.join(said)}." if said else "Nothing varies between groups."
+
+    def levels_of_variables(self) -> str:
+        spec = self.spec
+        found: dict[str, list[str]] = {}
+        for name in sorted(spec.parsed.predictors, key=spec.formula.index):
+            found.setdefault(level_of(spec, self.tree, name) or PERSON, []).append(spec.label(name))
+        outcome = quantity(spec, str(self.tree.attrs["outcome"]))
+        said = "; ".join(f"{level}: {listing(names, 30)}" for level, names in found.items())
+        return f"Outcome {outcome}: {PERSON.lower()}. {said}."
+
+    def groups(self) -> str:
+        people = f"{int(self.tree.attrs['n_used']):,} rows"
+        return "; ".join([people, *(self._sizes(group) for group in self.factors)]) + "."
+
+    def _sizes(self, group: str) -> str:
+        sizes = np.bincount(self.tree["constant_data"][f"{group}_code"].to_numpy())
+        label = quantity(self.spec, group)
+        return f"{label}: {len(sizes)} groups of {sizes.min()} to {sizes.max()} rows (median {np.median(sizes):g})"
+
+    def flow(self) -> str:
+        given, used = int(self.tree.attrs["n_given"]), int(self.tree.attrs["n_used"])
+        groups = "; ".join(self._sizes(group) for group in self.factors)
+        return f"{given:,} rows given, {given - used:,} left out, {used:,} analysed" + (
+            f"; {groups}." if groups else "."
+        )
+
+    def missing(self) -> str:
+        if "imputations" in self.tree.attrs:
+            return f"{completed_data(self.tree)} {self.flow()}"
+        gaps = schema.read(self.tree, "missing")
+        counted = ", ".join(f"{quantity(self.spec, name)} {count}" for name, count in gaps.items())
+        if not counted:
+            return f"No value is missing. {self.flow()}"
+        how = "rows with a gap left out, which is right where gaps have nothing to do with the outcome given predictors"
+        if self.spec.impute:
+            how = f"modelled with the parameters: {listing(self.spec.impute)}; other rows with gaps left out"
+        return f"Missing: {counted}. Treatment: {how}. {self.flow()}"
+
+    def quantitative(self) -> str:
+        spec = self.spec
+        scaled = [
+            f"{quantity(spec, name)} (mean {by['mean']:.4g}, SD {by['sd']:.4g})"
+            for name, by in schema.read(self.tree, "scaling").items()
+        ]
+        plain = [
+            _described(spec, name)
+            for name in sorted(spec.parsed.predictors, key=spec.formula.index)
+            if name in self.data and name not in spec.standardise and not self._is_categorical(name)
+        ]
+        said = [f"Per standard deviation: {'; '.join(scaled)}"] if scaled else []
+        said += [f"{'in' if said else 'In'} their own units: {'; '.join(plain)}"] if plain else []
+        return "; ".join(said) + "." if said else "No predictor is a number."
+
+    def _is_categorical(self, name: str) -> bool:
+        return isinstance(self.data[name].dtype, pd.CategoricalDtype)
+
+    def interactions(self) -> str:
+        terms = [str(term) for term in self.draws["term"].to_numpy()]
+        pairs = dict.fromkeys(base(term) for term in terms if len(pieces(term)) > 1)
+        return (
+            f"Interactions in the model: {listing(map(self.spec.label, pairs), 30)}." if pairs else "None in the model."
+        )
+
+    def sampling(self) -> _Said:
+        weights = self.spec.weights
+        clustered = f"Varying effects by {listing(self.factors)}." if self.factors else "No groups."
+        if weights is None:
+            return _Said(f"No weights. {clustered}", PARTLY)
+        return _Said(f"Weights: {weights}; {self._line('survey weights', 'clusters')}. {clustered}", PARTLY)
+
+    def descriptives(self) -> str:
+        names = [name for name in self.spec.parsed.predictors if name in self.data]
+        return f"{'; '.join(self._summary(name) for name in sorted(names, key=self.spec.formula.index))}."
+
+    def outcome_summary(self) -> str:
+        names = [name for name in self.spec.parsed.columns[:1] if name in self.data]
+        return f"{'; '.join(self._summary(name) for name in names)}." if names else ""
+
+    def _summary(self, name: str) -> str:
+        """Mean and sd of a number, shares of levels, among the rows analysed and without weights."""
+        column = self.data[name]
+        label = self.spec.label(name)
+        if self._is_categorical(name):
+            entry = self.spec.variable(name)
+            shares = column.value_counts(normalize=True, sort=False)
+            words = [
+                f"{entry.levels.get(str(k), k) if entry else k} {100 * share:.1f} %" for k, share in shares.items()
+            ]
+            return f"{label}: {', '.join(words)}"
+        ends = f"{number(column.min())} to {number(column.max())}"
+        return f"{label}: mean {number(column.mean())}, SD {number(column.std())}, {ends}"
 
 
 def _described(spec: ModelSpec, name: str) -> str:
@@ -194,350 +456,3 @@ def _described(spec: ModelSpec, name: str) -> str:
         levels = [entry.levels[level] + (" (reference)" if level == entry.reference else "") for level in entry.levels]
         return f"{entry.label}: {listing(levels, 20)}"
     return f"{entry.label} ({entry.unit})" if entry.unit else entry.label
-
-
-def _likelihood(subject: _Subject) -> str:
-    return " ".join(in_words(subject.tree))
-
-
-def _formal_model(subject: _Subject) -> str:
-    lines = "; ".join(latex(equation) for equation in equations(subject.tree))
-    return f"Formula: {subject.spec.formula}. In LaTeX: {lines}."
-
-
-def _priors(subject: _Subject) -> _Said:
-    rows = prior_rows(subject.spec, subject.tree)
-    said = "; ".join(f"{name}: {prior}" + (f" ({why.rstrip('.')})" if why else "") for name, prior, why in rows)
-    return _Said(said + ".", STATED if all(why for _, _, why in rows) else PARTLY)
-
-
-def _prior_outcomes(subject: _Subject) -> str | None:
-    try:
-        return str(prior_outcomes(subject.tree))
-    except BayesmigError:  # such as flat priors; the report says which
-        return None
-
-
-def _software(subject: _Subject) -> str:
-    versions = schema.read(subject.tree, "versions")
-    return ", ".join(f"{name} {version}" for name, version in versions.items()) + f"; engine {_engine(subject)}."
-
-
-def _engine(subject: _Subject) -> str:
-    return str(subject.tree.attrs.get("engine", "not stated"))
-
-
-def _is_independent(subject: _Subject) -> bool:
-    return subject.tree.attrs.get("independent_draws") == "yes"
-
-
-def _convergence(subject: _Subject) -> str:
-    independent = "The draws are independent, no chain had to converge. " if _is_independent(subject) else ""
-    return independent + subject.line("R-hat", "divergences", "E-BFMI", "interrupted") + "."
-
-
-def _traces(subject: _Subject) -> _Said:
-    """Convergence where a look at the traces is asked for too, which only independent draws make superfluous."""
-    return _Said(_convergence(subject), STATED if _is_independent(subject) else PARTLY)
-
-
-def _resolution(subject: _Subject) -> str:
-    return subject.line("effective draws", "importance sampling") + "."
-
-
-def _approximation(subject: _Subject) -> _Said:
-    if _is_independent(subject):
-        found = subject.line("Pareto k", "importance sampling")
-        text = f"Importance sampling of the variance parameters, exact given them: {found or _engine(subject)}."
-        return _Said(text)
-    return _Said(f"Draws come from a Markov chain: {_engine(subject)}.", NOT_APPLICABLE)
-
-
-def _independent_draws(subject: _Subject) -> str | None:
-    if not _is_independent(subject):
-        return None
-    return "The draws are independent: more of them refine the picture and change nothing else."
-
-
-def _autocorrelation(subject: _Subject) -> str:
-    return _independent_draws(subject) or _resolution(subject)
-
-
-def _computation(subject: _Subject) -> str:
-    sizes = subject.draws.sizes
-    return f"{_engine(subject)}: {sizes['chain']} chains of {sizes['draw']} kept draws; seed {_seed_of(subject)}."
-
-
-def _seed_of(subject: _Subject) -> str:
-    return str(subject.tree.attrs.get("seed", "not stated"))
-
-
-def _seed(subject: _Subject) -> str | None:
-    return f"Seed {_seed_of(subject)}." if "seed" in subject.tree.attrs else None
-
-
-def _predictive(subject: _Subject) -> str | None:
-    try:
-        found = predictive_check(subject.tree)
-    except BayesmigError:  # such as latent outcomes
-        return None
-    rows = [
-        f"{' '.join(str(row[key]) for key in found.columns[: found.columns.get_loc('n')])} observed"
-        f" {number(row['observed'])}, predicted {number(row['predicted'])}"
-        f" [{number(row['eti95_lower'])}, {number(row['eti95_upper'])}]"
-        for row in found.to_dict("records")
-    ]
-    return f"Posterior predictive check of all people together: {'; '.join(rows)}. {found.attrs['note']}"
-
-
-def _posterior(subject: _Subject) -> str:
-    table = coefficients(subject.tree)
-    shown = [f"{quantity(subject.spec, str(term))} {subject.interval(row)}" for term, row in table[:MOST].iterrows()]
-    if len(table) > MOST:
-        shown.append(f"{len(table) - MOST} more in the table of coefficients")
-    return f"Posterior means and 95 % equal-tailed intervals: {'; '.join(shown)}."
-
-
-def _components(subject: _Subject) -> str:
-    kept = [name for name in subject.components.index if str(name).startswith(("variance_", "rho_", "vpc_"))]
-    shown = [f"{quantity(subject.spec, str(name))} {subject.interval(subject.components.loc[name])}" for name in kept]
-    return f"Posterior means and 95 % equal-tailed intervals: {'; '.join(shown)}." if shown else ""
-
-
-def _vpc(subject: _Subject) -> str:
-    kept = [name for name in subject.components.index if str(name).startswith("vpc_")]
-    shown = [f"{quantity(subject.spec, str(name))} {subject.interval(subject.components.loc[name])}" for name in kept]
-    return f"{'; '.join(shown)}." if shown else ""
-
-
-def _strata_made(subject: _Subject) -> str | None:
-    if subject.strata is None:
-        return None
-    described = "; ".join(_described(subject.spec, name) for name in subject.strata.variables)
-    return f"Strata are the combinations of {described}."
-
-
-def _strata_sizes(subject: _Subject) -> str | None:
-    if subject.strata is None:
-        return None
-    return ". ".join([_sizes(subject, subject.strata.group), *subject.strata.notes]) + "."
-
-
-def _strata_scale(subject: _Subject) -> str | None:
-    if subject.strata is None:
-        return None
-    words = "the outcome itself" if subject.spec.link == "identity" else f"the {subject.spec.link} of the outcome"
-    return f"Positions add up on the scale of {words}; parts are shown as {subject.strata.strata.attrs['scale']}."
-
-
-def _strata_vpc(subject: _Subject) -> str | None:
-    return _of_strata(subject, {"vpc_null": "VPC of the null model", "vpc_additive": "of the additive model"})
-
-
-def _strata_pcv(subject: _Subject) -> str | None:
-    words = {"pcv": "Proportional change in variance", "additive_share": "additive share by the additive model alone"}
-    return _of_strata(subject, words)
-
-
-def _of_strata(subject: _Subject, words: dict[str, str]) -> str | None:
-    if subject.strata is None:
-        return None
-    rows = subject.strata.summary.to_dict("index")
-    said = [f"{text} {subject.interval(pd.Series(rows[name]))}" for name, text in words.items() if name in rows]
-    return f"{'; '.join(said)} (posterior medians, 95 % equal-tailed intervals)." if said else None
-
-
-def _strata_interactions(subject: _Subject) -> str | None:
-    if subject.strata is None:
-        return None
-    table = subject.strata.strata
-    clear = table[abs(table["probability"] - 0.5) > 0.475]
-    named = [f"{stratum} {number(row['interaction'])}" for stratum, row in clear.iterrows()]
-    return (
-        f"Of {len(table)} strata {len(clear)} have an interaction on one side of zero with a probability of over 97.5 %"
-        f"{': ' if named else ''}{listing(named) if named else ''}."
-    )
-
-
-def _no_bayes_factor(subject: _Subject) -> _Said:
-    return _Said("This analysis computes no Bayes factor.", NOT_APPLICABLE)
-
-
-def _no_averaging(subject: _Subject) -> _Said:
-    return _Said("No models are averaged.", NOT_APPLICABLE)
-
-
-def _prior_sensitivity(subject: _Subject) -> str | None:
-    found = subject.diagnoses
-    if found is None:
-        return None
-    said = [
-        f"{words}: {listing((quantity(subject.spec, str(name)) for name in found.index[found == words]), 40)}"
-        for words in found.unique()
-    ]
-    return f"Power scaling of all priors together. {'; '.join(said)}."
-
-
-def _variance_priors(subject: _Subject) -> str | None:
-    if subject.diagnoses is None:
-        return None
-    found = subject.diagnoses[subject.diagnoses.index.str.startswith(("tau_", "rho_", "sigma"))]
-    said = [f"{quantity(subject.spec, str(name))}: {words}" for name, words in found.items()]
-    return f"Power scaling: {'; '.join(said)}." if said else None
-
-
-def _data_identity(subject: _Subject) -> str:
-    digest = subject.tree.attrs.get("data_digest", "not stated")
-    return f"{provenance(subject.tree).headline}; fingerprint {digest}. The specification is in the result as JSON."
-
-
-def _varying(subject: _Subject) -> str:
-    said = []
-    for group in subject.groups:
-        effects = [str(name) for name in subject.draws[schema.effect_dim(group)].to_numpy()]
-        words = listing(map(subject.spec.heading, effects))
-        correlated = ", correlated" if f"rho_{group}" in subject.draws else ""
-        said.append(f"{words} varies by {subject.spec.mention(group)}{correlated}")
-    return f"{'; '.join(said)}." if said else "Nothing varies between groups."
-
-
-def _levels_of_variables(subject: _Subject) -> str:
-    spec = subject.spec
-    found: dict[str, list[str]] = {}
-    for name in sorted(spec.parsed.predictors, key=spec.formula.index):
-        found.setdefault(level_of(spec, subject.tree, name) or PERSON, []).append(spec.label(name))
-    outcome = quantity(spec, str(subject.tree.attrs["outcome"]))
-    said = "; ".join(f"{level}: {listing(names, 30)}" for level, names in found.items())
-    return f"Outcome {outcome}: {PERSON.lower()}. {said}."
-
-
-def _groups(subject: _Subject) -> str:
-    people = f"{int(subject.tree.attrs['n_used']):,} rows"
-    return "; ".join([people, *(_sizes(subject, group) for group in subject.groups)]) + "."
-
-
-def _sizes(subject: _Subject, group: str) -> str:
-    sizes = np.bincount(subject.tree["constant_data"][f"{group}_code"].to_numpy())
-    label = quantity(subject.spec, group)
-    return f"{label}: {len(sizes)} groups of {sizes.min()} to {sizes.max()} rows (median {np.median(sizes):g})"
-
-
-def _flow(subject: _Subject) -> str:
-    given, used = int(subject.tree.attrs["n_given"]), int(subject.tree.attrs["n_used"])
-    groups = "; ".join(_sizes(subject, group) for group in subject.groups)
-    return f"{given:,} rows given, {given - used:,} left out, {used:,} analysed" + (f"; {groups}." if groups else ".")
-
-
-def _missing(subject: _Subject) -> str:
-    if "imputations" in subject.tree.attrs:
-        return f"{completed_data(subject.tree)} {_flow(subject)}"
-    gaps = schema.read(subject.tree, "missing")
-    counted = ", ".join(f"{quantity(subject.spec, name)} {count}" for name, count in gaps.items())
-    if not counted:
-        return f"No value is missing. {_flow(subject)}"
-    how = "rows with a gap left out, which is right where gaps have nothing to do with the outcome given predictors"
-    if subject.spec.impute:
-        how = f"modelled with the parameters: {listing(subject.spec.impute)}; other rows with gaps left out"
-    return f"Missing: {counted}. Treatment: {how}. {_flow(subject)}"
-
-
-def _quantitative(subject: _Subject) -> str:
-    spec = subject.spec
-    scaled = [
-        f"{quantity(spec, name)} (mean {by['mean']:.4g}, SD {by['sd']:.4g})"
-        for name, by in schema.read(subject.tree, "scaling").items()
-    ]
-    plain = [
-        _described(spec, name)
-        for name in sorted(spec.parsed.predictors, key=spec.formula.index)
-        if name in subject.data and name not in spec.standardise and not _is_categorical(subject, name)
-    ]
-    said = [f"Per standard deviation: {'; '.join(scaled)}"] if scaled else []
-    said += [f"{'in' if said else 'In'} their own units: {'; '.join(plain)}"] if plain else []
-    return "; ".join(said) + "." if said else "No predictor is a number."
-
-
-def _is_categorical(subject: _Subject, name: str) -> bool:
-    return isinstance(subject.data[name].dtype, pd.CategoricalDtype)
-
-
-def _interactions(subject: _Subject) -> str:
-    terms = [str(term) for term in subject.draws["term"].to_numpy()]
-    pairs = dict.fromkeys(base(term) for term in terms if len(pieces(term)) > 1)
-    return (
-        f"Interactions in the model: {listing(map(subject.spec.label, pairs), 30)}." if pairs else "None in the model."
-    )
-
-
-def _sampling(subject: _Subject) -> _Said:
-    weights = subject.spec.weights
-    clustered = f"Varying effects by {listing(subject.groups)}." if subject.groups else "No groups."
-    if weights is None:
-        return _Said(f"No weights. {clustered}", PARTLY)
-    return _Said(f"Weights: {weights}; {subject.line('survey weights', 'clusters')}. {clustered}", PARTLY)
-
-
-def _descriptives(subject: _Subject) -> str:
-    names = [name for name in subject.spec.parsed.predictors if name in subject.data]
-    return f"{'; '.join(_summary(subject, name) for name in sorted(names, key=subject.spec.formula.index))}."
-
-
-def _outcome_summary(subject: _Subject) -> str:
-    names = [name for name in subject.spec.parsed.columns[:1] if name in subject.data]
-    return f"{'; '.join(_summary(subject, name) for name in names)}." if names else ""
-
-
-def _summary(subject: _Subject, name: str) -> str:
-    """Mean and sd of a number, shares of levels, among the rows analysed and without weights."""
-    column = subject.data[name]
-    label = subject.spec.label(name)
-    if _is_categorical(subject, name):
-        entry = subject.spec.variable(name)
-        shares = column.value_counts(normalize=True, sort=False)
-        words = [f"{entry.levels.get(str(k), k) if entry else k} {100 * share:.1f} %" for k, share in shares.items()]
-        return f"{label}: {', '.join(words)}"
-    ends = f"{number(column.min())} to {number(column.max())}"
-    return f"{label}: mean {number(column.mean())}, SD {number(column.std())}, {ends}"
-
-
-FACTS: dict[str, Callable[[_Subject], str | _Said | None]] = {
-    "approximation": _approximation,
-    "autocorrelation": _autocorrelation,
-    "components": _components,
-    "computation": _computation,
-    "convergence": _convergence,
-    "data_identity": _data_identity,
-    "descriptives": _descriptives,
-    "flow": _flow,
-    "formal_model": _formal_model,
-    "groups": _groups,
-    "independent_draws": _independent_draws,
-    "interactions": _interactions,
-    "levels_of_variables": _levels_of_variables,
-    "likelihood": _likelihood,
-    "missing": _missing,
-    "no_averaging": _no_averaging,
-    "no_bayes_factor": _no_bayes_factor,
-    "outcome_summary": _outcome_summary,
-    "posterior": _posterior,
-    "predictive_check": _predictive,
-    "prior_outcomes": _prior_outcomes,
-    "prior_sensitivity": _prior_sensitivity,
-    "priors": _priors,
-    "quantitative": _quantitative,
-    "resolution": _resolution,
-    "sampling": _sampling,
-    "seed": _seed,
-    "software": _software,
-    "strata_interactions": _strata_interactions,
-    "strata_made": _strata_made,
-    "strata_pcv": _strata_pcv,
-    "strata_scale": _strata_scale,
-    "strata_sizes": _strata_sizes,
-    "strata_vpc": _strata_vpc,
-    "traces": _traces,
-    "variables": _variables,
-    "variance_priors": _variance_priors,
-    "varying": _varying,
-    "vpc": _vpc,
-}

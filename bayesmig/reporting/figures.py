@@ -80,7 +80,7 @@ def figures_of(
     spec = ModelSpec.from_json(tree.attrs["spec"])
     draws = tree["posterior"].to_dataset()
     figures = [forest_of(results)]
-    if focus and _interacts(tree, *focus):
+    if focus and set(focus) in [set(columns_of(str(term))) for term in draws["term"].to_numpy()]:
         head = f"{quantity(spec, focus[0])} by {quantity(spec, focus[1])}"
         caption = "Parallel lines would say that the predictor works alike for everybody."
         figures.append(Figure(head, caption, PLANE_HEIGHT, partial(plots.interaction, tree, *focus), is_focus=True))
@@ -139,10 +139,6 @@ def forest_of(results: Mapping[str, xr.DataTree], name: str = "") -> Figure:
     height = forest_height(len(term_rows(ModelSpec.from_json(tree.attrs["spec"]), terms)), len(results))
     head, caption = f"Coefficients{name and f': {name}'}", agree if len(results) > 1 else alone
     return Figure(head, caption, height, partial(plots.forest, results))
-
-
-def _interacts(tree: xr.DataTree, x: str, by: str) -> bool:
-    return {x, by} in [set(columns_of(str(term))) for term in tree["posterior"]["term"].to_numpy()]
 
 
 def figure_svg(draw: Callable[..., Axes], size: tuple[float, float], alt: str, key: str) -> str:

@@ -177,7 +177,8 @@ def _html(grid: Grid) -> str:
             )
             continue
         cells = "".join(f'<td class="n">{safe(text)}{_small(below)}</td>' for text, below in line.cells)
-        rows.append(f'<tr class="{line.kind}{last}"><th scope="row"{_class(line)}>{safe(line.label)}</th>{cells}</tr>')
+        mark = ' class="level"' if line.kind == "level" else ""
+        rows.append(f'<tr class="{line.kind}{last}"><th scope="row"{mark}>{safe(line.label)}</th>{cells}</tr>')
     rows.append("</tbody>")
     notes = "".join(f"<p>{safe(note)}</p>" for note in grid.notes)
     rows += [f'<tfoot><tr><td colspan="{span}">{notes}</td></tr></tfoot>'] if notes else []
@@ -190,10 +191,6 @@ def _safe(text: str) -> str:
 
 def _small(*texts: str) -> str:
     return "".join(f"<small>{_safe(text)}</small>" for text in texts if text)
-
-
-def _class(line: Line) -> str:
-    return ' class="level"' if line.kind == "level" else ""
 
 
 def tex(text: str) -> str:

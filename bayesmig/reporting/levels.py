@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from typing import TYPE_CHECKING
 
 import numpy as np
+import xarray as xr
 
 from bayesmig.contract import schema
 from bayesmig.contract.names import base
 from bayesmig.specification.model import ModelSpec, Variable
-
-if TYPE_CHECKING:
-    import xarray as xr
 
 PERSON = "Person level"
 

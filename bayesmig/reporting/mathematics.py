@@ -11,7 +11,9 @@ import itertools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
+
+import xarray as xr
 
 from bayesmig.contract import schema
 from bayesmig.contract.names import base, both, of_factor, pieces
@@ -19,9 +21,6 @@ from bayesmig.data.writing import printable
 from bayesmig.errors import listing
 from bayesmig.reporting.grids import tex
 from bayesmig.specification.model import ModelSpec
-
-if TYPE_CHECKING:
-    import xarray as xr
 
 GREEK = {
     "α": "alpha",
@@ -293,7 +292,11 @@ def in_words(tree: xr.DataTree) -> list[str]:
     dataset = tree[schema.kind(tree)].to_dataset()
     outcome = " and ".join(map(spec.heading, str(tree.attrs["outcome"]).split(" + ")))
     lines = [f"{outcome}: {_said_of_outcome(spec)}"]
-    terms = [term for term in dict.fromkeys(_own_terms(dataset)) if term != "intercept"]
+    terms = [
+        term
+        for term in dict.fromkeys(of_factor(str(term))[1] for term in dataset["term"].to_numpy())
+        if term != "intercept"
+    ]
     parts = [part for term in terms for part in pieces(term)]
     names = dict.fromkeys(name for name, _ in parts)
     if names:
@@ -318,11 +321,6 @@ def in_words(tree: xr.DataTree) -> list[str]:
             f" an amount of its own{slopes}; these are normal around zero, and how much they vary is estimated."
         )
     return lines
-
-
-def _own_terms(dataset: xr.Dataset) -> list[str]:
-    """Terms without the factor that each concerns."""
-    return [of_factor(str(term))[1] for term in dataset["term"].to_numpy()]
 
 
 def _target(spec: ModelSpec) -> str:

@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -51,9 +51,6 @@ from bayesmig.reporting.words import (
     verdict,
 )
 from bayesmig.specification.model import ModelSpec
-
-if TYPE_CHECKING:
-    pass
 
 TEMPLATE, STUDY, SORTING = "page.html.j2", "study.html.j2", "sorting.js.j2"
 ABOUT_ITEMS = {"name", "title", "source", "numbering", "count"}  # attributes of a filled guideline

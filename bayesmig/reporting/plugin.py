@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 
 from bayesmig.contract import schema
 from bayesmig.contract.names import pieces
 from bayesmig.reporting.words import provenance, quantity
 from bayesmig.results.summaries import coefficients, variance_components
 from bayesmig.specification.model import ModelSpec
-
-if TYPE_CHECKING:
-    import xarray as xr
 
 
 @dataclass(frozen=True, eq=False)

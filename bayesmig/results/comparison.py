@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 
 from bayesmig.contract import schema
 from bayesmig.errors import BayesmigError, listing
 from bayesmig.results.summaries import coefficients
-
-if TYPE_CHECKING:
-    import xarray as xr
 
 
 def compare(results: Mapping[str, xr.DataTree]) -> pd.DataFrame:

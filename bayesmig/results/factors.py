@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import NormalDist
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 
 from bayesmig.contract import schema
 from bayesmig.contract.arrays import Array, Codes, Flags
@@ -22,9 +22,6 @@ from bayesmig.data.rows import design_of
 from bayesmig.errors import BayesmigError, DataError, EngineRefusal
 from bayesmig.inference.working_units import base_z
 from bayesmig.results.summaries import check_interval, interval_heads, summarise_draws
-
-if TYPE_CHECKING:
-    import xarray as xr
 
 RESPONSE_VARIANCE = {"logit": math.pi**2 / 3, "probit": 1.0}
 

@@ -7,10 +7,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 from scipy import stats
 
 from bayesmig.contract import schema
@@ -30,9 +31,6 @@ from bayesmig.results.summaries import (
 )
 from bayesmig.specification.claims import Claim, Expression, Margin, Quantity, parse_claim
 from bayesmig.specification.priors import Normal, Prior
-
-if TYPE_CHECKING:
-    import xarray as xr
 
 PRINTED = "published_posterior"  # the engine whose draws of different coefficients are independent of each other
 PRIOR_DRAWS = 20_000  # of a joint claim's prior probability, whose error is then below 0.004

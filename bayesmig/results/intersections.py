@@ -12,10 +12,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Unpack
+from typing import Unpack
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 
 from bayesmig.contract import schema
 from bayesmig.contract.arrays import Array
@@ -31,9 +32,6 @@ from bayesmig.results.fitted import Fitted, category_scores, outcome_of, quantit
 from bayesmig.results.summaries import attributed, interval_heads, quantity_values
 from bayesmig.specification.formula import parse
 from bayesmig.specification.model import Choices, ModelSpec, as_spec
-
-if TYPE_CHECKING:
-    import xarray as xr
 
 MOST_LEVELS = 8  # of a number that is taken for a category
 SMALL = 10  # people of a stratum that says little by itself

@@ -47,20 +47,11 @@ HEADS = ("variable", "contrast", "category", "estimate", "sd", "std_error", "pd"
 class Average:
     """Means of the expected outcome over the people of a sample, or over each of several parts of it.
 
-    Attributes
-    ----------
-    fitted : Fitted
-    codes : mapping of str to (n,) int array
-        Group of each person by grouping factor.
-    random, scale : str
-    categories : tuple of str
-        Of an ordered outcome, those whose probabilities are asked for; else empty.
-    parts : tuple of mapping
-        What the people of each part have in common, by column.
-    shares : (n, parts) array
-        What each row counts in each part, summing to one.
-    differences : bool
-        Whether parts are compared with the first of them.
+    codes : mapping of str to (n,) int array: group of each person by grouping factor
+    categories : of an ordered outcome, those whose probabilities are asked for; else empty
+    parts : what the people of each part have in common, by column
+    shares : (n, parts) array: what each row counts in each part, summing to one
+    differences : whether parts are compared with the first of them
     """
 
     fitted: Fitted

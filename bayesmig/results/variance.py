@@ -7,9 +7,9 @@ Student t outcomes they are the same.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
+import xarray as xr
 
 from bayesmig.contract import schema
 from bayesmig.contract.arrays import Array
@@ -20,9 +20,6 @@ from bayesmig.families.links import LINKS, normal_mean
 from bayesmig.inference.response import linear_predictor, split
 from bayesmig.results.fitted import Fitted, category_scores, expectation, outcome_of
 from bayesmig.results.integration import added_variances, integrated
-
-if TYPE_CHECKING:
-    import xarray as xr
 
 SMOOTH = 2.0  # stands for the poles of squared distribution functions; errors against Owen's T are below 1e-8
 

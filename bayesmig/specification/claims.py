@@ -11,16 +11,11 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import reduce
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from bayesmig.errors import SpecificationError, closest, listing
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
 
 FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "abs": np.abs,
@@ -82,14 +77,9 @@ class Expression:
 class Comparison:
     """Two expressions, one of which is claimed to be larger.
 
-    Attributes
-    ----------
-    subject : Expression
-        What is spoken of: the side that is no mere number, or else left less right.
-    difference : Expression
-        The larger side less the smaller one: positive where the claim holds.
-    is_equality : bool
-        Whether the claim is that the difference is zero instead.
+    ``subject``: what is spoken of: the side that is no mere number, or else left less right. ``difference``: the larger
+    side less the smaller one: positive where the claim holds. ``is_equality``: whether the claim is that the difference
+    is zero instead.
     """
 
     subject: Expression

@@ -520,6 +520,11 @@ def test_an_interval_holds_what_rounds_to_it(text):
     assert not interval.contains(float(text) + 1.001 * half_unit(text))
 
 
+def test_what_two_intervals_allow():
+    assert Interval(1, 3).overlap(Interval(2, 5)) == Interval(2, 3)
+    assert Interval(1, 2).overlap(Interval(4, 5)) == Interval(2, 4)  # nothing in common: what lies between
+
+
 def test_interval_arithmetic_holds_every_result():
     rng = np.random.default_rng(1)
     for _ in range(500):

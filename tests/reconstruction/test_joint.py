@@ -20,7 +20,7 @@ from bayesmig.replication.reconstruction import measure_discrepancies, reconstru
 from bayesmig.replication.reconstruction.arrangement import Question, arrange
 from bayesmig.replication.reconstruction.indices import moved_towards, moved_within, residuals
 from bayesmig.replication.reconstruction.joint import draw_sample, models_together
-from bayesmig.replication.reconstruction.regressions import Regression, Span, weights_of_composite
+from bayesmig.replication.reconstruction.regressions import Regression, weights_of_composite
 from bayesmig.results.summaries import coefficients
 from bayesmig.specification.catalogue import study
 from bayesmig.specification.model import Margin, ModelSpec, Population, Range, Study, Variable
@@ -311,12 +311,6 @@ def test_residuals_have_the_covariance_and_the_means_that_are_asked_for():
     np.testing.assert_allclose(np.cov(far.values.T), covariance, atol=1e-12)
     with pytest.raises(InferenceFailure, match="explain more than the outcomes vary"):
         residuals(x, np.diag([1.0, -0.1]), None, np.empty((200, 0)), rng.normal(size=(200, 2)))
-
-
-def test_spans():
-    assert Span.printed("0.250") == pytest.approx((0.2495, 0.2505))
-    assert Span(1, 3).meets(Span(2, 5)) == (2, 3)
-    assert Span(1, 2).meets(Span(4, 5)) == (2, 4)  # nothing in common: what lies between
 
 
 def paper(folder: Path, models: dict[str, tuple[str, dict[str, str]]], statistics: dict[str, str]) -> Study:

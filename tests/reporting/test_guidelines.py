@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import tomllib
 
@@ -17,13 +18,14 @@ from bayesmig.checking.robustness import power_scaling
 from bayesmig.errors import BayesmigError
 from bayesmig.inference.fitting import fit
 from bayesmig.replication.remarks import number
-from bayesmig.reporting.checklists import FACTS, FOLDER, GUIDELINES, guideline
+from bayesmig.reporting.checklists import FOLDER, GUIDELINES, Subject, guideline
 from bayesmig.reporting.page import report
 from bayesmig.reporting.tables import table
 from bayesmig.results.summaries import coefficients, variance_components
 from bayesmig.specification.model import ModelSpec
 from bayesmig.specification.priors import Normal
 
+FACTS = {name for name, value in vars(Subject).items() if inspect.isfunction(value) and not name.startswith("_")}
 STATUSES = {"stated", "partly", "not stated", "not applicable"}
 LEAST = {
     "barg": 29,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,8 +15,7 @@ from bayesmig.inference.kernels import coordinates
 from bayesmig.inference.kernels.coordinates import Coordinates
 from bayesmig.specification.priors import Beta, Exponential, Flat, HalfNormal, HalfStudentT, InverseGamma, Normal, Prior
 
-if TYPE_CHECKING:
-    Evaluate = Callable[[Array], tuple[float, Array]]
+Evaluate = Callable[[Array], tuple[float, Array]]
 
 SCALES: dict[type[Prior], int] = {
     HalfNormal: coordinates.HALF_NORMAL,

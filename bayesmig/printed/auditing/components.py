@@ -165,7 +165,7 @@ def check_bartlett(tables: PublishedTables) -> Iterator[Outcome]:
         known = float(df) if df else pairs
         if chi2 and known and "bartlett_p" in index.printed:
             text = index.printed["bartlett_p"]
-            expected = Interval.printed(chi2).mapped(partial(_exceeded, known))
+            expected = Interval.printed(chi2).mapped(partial(stats.chi2.sf, df=known))
             yield Finding.unless(
                 Interval(*p_bounds(text)).meets(expected),
                 index.where,
@@ -174,10 +174,6 @@ def check_bartlett(tables: PublishedTables) -> Iterator[Outcome]:
                 f"chi-square {chi2} with {known:g} degrees of freedom has p {expected}; {text} is printed."
                 " Which is meant?",
             )
-
-
-def _exceeded(df: float, chi2: float) -> float:
-    return float(stats.chi2.sf(chi2, df))
 
 
 @rule("Cronbach's alpha", source="Cronbach 1951; Spearman-Brown: k r / (1 + (k - 1) r)", kind="components")

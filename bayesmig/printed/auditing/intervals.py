@@ -71,6 +71,11 @@ class Interval:
         """The smallest interval that holds both."""
         return Interval(min(self.lower, other.lower), max(self.upper, other.upper))
 
+    def overlap(self, other: Interval) -> Interval:
+        """What both allow, or else what lies between them."""
+        lower, upper = max(self.lower, other.lower), min(self.upper, other.upper)
+        return Interval(min(lower, upper), max(lower, upper))
+
     def mapped(self, function: Callable[[float], float]) -> Interval:
         """The image under a function that only rises or only falls."""
         ends = function(self.lower), function(self.upper)

@@ -108,11 +108,6 @@ def deviance_of(model: PrintedRegression) -> Interval | None:
     return share.scaled(df / (n - 1)).mapped(lambda value: n * math.log(value))
 
 
-def _likelihood_constants(model: PrintedRegression) -> list[int]:
-    """Parameters that software counts: with and without the residual variance."""
-    return [len(model.slopes) + 1, len(model.slopes) + 2]
-
-
 def _implied_sd(model: PrintedRegression) -> Interval | None:
     """The outcome's sd that AIC, n and R² imply, whichever way parameters are counted."""
     deviance, aic = deviance_of(model), model.statistic("aic")
@@ -121,7 +116,7 @@ def _implied_sd(model: PrintedRegression) -> Interval | None:
     n = model.n
     found = [
         (aic - Interval.exact(2 * count + n * (math.log(2 * math.pi * (n - 1) / n) + 1)) - deviance).scaled(1 / n)
-        for count in _likelihood_constants(model)
+        for count in (len(model.slopes) + 1, len(model.slopes) + 2)  # software counts the residual variance, or not
     ]
     return found[0].hull(found[1]).scaled(0.5).mapped(exponential)
 

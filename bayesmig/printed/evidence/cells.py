@@ -34,19 +34,12 @@ SE_NODES, P_NODES, CELLS = 5, 16, 4
 class Evidence:
     """The pairs of estimate and standard error that would have been printed as this cell was.
 
-    Attributes
-    ----------
-    kind : str
-        Which columns it rests on.
-    centre, half : (k,) array
-        The estimate lies within ``centre - half`` and ``centre + half``.
-    error : (k,) array
-        Standard errors.
+    kind : which columns it rests on
+    centre, half : (k,) array: the estimate lies within ``centre - half`` and ``centre + half``
+    error : (k,) array: standard errors
     weight : (k,) array
-    df : float or None
-        Degrees of freedom of ``(estimate - beta) / error``; normal if None.
-    closed_by : str
-        What bounds the standard error where p leaves it open: ``print``, ``design`` or ``default``.
+    df : degrees of freedom of ``(estimate - beta) / error``; normal if None
+    closed_by : what bounds the standard error where p leaves it open: ``print``, ``design`` or ``default``
     """
 
     kind: str

@@ -12,17 +12,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from bayesmig.contract.arrays import Array, Codes, Flags
 from bayesmig.replication.reconstruction.predictors import Subject
 from bayesmig.replication.reconstruction.regressions import Forms, Printed
 from bayesmig.specification.model import Population, Study
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 CANDIDATES = 2000
 TOGETHER = 300  # the best single exchanges, of which any two are tried together

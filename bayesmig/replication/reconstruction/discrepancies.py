@@ -95,14 +95,7 @@ def _gaps_of(study: Study, key: str, fit: Fit) -> pd.DataFrame:
 class Fit:
     """Least squares.
 
-    Attributes
-    ----------
-    coefficients, errors : pandas.Series
-        By term; classical standard errors.
-    r2 : float
-    n, df : int
-    left : float
-        Sum of the squared residuals.
+    ``coefficients``, ``errors``: by term; classical standard errors. ``left``: sum of the squared residuals.
     """
 
     coefficients: pd.Series
@@ -139,15 +132,7 @@ class Fit:
 class JointProvenance:
     """A joint reconstruction held beside everything that is printed of it.
 
-    Attributes
-    ----------
-    sample : Sample
-    indices : Indices
-    measurements : sequence of Measurement
-    data : pandas.DataFrame
-    exact : str
-        The model that was met exactly, or nothing.
-    whole_items : bool
+    ``exact``: the model that was met exactly, or nothing.
     """
 
     sample: Sample

@@ -48,17 +48,13 @@ def printed_means(study: Study, outcome: str, data: pd.DataFrame) -> Means:
     rows = _descriptives(study, outcome, "mean")
     whole = next((value for group, value in rows.items() if group in WHOLE_SAMPLE), float("nan"))
     levels = {group: value for group, value in rows.items() if group not in WHOLE_SAMPLE}
-    variable = _with_levels(study.variables, levels)
+    variable = next((entry.name for entry in study.variables if levels and set(levels) == set(entry.levels)), "")
     if not variable:
         return Means(whole)
     present = set(data[variable])
     if len(present) == 1:
         return Means(levels[present.pop()])
     return Means(whole, variable, levels)
-
-
-def _with_levels(variables: Sequence[Variable], levels: Mapping[str, float]) -> str:
-    return next((entry.name for entry in variables if levels and set(levels) == set(entry.levels)), "")
 
 
 def _descriptives(study: Study, variable: str, statistic: str) -> dict[str, float]:

@@ -25,6 +25,7 @@ from scipy import linalg, optimize
 
 from bayesmig.contract.arrays import Array
 from bayesmig.errors import InferenceFailure, listing
+from bayesmig.measurement.principal import sampling_adequacy, varimax
 from bayesmig.printed.literature import tables_of
 from bayesmig.specification.model import Study
 
@@ -35,7 +36,7 @@ LARGEST = 0.915  # of the smallest eigenvalue kept: what the largest of the othe
 SMALLEST = 0.08  # eigenvalue
 ATTEMPTS = 20
 CLOSE = 1e-5
-VARIMAX_STEPS = 500
+MAXIMUM = 1e-14  # of varimax, as far as it can be told
 
 
 @dataclass(frozen=True)
@@ -227,7 +228,7 @@ def read_loadings(printed: pd.DataFrame, communality: Array | None) -> tuple[Arr
         " read)"
         for row, place in np.argwhere(np.isnan(given))
     ]
-    moved = float(abs(varimax(chosen) - chosen).max())
+    moved = _moved(chosen)
     if moved < ROTATED:
         return chosen, facts
     facts.append(f"the orientation of the loadings: as printed; varimax would move them by up to {moved:.3f}")
@@ -237,7 +238,7 @@ def read_loadings(printed: pd.DataFrame, communality: Array | None) -> tuple[Arr
         for rows, gap in zip(filled, damaged, strict=True)
     ]
     other = min(_tables(turned), key=_from_maximum)
-    left = float(abs(varimax(other) - other).max())
+    left = _moved(other)
     if left < ROTATED:
         told = listing(
             f"{item} as {', '.join(f'{value:.3f}' for value in two)}"
@@ -254,6 +255,11 @@ def read_loadings(printed: pd.DataFrame, communality: Array | None) -> tuple[Arr
 def _tables(options: Sequence[Sequence[Array]]) -> Iterator[Array]:
     """Every table that takes one of the readings of each row."""
     return (np.array(rows) for rows in itertools.product(*options))
+
+
+def _moved(loadings: Array) -> float:
+    """By how much varimax would move them."""
+    return float(abs(loadings @ varimax(loadings, MAXIMUM) - loadings).max())
 
 
 def _from_maximum(loadings: Array) -> float:
@@ -289,30 +295,6 @@ def slope_of_varimax(loadings: Array) -> Array:
     return np.array([(a**3 * b - a * b**3).sum() - (a * b).sum() * (a**2 - b**2).sum() / len(rows) for a, b in pairs])
 
 
-def varimax(loadings: Array) -> Array:
-    """Rotate to the maximum of the varimax criterion with Kaiser's normalisation of rows."""
-    size = np.sqrt((loadings**2).sum(axis=1, keepdims=True))
-    rows = loadings / size
-    turn = np.eye(loadings.shape[1])
-    for _ in range(VARIMAX_STEPS):
-        turned = rows @ turn
-        left, _, right = np.linalg.svd(rows.T @ (turned**3 - turned * (turned**2).mean(axis=0)))
-        if abs(left @ right - turn).max() < 1e-12:
-            break
-        turn = left @ right
-    return np.asarray(rows @ turn * size)
-
-
-def sampling_adequacy(correlation: Array) -> float:
-    """The Kaiser-Meyer-Olkin measure."""
-    inverse = np.linalg.inv(correlation)
-    scale = np.sqrt(np.diag(inverse))
-    partial = inverse / np.outer(scale, scale)
-    apart = ~np.eye(len(correlation), dtype=bool)
-    squares = (correlation[apart] ** 2).sum()
-    return float(squares / (squares + (partial[apart] ** 2).sum()))
-
-
 def rest_of(loadings: Array, log_determinant: float | None, kmo: float | None, rng: np.random.Generator) -> Array:
     """Correlations that components with these loadings leave: ``N M N'`` with unit diagonal in all."""
     items, kept = loadings.shape
@@ -346,7 +328,7 @@ def rest_of(loadings: Array, log_determinant: float | None, kmo: float | None, r
 def _far(correlation: Array, log_determinant: float | None, kmo: float | None) -> Array:
     """How far correlations are from a printed determinant and KMO."""
     missed = [] if log_determinant is None else [np.linalg.slogdet(correlation)[1] - log_determinant]
-    return np.array(missed + ([] if kmo is None else [10 * (sampling_adequacy(correlation) - kmo)]))
+    return np.array(missed + ([] if kmo is None else [10 * (sampling_adequacy(correlation)[0] - kmo)]))
 
 
 def _solved(missed: Callable[[Array], Array], start: Callable[[], Array], what: str) -> Array:

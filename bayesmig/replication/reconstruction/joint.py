@@ -252,20 +252,14 @@ def _read_slopes(
 def make_indices(sample: Sample, exact: str, rng: np.random.Generator) -> Indices:
     """Outcomes that return the printed coefficients: exactly those of one model, the others as nearly as can be."""
     names, x = sample.outcomes, sample.columns
-    means = {name: printed_means(sample.study, name, sample.data) for name in _all_outcomes(sample)}
-    coefficients = np.column_stack(
-        [
-            coefficients_of(
-                sample.models(name),
-                sample.printed.terms,
-                x,
-                sample.printed,
-                exact,
-                _mean_of(sample.study, sample.models(name)[0], sample.data),
-            )
-            for name in names
-        ]
-    )
+    everything = dict.fromkeys(model.outcome for model in sample.printed.regressions)
+    means = {name: printed_means(sample.study, name, sample.data) for name in everything}
+    columns = []
+    for name in names:
+        models = sample.models(name)
+        mean = _mean_of(sample.study, models[0], sample.data)
+        columns.append(coefficients_of(models, sample.printed.terms, x, sample.printed, exact, mean))
+    coefficients = np.column_stack(columns)
     coefficients[1:] = _with_composite(sample, coefficients[1:], exact)
     fitted = coefficients[0] + x @ coefficients[1:]
     covariance, assumed = _residual_covariance(sample, fitted, rng)
@@ -282,10 +276,6 @@ def make_indices(sample: Sample, exact: str, rng: np.random.Generator) -> Indice
         if printed_sd(sample.study, name) is None
     ]
     return Indices(scores, values, means, (*assumed, *shared, *facts), tuple(lost))
-
-
-def _all_outcomes(sample: Sample) -> list[str]:
-    return list(dict.fromkeys(model.outcome for model in sample.printed.regressions))
 
 
 def _standardised(sample: Sample, outcome: str) -> bool:

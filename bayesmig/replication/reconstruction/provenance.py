@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from decimal import Decimal
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
 from bayesmig.errors import NotFound, listing
+from bayesmig.printed.auditing.intervals import half_unit
 from bayesmig.printed.literature import p_bounds, printed_cells, printed_statistics, printed_variances, tables_of
 from bayesmig.replication.descriptives import MOST, printed_descriptives, told
 from bayesmig.replication.reconstruction.predictors import Subject
 from bayesmig.specification.model import Margin, ModelSpec, Population, Study
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
 
 SLACK = 1e-6  # of a coefficient, against rounding of data saved as text
 METHODS = {"ml": "maximum likelihood", "reml": "REML", "ols": "least squares"}
@@ -31,15 +26,8 @@ METHODS = {"ml": "maximum likelihood", "reml": "REML", "ols": "least squares"}
 class Provenance:
     """One reconstruction held beside its printed table.
 
-    Attributes
-    ----------
-    study : Study
-    model : str
-    data : pandas.DataFrame
-    errors : pandas.DataFrame
-        Standard errors by term, ``printed``, ``implied`` and ``ratio``.
-    gaps : pandas.Series
-        Distance of a fit from each printed number, by term and sd; empty if there is none.
+    ``errors``: standard errors by term, ``printed``, ``implied`` and ``ratio``. ``gaps``: distance of a fit from each
+    printed number, by term and sd; empty if there is none.
     """
 
     study: Study
@@ -242,7 +230,7 @@ def _error(estimate: float, p: str) -> float:
     if not p:
         return np.nan
     bound = p.removeprefix("<")
-    value = float(bound) or 0.5 * 10.0 ** int(Decimal(bound).as_tuple().exponent)
+    value = float(bound) or half_unit(bound)
     return float(abs(estimate) / stats.norm.isf(value / 2)) or np.nan
 
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,7 +26,7 @@ from scipy import optimize, stats
 from bayesmig.contract.arrays import Array
 from bayesmig.data.design import Design
 from bayesmig.printed.auditing.intervals import Interval
-from bayesmig.printed.literature import cells_of, tables_of
+from bayesmig.printed.literature import cells_of, named, tables_of
 from bayesmig.specification.model import Study
 
 WHOLE_SAMPLE = ("full_sample", "total", "")
@@ -37,29 +37,7 @@ R2_TOLERANCE, VIF_TOLERANCE = 0.006, 0.05
 AGREEING = 0.6  # share of rows that must be one weighted sum
 
 
-class Span(NamedTuple):
-    """Between which numbers a printed one lies."""
-
-    lower: float
-    upper: float
-
-    @classmethod
-    def printed(cls, text: str) -> Span:
-        """What a printed number stands for: half a unit of its last digit to either side."""
-        found = Interval.printed(text)
-        return cls(found.lower, found.upper)
-
-    @property
-    def middle(self) -> float:
-        return (self.lower + self.upper) / 2
-
-    def meets(self, other: Span) -> Span:
-        """What both allow, or else what lies between them."""
-        lower, upper = max(self.lower, other.lower), min(self.upper, other.upper)
-        return Span(min(lower, upper), max(lower, upper))
-
-
-ANYTHING = Span(1.0, np.inf)  # a variance inflation factor is at least 1
+ANYTHING = Interval(1.0, np.inf)  # a variance inflation factor is at least 1
 
 
 def _of_model(rows: pd.DataFrame, table: str, model: str) -> pd.DataFrame:
@@ -101,32 +79,30 @@ class Regression:
         return self.n - len(self.slopes) - 1
 
     @cached_property
-    def r2(self) -> Span | None:
+    def r2(self) -> Interval | None:
         """R², from F if it is printed, else from R² adjusted or plain."""
         k, n = len(self.slopes), self.n
-        f, adjusted, plain = (self._span(name) for name in ("f", "adjusted_r2", "r2"))
+        f, adjusted, plain = (self._statistic(name) for name in ("f", "adjusted_r2", "r2"))
         if f is not None:
-            return Span(*(k * end / (k * end + self.df) for end in f))
+            return f.mapped(lambda end: k * end / (k * end + self.df))
         if adjusted is not None:
-            return Span(*(1 - (1 - end) * self.df / (n - 1) for end in adjusted))
+            return adjusted.mapped(lambda end: 1 - (1 - end) * self.df / (n - 1))
         return plain
 
-    def _span(self, name: str) -> Span | None:
+    def _statistic(self, name: str) -> Interval | None:
         text = self.statistics.get(name, "")
-        if text in ("", NOT_FILLED):
-            return None
-        return Span.printed(text)
+        return None if text in ("", NOT_FILLED) else Interval.printed(text)
 
-    def error(self, term: str) -> Span:
+    def error(self, term: str) -> Interval:
         """The standard error of a term, as printed or as the stars allow."""
         cell = self._numbers[term]
         if np.isfinite(cell["std_error"]):
-            return Span(cell["std_error"] - cell["se_half_unit"], cell["std_error"] + cell["se_half_unit"])
+            return Interval(cell["std_error"] - cell["se_half_unit"], cell["std_error"] + cell["se_half_unit"])
         if not np.isfinite(cell["estimate"]) or not np.isfinite(cell["p_upper"]):
-            return Span(0.0, np.inf)
+            return Interval(0.0, np.inf)
         size, half = abs(cell["estimate"]), cell["half_unit"]
         largest, smallest = (float(stats.t.isf(cell[bound] / 2, self.df)) for bound in ("p_lower", "p_upper"))
-        return Span(max(0.0, size - half) / largest, (size + half) / smallest if smallest > 0 else np.inf)
+        return Interval(max(0.0, size - half) / largest, (size + half) / smallest if smallest > 0 else np.inf)
 
     @cached_property
     def _numbers(self) -> dict[Any, dict[Any, Any]]:
@@ -140,13 +116,13 @@ class Regression:
         """Printed numbers of several terms."""
         return np.array([self.read(term, column) for term in terms])
 
-    def inflation(self, term: str, sd_x: float, sd_y: float) -> Span:
+    def inflation(self, term: str, sd_x: float, sd_y: float) -> Interval:
         """The variance inflation factor that the standard error of a term stands for."""
         if self.r2 is None:
             return ANYTHING
         unit = self.df * sd_x**2 / ((1 - self.r2.middle) * sd_y**2)
         error = self.error(term)
-        return Span(error.lower**2 * unit, error.upper**2 * unit)
+        return Interval(error.lower**2 * unit, error.upper**2 * unit)
 
 
 @dataclass(frozen=True)
@@ -185,7 +161,7 @@ class Printed:
     regressions: tuple[Regression, ...]
     slopes: Mapping[str, Array]
     outcome_sds: Mapping[str, float]
-    inflations: Mapping[str, Span]
+    inflations: Mapping[str, Interval]
     means: Array
     others: Mapping[str, Array]
 
@@ -216,15 +192,15 @@ class Printed:
             pairs=tuple(self._pair_of(list(places), model, other) for model, other in pairs),
         )
 
-    def _inflation(self, place: int, places: tuple[int, ...], models: Sequence[Regression]) -> Span:
+    def _inflation(self, place: int, places: tuple[int, ...], models: Sequence[Regression]) -> Interval:
         """The variance inflation factor that a predictor may have in one set of them."""
         term, span = self.terms[place], ANYTHING
         named = {self.terms.index(name) for name in self.inflations if name in self.terms}
         if place in named and named <= set(places):
-            span = span.meets(self.inflations[term])
+            span = span.overlap(self.inflations[term])
         for model in models:
             if model.outcome in self.outcome_sds:
-                span = span.meets(model.inflation(term, self.sds[place], self.outcome_sds[model.outcome]))
+                span = span.overlap(model.inflation(term, self.sds[place], self.outcome_sds[model.outcome]))
         return span
 
     def _in_sds(self, model: Regression, slopes: Mapping[str, Array]) -> Array:
@@ -321,16 +297,14 @@ def through_means(model: Regression, terms: Sequence[str], means: Array, mean: f
     return changes
 
 
-def printed_inflations(study: Study) -> dict[str, Span]:
+def printed_inflations(study: Study) -> dict[str, Interval]:
     """Variance inflation factors that a paper prints, by term."""
     table = tables_of(study).get("descriptives")
     if table is None:
         return {}
     rows = table[(table["statistic"] == "vif") & (table["value"] != "")]
-    return {
-        f"{variable}[{level}]" if level else variable: Span.printed(value)
-        for variable, level, value in zip(rows["variable"], rows["level"], rows["value"], strict=True)
-    }
+    names = map(named, rows["variable"], rows["level"])
+    return dict(zip(names, map(Interval.printed, rows["value"]), strict=True))
 
 
 def weights_of_composite(regressions: Sequence[Regression]) -> tuple[str, dict[str, float]] | None:
