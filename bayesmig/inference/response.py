@@ -7,9 +7,9 @@ first: ``sigma``, ``nu``, ``dispersion``, ``cut``. Several linear predictors hav
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
+import xarray as xr
 
 from bayesmig.contract.arrays import Array
 from bayesmig.data.design import Design
@@ -17,9 +17,6 @@ from bayesmig.data.rows import Rows
 from bayesmig.families import predictors
 from bayesmig.families.links import LINKS
 from bayesmig.families.record import Answers
-
-if TYPE_CHECKING:
-    import xarray as xr
 
 
 def parameters(posterior: xr.Dataset) -> dict[str, Array]:

@@ -11,10 +11,11 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 
 from bayesmig.checking.predictive import posterior_predictive
 from bayesmig.contract.arrays import Array, Flags
@@ -27,9 +28,6 @@ from bayesmig.printed.auditing.intervals import Interval, decimals
 from bayesmig.printed.literature import WHOLE_SAMPLE, tables_of
 from bayesmig.specification.claims import Margin, parse_claim
 from bayesmig.specification.model import ModelSpec, Study
-
-if TYPE_CHECKING:
-    import xarray as xr
 
 NO_ITEMS, OTHERS = "no items of the data", "about people beyond this model's"
 NOBODY = "of whom the data hold nobody, or not apart"

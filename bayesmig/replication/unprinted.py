@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 
 from bayesmig.data.encoding import build_design
 from bayesmig.errors import InferenceFailure, NotFound, SpecificationError, listing
@@ -19,9 +19,6 @@ from bayesmig.replication.reconstruction.build import reconstruct, standard_erro
 from bayesmig.results.hypotheses import probability
 from bayesmig.specification.model import ModelSpec, Population, Range, Study
 from bayesmig.specification.priors import PRESETS
-
-if TYPE_CHECKING:
-    import xarray as xr
 
 CLEAR = 0.975
 MOST = 6  # standard errors that are told

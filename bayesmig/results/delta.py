@@ -8,15 +8,12 @@ step, is the quantity's error in that direction, and errors of independent direc
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
+import xarray as xr
 
 from bayesmig.contract import schema
 from bayesmig.contract.arrays import Array
-
-if TYPE_CHECKING:
-    import xarray as xr
 
 STEP = 5e-3  # in standard errors: truncation adds about a millionth to an error, rounding of slopes 1e-8
 

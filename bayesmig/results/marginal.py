@@ -6,10 +6,11 @@ import dataclasses
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 
 from bayesmig.contract.arrays import Array, Codes
 from bayesmig.contract.names import as_code
@@ -30,9 +31,6 @@ from bayesmig.results.fitted import (
 )
 from bayesmig.results.summaries import attributed, check_interval, check_rope, summarise_draws, wald_table
 from bayesmig.results.variance import row_weights
-
-if TYPE_CHECKING:
-    import xarray as xr
 
 Scale = Literal["response", "link", "score"]
 Change = Literal["slope", "unit", "sd"] | tuple[object, object]

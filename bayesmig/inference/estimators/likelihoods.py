@@ -6,7 +6,10 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+<<<<<<< HEAD
 from typing import TYPE_CHECKING, Any
+=======
+>>>>>>> 96f7b29 (Packages that are loaded anyway are imported where they are named)
 
 import numpy as np
 from scipy import linalg
@@ -19,8 +22,7 @@ from bayesmig.families.links import LINKS, Link
 from bayesmig.families.record import Answers, Family
 from bayesmig.inference.estimators.base import clusters, summed
 
-if TYPE_CHECKING:
-    Rows = Callable[[Array], tuple[Array, Array, Array]]
+Rows = Callable[[Array], tuple[Array, Array, Array]]
 
 LONGEST_MOVE = 4.0
 MOST_STEPS = 200
