@@ -6,10 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-<<<<<<< HEAD
-from typing import TYPE_CHECKING, Any
-=======
->>>>>>> 96f7b29 (Packages that are loaded anyway are imported where they are named)
+from typing import Any
 
 import numpy as np
 from scipy import linalg
