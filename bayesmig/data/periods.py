@@ -6,20 +6,14 @@ Journal of Educational Statistics 18(2)); with several kinds of event a multinom
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pandas as pd
 
+from bayesmig.contract.arrays import Codes, Flags
 from bayesmig.contract.names import as_code
 from bayesmig.data.columns import NUMBERS, check_present, is_categorical, numeric, plain
 from bayesmig.data.frames import AnyFrame, frame_of
 from bayesmig.errors import DataError, UnknownLevel, closest, listing
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Whole = NDArray[np.int64]
 
 LONGEST = 600  # periods of one person: fifty years by month
 LEAST_PERIOD = 10  # numbers of events below are taken for codes, not for years or ages
@@ -112,7 +106,7 @@ def person_period(
     lengths = last - first + 1
     rows = np.repeat(np.arange(len(data)), lengths)
     step = np.arange(len(rows)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    now: Whole = np.where(step == lengths[rows] - 1, codes[rows], 0)
+    now: Codes = np.where(step == lengths[rows] - 1, codes[rows], 0)
     columns = {event: pd.Categorical.from_codes(now, pd.Index(kinds)) if kinds else now, period: first[rows] + step}
     columns |= {"duration": columns[period] - began[rows] + 1} if origin else {}
     columns |= {"spell": _spells(data, person, first, last)[rows]} if person else {"person": data.index[rows]}
@@ -128,7 +122,7 @@ def _number(start: object) -> int:
     raise DataError(f"start={start!r}: give a column, or a whole number for everybody, such as 1.")
 
 
-def _periods(data: pd.DataFrame, name: str, gaps: bool = False) -> Whole:
+def _periods(data: pd.DataFrame, name: str, gaps: bool = False) -> Codes:
     """A column of periods, whole numbers; missing ones are refused, or are -1 where ``gaps`` says so."""
     column = plain(data[name])
     if pd.api.types.is_datetime64_any_dtype(column):
@@ -149,7 +143,7 @@ def _periods(data: pd.DataFrame, name: str, gaps: bool = False) -> Whole:
     return numbers.fillna(-1).to_numpy(dtype=np.int64)
 
 
-def _events(data: pd.DataFrame, event: str, none: object, last: Whole) -> tuple[list[str], Whole, Whole]:
+def _events(data: pd.DataFrame, event: str, none: object, last: Codes) -> tuple[list[str], Codes, Codes]:
     """Kinds of event (``none`` first; empty if there is one), the code of each row's, and its last period."""
     column = plain(data[event])
     if none is None and pd.api.types.infer_dtype(column.astype("object"), skipna=True) not in (*NUMBERS, "empty"):
@@ -183,7 +177,7 @@ def _events(data: pd.DataFrame, event: str, none: object, last: Whole) -> tuple[
     return kinds, pd.Categorical(values, kinds).codes.astype(np.int64), last
 
 
-def _refuse(data: pd.DataFrame, wrong: NDArray[np.bool_], what: str, one: Whole, other: Whole) -> None:
+def _refuse(data: pd.DataFrame, wrong: Flags, what: str, one: Codes, other: Codes) -> None:
     if wrong.any():
         place = int(np.flatnonzero(wrong)[0])
         raise DataError(
@@ -193,7 +187,7 @@ def _refuse(data: pd.DataFrame, wrong: NDArray[np.bool_], what: str, one: Whole,
         )
 
 
-def _spells(data: pd.DataFrame, person: str, first: Whole, last: Whole) -> Whole:
+def _spells(data: pd.DataFrame, person: str, first: Codes, last: Codes) -> Codes:
     """Which of a person's spells each row is."""
     if data[person].isna().any():
         raise DataError(f"column {person!r} is missing in {int(data[person].isna().sum())} rows; say whose these are.")
@@ -212,7 +206,7 @@ def _spells(data: pd.DataFrame, person: str, first: Whole, last: Whole) -> Whole
     return number
 
 
-def _notes(data: pd.DataFrame, kinds: list[str], codes: Whole, periods: Whole, now: Whole, late: int) -> list[str]:
+def _notes(data: pd.DataFrame, kinds: list[str], codes: Codes, periods: Codes, now: Codes, late: int) -> list[str]:
     counts = [int((codes == code).sum()) for code in range(1, max(2, len(kinds)))]
     named = f" ({', '.join(f'{kind} {count}' for kind, count in zip(kinds[1:], counts, strict=True))})" if kinds else ""
     notes = [

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 
+from bayesmig.contract.arrays import Array, Codes
 from bayesmig.contract.names import as_code
 from bayesmig.data.columns import check_present
 from bayesmig.data.design import Design, GroupTerm
@@ -21,12 +23,6 @@ from bayesmig.results.fitted import TREATMENTS, Fitted, Treatment, check_one_of,
 from bayesmig.results.integration import added_variances
 from bayesmig.results.marginal import Average, combinations, descriptions, shared
 from bayesmig.results.summaries import attributed, check_interval, interval_heads, summarise_draws, wald_table
-
-if TYPE_CHECKING:
-    import xarray as xr
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
 
 Curve = Literal["survival", "incidence", "hazard"]
 WORDS = {
@@ -161,7 +157,7 @@ def _kinds(design: Design, none: str | None) -> tuple[tuple[str, ...], int]:
     return tuple(category for k, category in enumerate(categories) if k != place), place
 
 
-def _clock(design: Design, period: str, periods: Sequence[int] | None, at: Mapping[str, object]) -> NDArray[np.int64]:
+def _clock(design: Design, period: str, periods: Sequence[int] | None, at: Mapping[str, object]) -> Codes:
     """Periods of the curves, one after the other."""
     formula = design.spec.parsed
     known = sorted({*formula.predictors, *formula.grouping})
@@ -188,9 +184,7 @@ def _weights(design: Design, people: pd.DataFrame) -> tuple[Array, str]:
     return weights / weights.sum(), f", weighted by {column}"
 
 
-def _events(
-    average: Average, people: pd.DataFrame, period: str, clock: NDArray[np.int64], place: int, kinds: int
-) -> Array:
+def _events(average: Average, people: pd.DataFrame, period: str, clock: Codes, place: int, kinds: int) -> Array:
     """Probability that each kind of event comes first and in each period, ``(draws, parts, kinds, periods)``."""
     fitted, length = average.fitted, len(clock)
     design = fitted.design
