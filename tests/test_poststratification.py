@@ -38,7 +38,7 @@ def test_every_family_agrees_with_its_predictions_averaged(family, link):
         people_in = xr.DataArray(census.loc[part, "count"].to_numpy(float), dims="row")
         brute = y.isel(row=part).weighted(people_in).mean("row")
         np.testing.assert_allclose(result.draws.sel(part=level).to_numpy(), brute.to_numpy(), rtol=1e-12)
-    rows = 3 * (3 if FAMILIES[family].ordered else 1)
+    rows = 3 * (3 if FAMILIES[family].has_categories else 1)
     assert len(result.table) == rows
     first = result.table.iloc[0]
     assert first["population"] == census.loc[census["hukou"] == first["hukou"], "count"].sum()

@@ -25,7 +25,16 @@ from bayesmig.data.rows import Rows, design_of
 from bayesmig.errors import BayesmigError, DataError, UnknownColumn, UnknownLevel, closest, listing
 from bayesmig.inference.response import expected, linear_predictor
 from bayesmig.prediction.newdata import with_new_groups
-from bayesmig.results.fitted import TREATMENTS, Fitted, Treatment, category_scores, check_one_of, encoded, quantity
+from bayesmig.results.fitted import (
+    TREATMENTS,
+    Fitted,
+    Treatment,
+    category_scores,
+    check_one_of,
+    check_scale,
+    encoded,
+    quantity,
+)
 from bayesmig.results.integration import added_variance, integrated
 from bayesmig.results.summaries import attributed, check_interval, summarise_draws, wald_table
 
@@ -152,8 +161,9 @@ def poststratify(
         raise BayesmigError(f"seed={seed!r}: give a whole number that is not negative, or None for a fresh one.")
     fitted = Fitted.of(tree, draws)
     design = fitted.design
-    ordered = design.spec.distribution.ordered
-    if scale == "score" and not ordered:
+    family = design.spec.distribution
+    check_scale(design, scale, "scale='response'")
+    if scale == "score" and not family.ordered:
         raise BayesmigError(f"scale='score' is for ordered outcomes (family 'cumulative'), not {design.spec.family!r}.")
     cells = rake(tree, census).rename(columns={"count": count}) if isinstance(census, Mapping) else census
     cells = _counted(cells, count)
@@ -166,7 +176,7 @@ def poststratify(
     _check_groups(fitted, rows, random, new_groups)
     entropy = np.random.SeedSequence(seed).entropy
     means = _means(fitted, rows, random, shares, category_scores(design) if scale == "score" else None, entropy)
-    categories = design.categories if ordered and scale == "response" else ()
+    categories = design.categories if family.has_categories and scale == "response" else ()
     labels = parts.loc[parts.index.repeat(max(1, len(categories)))].reset_index(drop=True)
     if categories:
         labels["category"] = list(categories) * len(parts)
