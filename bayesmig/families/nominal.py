@@ -89,6 +89,6 @@ CATEGORICAL = Family(
     guess=lambda link, y, trials: np.zeros_like(y),
     most="last",
     said="one of several categories, each with log odds of its own against the reference.",
-    law=("Categorical", "p"),
+    law=("Categorical logit", "η"),
     called_elsewhere=dict.fromkeys(("multinomial", "multinom", "mlogit", "nominal", "softmax"), "'categorical'"),
 )

@@ -153,6 +153,7 @@ def _with_zeros(base: Family, parameter: Parameter, rows: Callable[..., float]) 
     """The family with zeros of another kind; ``parameter`` says which."""
     share, whole_numbers = parameter.name, base.outcome == "count"
     inflated = parameter is INFLATION
+    law = base.law[0] if base is POISSON else base.law[0].lower()
     truncated = whole_numbers and not inflated
 
     def at(answers: Answers, y: Array | float) -> Answers:
@@ -272,7 +273,7 @@ def _with_zeros(base: Family, parameter: Parameter, rows: Callable[..., float]) 
         support=base.support,
         advice="Numbers below zero need another family.",
         said=f"zero with some probability{' beside the zeros of its own' if inflated else ''}, and else {base.said}",
-        law=(f"{'Zero-inflated' if inflated else 'Hurdle'} {base.law[0].lower()}", *base.law[1:], "π"),
+        law=(f"{'Zero-inflated' if inflated else 'Hurdle'} {law}", *base.law[1:], "π"),
         called_elsewhere={},
     )
 

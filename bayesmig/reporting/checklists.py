@@ -177,7 +177,7 @@ class Subject:
 
     def variables(self) -> str:
         spec = self.spec
-        described = [_described(spec, name) for name in sorted(spec.parsed.predictors, key=spec.formula.index)]
+        described = [_described(spec, name) for name in sorted(spec.parsed.predictors, key=spec.written.index)]
         outcome = " and ".join(_described(spec, name.strip()) for name in str(self.tree.attrs["outcome"]).split(" + "))
         return f"Outcome: {outcome}. Predictors: {'; '.join(described) or 'none'}."
 
@@ -186,7 +186,7 @@ class Subject:
 
     def formal_model(self) -> str:
         lines = "; ".join(latex(equation) for equation in equations(self.tree))
-        return f"Formula: {self.spec.formula}. In LaTeX: {lines}."
+        return f"Formula: {self.spec.written}. In LaTeX: {lines}."
 
     def priors(self) -> _Said:
         rows = prior_rows(self.spec, self.tree)
@@ -359,7 +359,7 @@ class Subject:
     def levels_of_variables(self) -> str:
         spec = self.spec
         found: dict[str, list[str]] = {}
-        for name in sorted(spec.parsed.predictors, key=spec.formula.index):
+        for name in sorted(spec.parsed.predictors, key=spec.written.index):
             found.setdefault(level_of(spec, self.tree, name) or PERSON, []).append(spec.label(name))
         outcome = quantity(spec, str(self.tree.attrs["outcome"]))
         said = "; ".join(f"{level}: {listing(names, 30)}" for level, names in found.items())
@@ -401,7 +401,7 @@ class Subject:
         ]
         plain = [
             _described(spec, name)
-            for name in sorted(spec.parsed.predictors, key=spec.formula.index)
+            for name in sorted(spec.parsed.predictors, key=spec.written.index)
             if name in self.data and name not in spec.standardise and not self._is_categorical(name)
         ]
         said = [f"Per standard deviation: {'; '.join(scaled)}"] if scaled else []
@@ -427,7 +427,7 @@ class Subject:
 
     def descriptives(self) -> str:
         names = [name for name in self.spec.parsed.predictors if name in self.data]
-        return f"{'; '.join(self._summary(name) for name in sorted(names, key=self.spec.formula.index))}."
+        return f"{'; '.join(self._summary(name) for name in sorted(names, key=self.spec.written.index))}."
 
     def outcome_summary(self) -> str:
         names = [name for name in self.spec.parsed.columns[:1] if name in self.data]

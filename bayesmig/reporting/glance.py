@@ -81,7 +81,7 @@ def summary(tree: xr.DataTree, *, interval: float = 0.95, thorough: bool = False
     components = components[[not str(name).startswith("variance_") for name in components.index]]
     shown = pd.concat([terms.iloc[:MOST_ROWS], components])
     return Summary(
-        formula=f"{spec.formula}  ({', '.join(_model(tree, spec))})",
+        formula=f"{spec.written}  ({', '.join(_model(tree, spec))})",
         facts=tuple(_facts(tree, spec, len(terms) - MOST_ROWS)),
         table=attributed(pd.concat([terms, components]).rename_axis("term"), tree),
         checks=check(tree, varying=thorough),

@@ -31,6 +31,7 @@ GREEK = {
     "λ": "lambda",
     "μ": "mu",
     "ν": "nu",
+    "π": "pi",
     "ρ": "rho",
     "σ": "sigma",
     "τ": "tau",
@@ -143,7 +144,7 @@ def equations(tree: xr.DataTree) -> list[Equation]:
     dataset = tree[schema.kind(tree)].to_dataset()
     terms = [str(term) for term in dataset["term"].to_numpy()]
     lines = [*_outcome(spec, str(tree.attrs["outcome"]))]
-    lines += _predictor(spec, terms, dataset)
+    lines += _predictors(spec, terms, dataset)
     lines += [line for group in schema.groups(dataset) for line in _varying(spec, dataset, group)]
     return lines
 
@@ -206,20 +207,41 @@ def _measured(spec: ModelSpec) -> Iterator[Equation]:
         yield (name, _do("∼"), *_call("Normal", (_at("η"),), spread))
 
 
-def _predictor(spec: ModelSpec, terms: Sequence[str], dataset: xr.Dataset) -> Iterator[Equation]:
-    """The linear predictor, in lines short enough for a telephone."""
-    own = dict.fromkeys(of_factor(term)[1] for term in terms)
-    summands: list[tuple[Node, ...]] = [(_at("β", Sign("0")),)] if "intercept" in own else []
+def _predictors(spec: ModelSpec, terms: Sequence[str], dataset: xr.Dataset) -> Iterator[Equation]:
+    """The linear predictors one after the other; those of factors are all alike and stand once."""
+    signs = {one.name: (_at(one.symbol), one.link) for one in spec.distribution.own}
+    for owner in dict.fromkeys("" if spec.factors else of_factor(term)[0] for term in terms):
+        left: Equation = (_at("η", *_owner(spec, owner), Sign("i")),)
+        if owner in signs:
+            left = _call(signs[owner][1], (signs[owner][0],))
+        yield from _predictor(spec, owner, left, terms, dataset)
+
+
+def _owner(spec: ModelSpec, owner: str) -> tuple[Node, ...]:
+    """What of several linear predictors a sign belongs to, in front of its other indices."""
+    symbols = {one.name: Sign(one.symbol) for one in spec.distribution.own}
+    return (symbols.get(owner) or _words(spec.label_of_predictor(owner)), _do(",")) if owner else ()
+
+
+def _predictor(
+    spec: ModelSpec, owner: str, left: Equation, terms: Sequence[str], dataset: xr.Dataset
+) -> Iterator[Equation]:
+    """One linear predictor, in lines short enough for a telephone."""
+    mark = _owner(spec, owner)
+    own = dict.fromkeys(term for name, term in map(of_factor, terms) if name == owner or spec.factors)
+    summands: list[tuple[Node, ...]] = [(_at("β", *mark, Sign("0")),)] if "intercept" in own else []
     blocks = itertools.groupby((term for term in own if term != "intercept"), key=base)
     for number, (_, members) in enumerate(blocks, 1):
-        summands.append(_piece(spec, number, next(iter(members))))
-    if spec.offset:
+        summands.append(_piece(spec, mark, number, next(iter(members))))
+    if spec.offset and not owner:
         summands.append((_at(_words(spec.heading(spec.offset))),))
     for group in schema.groups(dataset):
-        for effect in dict.fromkeys(_effects(dataset, group)):
-            slope = () if effect == "intercept" else (_at(_words(spec.heading(effect))),)
-            summands.append((_at("u", *_effect(spec, effect), Sign(_index(spec, group), "words")), *slope))
-    line: list[Node] = [_at("η"), _do("=")]
+        for whose, effect in dict.fromkeys(_effects(spec, dataset, group)):
+            if whose == owner:
+                slope = () if effect == "intercept" else (_at(_words(spec.heading(effect))),)
+                below = (*mark, *_effect(spec, effect), Sign(_index(spec, group), "words"))
+                summands.append((_at("u", *below), *slope))
+    line: list[Node] = [*left, _do("=")]
     length = 0
     for k, piece in enumerate(summands):
         size = len(re.sub(r"\\\w+|[{}_^]", "", latex(piece)))
@@ -231,12 +253,12 @@ def _predictor(spec: ModelSpec, terms: Sequence[str], dataset: xr.Dataset) -> It
     yield tuple(line)
 
 
-def _piece(spec: ModelSpec, number: int, term: str) -> tuple[Node, ...]:
+def _piece(spec: ModelSpec, mark: tuple[Node, ...], number: int, term: str) -> tuple[Node, ...]:
     """A coefficient times its predictor; categories stand in the coefficient's index."""
     parts = pieces(term)
     categories = [name for name, level in parts if level is not None]
     numbers = [name for name, level in parts if level is None]
-    below: list[Node] = [Sign(str(number))]
+    below: list[Node] = [*mark, Sign(str(number))]
     for name in categories:
         below += [_do(","), _words(f"{spec.label(name)}[{_row(spec, name)}]")]
     factors = [_at(_words(spec.heading(name)), _row_sign(spec, name)) for name in numbers]
@@ -259,8 +281,10 @@ def _index(spec: ModelSpec, group: str) -> str:
     return f"{spec.mention(group)}[i]"
 
 
-def _effects(dataset: xr.Dataset, group: str) -> list[str]:
-    return [of_factor(str(name))[1] for name in dataset[schema.effect_dim(group)].to_numpy()]
+def _effects(spec: ModelSpec, dataset: xr.Dataset, group: str) -> list[tuple[str, str]]:
+    """What each effect belongs to, and its name; those of factors are all alike."""
+    pairs = [of_factor(str(name)) for name in dataset[schema.effect_dim(group)].to_numpy()]
+    return [("" if spec.factors else owner, effect) for owner, effect in pairs]
 
 
 def _effect(spec: ModelSpec, effect: str) -> tuple[Node, ...]:
@@ -270,13 +294,20 @@ def _effect(spec: ModelSpec, effect: str) -> tuple[Node, ...]:
 def _varying(spec: ModelSpec, dataset: xr.Dataset, group: str) -> Iterator[Equation]:
     """How varying effects are distributed over groups."""
     name = _words(spec.mention(group))
-    for effect in dict.fromkeys(_effects(dataset, group)):
-        below = (*_effect(spec, effect), name)
+    for owner, effect in dict.fromkeys(_effects(spec, dataset, group)):
+        below = (*_owner(spec, owner), *_effect(spec, effect), name)
         yield (_at("u", *below), _do("∼"), *_call("Normal", (Sign("0"),), (_at("τ", *below, sup="2"),)))
     for pair in dataset[schema.pair_dim(group)].to_numpy() if f"rho_{group}" in dataset else ():
         one, other = (
-            _at("u", *(_effect(spec, of_factor(effect)[1]) or (Sign("0"), _do(","))), name)
-            for effect in both(str(pair), list(map(str, dataset[schema.effect_dim(group)].to_numpy())), ",")
+            _at(
+                "u",
+                *_owner(spec, "" if spec.factors else owner),
+                *(_effect(spec, plain) or (Sign("0"), _do(","))),
+                name,
+            )
+            for owner, plain in map(
+                of_factor, both(str(pair), dataset[schema.effect_dim(group)].to_numpy().tolist(), ",")
+            )
         )
         yield (*_call("cor", (one,), (other,)), _do("="), _at("ρ", name))
 
@@ -292,11 +323,7 @@ def in_words(tree: xr.DataTree) -> list[str]:
     dataset = tree[schema.kind(tree)].to_dataset()
     outcome = " and ".join(map(spec.heading, str(tree.attrs["outcome"]).split(" + ")))
     lines = [f"{outcome}: {_said_of_outcome(spec)}"]
-    terms = [
-        term
-        for term in dict.fromkeys(of_factor(str(term))[1] for term in dataset["term"].to_numpy())
-        if term != "intercept"
-    ]
+    terms = [term for term in dict.fromkeys(_own_terms(spec, dataset)) if term != "intercept"]
     parts = [part for term in terms for part in pieces(term)]
     names = dict.fromkeys(name for name, _ in parts)
     if names:
@@ -309,18 +336,29 @@ def in_words(tree: xr.DataTree) -> list[str]:
             + "."
             + (differences if any(level is not None and name not in spec.standardise for name, level in parts) else "")
         )
+    for name in spec.predictors:
+        own = dict.fromkeys(term for term in _own_terms(spec, dataset, name) if term != "intercept")
+        columns = dict.fromkeys(column for term in own for column, _ in pieces(term))
+        goes = f" is a sum of what goes with {listing(map(spec.label, columns), 30)}" if columns else " varies"
+        lines.append(f"The {spec.label_of_predictor(name)}{goes}, by coefficients of its own.")
     if spec.standardise:
         everything = "all of these" if len(names) > 1 and set(names) <= set(spec.standardise) else ""
         scaled = everything or listing(map(spec.label, spec.standardise), 30)
         lines.append(f"Counted in standard deviations from the mean: {scaled}.")
     for group in schema.groups(dataset):
-        effects = [effect for effect in dict.fromkeys(_effects(dataset, group)) if effect != "intercept"]
+        effects = [e for e in dict.fromkeys(e for _, e in _effects(spec, dataset, group)) if e != "intercept"]
         slopes = f", and has effects of its own of {listing(map(spec.label, effects))}" if effects else ""
         lines.append(
             f"Each {spec.mention(group)} shifts {_target(spec).replace('The', 'the', 1)} of all its people by"
             f" an amount of its own{slopes}; these are normal around zero, and how much they vary is estimated."
         )
     return lines
+
+
+def _own_terms(spec: ModelSpec, dataset: xr.Dataset, parameter: str = "") -> list[str]:
+    """Terms of the expectation, or of a parameter, without what each concerns."""
+    pairs = [of_factor(str(term)) for term in dataset["term"].to_numpy()]
+    return [term for owner, term in pairs if (owner if owner in spec.predictors else "") == parameter]
 
 
 def _target(spec: ModelSpec) -> str:
@@ -331,4 +369,5 @@ def _said_of_outcome(spec: ModelSpec) -> str:
     if spec.factors:
         items = listing((spec.label(item) for factor in spec.factors for item in factor.items), 30)
         return f"what the items {items} have in common, each measuring it with error."
-    return spec.distribution.said
+    said = spec.distribution.said
+    return said.replace(", with a residual of one size", "") if spec.predictors else said

@@ -198,7 +198,7 @@ def _study_content(results: Sequence[Replication], file: str, title: str | None)
             {
                 "key": result.model,
                 "title": result.spec.title or result.model,
-                "formula": result.spec.formula,
+                "formula": result.spec.written,
                 "tables": _tables(subject),
                 "remarks": result.remarks,
                 "checks": result.checks.to_dict("records"),

@@ -527,6 +527,15 @@ class ModelSpec:
         return LATENT if self.factors else FAMILIES[self.family]
 
     @property
+    def written(self) -> str:
+        """The formula, and those of further parameters.
+
+        >>> ModelSpec("y ~ x", predictors={"sigma": "x"}).written
+        'y ~ x, sigma ~ x'
+        """
+        return ", ".join((self.formula, *(f"{name} ~ {right}" for name, right in self.predictors.items())))
+
+    @property
     def is_gaussian(self) -> bool:
         """Whether the outcome is normal with one residual sd, so that the Gaussian algebra holds."""
         return self.distribution.name == "gaussian" and not self.predictors
@@ -561,8 +570,7 @@ class ModelSpec:
         """
         factor, term = of_factor(name)
         if factor:
-            own = {parameter.name: parameter.label for parameter in self.distribution.own}
-            return f"{own.get(factor) or self._label_of(factor)}{FACTOR_MARK}{self.label(term)}"
+            return f"{self.label_of_predictor(factor)}{FACTOR_MARK}{self.label(term)}"
         parts = []
         for column, level in pieces(name):
             entry = self.variable(column)
@@ -571,8 +579,16 @@ class ModelSpec:
             parts.append(label if level is None else f"{label}: {shown}")
         return " × ".join(parts)
 
-    def _label_of(self, predictor: str) -> str:
-        """A factor, or a category of the outcome, in the codebook's words."""
+    def label_of_predictor(self, predictor: str) -> str:
+        """What a linear predictor is of: a factor, a category of the outcome, a parameter and its scale.
+
+        >>> ModelSpec("remittances ~ age", family="hurdle_lognormal").label_of_predictor("hurdle")
+        'share of zeros (log odds)'
+        """
+        scales = {"log": "log", "logit": "log odds"}
+        own = {one.name: f"{one.label} ({scales[one.link]})" for one in self.distribution.scalars}
+        if predictor in own:
+            return own[predictor]
         entry = self.variable(self.formula.partition("~")[0].strip().strip("`"))
         if self.factors or entry is None:
             return self.label(predictor)
