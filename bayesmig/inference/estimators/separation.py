@@ -20,7 +20,7 @@ def check_separation(design: Design) -> None:
     """
     terms = separating_terms(design)
     if terms:
-        zeros = design.spec.link == "log"
+        zeros = design.spec.link == "log" and not design.spec.distribution.zeros
         raise EngineRefusal(
             f"the outcome {'is always zero' if zeros else 'is separated'} along {listing(terms)}: no finite coefficient"
             " is the most likely one (complete or quasi-complete separation). Merge levels or leave the term out; or"
@@ -38,15 +38,20 @@ def separating_terms(design: Design) -> list[str]:
     family = design.spec.distribution
     if not (family.most or family.zeros) or not design.x.shape[1]:
         return []
-    terms = design.terms
-    if family.zeros:  # those behind a hurdle are a yes or no of their own
-        if family.zeros not in design.spec.predictors or family.zeros != "hurdle" or design.assigned is None:
-            return []
-        own = design.assigned.terms == design.predictors.index(family.zeros)
-        terms = tuple(term for term, mine in zip(terms, own, strict=True) if mine)
-        free, fixed = design.x[:, own] * np.where(design.y == 0, 1, -1)[:, None], np.zeros((0, int(own.sum())))
+    terms, of = design.terms, design.assigned
+    if family.outcome == "nominal":
+        free, fixed = _nominal_recession(design), np.zeros((0, len(terms)))
+    elif family.zeros and ("hurdle" not in design.spec.predictors or of is None):
+        return []  # what is above zero, or may be zero for two reasons, separates nothing
     else:
-        free, fixed = _recession(design)
+        place = design.predictors.index("hurdle") if family.zeros else 0
+        own = np.ones(len(terms), dtype=bool) if of is None else of.terms == place
+        terms = tuple(term for term, mine in zip(terms, own, strict=True) if mine)
+        x = design.x[:, own]
+        if family.zeros:  # whether there is anything is a yes or no of its own
+            free, fixed = x * np.where(design.y == 0, 1, -1)[:, None], np.zeros((0, len(terms)))
+        else:
+            free, fixed = _recession(design, x)
     scale = np.sqrt((np.concatenate([free, fixed]) ** 2).mean(axis=0))
     free, fixed = free / scale, fixed / scale
     still = linalg.orth(fixed.T @ fixed, rcond=1e-10).T if len(fixed) else np.zeros((0, len(scale)))
@@ -82,18 +87,16 @@ def _rising_direction(rows: Array, mean: Array, still: Array) -> Array | None:
     return np.asarray(found.x[: len(mean)] - found.x[len(mean) :])
 
 
-def _recession(design: Design) -> tuple[Array, Array]:
+def _recession(design: Design, x: Array) -> tuple[Array, Array]:
     """Rows of forms that must not fall, and of forms that must not move, along a direction that loses nothing."""
-    if design.assigned is not None:
-        return _nominal_recession(design), np.zeros((0, design.x.shape[1]))
     if design.spec.distribution.ordered:
         return _ordered_recession(design), np.zeros((0, design.x.shape[1] + len(design.categories) - 1))
     trials = design.spec.distribution.most == "trials"
     most = row_trials(design) if trials else np.full(design.n, np.inf)
     none, all_ = design.y == 0, design.y == most
     either = none & all_  # rows without trials say nothing
-    free = np.concatenate([-design.x[none & ~either], design.x[all_ & ~either]])
-    return free, design.x[~none & ~all_]
+    free = np.concatenate([-x[none & ~either], x[all_ & ~either]])
+    return free, x[~none & ~all_]
 
 
 def _nominal_recession(design: Design) -> Array:

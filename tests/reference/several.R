@@ -1,0 +1,25 @@
+suppressMessages({library(nnet); library(glmmTMB)})
+out <- NULL
+keep <- function(model, terms, estimate, error, loglik) out <<- rbind(out, data.frame(model, term=terms, estimate, error, loglik))
+d <- na.omit(read.csv("Chile.csv", stringsAsFactors=TRUE, na.strings=c("","NA")))
+d$vote <- relevel(d$vote, ref="N")
+m <- multinom(vote ~ age + sex + education + statusquo, d, trace=FALSE, abstol=1e-15, reltol=1e-15, maxit=2000)
+b <- t(coef(m)); e <- t(summary(m)$standard.errors)
+keep("chile", paste(rep(colnames(b), each=nrow(b)), rep(rownames(b), ncol(b)), sep=" ~ "), c(b), c(e), as.numeric(logLik(m)))
+of <- function(name, m) {
+  s <- summary(m)$coefficients
+  for (part in c("cond","zi","disp")) if (!is.null(s[[part]])) keep(name, paste(part, rownames(s[[part]])), s[[part]][,1], s[[part]][,2], as.numeric(logLik(m)))
+}
+d <- read.csv("bioChemists.csv", stringsAsFactors=TRUE)
+of("hurdle_negative_binomial", glmmTMB(art ~ fem + mar + kid5 + ment, ziformula=~fem + ment, d, family=truncated_nbinom2))
+of("zero_inflated_poisson", glmmTMB(art ~ fem + mar + kid5 + ment, ziformula=~fem + ment, d, family=poisson))
+of("negative_binomial_dispersion", glmmTMB(art ~ fem + ment, dispformula=~mar, d, family=nbinom2))
+d <- read.csv("Orthodont.csv", stringsAsFactors=TRUE)
+m <- glmmTMB(distance ~ age + Sex + (1|Subject), dispformula=~Sex, d, REML=FALSE); of("sigma", m)
+keep("sigma", "sd Subject", attr(VarCorr(m)$cond$Subject,"stddev"), NA, as.numeric(logLik(m)))
+d <- read.csv("NMES1988.csv", stringsAsFactors=TRUE)
+m <- glmmTMB(visits ~ chronic + gender + (1|school), ziformula=~chronic + gender + (1|school), d, family=truncated_poisson); of("hurdle_poisson", m)
+keep("hurdle_poisson", c("sd school","sd zi"), c(attr(VarCorr(m)$cond$school,"stddev"), attr(VarCorr(m)$zi$school,"stddev")), NA, as.numeric(logLik(m)))
+d2 <- subset(read.csv("NMES1988.csv", stringsAsFactors=TRUE)); d2$cost <- d2$visits * exp(0.1*d2$chronic + 0.05*(d2$age-7))
+m <- glmmTMB(cost ~ chronic + gender, ziformula=~chronic + gender, d2, family=ziGamma(link="log")); of("hurdle_gamma", m)
+write.csv(out, "several.csv", row.names=FALSE); print(out, digits=6)
