@@ -19,6 +19,7 @@ BINS = 20
 def people(rng, n=120):
     data = pd.DataFrame({"y": rng.normal(size=n), "x": rng.normal(size=n), "z": rng.normal(1, 2, size=n)})
     data = data.assign(yes=np.arange(n) % 2, level=pd.Categorical(np.arange(n) % 4, ordered=True))
+    data = data.assign(move=np.array(["stay", "leave", "unsure"])[np.arange(n) % 3], trips=np.arange(n) % 4)
     return data.assign(g=rng.integers(0, 12, n), h=rng.integers(0, 8, n))
 
 
@@ -74,16 +75,27 @@ def show(formula, p):
             print(f"{formula:30} {name:10} p = {value:.3f}")
 
 
-COMPILED = [("yes ~ x + (1 | g) + (1 | h)", "bernoulli"), ("level ~ x + (1 + x | g)", "cumulative")]
+COMPILED = [
+    ("yes ~ x + (1 | g) + (1 | h)", "bernoulli", {}),
+    ("level ~ x + (1 + x | g)", "cumulative", {}),
+    ("move ~ x + (1 | g) + (1 | h)", "categorical", {}),
+    ("trips ~ x + (1 |a| g)", "hurdle_negative_binomial", {"hurdle": "x + (1 |a| g)"}),
+    ("y ~ x + (1 | g)", "gaussian", {"sigma": "x + (1 | g)"}),
+]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("formula", "family"), COMPILED)
-def test_ranks_of_the_compiled_density_are_uniform(formula, family):
+@pytest.mark.parametrize(("formula", "family", "predictors"), COMPILED)
+def test_ranks_of_the_compiled_density_are_uniform(formula, family, predictors):
     prior_set = pr.PriorSet(
-        pr.Normal(0, 1.5), pr.Normal(0, 1), tau=pr.HalfNormal(1), cut=pr.Normal(0, 2), rho=pr.LKJ(2)
+        *(pr.Normal(0, 1.5), pr.Normal(0, 1)),
+        tau=pr.HalfNormal(0.5 if predictors else 1),
+        cut=pr.Normal(0, 2),
+        rho=pr.LKJ(2),
+        sigma=pr.HalfNormal(1),
     )
     engine = NUTS(draws=995, tune=500, chains=1, density="compiled")  # every fifth draw is as good as independent
-    p = p_values(ranks(ModelSpec(formula, family=family, priors=prior_set), engine, sets=300, seed=3, thin=5))
+    spec = ModelSpec(formula, family=family, priors=prior_set, predictors=predictors)
+    p = p_values(ranks(spec, engine, sets=300, seed=3, thin=5))
     show(formula, p)
     assert_uniform(p)

@@ -275,14 +275,3 @@ def test_exact_and_chunks_refuse(tmp_path):
     with pytest.raises(EngineRefusal, match="predictors of sigma with chunks"):
         PEOPLE.to_csv(tmp_path / "people.csv", index=False)
         bm.fit(spec, bm.chunks(tmp_path / "people.csv"))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["sigma", "categorical", "hurdle"])
-def test_posteriors_are_calibrated(name):
-    """Ranks of true parameters among draws of 300 data sets, uniform: chi-square of ten bins, each at 0.001."""
-    formula, choices = SEVERAL[name]
-    table = bm.checking.calibration(
-        as_spec(formula, **choices), PEOPLE.head(200), n=300, seed=1, engine=bm.NUTS(draws=100, tune=400, chains=2)
-    )
-    assert (table["p_value"] > 0.001).all()
