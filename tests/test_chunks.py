@@ -114,6 +114,7 @@ def test_weights(kind, formula):
     whole, parts = bm.fit(spec, data, seed=1), bm.fit(spec, bm.chunks(data, rows=100), seed=1)
     assert_same(whole, parts, 1e-8)
     table, other = (bm.check(tree).set_index("check") for tree in (whole, parts))
+    assert table.loc["complete rows", "message"].endswith("lost: 1")
     assert other.loc["complete rows", "message"] == table.loc["complete rows", "message"]
     if kind == "survey":
         assert other.loc["survey weights", "message"] == table.loc["survey weights", "message"]
@@ -283,7 +284,7 @@ CELLS = {  # numbers as text, and whether a part of a file knows what they mean
     "€ {:.0f}": False,
     "1,{:03.0f}": False,
     "{:.0f},5": False,
-    "1.{:03.0f}": None,  # one and a bit, or, where commas begin decimals, a thousand and more
+    "1.{:03.0f}": True,  # one and a bit, as the other column says
 }
 
 
@@ -295,9 +296,8 @@ def test_numbers_in_text_are_those_of_a_frame_or_refused(cell, separator, tmp_pa
     data = pd.DataFrame({"y": values / 10 + rng.normal(size=90), "x": [cell.format(value) for value in values]})
     data.round(4).to_csv(tmp_path / "people.csv", index=False, sep=separator)
     whole = bm.read_survey(tmp_path / "people.csv")
-    known = separator == "," if CELLS[cell] is None else CELLS[cell]
     source = bm.chunks(tmp_path / "people.csv", rows=40)
-    if not known:
+    if not CELLS[cell]:
         with pytest.raises(DataError, match="'x' holds numbers that programs do not write so.*to_parquet"):
             bm.fit("y ~ x", source, seed=1)
         return
@@ -542,3 +542,19 @@ def test_what_needs_rows_says_so(both):
     ):
         with pytest.raises(BayesmigError, match=r"this needs rows, and the result was fitted to \d+ that were read"):
             wants(parts)
+
+
+@pytest.mark.parametrize(("separator", "sign"), [(",", ","), (",", "."), (";", ","), (";", ".")])
+def test_a_dot_means_what_it_means_to_a_reader_of_the_whole_file(tmp_path, separator, sign):
+    """A column such as 1.234 is open; one that is not used, such as 0,35 or 0.35, decides."""
+    rng, file = np.random.default_rng(1), tmp_path / "people.csv"
+    data = pd.DataFrame({"y": rng.integers(1, 9, 60), "x": 1 + rng.integers(100, 999, 60) / 1000})
+    data["other"] = [f"{number:.2f}".replace(".", sign) for number in rng.normal(size=60)]
+    data.to_csv(file, index=False, sep=separator, float_format="%.3f")
+    whole = bm.read_survey(file)
+    assert whole["x"].min() > 1000 if sign == "," else whole["x"].max() < 2
+    if sign == ".":
+        assert_same(bm.fit("y ~ x", whole, seed=1), bm.fit("y ~ x", bm.chunks(file, rows=20), seed=1), 1e-8)
+    else:
+        with pytest.raises(DataError, match=r"column 'x' holds .* takes all rows and columns"):
+            bm.fit("y ~ x", bm.chunks(file, rows=20), seed=1)

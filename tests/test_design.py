@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import bayesmig as bm
 from bayesmig import priors
 from bayesmig.data.encoding import build_design, prior_table
 from bayesmig.errors import BayesmigError, SpecificationError
@@ -186,6 +187,14 @@ def test_weights(data: pd.DataFrame) -> None:
     assert survey.weights.sum() == pytest.approx(78, rel=1e-12)
     np.testing.assert_array_equal(precision.weights, data["w"][2:])
     assert survey.notes == ("2 rows have weight zero and are left out",)
+
+
+def test_rows_of_weight_zero_are_not_lost(data: pd.DataFrame) -> None:
+    data["w"] = np.repeat([0, 1, 2], [20, 50, 10])
+    data.loc[:9, "age"] = np.nan
+    checks = bm.check(bm.estimate(ModelSpec("trust ~ age", weights=Weights("w", "frequency")), data)).set_index("check")
+    assert checks.loc["complete rows", "value"] == "0.0 % dropped"
+    assert checks.loc["complete rows", "message"].endswith("as used nor as lost: 20")
 
 
 def test_frequency_weights_are_rows_written_once(data: pd.DataFrame) -> None:

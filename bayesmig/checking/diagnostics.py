@@ -177,7 +177,8 @@ def _worst_diagnostics(tree: xr.DataTree, varying: bool) -> tuple[float, float]:
 
 
 def _data(tree: xr.DataTree) -> list[Row]:
-    given, used = int(tree.attrs["n_given"]), int(tree.attrs["n_used"])
+    weightless = int(tree.attrs.get("n_weightless", 0))
+    given, used = int(tree.attrs["n_given"]) - weightless, int(tree.attrs["n_used"])
     share = 1 - used / given
     not_asked = schema.read(tree, "not_asked") if "not_asked" in tree.attrs else {}
     gaps = ", ".join(
@@ -185,6 +186,7 @@ def _data(tree: xr.DataTree) -> list[Row]:
         for name, count in schema.read(tree, "missing").items()
     )
     message = f"{used} of {given} rows used" + (f"; missing: {gaps}" if gaps else "")
+    message += f"; of weight zero, so counted neither as used nor as lost: {weightless}" if weightless else ""
     rows: list[Row] = [
         ("complete rows", f"{100 * share:.1f} % dropped", f"at most {MOST_DROPPED:.0%}", share <= MOST_DROPPED, message)
     ]

@@ -277,6 +277,7 @@ def stamp(groups: Mapping[str, xr.Dataset], design: Outline, **about: object) ->
         "provenance": design.provenance,
         "data_digest": design.digest,
         "n_given": design.n_given,
+        "n_weightless": design.n_weightless,
         "n_used": design.n,
         "missing": dict(design.missing),
         "notes": list(design.notes),

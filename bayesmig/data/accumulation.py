@@ -18,6 +18,7 @@ from bayesmig.data.columns import (
     named_columns,
     numeric,
     role_of,
+    weightless_rows,
     without_values,
     without_weight,
 )
@@ -169,10 +170,9 @@ def _part(plan: Plan, piece: Piece) -> _Part:
             complete &= ~gone
     rows = np.flatnonzero(complete)
     weighing = {name: columns[name] for name in (spec.weights.columns if spec.weights else ())}
-    weights = checked_weights(spec, pd.DataFrame(weighing), rows, in_part=True)
-    unweighted = 0
+    weighed = pd.DataFrame(weighing, index=range(len(given)))
+    weights, unweighted = checked_weights(spec, weighed, rows, in_part=True), int(weightless_rows(spec, weighed).sum())
     if weights is not None:
-        unweighted = int((weights == 0).sum())
         rows, weights = rows[weights > 0], weights[weights > 0]
     if len(rows) == 0:
         return _Part(len(given), missing, unweighted, None)
@@ -358,7 +358,7 @@ def _finished(plan: Plan, part: _Part) -> SummedDesign:
     if part.sums is None:
         raise DataError(
             without_weight(spec.weights.column)
-            if part.unweighted and spec.weights
+            if part.unweighted == part.n_given and spec.weights
             else no_row_left(part.n_given, missing)
         )
     sums = part.sums
@@ -392,6 +392,7 @@ def _finished(plan: Plan, part: _Part) -> SummedDesign:
         levels=levels,
         scaling=dict(plan.scaling),
         n_given=part.n_given,
+        n_weightless=part.unweighted,
         missing=missing,
         notes=tuple(notes),
         provenance=plan.provenance,

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from bayesmig.contract.arrays import Array, Codes
+from bayesmig.contract.arrays import Array, Codes, Flags
 from bayesmig.contract.names import as_code
 from bayesmig.data.numerals import is_number_or_date
 from bayesmig.errors import DataError, SpecificationError, UnknownColumn, UnknownLevel, closest, listing
@@ -458,6 +458,11 @@ def checked_weights(spec: ModelSpec, frame: pd.DataFrame, rows: Codes, in_part: 
             )
         counted = counted * (weights if name == spec.weights.column else weights > 0)
     return counted
+
+
+def weightless_rows(spec: ModelSpec, frame: pd.DataFrame) -> Flags:
+    """Which rows stand for nobody: a weight of theirs, or of their group, is zero."""
+    return (frame[list(spec.weights.columns if spec.weights else ())] == 0).any(axis=1).to_numpy(dtype=bool)
 
 
 def check_constant_within(name: str, group: str, frame: pd.DataFrame) -> None:

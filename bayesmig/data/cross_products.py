@@ -248,8 +248,8 @@ class SummedGroups(Grouped):
 class SummedDesign(Outline):
     """A design whose rows have been added up, so that it takes the same memory for any number of them.
 
-    spec, terms, formula_terms, groups, levels, scaling, n_given, missing, notes, provenance, digest : as of
-        :class:`bayesmig.data.design.Design`
+    spec, terms, formula_terms, groups, levels, scaling, n_given, n_weightless, missing, notes, provenance, digest :
+        as of :class:`bayesmig.data.design.Design`
     specimen : made-up rows with every level of every category, from which the coding of others follows
     rows : rows used
     products : None where only a result is at hand, which does not keep them
@@ -266,6 +266,7 @@ class SummedDesign(Outline):
     levels: Mapping[str, tuple[str, ...]]
     scaling: Mapping[str, Scaling]
     n_given: int
+    n_weightless: int
     missing: Mapping[str, int]
     notes: tuple[str, ...]
     provenance: str

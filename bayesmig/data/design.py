@@ -336,6 +336,7 @@ class Outline(ABC):
     levels: Mapping[str, tuple[str, ...]]
     scaling: Mapping[str, Scaling]
     n_given: int
+    n_weightless: int
     missing: Mapping[str, int]
     notes: tuple[str, ...]
     provenance: str
@@ -494,7 +495,8 @@ class Design(Outline):
     scaling : mapping of str to Scaling
     rows : (n,) int array
         Positions of the used rows in the data that were given.
-    n_given : int
+    n_given, n_weightless : int
+        Rows, and those of weight zero among them.
     missing : mapping of str to int
         Missing values per variable among the rows given.
     notes : tuple of str
@@ -530,6 +532,7 @@ class Design(Outline):
     scaling: Mapping[str, Scaling]
     rows: Codes
     n_given: int
+    n_weightless: int
     missing: Mapping[str, int]
     notes: tuple[str, ...]
     provenance: str

@@ -27,6 +27,7 @@ from bayesmig.data.columns import (
     is_categorical,
     role_of,
     used_columns,
+    weightless_rows,
     without_attributes,
 )
 from bayesmig.data.design import Design, GroupTerm, Scaling
@@ -80,8 +81,9 @@ def build_design(spec: ModelSpec, data: AnyFrame) -> Design:
     )
     rows = np.flatnonzero(usable(spec, completed(spec, formula, frame)) & answered)
     weights = checked_weights(spec, frame, rows)
-    if weights is not None and not weights.all():
-        notes.append(weightless(int((weights == 0).sum())))
+    n_weightless = int(weightless_rows(spec, frame).sum())
+    if weights is not None and n_weightless:
+        notes.append(weightless(n_weightless))
         rows, weights = rows[weights > 0], weights[weights > 0]
     if len(rows) == 0:
         raise DataError(no_row_left(len(data), missing))
@@ -147,6 +149,7 @@ def build_design(spec: ModelSpec, data: AnyFrame) -> Design:
         scaling=scaling,
         rows=rows,
         n_given=len(data),
+        n_weightless=n_weightless,
         missing=missing,
         not_asked=_not_asked(missing, told.get("missing", {})),
         notes=tuple(notes),

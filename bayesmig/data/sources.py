@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import zip_longest
 from operator import add
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pandas as pd
 
 from bayesmig.data.frames import AnyFrame, frame_of, is_table, pandas_of
-from bayesmig.data.numerals import PLAIN, TextColumn
+from bayesmig.data.numerals import PLAIN, TextColumn, decimal_sign
 from bayesmig.data.separated import mark, table_of
 from bayesmig.errors import BayesmigError, DataError, UnknownColumn, closest, listing
 
@@ -119,7 +120,9 @@ def chunks(
     Notes
     -----
     Prefer Parquet: single columns can be read from it, numbers need no parsing, and categories keep their levels. CSV
-    is read twice.
+    is read twice, and a number in it that programs do not write so, such as ``1,234``, is refused: what it means is
+    decided by all rows of all columns, which :func:`bayesmig.read_survey` has and a part has not. Whether the dot of
+    ``1.234`` begins decimals is decided by the columns of the first rows.
 
     What it means: a linear multilevel model needs of the rows only sums of products, which are a few kB. What looks at
     single rows afterwards, such as a check of the residuals, cannot be had of such a result.
@@ -335,7 +338,7 @@ def _plain(column: TextColumn, file: Path, likely: str) -> pd.Series:
     """Numbers where all of a part is numbers as programs write them: no part can tell what a comma means in others.
 
     Raises DataError if a reader of the whole file would see other numbers; ``likely`` begins decimals where both signs
-    may.
+    may, as far as the first rows tell.
     """
     if not column.fitting:
         return column.as_text
@@ -343,7 +346,7 @@ def _plain(column: TextColumn, file: Path, likely: str) -> pd.Series:
         odd = next((cell for cell in column.cells if cell and not PLAIN.fullmatch(cell)), column.cells[0])
         raise DataError(
             f"{str(file)!r}: column {column.name!r} holds numbers that programs do not write so, such as {odd!r}, and"
-            " what they mean takes all rows. Read the file whole by bm.read_survey and save it by"
+            " what they mean takes all rows and columns. Read the file whole by bm.read_survey and save it by"
             " data.to_parquet('survey.parquet'), or give chunks a function that returns frames."
         )
     numbers, gone, _ = column.numbers(".")
@@ -351,16 +354,18 @@ def _plain(column: TextColumn, file: Path, likely: str) -> pd.Series:
 
 
 def _head(file: Path) -> tuple[pd.Index[Any], str, dict[str, Any]]:
-    """Columns of a CSV file, the likely sign of decimals, and how it is to be read."""
+    """Columns of a CSV file, the sign of decimals by all columns of its first rows, and how it is to be read."""
     with _reading_csv(file):
         with file.open("rb") as stream:
             content = stream.read(LOOKED_AT)
         encoding = mark(content, file)
         whole = content if len(content) < LOOKED_AT else content[: content.rfind(b"\n") + 1]
         table = table_of(whole.decode(encoding), repr(str(file)))
+        cells = zip_longest(*table.rows[1:], fillvalue="")
+        decimal = decimal_sign([TextColumn("", pd.Series(column)) for column in cells], table.decimal)
         options: dict[str, Any] = {"sep": table.separator, "skiprows": table.lines[0] - 1, "dtype": str}
         options |= {"index_col": False, "encoding": encoding, "keep_default_na": False}
-        return pd.Index(pd.read_csv(file, nrows=0, **options).columns.tolist()), table.decimal, options
+        return pd.Index(pd.read_csv(file, nrows=0, **options).columns.tolist()), decimal, options
 
 
 @contextmanager
