@@ -9,6 +9,7 @@ from scipy import stats
 
 import bayesmig as bm
 from bayesmig.contract import schema
+from bayesmig.inference.estimators.base import from_point
 
 RNG = np.random.default_rng(5)
 N = 400
@@ -185,3 +186,9 @@ def test_components_of_a_category_that_varies():
     drawn = bm.variance_components(bm.fit("y ~ hukou + (1 + hukou | area)", DATA, seed=1))
     row = estimated.loc["tau_area[hukou[migrant]]"]
     assert row["ci95_lower"] < drawn.loc["tau_area[hukou[migrant]]", "estimate"] < row["ci95_upper"]
+
+
+def test_no_interval_of_a_variance_as_good_as_zero():
+    """An error of 250 times the sd puts the bounds of its log outside of what floats hold."""
+    factor = from_point(np.array([0.5, 250 * 1.96, np.nan]))
+    assert factor[0] == pytest.approx(np.exp(0.5), rel=1e-15) and np.isnan(factor[1:]).all()

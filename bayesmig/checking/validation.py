@@ -385,7 +385,7 @@ class _Reweighted:
         """
         log_weights, pareto_k = left_out_weights(densities, powers, self.efficiency)
         elpd = special.logsumexp(log_weights + densities, axis=1)
-        error = np.exp(log_weights) * np.expm1(densities - elpd[:, None])
+        error = np.exp(log_weights + densities - elpd[:, None]) - np.exp(log_weights)
         self.influence = self.influence + (weights * (pareto_k <= self.threshold)) @ error
         columns = {
             "elpd": elpd,

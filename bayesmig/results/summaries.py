@@ -21,6 +21,7 @@ from bayesmig.contract.names import base, columns_of, pieces
 from bayesmig.data.rows import design_of
 from bayesmig.errors import BayesmigError, closest, listing
 from bayesmig.families.registry import FAMILIES
+from bayesmig.inference.estimators.base import from_point
 from bayesmig.results.delta import degrees, delta_errors, moved
 from bayesmig.results.variance import explained_shares, response_shares, row_weights, variances_at_means
 
@@ -69,8 +70,11 @@ def coefficients(
     check_interval(interval)
     dataset = _dataset(tree)
     index = pd.Index(dataset["term"].to_numpy(), name="term")
-    if exponentiate:
-        _check_ratios(tree)
+    if exponentiate and not has_ratios(tree):
+        raise BayesmigError(
+            f"exponentiate=True gives ratios, and those of family {schema.read(tree, 'spec')['family']!r} with link"
+            f" {schema.read(tree, 'spec')['link']!r} are none; leave it out."
+        )
     check_rope(rope, schema.kind(tree) == "posterior")
     if schema.kind(tree) == "posterior":
         draws = _flat(dataset["beta"])
@@ -96,11 +100,10 @@ def _with_missing_information(tree: xr.DataTree, table: pd.DataFrame) -> pd.Data
     return table.assign(fmi=tree["imputation"]["beta_fmi"].to_numpy())
 
 
-def _check_ratios(tree: xr.DataTree) -> None:
+def has_ratios(tree: xr.DataTree) -> bool:
+    """Whether exponentiated coefficients mean something."""
     spec = schema.read(tree, "spec")
-    link = spec["link"]
-    if spec["family"] not in FAMILIES or not FAMILIES[spec["family"]].ratio_of(link):
-        raise BayesmigError(f"exponentiate=True gives ratios for logit and log links; this model has the {link} link.")
+    return spec["family"] in FAMILIES and bool(FAMILIES[spec["family"]].ratio_of(spec["link"]))
 
 
 def variance_components(
@@ -231,8 +234,8 @@ def _quantity_table(tree: xr.DataTree, quantities: dict[str, Array], interval: f
             centre, spread = special.logit(estimate), z * error / (estimate * (1 - estimate))
             rows[name] |= {lower: special.expit(centre - spread), upper: special.expit(centre + spread)}
         elif estimate > 0:
-            reach = np.exp(z * error / estimate)
-            rows[name] |= {lower: estimate / reach, upper: estimate * reach}
+            factor = from_point(z * error / estimate)
+            rows[name] |= {lower: estimate / factor, upper: estimate * factor}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("quantity")
 
 

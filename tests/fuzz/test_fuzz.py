@@ -21,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from cases import VERBS, case, plain
 
 EXACT, NUTS = bm.Exact(draws=200, chains=2), bm.NUTS(draws=40, tune=60, chains=2, progress=False)
+MENDED = (1481, 1697, 2012)  # a variance as good as zero; rows that some draws find 10^300 times as likely as others
 TABLES = {"coefficients": bm.coefficients, "variance_components": bm.variance_components, "check": bm.check}
 
 
@@ -116,7 +117,7 @@ def tried(seeds):
 
 
 def test_two_hundred():
-    tried(range(200))
+    tried([*range(200), *MENDED])
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -14,6 +15,7 @@ from bayesmig.errors import EngineRefusal, closest, listing
 from bayesmig.inference.numerics import STEP
 
 LEVEL = 0.95
+FARTHEST = math.log(1e6)  # of a bound from a point, beyond which the normal approximation of a log says nothing
 ERRORS = ("classical", "robust", "cluster")
 OVERALL = (
     "without varying effects a person counts by the overall weight, group's times person's; give that one column, as"
@@ -29,13 +31,13 @@ def wald(estimate: Array, error: Array, df: float | Array = np.inf) -> dict[str,
 
 def on_log_scale(name: str, sd: Array, log_error: Array) -> dict[str, Array]:
     """A positive parameter with its companions; the interval is symmetric in the log."""
-    reach = special.ndtri(0.5 + LEVEL / 2) * log_error
-    return {
-        name: sd,
-        f"{name}_se": sd * log_error,
-        f"{name}_lower": sd * np.exp(-reach),
-        f"{name}_upper": sd * np.exp(reach),
-    }
+    factor = from_point(special.ndtri(0.5 + LEVEL / 2) * log_error)
+    return {name: sd, f"{name}_se": sd * log_error, f"{name}_lower": sd / factor, f"{name}_upper": sd * factor}
+
+
+def from_point(reach: Array) -> Array:
+    """The factor from a positive parameter to its bounds, given that of the log; missing as good as at zero."""
+    return np.exp(np.where(reach < FARTHEST, reach, np.nan))
 
 
 def on_logit_scale(name: str, share: Array, logit_error: Array) -> dict[str, Array]:
