@@ -3,8 +3,11 @@
 import ast
 import importlib
 import inspect
+import re
 import subprocess
 import sys
+import tarfile
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -322,13 +325,18 @@ def test_command_line_help_loads_nothing_heavy():
     assert not set(HEAVY) & set(loaded)
 
 
-def test_wheel_has_one_top_level_name_and_every_table(tmp_path):
+def test_wheel_of_the_source_distribution_has_one_top_level_name_and_every_table(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", BUILD.format(out=str(tmp_path))], cwd=ROOT, capture_output=True, text=True
     )
     if done.returncode and "No module named 'setuptools'" in done.stderr:
         pytest.skip("setuptools is not installed in this environment, so no wheel can be built")
     assert done.returncode == 0, done.stderr
+    with tarfile.open(next(tmp_path.glob("*.tar.gz"))) as source:
+        given = {name.partition("/")[2] for name in source.getnames()}
+    kept = [path for part in ("tests", "docs", "examples") for path in (ROOT / part).rglob("*") if path.is_file()]
+    kept = [path for path in kept if not {"__pycache__", "generated"} & set(path.parts)]
+    assert {path.relative_to(ROOT).as_posix() for path in kept} | {"CHANGELOG.md", "CITATION.cff", ".ci/run"} <= given
     names = zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist()
     assert {name.partition("/")[0] for name in names if ".dist-info" not in name} == {"bayesmig"}
     tables = {f"bayesmig/models/published/{path.parent.name}/{path.name}" for path in (ROOT / "models").rglob("*.csv")}
@@ -343,13 +351,29 @@ import os, shutil, tempfile
 from pathlib import Path
 import setuptools.build_meta as backend
 with tempfile.TemporaryDirectory() as folder:
-    for part in ("bayesmig", "models", "pyproject.toml", "README.md", "LICENSE"):
-        source = Path(part)
-        copy = shutil.copytree if source.is_dir() else shutil.copy
-        copy(source, Path(folder) / part)
+    unwanted = shutil.ignore_patterns(".*", "*.egg-info", "__pycache__", "generated", "build", "dist")
+    for part in [path for path in Path().iterdir() if path.name not in unwanted(".", [path.name])] + [Path(".ci")]:
+        copy = Path(folder) / part
+        shutil.copytree(part, copy, ignore=unwanted) if part.is_dir() else shutil.copy(part, copy)
+    shutil.copy(".python-version", folder)
     os.chdir(folder)
+    name = backend.build_sdist({out!r})
+    shutil.unpack_archive(Path({out!r}) / name, folder)
+    os.chdir(name.removesuffix(".tar.gz"))
     backend.build_wheel({out!r})
 """
+
+
+def test_citation_paper_and_workflow_say_what_the_package_says():
+    about = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    cited = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\nversion: {about['version']}\n" in cited and f"\nlicense: {about['license']}\n" in cited
+    assert f"## {about['version']}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    paper, library = ((ROOT / "paper" / f"paper.{kind}").read_text(encoding="utf-8") for kind in ("md", "bib"))
+    assert set(re.findall(r"@(\w+\d{4})", paper)) == set(re.findall(r"^@\w+\{(\w+),", library, re.MULTILINE))
+    workflow = (ROOT / ".github" / "workflows" / "test.yml").read_text(encoding="utf-8")
+    pythons = [each.rpartition(" ")[2] for each in about["classifiers"] if re.search(r"Python :: 3\.\d", each)]
+    assert set(pythons) <= set(re.findall(r'"(3\.\d+)"', re.search(r"python: (\[.*\])", workflow)[1]))
 
 
 def test_the_project_names_no_host_and_no_foreign_path():
