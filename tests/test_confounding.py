@@ -114,6 +114,22 @@ def test_e_values_of_the_published_example(tmp_path):
         confounder_benchmarks(source, "bottle", "M")
 
 
+def test_hazard_ratios_of_a_common_outcome():
+    """VanderWeele & Ding 2017: as if the risk ratio were (1 - 0.5^sqrt(HR)) / (1 - 0.5^sqrt(1 / HR))."""
+    rng = np.random.default_rng(1)
+    data = pd.DataFrame({"x": np.repeat([0.0, 1.0], 500)})
+    data["y"] = rng.random(1000) < -np.expm1(-np.exp(-1 + 0.7 * data["x"]))
+    tree = bm.estimate(bm.ModelSpec("y ~ x", family="bernoulli", link="cloglog"), data)
+    ratio = float(np.exp(tree["estimate"]["beta"].sel(term="x")))
+    risk = (1 - 0.5**ratio**0.5) / (1 - 0.5**ratio**-0.5)
+    table = confounding(tree)
+    assert table.loc["x", "e_value"] == pytest.approx(risk + (risk * (risk - 1)) ** 0.5, rel=1e-12)
+    assert any(text.startswith("hazard ratios are") for text in table.attrs["caveats"])
+    assert confounding(tree, rare=True).loc["x", "e_value"] == pytest.approx(
+        ratio + (ratio * (ratio - 1)) ** 0.5, rel=1e-12
+    )
+
+
 def test_a_prior_of_the_bias_widens_and_a_prior_of_the_effect_shares_out(tmp_path):
     source = folder(tmp_path, [",M,y,x,,0.500000,0.100000,,,,,"])
     flat = bias_posterior(source, "x", "M", bias=Normal(0.1, 0.2))

@@ -109,11 +109,12 @@ def test_a_printed_table_and_its_reconstruction_plan_the_next_study():
     assert "reconstructed" in found.table.attrs["provenance"]
 
 
-@pytest.mark.parametrize("family", ["cumulative", "poisson"])
+@pytest.mark.parametrize("family", ["cumulative", "poisson", "student"])
 def test_other_families(family):
     truth = {
         "cumulative": {"cut": [-1, 0.5, 2], "x": 1.0},
         "poisson": {"intercept": 0.5, "x": 0.6, "icc": 0.1},
+        "student": {"x": 0.8, "nu": 4},
     }[family]
     varying = " + (1 | g)" if "icc" in truth else ""
     sizes = {"groups": 10, "per_group": 12} if varying else {"per_group": 120}
@@ -182,7 +183,6 @@ TRUTH = {"exposure": 0.4, "icc": 0.1}
         ({"spec": "trust ~ exposure", "truth": {"exposure": 1}}, SpecificationError, "has no grouping factor"),
         ({"claims": "exposure + 0 * vpc_community > 0", "n": 0}, SpecificationError, "no closed form"),
         ({"data": pd.DataFrame({"exposur": [0, 1]}), "predictors": None}, UnknownColumn, "closest: 'exposur'"),
-        ({"spec": bm.ModelSpec(MODEL, family="student")}, SpecificationError, "give engine="),
         ({"truth": 0.4}, SpecificationError, "give numbers by name"),
         (
             {"data": pd.DataFrame({"exposure": [np.nan], "community": [1]}), "predictors": None},

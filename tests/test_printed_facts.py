@@ -19,9 +19,11 @@ from bayesmig.printed.literature import (
     tables_of,
 )
 from bayesmig.replication import measure_discrepancies, predicted_descriptives, printed_descriptives, standard_errors
+from bayesmig.replication.descriptives import beside_print
 from bayesmig.replication.papers import replicate
 from bayesmig.replication.reconstruction import reconstruct
 from bayesmig.replication.remarks import cell_remarks, told_remarks
+from bayesmig.reporting.terminal import shortened
 from bayesmig.reporting.words import descriptive_table
 from bayesmig.results.summaries import coefficients
 from bayesmig.specification.catalogue import studies, study
@@ -59,7 +61,7 @@ def unread(tables: dict[str, pd.DataFrame]) -> int:
 
 
 def heading(row: dict) -> str:
-    return f"{row['table']}, {row['statistic']}," if row["honoured"] is False else f"{row['table']}: "
+    return f"{row['table']}, {row['statistic']}: " if row["honoured"] is False else f"{row['table']}: "
 
 
 @pytest.mark.parametrize(("name", "seed"), CASES)
@@ -71,14 +73,14 @@ def test_every_coefficient_and_standard_error_is_honoured_or_listed(name, seed):
         for (model, term), row in gaps[~gaps["within_rounding"]].iterrows():
             assert f"{model} {term}: {row['obtained']:.3f} comes back, {row['printed']:g} is printed" in text
         for model, term in gaps.index[gaps["as_starred"].eq(False)]:
-            (line,) = [line for line in text.splitlines() if line.startswith(f"{model}, p, ")]
+            (line,) = [line for line in text.splitlines() if line.startswith(f"{model}, p: ")]
             assert f"{term} " in line
         return
     key = next(iter(paper.models))
     assert not set(printed_variances(paper, key).index) - {"sigma", "tau_neighbourhood", "tau_city", "tau_province"}
     cells = printed_cells(paper, key)
     if cells["std_error"].isna().all():
-        assert f"{key}, coefficients, printed ones in brackets: " in text and f"{key}, p, " in text
+        assert f"{key}, coefficients: " in text and f"{key}, p: " in text
         return
     errors = standard_errors(paper, key, seed=seed)
     for term in cells.index[cells["std_error"].notna()]:
@@ -212,3 +214,11 @@ def test_inequality_signs_of_prose_are_kept():
         found = printed_descriptives(trust, people)
         row = found[(found["table"] == "prose") & (found["level"] == "4_or_5")]
         assert (row["printed"].item(), row["honoured"].item()) == ("<50", honoured)
+
+
+def test_a_terminal_has_the_three_numbers_that_are_farthest_from_print():
+    line = beside_print("Table 1, percent", [(k, f"age {k}: {k}.00 (0)") for k in range(5)])
+    head = "Table 1, percent: 5 not as printed, which is in brackets, farthest first:"
+    assert line == f"{head} age 4: 4.00 (0), age 3: 3.00 (0), age 2: 2.00 (0), age 1: 1.00 (0), age 0: 0.00 (0)"
+    assert shortened(line) == f"{head} age 4: 4.00 (0), age 3: 3.00 (0), age 2: 2.00 (0) and 2 more"
+    assert shortened("the answer scale: 4.9 % of it") == "the answer scale: 4.9 % of it"

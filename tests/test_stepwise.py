@@ -113,8 +113,10 @@ def test_what_is_said_of_later_predictors_does_not_disturb_earlier_models(data):
 
 
 def test_logit_models_are_warned_of_their_scale(data):
-    found = bm.sequence("votes ~ 1", ["age", "hukou"], data, verb="estimate", family="bernoulli")
-    assert "Mood 2010" in found.notes[-1]
+    for link in ("logit", "cloglog"):
+        spec = bm.ModelSpec("votes ~ 1", family="bernoulli", link=link)
+        found = bm.sequence(spec, ["age", "hukou"], data, verb="estimate")
+        assert found.notes[-1].startswith(f"coefficients of {link} models") and "Mood 2010" in found.notes[-1]
 
 
 def test_completed_data_sets_are_taken(data):

@@ -112,7 +112,11 @@ def test_dimensions_are_shared_and_people_counted_once():
     assert low < 0.0 < high
     assert table.loc["dimension economic", "estimate"] > table.loc["dimension psychological", "estimate"]
     assert table.loc["new", "sd"] > table.loc["mean", "sd"]
-    ax = bm.plots.synthesis(synthesis(findings))
+    ax = bm.plots.synthesis(synthesis(findings, interval=0.5))
+    own = ax.collections[0].get_segments()[0][:, 0]  # half of a normal distribution is within 0.674 sds
+    estimate, error = findings[0].values()[:2]
+    assert own == pytest.approx([estimate - 0.6745 * error, estimate + 0.6745 * error], abs=1e-4)
+    assert "50 % intervals" in " ".join(text.get_text() for text in ax.texts)
     assert [label.get_text() for label in ax.get_yticklabels()][:2] == ["A, economic", "A, cultural"]
 
 

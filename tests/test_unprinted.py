@@ -67,7 +67,7 @@ def test_every_source_of_doubt_has_its_row(replicated):
 
 def test_page_says_so(replicated):
     (line,) = [line for line in replicated.remarks if line.startswith("Assumed as the text says")]
-    assert "probability of H1 0.9" in line and "migrant_concentration" in line and "printed 0.101" in line
+    assert "probability of H1 0.9" in line and "Migrant concentration" in line and "printed 0.101" in line
     _, columns, rows = range_table([replicated])
     assert [row.label for row in rows] == ["H1", "H2 rural migrants"]
     assert columns[0]["H1"][0] == "2 of 2"

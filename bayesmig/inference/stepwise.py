@@ -17,6 +17,7 @@ from bayesmig.data.encoding import build_design
 from bayesmig.data.frames import AnyFrame, completed_frames
 from bayesmig.data.imputations import completed_designs
 from bayesmig.errors import BayesmigError, SpecificationError, closest, listing
+from bayesmig.families.links import LINKS
 from bayesmig.inference.fitting import estimate, fit, specified
 from bayesmig.specification.model import Choices, ModelSpec
 from bayesmig.specification.steps import Step, steps
@@ -78,7 +79,7 @@ class Steps(Mapping[str, xr.DataTree]):
         said = [f"all models have the same {used} of {given} rows" + (f"; missing: {gaps}" if gaps else "")]
         said += [note for step in self.steps for note in step.notes]
         link = self.steps[-1].spec.link
-        return (*said, *([SCALED.format(link=link)] if link in ("logit", "probit") else []))
+        return (*said, *([SCALED.format(link=link)] if LINKS[link].variance else []))
 
     def changes(self) -> pd.DataFrame:
         """How each coefficient changes from step to step.
@@ -156,7 +157,7 @@ def sequence(
     -----
     What it means: how a coefficient changes when others enter says how much of it goes through, or comes from, what
     they measure, if nothing else does both; a table of steps is a description, not a test of mediation. Coefficients of
-    logit and probit models change with their scale too (Mood 2010, European Sociological Review 26(1)).
+    logit, probit and cloglog models change with their scale too (Mood 2010, European Sociological Review 26(1)).
 
     See Also
     --------

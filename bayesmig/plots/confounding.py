@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from bayesmig.plots.style import COLOURS, GREY, INK, PLANE_HEIGHT, WIDTH, finished, new_axes, rule
-from bayesmig.printed.evidence.confounding import Coefficients, confounder_benchmarks, confounding, left_over
+from bayesmig.printed.evidence.confounding import confounder_benchmarks, left_over
 from bayesmig.specification.model import Study
 
 if TYPE_CHECKING:
@@ -46,11 +46,10 @@ def confounders(
     'Share of the residual variance of area_poverty that the confounder explains'
     """
     marks = confounder_benchmarks(source, term, model, strength=1)
-    printed = Coefficients.of(source, model)
-    b, s, free = printed.estimate[term], printed.error[term], float(printed.degrees(None, [term])[0])
+    b, s, free, least = (marks.attrs[name] for name in ("coefficient", "error", "df", "rv"))
     needed = "r2_exposure_needed" in marks
     across = marks["r2_exposure_needed" if needed else "r2_exposure"]
-    least = 1.3 * confounding(source, model)["rv"][term]  # so that the line of nothing is in sight
+    least *= 1.3  # so that the line of nothing is in sight
     top = min(0.95, max(least, 1.3 * float(marks["r2_outcome"].max())))
     right = min(0.95, max(least, 1.2 * float(across.dropna().nsmallest(max(1, len(across) // 2)).max())))
     grid_x, grid_y = np.meshgrid(np.linspace(0, right, 160), np.linspace(0, top, 160))

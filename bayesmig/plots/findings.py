@@ -60,8 +60,8 @@ def synthesis(table: pd.DataFrame, predictor: str | None = None, ax: Axes | None
     ax = ax or new_axes(WIDTH, 1.4 + 0.24 * (len(given) + len(last)))
     ax.axvline(0, color=INK, linewidth=0.8, zorder=1)
     alone, others = "by itself", "with the others"
-    estimate, error = (np.array([each[key] for each in given]) for key in ("estimate", "error"))
-    ax.hlines(places - 0.16, estimate - 1.96 * error, estimate + 1.96 * error, color=GREY, linewidth=1.1)
+    estimate, lower, upper = (np.array([each[key] for each in given]) for key in ("estimate", "lower", "upper"))
+    ax.hlines(places - 0.16, lower, upper, color=GREY, linewidth=1.1)
     ax.scatter(estimate, places - 0.16, marker="s", s=20, c="#ffffff", edgecolors=GREY, zorder=3, label=alone)
     worth = rows.reindex([f"finding {k + 1}" for k in range(len(given))]).dropna(subset=["lower"])
     if len(worth):
@@ -74,5 +74,5 @@ def synthesis(table: pd.DataFrame, predictor: str | None = None, ax: Axes | None
     rule(ax, "x")
     name_groups(ax, [*names, *("a new paper" if name == "new" else str(name) for name in last)], "in the order given")
     ax.set_xlabel("Effect, in the findings' common unit")
-    note = "95 % intervals; of people asked twice the widest over correlations"
+    note = f"{100 * table.attrs['interval']:g} % intervals; of people asked twice the widest over correlations"
     return finished(ax, f"{chosen}: findings together", note)

@@ -383,8 +383,6 @@ def _plan(
         if spec.trials or spec.weights or spec.offset:
             raise SpecificationError("trials, weights and offsets are taken from people: give data.")
         planned = {name: planned.get(name, Planned()) for name in needed}
-    if engine is None and spec.family == "student":
-        raise SpecificationError("family 'student' is not estimated by maximum likelihood: give engine=bm.NUTS().")
     if data is not None:
         data = data.dropna(subset=[name for name in [*needed, *filter(None, [group])] if name in data])
         if data.empty:

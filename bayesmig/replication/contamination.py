@@ -5,15 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Sequence
 
-import numpy as np
 import pandas as pd
 
-from bayesmig.contract.arrays import Array
 from bayesmig.contract.names import base
 from bayesmig.data.encoding import PROVENANCE_COLUMN
 from bayesmig.errors import listing
 from bayesmig.inference.fitting import estimate
-from bayesmig.measurement.items import principal_axes
+from bayesmig.measurement.principal import components
 from bayesmig.replication.counterparts import COUNTERPARTS, counterparts_of
 from bayesmig.results.summaries import coefficients
 from bayesmig.specification.formula import parse
@@ -89,10 +87,9 @@ def _without(
         yield MADE
 
 
-def _score(items: pd.DataFrame) -> Array:
-    """First principal component of items, turned so that its loadings sum to a positive number."""
-    answers = items.astype(float)
-    z = (answers - answers.mean()) / answers.std()
-    vector = principal_axes(z.corr())[1][:, 0] if len(z.columns) > 1 else np.ones(1)
-    score = z.to_numpy() @ (vector * (1 if vector.sum() >= 0 else -1))
-    return np.asarray((score - np.nanmean(score)) / np.nanstd(score, ddof=1))
+def _score(items: pd.DataFrame) -> pd.Series:
+    """The first principal component of items, or the only item, in its sd."""
+    if len(items.columns) > 1:
+        return components(items, 1, missing="pairwise").scores(items)["component_1"]
+    answers = items.iloc[:, 0].astype(float)
+    return (answers - answers.mean()) / answers.std()

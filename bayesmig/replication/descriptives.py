@@ -8,7 +8,7 @@ that are columns and levels of the codebook speak for themselves; what others me
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -39,7 +39,8 @@ HELD: Mapping[str, Callable[[Array], Any]] = {
     "max": np.max,
 }
 FEWEST = 25  # replicated data sets of an interval
-MOST = 60  # cells of one line
+MOST = 60  # variables of one line
+FARTHEST = "as printed, which is in brackets, farthest first: "
 COLUMNS = ("table", "group", "variable", "level", "statistic", "printed", "obtained", "honoured", "why")
 
 
@@ -407,7 +408,13 @@ def told(found: pd.DataFrame) -> tuple[list[str], list[str], list[str]]:
     return (
         [held] * bool(len(compared)),
         [
-            f"{table}, {statistic}, printed ones in brackets: {listing(map(_cell, rows.to_dict('records')), MOST)}"
+            beside_print(
+                f"{table}, {statistic}",
+                [
+                    (abs(row["obtained"] - float(row["printed"].lstrip("<>"))), _cell(row))
+                    for row in rows.to_dict("records")
+                ],
+            )
             for (table, statistic), rows in missed.groupby(["table", "statistic"], sort=False)
         ],
         [
@@ -415,6 +422,12 @@ def told(found: pd.DataFrame) -> tuple[list[str], list[str], list[str]]:
             for (table, why), rows in silent.groupby(["table", "why"], sort=False)
         ],
     )
+
+
+def beside_print(what: str, cells: Iterable[tuple[float, str]]) -> str:
+    """Numbers beside printed ones, each given with how far it is from print."""
+    told = [text for _, text in sorted(cells, key=lambda cell: -cell[0])]
+    return f"{what}: {len(told)} not {FARTHEST}{', '.join(told)}"
 
 
 def _cell(row: Mapping[Any, Any]) -> str:

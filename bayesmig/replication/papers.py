@@ -45,7 +45,7 @@ from bayesmig.replication.remarks import (
 from bayesmig.replication.unprinted import assumption_remarks, check_seeds, ranges, reconstructed
 from bayesmig.results.marginal import Change, Scale
 from bayesmig.results.marginal import effects as marginal_effects
-from bayesmig.results.summaries import coefficients, variance_components
+from bayesmig.results.summaries import coefficients, has_ratios, variance_components
 from bayesmig.specification import catalogue
 from bayesmig.specification.model import ModelSpec, Study, Weights
 
@@ -55,7 +55,6 @@ if TYPE_CHECKING:
     from bayesmig.inference.engines.base import Engine
 
 ROUNDING = 0.0006  # half of the last printed digit, and what a fit of data saved with six digits loses
-RATIO_LINKS = ("logit", "log")
 DRAWS = 500  # of average effects, which are means over all people: more would change no second digit
 KEPT = ("estimate", "sd", "std_error", "pd")
 ROBUST = "robust errors"
@@ -362,7 +361,7 @@ def _table(study: Study, model: str, results: dict[str, xr.DataTree]) -> pd.Data
         block = pd.concat([coefficient, component.loc[shown]])
         if name == PRINTED:
             block = _printed_rows(study, model, block)
-        elif schema.read(tree, "spec")["link"] in RATIO_LINKS:
+        elif has_ratios(tree):
             ratios = coefficients(tree, exponentiate=True)
             heads = [column for column in ratios if "95_" in str(column)]
             block[["ratio", *(f"ratio {head}" for head in heads)]] = ratios[["estimate", *heads]]

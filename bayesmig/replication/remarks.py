@@ -25,6 +25,7 @@ DRAWS = 400
 MINUS = "\N{MINUS SIGN}"
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 TINY = 1e-6  # smaller values are no rounded zeros, but estimates at a boundary
+HUGE = 1e15
 AT_BOUNDARY = 1e-4
 LITTLE = 0.1  # share of variance between groups that needs no remark
 MATTERS = 0.5  # posterior sds between two average effects
@@ -33,14 +34,14 @@ FAR = 2.0  # times a printed standard error
 
 
 def number(value: float) -> str:
-    """Three decimals, fewer for large numbers, powers of ten for tiny ones, and a minus sign that is one.
+    """Three decimals, fewer for large numbers, powers of ten for tiny and huge ones, and a minus sign that is one.
 
-    >>> number(-0.4031), number(1406.0), number(1.7e-31), number(float("nan"))
-    ('−0.403', '1,406', '1.7 × 10⁻³¹', '')
+    >>> number(-0.4031), number(1406.0), number(1.7e-31), number(9.2e205), number(float("nan"))
+    ('−0.403', '1,406', '1.7 × 10⁻³¹', '9.2 × 10²⁰⁵', '')
     """
     if math.isnan(value):
         return ""
-    if 0 < abs(value) < TINY:
+    if 0 < abs(value) < TINY or HUGE <= abs(value) < math.inf:
         mantissa, exponent = f"{value:.1e}".split("e")
         return f"{mantissa} × 10{str(int(exponent)).translate(SUPERSCRIPT)}".replace("-", MINUS)
     whole = float(value).is_integer() and abs(value) >= 10

@@ -158,7 +158,8 @@ def assumption_remarks(study: Study, model: str, data: pd.DataFrame, tree: xr.Da
 
     ``data``: reconstructed under the usual assumptions. ``tree``: the posterior of the model given these.
     """
-    names = _alternatives(study, model) if study.model(model).printed else ()
+    spec = study.model(model)
+    names = _alternatives(study, model) if spec.printed else ()
     if not names:
         return []
     usual_p, usual_errors, usual_missed = _results(study, model, data, tree, seed)
@@ -166,7 +167,7 @@ def assumption_remarks(study: Study, model: str, data: pd.DataFrame, tree: xr.Da
     for name in names:
         other = study.assuming(name)
         people = reconstructed(other, model, seed)
-        p, errors, missed = _results(other, model, people, fit(study.model(model), people, seed=seed), seed)
+        p, errors, missed = _results(other, model, people, fit(spec, people, seed=seed), seed)
         moved = [
             f"{claim} {value:.3f} ({usual_p[claim]:.3f})"
             for claim, value in p.items()
@@ -178,7 +179,7 @@ def assumption_remarks(study: Study, model: str, data: pd.DataFrame, tree: xr.Da
         stretch = (both["other"] / both["usual"]).map(math.log).abs().where(both["printed"].notna(), 0.0)
         most = stretch[stretch > STRETCHED].nlargest(MOST).index
         stretched = [
-            f"{term} {row['other']:.3f} ({row['usual']:.3f}, printed {row['printed']:.3f})"
+            f"{spec.label(str(term))} {row['other']:.3f} ({row['usual']:.3f}, printed {row['printed']:.3f})"
             for term, row in both.loc[most].to_dict("index").items()
         ]
         lines.append(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from rich.text import Text
 from bayesmig.data.writing import printable
 from bayesmig.errors import listing
 from bayesmig.plots.labels import TermRow
+from bayesmig.replication.descriptives import FARTHEST
 from bayesmig.replication.papers import Replication
 from bayesmig.replication.verdicts import verdicts_of
 from bayesmig.reporting.words import (
@@ -40,6 +42,7 @@ from bayesmig.specification.model import Study
 PIPED_WIDTH = 400
 TEXT_WIDTH = 88
 LEAST_LABEL = 20
+MOST_NUMBERS = 3  # of a line of numbers beside printed ones
 
 
 def show_studies(studies: Iterable[Study]) -> None:
@@ -92,11 +95,17 @@ def _show_model(result: Replication, console: Console) -> None:
     if missed:
         _say(console, "\nPrinted, but not so in the reconstructed data", "bold")
     for line in missed:
-        _say(console, f"\n{line}")
+        _say(console, f"\n{shortened(str(line))}")
     console.print()
     for check in result.checks.to_dict("records"):
         said = verdict(check)
         _say(console, f"{said.text}  {check_line(check)}", said.style)
+
+
+def shortened(line: str) -> str:
+    """The farthest of many numbers beside printed ones; the page has them all."""
+    head, mark, cells = line.partition(FARTHEST)
+    return f"{head}{mark}{listing(re.split(r'(?<=[)]), ', cells), MOST_NUMBERS)}" if mark else line
 
 
 def _shares(result: Replication) -> Iterator[str]:

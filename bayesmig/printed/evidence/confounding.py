@@ -33,9 +33,11 @@ GROUPS = (
 )
 CONSTANT = "varying intercepts do not remove confounders that are constant in a group; deviations from group means do"
 SELECTION = "selection (who is asked, stays, answers) biases like a confounder, and is not told apart from one"
-COMMON = (
-    "odds ratios are taken for squares of risk ratios, which is rough; say rare=True where under 15 % have the outcome"
-)
+COMMON = "{}s are turned into risk ratios of a common outcome, which is rough; say rare=True where under 15 % have it"
+RISKS = {  # risk ratios of common outcomes by the size of a log ratio (VanderWeele & Ding 2017)
+    "odds ratio": lambda size: np.exp(size / 2),
+    "hazard ratio": lambda size: (1 - 0.5 ** np.exp(size / 2)) / (1 - 0.5 ** np.exp(-size / 2)),
+}
 
 
 def confounding(
@@ -62,7 +64,7 @@ def confounding(
     df : float or mapping of str to float, optional
         Degrees of freedom, of all coefficients or by term. Observations less coefficients unless given.
     rare : bool
-        Of odds ratios, whether the outcome is so rare (below 15 %) that they are as good as risk ratios.
+        Of odds and hazard ratios, whether the outcome is so rare (below 15 %) that they are as good as risk ratios.
 
     Returns
     -------
@@ -71,7 +73,7 @@ def confounding(
         residual variance of the outcome that the term explains, and the share of the exposure that a confounder needs
         who explains all of the outcome), ``rv``, the robustness value: confounders that explain this share of the
         residual variance of both the exposure and the outcome bring ``q`` of the estimate to nothing, ``rv_level``, the
-        share that makes it not significant. Odds and rate ratios: ``ratio``, ``e_value`` and ``e_value_limit`` (of the
+        share that makes it not significant. Ratios: ``ratio``, ``e_value`` and ``e_value_limit`` (of the
         limit of the interval nearer to 1): the risk ratio that the confounder would need with both.
         ``attrs["caveats"]`` says what the numbers do not know.
 
@@ -89,8 +91,8 @@ def confounding(
     -----
     With ``f = |t| / sqrt(df)``: ``partial_r2 = f^2 / (1 + f^2)`` and ``rv = (sqrt(g^4 + 4 g^2) - g^2) / 2`` with
     ``g = q f``, or ``q f`` less the critical t over ``sqrt(df - 1)`` for ``rv_level`` (Cinelli & Hazlett 2020, section
-    4). E-value: ``RR + sqrt(RR (RR - 1))`` with RR the square root of an odds ratio, or the ratio itself if rare or a
-    rate.
+    4). E-value: ``RR + sqrt(RR (RR - 1))`` with RR the square root of an odds ratio, ``(1 - 0.5^sqrt(HR)) / (1 -
+    0.5^sqrt(1 / HR))`` of a hazard ratio, or the ratio itself if rare or another.
 
     What it means: a robustness value of 14 % is little if schooling explains 20 % of both, and much if nothing measured
     explains 5 %. No value says that there is no confounder.
@@ -107,20 +109,22 @@ def confounding(
     table = pd.DataFrame({"estimate": printed.estimate, "std_error": printed.error})
     table = table[table.index != "intercept"].rename_axis("term")
     caveats = list(printed.caveats)
-    if printed.spec.link in ("logit", "log"):
-        common = printed.spec.link == "logit" and not rare
-        reach = stats.norm.isf(level / 2) * table["std_error"]
-        nearer = np.sign(table["estimate"]) * np.maximum(abs(table["estimate"]) - reach, 0)
-        table["ratio"] = np.exp(table["estimate"])
-        table["e_value"], table["e_value_limit"] = (_e_value(each, common) for each in (table["estimate"], nearer))
-        caveats += [COMMON] if common else []
-    elif printed.spec.link == "identity":
+    if printed.spec.link == "identity":
         table["t"] = table["estimate"] / table["std_error"]
         table["df"] = printed.degrees(df, list(table.index))
         reach = abs(table["t"]) / np.sqrt(table["df"])
         table["partial_r2"] = reach**2 / (1 + reach**2)
         critical = stats.t.isf(level / 2, table["df"] - 1) / np.sqrt(table["df"] - 1)
         table["rv"], table["rv_level"] = _robustness(q * reach, 0.0), _robustness(q * reach, critical)
+    elif ratio := printed.spec.distribution.ratio_of(printed.spec.link):
+        common = ratio in RISKS and not rare
+        reach = stats.norm.isf(level / 2) * table["std_error"]
+        nearer = np.sign(table["estimate"]) * np.maximum(abs(table["estimate"]) - reach, 0)
+        table["ratio"] = np.exp(table["estimate"])
+        for name, size in {"e_value": abs(table["estimate"]), "e_value_limit": abs(nearer)}.items():
+            risk = RISKS[ratio](size) if common else np.exp(size)
+            table[name] = risk + np.sqrt(risk * (risk - 1))
+        caveats += [COMMON.format(ratio)] if common else []
     else:
         raise BayesmigError(f"there is no measure for the link {printed.spec.link!r}; fit a logit or a linear model.")
     table.attrs = {"source": printed.source, "caveats": caveats}
@@ -159,7 +163,8 @@ def confounder_benchmarks(
         outcome's residual variance that the confounder explains. From data also ``r2_exposure`` and the coefficient
         that would be left: ``estimate``, ``std_error``, ``lower``, ``upper``. From print ``r2_exposure_needed``, the
         share of the exposure's residual variance that it would have to explain to bring the coefficient to zero.
-        Impossible shares are missing.
+        Impossible shares are missing. ``attrs`` has the ``coefficient``, its ``error``, ``df`` and robustness value
+        ``rv``, and ``caveats``.
 
     Raises
     ------
@@ -212,7 +217,9 @@ def confounder_benchmarks(
                 row |= _adjusted(printed, term, _bound(share, exposure[name], times), free, level)
             rows.append(row)
     table = pd.DataFrame(rows).set_index(["covariate", "strength"])
-    table.attrs = {"source": printed.source, "term": term, "caveats": list(printed.caveats)}
+    table.attrs = {"source": printed.source, "term": term, "caveats": list(printed.caveats), "df": free}
+    table.attrs |= {"coefficient": printed.estimate[term], "error": printed.error[term]}
+    table.attrs["rv"] = float(_robustness(reach, 0.0))
     return table
 
 
@@ -356,19 +363,13 @@ class Coefficients:
         return np.array(found, dtype=float)
 
 
-def _robustness(reach: pd.Series, critical: pd.Series | float) -> Array:
+def _robustness(reach: pd.Series | float, critical: pd.Series | float) -> Array:
     """Robustness values; 0 where the estimate does not reach the level to begin with."""
     g2 = np.maximum(reach - critical, 0.0) ** 2
     both = (np.sqrt(g2**2 + 4 * g2) - g2) / 2
     # where the exposure's share binds alone, the outcome's being 1 at most (sensemakr's edge case)
     alone = (reach**2 - critical**2) / (1 + reach**2)
     return np.where(reach * critical > 1, alone, both)
-
-
-def _e_value(log_ratio: pd.Series, common: bool) -> Array:
-    """E-value of a log odds, rate or risk ratio."""
-    risk = np.exp(abs(log_ratio.to_numpy()) / (2 if common else 1))
-    return np.asarray(risk + np.sqrt(risk * (risk - 1)))
 
 
 def _bound(outcome: float, exposure: float, times: float) -> tuple[float, float]:

@@ -28,6 +28,7 @@ PROPOSALS, KEPT = 20_000, 4_000
 MOST_NUMBERS = 2e7  # in matrices that are worked on at a time
 LEAST_EFFECTIVE = 400
 LEVELS = ("paper", "dimension", "finding")
+ENDS = {"lower": -1, "upper": 1}
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,7 +138,7 @@ def synthesis(
         of the others; ``sd paper``, ``sd dimension``, ``sd finding``. ``estimate``, ``sd`` (standard error) and the
         interval are those under the correlation that makes the interval widest, ``rho``, missing where nobody was asked
         twice; ``p_positive_lower`` and ``p_positive_upper`` are bounds over all. ``attrs["findings"]`` lists what went
-        in.
+        in, with the interval that each has by itself.
 
     Raises
     ------
@@ -174,7 +175,8 @@ def synthesis(
     given = [each.named | dict(zip(("estimate", "error", "source"), each.values(), strict=True)) for each in findings]
     if not given:
         raise SpecificationError("no finding was given.")
-    every, parts = pd.DataFrame(given), []
+    every, parts, reach = pd.DataFrame(given), [], stats.norm.ppf(0.5 + interval / 2)
+    every = every.assign(**{end: every["estimate"] + sign * reach * every["error"] for end, sign in ENDS.items()})
     for predictor, rows in every.groupby("predictor", sort=False):
         _check_rows(str(predictor), rows)
         shared = rows["sample"].duplicated().any()
@@ -186,7 +188,7 @@ def synthesis(
         ]
         parts.append(_widest(tables).assign(predictor=predictor))
     table = pd.concat(parts).rename_axis("quantity").reset_index().set_index(["predictor", "quantity"])
-    table.attrs = {"method": method, "seed": seed, "findings": every.to_dict("records")}
+    table.attrs = {"method": method, "seed": seed, "interval": interval, "findings": every.to_dict("records")}
     return table
 
 
@@ -364,7 +366,7 @@ def _reml(
     rows = {"mean": (mean[0], variance[0] ** 0.5), "new": (mean[0], math.sqrt(variance[0] + float(taus @ taus)))}
     table = pd.DataFrame.from_dict(rows, orient="index", columns=["estimate", "sd"])
     table["p_positive"] = stats.norm.sf(-table["estimate"] / table["sd"])
-    for end, sign in (("lower", -1), ("upper", 1)):
+    for end, sign in ENDS.items():
         table[f"ci{100 * interval:g}_{end}"] = table["estimate"] + sign * reach * table["sd"]
     sds = pd.DataFrame({"estimate": taus}, [f"sd {level}" for level in levels])
     return pd.concat([table, sds])

@@ -252,7 +252,7 @@ class JointProvenance:
         for model in self.sample.printed.regressions:
             fit = self._fits[model.key]
             lines += missed_cells(model.cells, fit.coefficients, fit.errors, fit.df, model.key)
-        return [line for line in lines if ", coefficients, " not in line]
+        return [line for line in lines if ", coefficients: " not in line]
 
     def _impossible(self) -> list[str]:
         return [

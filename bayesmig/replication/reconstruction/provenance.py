@@ -14,7 +14,7 @@ from scipy import stats
 from bayesmig.errors import NotFound, listing
 from bayesmig.printed.auditing.intervals import half_unit
 from bayesmig.printed.literature import p_bounds, printed_cells, printed_statistics, printed_variances, tables_of
-from bayesmig.replication.descriptives import MOST, printed_descriptives, told
+from bayesmig.replication.descriptives import beside_print, printed_descriptives, told
 from bayesmig.replication.reconstruction.predictors import Subject
 from bayesmig.specification.model import Margin, ModelSpec, Population, Study
 
@@ -145,7 +145,7 @@ def missed_cells(cells: pd.DataFrame, obtained: pd.Series, errors: pd.Series, df
     ``cells``: as :func:`~bayesmig.printed.literature.printed_cells`. ``obtained``, ``errors``: coefficients and
     standard errors of the fit, by term. ``df``: residual degrees of freedom; infinite for the normal distribution.
     """
-    found: dict[str, list[str]] = {}
+    found: dict[str, list[tuple[float, str]]] = {}
     by_term: dict[Any, dict[Any, Any]] = cells[cells["estimate"].notna()].to_dict("index")
     values, spreads = obtained.to_dict(), errors.to_dict()
     for term, row in by_term.items():
@@ -161,8 +161,9 @@ def missed_cells(cells: pd.DataFrame, obtained: pd.Series, errors: pd.Series, df
             ("odds ratios", ratio, *_around(unit, half), f"{unit:g}"),
         ):
             if number < lower - SLACK or number > upper + SLACK:
-                found.setdefault(what, []).append(f"{term} {number:.4f} ({printed})")
-    return [f"{model}, {what}, printed ones in brackets: {listing(lines, MOST)}" for what, lines in found.items()]
+                beyond = (number - upper if number > upper else lower - number) / max(upper - lower, SLACK)
+                found.setdefault(what, []).append((beyond, f"{term} {number:.4f} ({printed})"))
+    return [beside_print(f"{model}, {what}", cells) for what, cells in found.items()]
 
 
 def _around(value: float, half: float) -> tuple[float, float]:
