@@ -4,6 +4,7 @@ from bayesmig.specification.blocks import (
     IndexModel,
     age,
     among,
+    exposure,
     formula,
     gender,
     index_models,
@@ -11,7 +12,17 @@ from bayesmig.specification.blocks import (
     likert,
     yes_no,
 )
-from bayesmig.specification.model import Exchange, Factor, Hypothesis, Margin, Population, Range, Study, Variable
+from bayesmig.specification.model import (
+    Exchange,
+    Factor,
+    Hypothesis,
+    Margin,
+    ModelSpec,
+    Population,
+    Range,
+    Study,
+    Variable,
+)
 from bayesmig.specification.priors import LKJ, HalfNormal, Normal, PriorSet
 
 SCORE = "sd of the first principal component of its items"
@@ -311,8 +322,8 @@ POPULATION = Population(
 )
 
 # Table 4 compares both kinds of people beside an organisation with those who have none: the total effect of one on
-# participants, and its spillover on the others. The direct effect of taking part is the difference between the two,
-# TAKES_PART - LIVES_BESIDE, the hypotheses called joining.
+# participants, and its spillover on the others. The direct effect of taking part is the difference between the two, the
+# hypotheses called joining.
 WITH = ", with organisations"
 MODELS = (
     IndexModel(1, "Table 4", ECONOMIC, (ECONOMIC_FACTOR,), FACTOR_PRIORS),
@@ -326,7 +337,37 @@ MODELS = (
 )
 
 TAKES_PART, LIVES_BESIDE = "cbo_participation[participant]", "cbo_existence[nonparticipant_with_cbo_in_community]"
+# One predictor of three levels in the place of two dummies, whose margins are those of people who can be.
+STATUS = {
+    "model_2_status": ModelSpec(
+        formula("economic_integration", *PEOPLE, "cbo_status"),
+        title="Model 2 with one predictor for organisations",
+        priors=PRIORS,
+        estimator="ols",
+    ),
+    "model_4_status": ModelSpec(
+        formula("neighbourly_interaction", *PEOPLE, "cbo_status"),
+        title="Model 4 with one predictor for organisations",
+        priors=PRIORS,
+        estimator="ols",
+    ),
+    "model_6_status": ModelSpec(
+        formula("behaviour_adaptation", *PEOPLE, "cbo_status"),
+        title="Model 6 with one predictor for organisations",
+        priors=PRIORS,
+        estimator="ols",
+    ),
+    "model_8_status": ModelSpec(
+        formula("identity_recognition", *PEOPLE, "cbo_status"),
+        title="Model 8 with one predictor for organisations",
+        priors=PRIORS,
+        estimator="ols",
+    ),
+}
+
 TENTH = (0.1, "A tenth of an sd of an index would not be noticed by anybody.")
+EFFECTS = exposure(TAKES_PART, LIVES_BESIDE, share=0.46)  # 15.9 of 34.8 percent
+DIRECT, OVERALL = EFFECTS["direct"], EFFECTS["overall"]
 WITH_ORGANISATIONS = ("model_2", "model_4", "model_6", "model_8")
 RESULTS = "Section 4.2, Table 4"
 
@@ -442,7 +483,7 @@ HYPOTHESES = (
     ),
     Hypothesis(
         "joining, economic",
-        f"{TAKES_PART} > {LIVES_BESIDE}",
+        f"{DIRECT} > 0",
         ("model_2",),
         "not supported",
         "Section 4.2, Table 4",
@@ -452,12 +493,35 @@ HYPOTHESES = (
     ),
     Hypothesis(
         "joining",
-        f"{TAKES_PART} > {LIVES_BESIDE}",
+        f"{DIRECT} > 0",
         ("model_4", "model_6", "model_8"),
         "claimed",
         "Section 6",
         "Taking part does more than living beside an organisation, as the advice to join presumes; no model compares"
         " the two.",
+        absent=TENTH,
+    ),
+    Hypothesis(
+        "communities with organisations",
+        f"{OVERALL} > 0",
+        ("model_4", "model_6", "model_8"),
+        "claimed",
+        "Sections 5.2 and 6",
+        "People of communities with organisations are better integrated on average, whether they take part or not.",
+        absent=TENTH,
+    ),
+    Hypothesis(
+        "all but economic",
+        {
+            "model_2": f"abs({TAKES_PART}) < absent",
+            "model_4": f"{TAKES_PART} > 0",
+            "model_6": f"{TAKES_PART} > 0",
+            "model_8": f"{TAKES_PART} > 0",
+        },
+        WITH_ORGANISATIONS,
+        "claimed",
+        "Section 5.2",
+        "Participants are better integrated in all dimensions but the economic one, in which there is no difference.",
         absent=TENTH,
     ),
 )
@@ -477,7 +541,7 @@ study = Study(
     ),
     doi="10.3390/su16114530",
     variables=VARIABLES,
-    models=index_models(*MODELS, group="community", priors=PRIORS),
+    models={**index_models(*MODELS, group="community", priors=PRIORS), **STATUS},
     data_statement=(
         "The data are available from the authors upon request only. Each index is the first principal component of its"
         " items, with mean 0 and sd 1; loadings are not printed. Whether an organisation exists is a property of four"

@@ -444,6 +444,14 @@ HYPOTHESES = (
         "Among urban locals neither education nor income makes a difference to trust.",
         absent=TENTH,
     ),
+    Hypothesis(
+        "neighbourhoods",
+        "vpc_neighbourhood > 0.1",
+        ("table_6",),
+        "claimed",
+        DETERMINANTS,
+        "Neighbourhoods play an important role: more than a tenth of what predictors leave open lies between them.",
+    ),
 )
 
 # Tables 3 and 5 count whole answers; a reconstructed answer is read as the nearest one.

@@ -103,7 +103,7 @@ def ranges(study: Study, model: str, *, seeds: int = 20, seed: int = 1) -> pd.Da
     found: dict[tuple[str, str], list[float]] = {}
     for over, tree in _fits(study, spec, int(seeds), seed) if asked else ():
         for stated in asked:
-            found.setdefault((stated.name, over), []).append(probability(tree, stated.text)[0])
+            found.setdefault((stated.name, over), []).append(probability(tree, stated.text_of(model))[0])
     rows = []
     for (name, over), values in found.items():
         p = np.array(values)
@@ -205,5 +205,5 @@ def _results(
     found = printed_descriptives(study, data, model)
     shares = found[(found["statistic"] == "percent") & found["obtained"].notna()]
     far = (shares["obtained"] - pd.to_numeric(shares["printed"], errors="coerce")).abs() > FAR
-    p = {stated.name: probability(tree, stated.text)[0] for stated in asked}
+    p = {stated.name: probability(tree, stated.text_of(model))[0] for stated in asked}
     return p, standard_errors(study, model, seed=seed), int(far.sum())

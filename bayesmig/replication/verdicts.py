@@ -243,11 +243,12 @@ def _answers(study: Study, model: str, trees: Mapping[str, xr.DataTree]) -> Answ
     for stated in study.hypotheses:
         if model not in stated.models:
             continue
+        text = stated.text_of(model)
         for result, tree in trees.items():
             beyond = UNKNOWN
             if stated.absent and not stated.is_of_absence:
-                beyond = _asked(tree, stated.text, stated.absent[0])
-            found[stated.name, result] = _Answer(_asked(tree, stated.text), beyond, str(tree.attrs["provenance"]))
+                beyond = _asked(tree, text, stated.absent[0])
+            found[stated.name, result] = _Answer(_asked(tree, text), beyond, str(tree.attrs["provenance"]))
     return found
 
 
@@ -284,7 +285,7 @@ def _verdicts(study: Study, answers: Mapping[str, Answers]) -> Verdicts:
         parts = {key: answers[key] for key in stated.models}
         facts = {"claim": stated.text, "printed": stated.printed, "where": stated.where}
         for key in parts:
-            rows[stated.name, key] = dict(facts)
+            rows[stated.name, key] = facts | {"claim": stated.text_of(key)}
         if len(parts) > 1:
             rows[stated.name, TOGETHER] = dict(facts)
         for result in ASKED:

@@ -59,6 +59,14 @@ def delta_errors(values: Array) -> Array:
     return np.asarray(np.sqrt((((values[1::2] - values[2::2]) / (2 * STEP)) ** 2).sum(axis=0)))
 
 
+def draws_at(values: Array, z: Array) -> Array:
+    """Draws of a quantity, ``(draws,)``, from its points ``(1 + 2 m,)``: linear in standard normal ``z``, (draws, m).
+
+    Of a coefficient this is the normal approximation itself, of other quantities its delta method.
+    """
+    return np.asarray(values[0] + z @ ((values[1::2] - values[2::2]) / (2 * STEP)))
+
+
 def degrees(tree: xr.DataTree, terms: Sequence[str] | None = None) -> float:
     """Degrees of freedom of a function of some coefficients: the fewest of one of these, infinite if none are said."""
     for child in ("imputation", "estimate"):

@@ -19,7 +19,7 @@ from bayesmig.contract.arrays import Array, Flags
 from bayesmig.contract.names import pieces
 from bayesmig.data.rows import design_of
 from bayesmig.errors import BayesmigError, SpecificationError, closest, listing
-from bayesmig.results.delta import degrees, moved
+from bayesmig.results.delta import STEP, degrees, draws_at, moved
 from bayesmig.results.marginal import margin_draws
 from bayesmig.results.summaries import (
     attributed,
@@ -337,20 +337,25 @@ class _Estimate:
 
     @property
     def names(self) -> list[str]:
-        return self.terms
+        return [*self.terms, *self.components]
+
+    @cached_property
+    def components(self) -> Mapping[str, Array]:
+        """Sds, variances and shares at the points of the delta method."""
+        return quantity_values(self.tree)
 
     @cached_property
     def beta(self) -> Array:
         """Coefficients at the points of the delta method."""
         return moved(self.tree["estimate"].to_dataset())["beta"]
 
+    def value(self, name: Quantity) -> Array:
+        if isinstance(name, Margin):
+            return margin_draws(self.tree, dict(name.at))
+        return self.components[name] if name in self.components else self.beta[:, self.terms.index(name)]
+
     def row(self, claim: Claim, interval: float) -> dict[str, Any]:
-        values: dict[Quantity, Array] = {
-            name: margin_draws(self.tree, dict(name.at))
-            if isinstance(name, Margin)
-            else self.beta[:, self.terms.index(name)]
-            for name in claim.quantities
-        }
+        values = {name: self.value(name) for name in claim.quantities}
         sides = [self._moments(one.difference, values, interval, claim) for one in claim.comparisons]
         heads = ("estimate", "std_error", *interval_heads("ci", interval))
         row: dict[str, Any] = dict.fromkeys(heads, math.nan)
@@ -362,19 +367,15 @@ class _Estimate:
 
     def probability(self, claim: Claim) -> tuple[float, float]:
         """Twice the share of draws from the normal approximation in which a claim holds."""
-        found = self.tree["estimate"].to_dataset()
-        draws = np.random.default_rng(0).multivariate_normal(
-            found["beta"].to_numpy(), found["covariance"].to_numpy()[: len(self.terms), : len(self.terms)], PRIOR_DRAWS
-        )
-        values: dict[Quantity, Array] = {name: draws[:, self.terms.index(str(name))] for name in claim.quantities}
+        z = np.random.default_rng(0).standard_normal((PRIOR_DRAWS, len(self.beta) // 2))
+        values = {name: draws_at(self.value(name), z) for name in claim.quantities}
         share = float(_holding(claim, values).mean())
         return share, share
 
-    @staticmethod
-    def _rests_on(claim: Claim) -> list[str] | None:
-        """Coefficients that a claim is about; None for all of them, which a margin rests on."""
-        names = list(claim.quantities)
-        return None if any(isinstance(name, Margin) for name in names) else [str(name) for name in names]
+    def _rests_on(self, claim: Claim) -> list[str] | None:
+        """Coefficients that a claim is about; None for all parameters, which other quantities may rest on."""
+        names = [str(name) for name in claim.quantities]
+        return names if set(names) <= set(self.terms) else None
 
     def _moments(
         self, expression: Expression, values: Mapping[Quantity, Array], interval: float, claim: Claim
@@ -398,9 +399,10 @@ def _no_value(claim: Claim) -> BayesmigError:
 
 @dataclass(frozen=True)
 class _Points:
-    """Coefficients of a printed table, with errors and without their covariance.
+    """Quantities of a printed table, with errors and without their covariance.
 
-    Of a table that prints p or stars only, ``error`` holds the smallest and the largest error that these allow.
+    ``error`` holds the smallest and the largest error that p or stars allow, and, of functions of several printed
+    variances, their correlation.
     """
 
     estimate: Mapping[str, float]
@@ -489,10 +491,35 @@ def _source(tree: xr.DataTree) -> _Draws | _Estimate | _Points:
         means, errors = dataset["beta"].to_numpy(), dataset["beta_se"].to_numpy()
     df = float(tree.attrs.get("df", math.inf))
     ranges = np.stack([errors, errors], axis=1)
+    components = _printed_components(tree) if kind == "published" else {}
     if "p_lower" in dataset:
         bounds, unsaid = dataset[["p_lower", "p_upper"]].to_array().to_numpy().T, np.isnan(errors)
         ranges[unsaid] = _errors_of_p(means[unsaid], bounds[unsaid], df)
-    return _Points(dict(zip(terms, means, strict=True)), dict(zip(terms, map(tuple, ranges), strict=True)), df)
+    return _Points(
+        dict(zip(terms, means, strict=True)) | {name: value for name, (value, _) in components.items()},
+        dict(zip(terms, map(tuple, ranges), strict=True)) | {name: span for name, (_, span) in components.items()},
+        df,
+    )
+
+
+def _printed_components(tree: xr.DataTree) -> dict[str, tuple[float, tuple[float, float]]]:
+    """Sds, variances and shares of a printed table, with the least and the largest error that each can have."""
+    apart = tree.copy()
+    dataset = apart["published"].to_dataset()
+    sds = [name for name in ("sigma", *map("tau_{}".format, schema.groups(dataset))) if name in dataset]
+    errors = {name: dataset[f"{name}_se"].to_numpy().ravel() for name in sds}
+    known = [name for name in sds if np.isfinite(errors[name]).all()]
+    if not known:
+        return {}
+    labels = [label for name in known for label in schema.parameter_labels(dataset, name)]
+    covariance = np.diag(np.concatenate([errors[name] for name in known]) ** 2)
+    apart["published"].dataset = dataset.assign(parameter=labels, covariance=(("parameter", "parameter_"), covariance))
+    found = {}
+    for name, values in quantity_values(apart).items():
+        if known == sds or any(label in name for label in labels):
+            parts = abs(values[1::2] - values[2::2]) / (2 * STEP)
+            found[name] = float(values[0]), (max(0.0, float(2 * parts.max() - parts.sum())), float(parts.sum()))
+    return found
 
 
 def _errors_of_p(estimate: Array, bounds: Array, df: float) -> Array:

@@ -368,3 +368,42 @@ def each(claim: str, names: Iterable[str]) -> str:
     'training > 0 and amenity > 0'
     """
     return " and ".join(claim.format(name) for name in names)
+
+
+def exposure(own: str, beside: str, share: float) -> dict[str, str]:
+    """What an exposure does where some people of a group are exposed and the others live beside them.
+
+    Parameters
+    ----------
+    own, beside : str
+        Coefficients of the exposed, and of those who are not but live among exposed people, both against people of
+        groups without any.
+    share : float
+        Of the exposed among the people of groups that have any, from 0 to 1.
+
+    Returns
+    -------
+    dict of str to str
+        Expressions for claims of :func:`bayesmig.hypothesis`: ``direct``, one's own exposure where others are exposed;
+        ``spillover``, that of the others; ``total``, both; and ``overall``, the average of all people of such a group
+        (Hudgens & Halloran 2008, Journal of the American Statistical Association 103(482)).
+
+    Raises
+    ------
+    SpecificationError
+        If the share is none.
+
+    Notes
+    -----
+    What it means: who takes part in an organisation is compared with neighbours who do not (direct), and these with
+    people who have no organisation near (spillover). Papers often call the total effect direct.
+
+    Examples
+    --------
+    >>> exposure("member", "neighbour", 0.4)["overall"]
+    '0.4 * member + 0.6 * neighbour'
+    """
+    if not 0 <= share <= 1:
+        raise SpecificationError(f"share={share!r} of exposed people must lie between 0 and 1.")
+    overall = f"{share:g} * {own} + {1 - share:g} * {beside}"
+    return {"direct": f"{own} - {beside}", "spillover": beside, "total": own, "overall": overall}

@@ -33,6 +33,7 @@ SCALES = ("continuous", "ordinal")
 LINKS = ("logit", "probit")
 ANSWERS = ("listwise", "full")
 VERDICTS = ("supported", "partly supported", "not supported", "claimed", "no effect")
+VARYING = r"\(([^()|]*)\|+([^()]*)\)"
 FULL_WIDTH = frozenset("～＋－＊：｜（）")
 
 
@@ -546,20 +547,31 @@ class ModelSpec:
 
     @property
     def nameable(self) -> tuple[str, ...]:
-        """What the coefficients can be called, as far as formula and codebook tell: all products if there is one.
+        """What a claim can name, as far as formula and codebook tell: coefficients (all products if there is one), sds,
+        variances and shares of variance.
 
-        >>> ModelSpec("y ~ x + hukou", variables=(Variable("hukou", levels={"a": "urban", "b": "rural"}),)).nameable
-        ('intercept', 'x', 'hukou[b]')
+        >>> ModelSpec("y ~ hukou + (1 | g)", variables=(Variable("hukou", levels={"a": "", "b": ""}),)).nameable[:4]
+        ('intercept', 'hukou[b]', 'sigma', 'tau_g[intercept]')
         """
-        common = re.sub(r"\([^()]*\|[^()]*\)", "", self.formula.partition("~")[2])
-        names = []
-        for name in dict.fromkeys(re.findall(r"[^\W\d]\w*", common)):
-            entry = self.variable(name)
-            levels = entry.coding_order[1:] if entry and entry.is_categorical else ()
-            names.append([f"{name}[{level}]" for level in levels] or [name])
+        common = re.sub(VARYING, "", self.formula.partition("~")[2])
+        names = self._called(common)
         products = itertools.permutations(names, 2) if re.search(r"[:*]", common) else ()
         joined = (":".join(pair) for sides in products for pair in itertools.product(*sides))
-        return ("intercept", *itertools.chain(*names), *joined)
+        sds, shares = ["sigma"] * ("sigma" in self.distribution.parameters), []
+        for effects, columns in re.findall(VARYING, self.formula):
+            for group in itertools.accumulate((each.strip() for each in columns.split("/")), "{}:{}".format):
+                sds += [f"tau_{group}[{effect}]" for effect in ("intercept", *itertools.chain(*self._called(effects)))]
+                shares += [f"vpc_{group}", *[f"mor_{group}"] * (self.link == "logit")]
+        variances = [f"variance_{sd}" for sd in sds]
+        return ("intercept", *itertools.chain(*names), *joined, *sds, *variances, *shares)
+
+    def _called(self, text: str) -> list[list[str]]:
+        """The coefficients of every variable in a text."""
+        entries = {name: self.variable(name) for name in re.findall(r"[^\W\d]\w*", text)}
+        return [
+            [f"{name}[{level}]" for level in entry.coding_order[1:]] if entry and entry.is_categorical else [name]
+            for name, entry in entries.items()
+        ]
 
     def label(self, name: str) -> str:
         """A term, group or variable in the codebook's words.
@@ -883,11 +895,13 @@ class Hypothesis:
     ----------
     name : str
         As in the paper (``"H1b"``), or a short one of your own.
-    claim : str
+    claim : str, or mapping of str to str
         As :func:`bayesmig.hypothesis` takes it: ``"hukou[rural] < 0"``. The word ``absent`` stands for the number of
-        that name: ``"abs(age) < absent"``.
+        that name: ``"abs(age) < absent"``. Of models with outcomes of their own each may have its claim: ``{"income":
+        "hukou[rural] < 0", "trust": "abs(hukou[rural]) < absent"}``.
     models : tuple of str
-        Models of the study that the claim is about; of several it holds if it holds in each.
+        Models of the study that the claim is about, those of a mapping if left out; of several it holds if it holds in
+        each.
     printed : {"supported", "partly supported", "not supported", "claimed", "no effect"}
         The paper's verdict; ``claimed`` where it states a finding that it did not announce as a hypothesis, ``no
         effect`` where the finding is that there is none.
@@ -915,17 +929,23 @@ class Hypothesis:
     """
 
     name: str
-    claim: str
-    models: tuple[str, ...]
-    printed: str
-    where: str
+    claim: str | Mapping[str, str]
+    models: tuple[str, ...] = ()
+    printed: str = ""
+    where: str = ""
     words: str = ""
     absent: tuple[float, str] | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.models, str):
             raise SpecificationError(f"hypothesis {self.name!r}: models must be a tuple of keys, got {self.models!r}.")
-        object.__setattr__(self, "models", tuple(self.models))
+        of_each = () if isinstance(self.claim, str) else tuple(self.claim)
+        object.__setattr__(self, "models", tuple(self.models) or of_each)
+        if of_each and set(self.models) != set(of_each):
+            raise SpecificationError(
+                f"hypothesis {self.name!r} has claims of {listing(of_each)}, but is about {listing(self.models)}; leave"
+                " models out where each has its claim."
+            )
         for what in ("name", "claim", "models", "where"):
             if not getattr(self, what):
                 raise SpecificationError(f"hypothesis {self.name!r} says no {what}.")
@@ -942,16 +962,25 @@ class Hypothesis:
 
     @property
     def text(self) -> str:
-        """The claim with its numbers."""
-        return self.claim if self.absent is None else re.sub(r"\babsent\b", f"{self.absent[0]:g}", self.claim)
+        """The claim with its numbers, of all models."""
+        if isinstance(self.claim, str):
+            return self.text_of("")
+        return "; ".join(f"{self.text_of(model)} in {model}" for model in self.models)
+
+    def text_of(self, model: str) -> str:
+        """The claim about one model, with its numbers."""
+        claim = self.claim if isinstance(self.claim, str) else self.claim[model]
+        return claim if self.absent is None else re.sub(r"\babsent\b", f"{self.absent[0]:g}", claim)
 
     @property
     def is_of_absence(self) -> bool:
-        """Whether the claim is that something lies within the size that counts as none."""
-        return self.text != self.claim
+        """Whether the claim, or one of them, is that something lies within the size that counts as none."""
+        claims = [self.claim] if isinstance(self.claim, str) else self.claim.values()
+        return self.absent is not None and any(re.search(r"\babsent\b", claim) for claim in claims)
 
     def __str__(self) -> str:
-        return f"{self.name}: {self.text} in {listing(self.models)} ({self.printed}, {self.where})"
+        about = f" in {listing(self.models)}" * isinstance(self.claim, str)
+        return f"{self.name}: {self.text}{about} ({self.printed}, {self.where})"
 
 
 @dataclass(frozen=True)
@@ -1037,12 +1066,23 @@ class Study:
         Raises
         ------
         SpecificationError
-            If one is about a model that the study does not have, or cannot be read as a claim about its coefficients.
+            If one is about a model that the study does not have, cannot be read as a claim about its coefficients, or
+            compares those of several models.
         """
         for hypothesis in self.hypotheses:
             try:
                 for key in hypothesis.models:
-                    if parse_claim(hypothesis.text, self.model(key).nameable).is_equality:
+                    text, known = hypothesis.text_of(key), self.model(key).nameable
+                    named = [other for other in self.models if re.search(rf"\b{re.escape(other)}\b", text)]
+                    apart = [other for other in named if not any(other in name for name in known)]
+                    if apart:
+                        outcomes = {other: self.model(other).formula.partition(" ~ ")[0] for other in (key, *apart)}
+                        raise SpecificationError(
+                            f"{text!r} compares coefficients of models, each of which counts in units of its own"
+                            f" outcome ({listing(f'{other}: {outcome}' for other, outcome in outcomes.items())}) and is"
+                            " a fit of its own; state what holds in each, claim={'model': 'a > 0', 'other': 'b > 0'}."
+                        )
+                    if parse_claim(text, known).is_equality:
                         raise SpecificationError("'=' has no probability; give a region, as in 'abs(a - b) < absent'.")
             except (NotFound, SpecificationError) as error:
                 raise SpecificationError(f"study {self.name!r}, hypothesis {hypothesis.name!r}: {error}") from None
