@@ -147,7 +147,7 @@ def star_remarks(spec: ModelSpec, table: pd.DataFrame) -> list[str]:
 def error_remarks(spec: ModelSpec, table: pd.DataFrame) -> list[str]:
     """Standard errors of refits that are far from the printed ones, a sentence a refit."""
     printed = table.get("printed std_error", pd.Series(dtype=float)).dropna()
-    printed = printed[[not str(row).startswith("variance_") for row in printed.index] & (printed > 0)]
+    printed = printed[(printed > 0) & ~printed.index.astype(str).str.startswith("variance_")]
     lines = []
     for head in [str(column) for column in table if str(column).endswith(" std_error")] if len(printed) else []:
         times = (table[head][printed.index].astype(float) / printed).dropna()
