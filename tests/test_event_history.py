@@ -219,6 +219,38 @@ def test_incidences_of_competing_events_and_survival_add_up():
     np.testing.assert_allclose(found["hazard"], hazards)
 
 
+def test_kinds_of_event_are_categories_and_their_incidence_is_that_of_aalen_and_johansen():
+    """A model with a hazard for every kind and period, whose incidences are known from counts."""
+    rng = np.random.default_rng(2)
+    people = pd.DataFrame({"years": rng.integers(1, 5, 400), "why": rng.choice(["stays", "bought", "left"], 400)})
+    rows = bm.person_period(people, 1, "years", "why", none="stays")
+    tree = bm.estimate("why ~ 0 + C(period)", rows, family="categorical")
+    found = survival_curves(tree, curve="incidence").pivot(index="period", columns="category", values="estimate")
+    counts = pd.crosstab(rows["period"], rows["why"])
+    hazards = counts.div(counts.sum(axis=1), axis=0)
+    before = np.r_[1, np.cumprod(hazards["stays"])[:-1]]
+    for kind in ("bought", "left"):
+        np.testing.assert_allclose(found[kind], np.cumsum(hazards[kind] * before), atol=1e-9)
+
+
+def test_kinds_of_event_vary_over_cities(in_cities):
+    """Curves averaged over cities against 20,000 cities: 5 standard errors."""
+    _, rows, _ = in_cities
+    rng = np.random.default_rng(4)
+    kinds = np.where(rows["bought"] == 1, np.where(rng.random(len(rows)) < 0.5, "bought", "left"), "stays")
+    rows = rows.assign(why=pd.Categorical(kinds, ["stays", "bought", "left"], ordered=True))
+    tree = bm.estimate("why ~ period + (1 |c| city)", rows, family="categorical")
+    found = survival_curves(tree, periods=[1, 2, 3])["estimate"].to_numpy()
+    values = tree["estimate"].to_dataset()
+    tau, rho = values["tau_city"].to_numpy(), float(np.nan_to_num(values["rho_city"][0]))
+    covariance = [[tau[0] ** 2, rho * tau.prod()], [rho * tau.prod(), tau[1] ** 2]]
+    cities = np.random.default_rng(1).multivariate_normal([0, 0], covariance, 20_000)
+    beta, periods = values["beta"].to_numpy().reshape(2, 2), np.arange(1, 4)
+    odds = np.exp(beta[:, 0] + np.outer(periods, beta[:, 1]) + cities[:, None])
+    curves = np.cumprod(1 / (1 + odds.sum(axis=2)), axis=1)
+    assert (abs(curves.mean(axis=0) - found) < 5 * curves.std(axis=0) / np.sqrt(20_000) + 1e-5).all()
+
+
 def test_posterior_curves_are_those_of_its_draws(in_cities):
     _, rows, _ = in_cities
     engine = bm.NUTS(draws=100, tune=200, progress=False)

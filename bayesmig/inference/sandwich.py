@@ -104,6 +104,11 @@ def adjust(
     design = design_of(tree)
     if design.latent is not None:
         raise BayesmigError("posteriors of latent factors cannot be adjusted; adjust a model of their scores.")
+    if design.assigned is not None:
+        raise EngineRefusal(
+            f"posteriors of models with {len(design.predictors)} linear predictors cannot be adjusted; estimate has"
+            " robust errors for them: errors='robust'."
+        )
     units = _Units.of(design, tree, cluster, strata)
     design, draws = design.centred, parameters(tree["posterior"].to_dataset())
     for group in design.groups:

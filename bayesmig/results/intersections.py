@@ -111,6 +111,11 @@ def maihda(
     """
     data = frame_of(data)
     spec = as_spec(formula, **model)
+    if spec.predictors or spec.distribution.outcome == "nominal":
+        raise SpecificationError(
+            f"strata have one variance, of the one linear predictor of an outcome; {spec.written!r} of family"
+            f" {spec.family!r} has several. Take a yes or no of one category."
+        )
     names = _checked_names(spec.formula, data, strata)
     frame = _categories(spec, data, names)
     group = ":".join(names)

@@ -20,7 +20,7 @@ from bayesmig.families.links import LINKS, normal_mean
 from bayesmig.inference.response import expected, linear_predictor
 from bayesmig.results.delta import delta_errors
 from bayesmig.results.fitted import TREATMENTS, Fitted, Treatment, check_one_of, encoded, outcome_of
-from bayesmig.results.integration import added_variances
+from bayesmig.results.integration import added_variances, over_effects
 from bayesmig.results.marginal import Average, combinations, descriptions, shared
 from bayesmig.results.summaries import attributed, check_interval, interval_heads, summarise_draws, wald_table
 
@@ -222,7 +222,12 @@ def _events(average: Average, people: pd.DataFrame, period: str, clock: Codes, p
         eta = linear_predictor(rows, values, {name: values[f"u_{name}"] for name in own})
         added = added_variances(design, rows, values) if average.random == "integrate" else {}
         variance = sum((part for name, part in added.items() if name not in own), np.zeros(1))
-        found = normal_mean(events, eta, variance, poles) if variance.any() else events(eta)
+        if not variance.any():
+            found = events(eta)
+        elif design.assigned is not None:
+            found = over_effects(events, eta, variance)
+        else:
+            found = normal_mean(events, eta, variance, poles)
         result[run] = np.einsum("dntk,ns->dskt", found, shares, optimize=True)
     return result
 
