@@ -105,6 +105,7 @@ NAMES: dict[str, dict[str, tuple[str, ...]]] = {
         "results.factors": ("factor_summary", "loadings", "plausible_values", "scores"),
         "results.hypotheses": ("pairwise", "ranks"),
         "results.intersections": ("Maihda", "maihda"),
+        "results.intervals": ("confidence_intervals",),
         "results.refits": ("agreement",),
         "results.summaries": ("interaction_lines",),
         "results.survival": ("survival_curves",),

@@ -104,7 +104,7 @@ ROOMS = {
         },
         {"estimators.laplace", "estimators.scored", "estimators.separation", "kernels.factors", "kernels.hierarchical"},
         {"engines.hierarchical", "engines.latent", "estimators.generalised"},
-        {"engines.nuts"},
+        {"engines.nuts", "estimators.profiles"},
         {"engines.bambi_adapter", "fitting"},
         {"stepwise"},
     ),
@@ -114,7 +114,7 @@ ROOMS = {
         {"variance"},
         {"summaries"},
         {"comparison", "factors", "intersections", "marginal"},
-        {"hypotheses", "refits", "survival"},
+        {"hypotheses", "intervals", "refits", "survival"},
     ),
     "prediction": (
         {"designs", "newdata", "simulation"},

@@ -306,10 +306,10 @@ def estimate(
             raise EngineRefusal(f"df={df!r}: completed data sets have the degrees of freedom of Rubin's rules.")
         designs = completed_designs(spec, data)
         each = map_fits(
-            partial(_estimated, method, errors, None), dict(zip(_labels(designs), designs, strict=True)), "estimates"
+            partial(estimate_of, method, errors, None), dict(zip(_labels(designs), designs, strict=True)), "estimates"
         )
         return pooled_estimate(_all_done(each), designs)
-    return _estimated(method, errors, df, build_design(spec, data))
+    return estimate_of(method, errors, df, build_design(spec, data))
 
 
 def to_pymc(
@@ -395,7 +395,8 @@ def _estimated_from_chunks(
     return schema.stamp({"estimate": dataset}, design, **facts)
 
 
-def _estimated(method: str | None, errors: str | None, df: str | None, design: Design) -> xr.DataTree:
+def estimate_of(method: str | None, errors: str | None, df: str | None, design: Design) -> xr.DataTree:
+    """The estimate of one design."""
     if design.imputed:
         raise EngineRefusal(
             f"missing values of {listing(gap.name for gap in design.imputed)} are modelled by fit only; leave impute"

@@ -225,8 +225,8 @@ def survival(
     >>> from bayesmig import estimate, person_period
     >>> people = pd.DataFrame({"years": [1, 1, 2, 2, 2, 3, 3, 3], "bought": [1, 0, 1, 1, 0, 1, 0, 0]})
     >>> tree = estimate("bought ~ C(period)", person_period(people, 1, "years", "bought"), family="bernoulli")
-    >>> survival(tree).lines[0].get_ydata().round(2).tolist()
-    [1.0, 0.88, 0.58, 0.39]
+    >>> survival(tree).lines[0].get_ydata().round(3).tolist()
+    [1.0, 0.875, 0.583, 0.389]
     """
     spec = spec_of(tree)
     table = plain(survival_curves(tree, people, period=period, curve=curve, **options))

@@ -12,7 +12,6 @@ import xarray as xr
 
 from bayesmig.contract import schema
 from bayesmig.contract.arrays import Array
-from bayesmig.data.design import GroupTerm
 from bayesmig.data.frames import AnyFrame
 from bayesmig.data.rows import Rows
 from bayesmig.errors import BayesmigError, DataError, closest, listing
@@ -25,6 +24,7 @@ from bayesmig.results.fitted import (
     Treatment,
     check_one_of,
     check_scale,
+    drawn_effects,
     encoded,
     expectation,
     outcome_of,
@@ -185,19 +185,9 @@ def with_new_groups(
             codes[group.name] = len(group.levels) + np.arange(count)
         effects[group.name] = known
         if count:
-            drawn = _drawn_effects(centred[group.name], values, count, rng)
+            drawn = drawn_effects(centred[group.name], values, count, rng)
             effects[group.name] = np.concatenate([known, drawn], axis=1)
     return dataclasses.replace(rows, codes=codes), effects
-
-
-def _drawn_effects(group: GroupTerm, values: Mapping[str, Array], count: int, rng: np.random.Generator) -> Array:
-    """``(draws, count, q)`` effects of new groups, drawn at the centre of a factor's columns, at zero of these."""
-    own = group.turned(values)
-    tau = own[f"tau_{group.name}"]
-    correlations = group.covariance(own | {f"tau_{group.name}": np.ones_like(tau)})
-    roots, vectors = np.linalg.eigh(correlations)  # unlike Cholesky's, this root exists where a correlation is one
-    noise = rng.standard_normal((len(tau), count, tau.shape[1])) * np.sqrt(np.maximum(roots, 0.0))[:, None, :]
-    return group.at_zero({f"u_{group.name}": tau[:, None, :] * (noise @ vectors.transpose(0, 2, 1))})[f"u_{group.name}"]
 
 
 def _refuse_new_groups(fitted: Fitted, rows: Rows) -> None:

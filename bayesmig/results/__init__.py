@@ -3,8 +3,8 @@
 Beside ``bm.coefficients``, ``bm.variance_components``, ``bm.varying_effects``, ``bm.effects``, ``bm.margins``,
 ``bm.hypothesis`` and ``bm.compare``, users find here ``agreement`` (fits beside print), ``interaction_lines`` (simple
 slopes, as lines), ``pairwise`` and ``ranks`` (of the levels of a variable), ``maihda`` (intersectional strata, a
-``Maihda``), ``survival_curves`` (event history), and of latent factors ``loadings``, ``factor_summary``, ``scores`` and
-``plausible_values``.
+``Maihda``), ``survival_curves`` (event history), ``confidence_intervals`` (profile, bootstrap), and of latent factors
+``loadings``, ``factor_summary``, ``scores`` and ``plausible_values``.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from bayesmig.results.hypotheses import ranks as ranks
     from bayesmig.results.intersections import Maihda as Maihda
     from bayesmig.results.intersections import maihda as maihda
+    from bayesmig.results.intervals import confidence_intervals as confidence_intervals
     from bayesmig.results.refits import agreement as agreement
     from bayesmig.results.summaries import interaction_lines as interaction_lines
     from bayesmig.results.survival import survival_curves as survival_curves

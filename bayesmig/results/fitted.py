@@ -146,6 +146,16 @@ def expectation(
     return integrated(design, eta, sum(variances.values(), np.zeros(1)), values, trials)
 
 
+def drawn_effects(group: GroupTerm, values: Mapping[str, Array], count: int, rng: np.random.Generator) -> Array:
+    """``(draws, count, q)`` effects of new groups, drawn at the centre of a factor's columns, at zero of these."""
+    own = group.turned(values)
+    tau = own[f"tau_{group.name}"]
+    correlations = group.covariance(own | {f"tau_{group.name}": np.ones_like(tau)})
+    roots, vectors = np.linalg.eigh(correlations)  # unlike Cholesky's, this root exists where a correlation is one
+    noise = rng.standard_normal((len(tau), count, tau.shape[1])) * np.sqrt(np.maximum(roots, 0.0))[:, None, :]
+    return group.at_zero({f"u_{group.name}": tau[:, None, :] * (noise @ vectors.transpose(0, 2, 1))})[f"u_{group.name}"]
+
+
 def quantity(design: Design, scale: str = "response", per_trial: bool = True) -> str:
     """What an expectation is of, in words: ``probability of owns = yes``."""
     outcome = outcome_of(design)
