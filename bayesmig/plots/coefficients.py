@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -22,9 +21,9 @@ from bayesmig.plots.style import (
     WIDTH,
     fitting,
     left_by,
+    names_width,
     new_axes,
     rule,
-    set_fonts,
     set_title,
     typeset,
     wrap,
@@ -152,7 +151,7 @@ class _Finish:
     def __call__(self, title: str) -> Axes:
         rule(self.ax, "x")
         along = on_predictor("Coefficient", self.spec, self.outcome)
-        self.ax.set_xlabel(wrap(along, fitting(self.ax, 64)))
+        self.ax.set_xlabel(wrap(along, fitting(self.ax, 52)))
         indent = _name_rows(self.ax, self.rows)
         lift = _legend_above(self.ax, indent)
         set_title(self.ax, f"{label_of(self.spec, self.outcome)}: {title}", lift=lift, indent=indent)
@@ -221,13 +220,9 @@ def _name_rows(ax: Axes, rows: Sequence[TermRow]) -> float:
     ax.set_ylim(len(rows) - 0.5, -0.5)
     for row, tick in zip(rows, ax.get_yticklabels(), strict=True):
         tick.set_fontweight("normal" if row.term else "bold")
-    set_fonts(ax.get_yticklabels())
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing")  # a missing font is said once, in typeset
-        width = max(tick.get_window_extent().width for tick in ax.get_yticklabels())
-    indent = width * 72 / ax.figure.dpi + 8
+    indent = names_width(ax) + 8
     ax.tick_params(axis="y", length=0, pad=indent)
-    return float(indent)
+    return indent
 
 
 def _legend_above(ax: Axes, indent: float) -> float:

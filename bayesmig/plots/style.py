@@ -31,7 +31,6 @@ CJK_FONTS = (
     "Noto Sans CJK JP",  # the first of the fonts in a file of several, and all that older matplotlib sees of it
 )
 MOST_NAMED_GROUPS = 80
-MARGIN = 2.4  # inches for names of rows
 WIDTH, PLANE_HEIGHT = 6.4, 4.2  # inches; the height is that of figures with two axes of numbers
 
 
@@ -96,16 +95,28 @@ def set_title(ax: Axes, title: str, note: str = "", lift: float = 0, indent: flo
     below = wrap(note, fitting(ax, width))
     pad = lift or (8 + 12 * (below.count("\n") + 1) if below else 8)
     text = ax.set_title(wrap(title, fitting(ax, 62)), loc="left", fontsize=11, fontweight="bold", color=INK, pad=pad)
+    indent = indent or names_width(ax)
     text.set_transform(text.get_transform() + left_by(ax, indent))
     if below:
-        ax.annotate(below, (0, 1), (0, 6), "axes fraction", "offset points", fontsize=8.5, color=GREY, va="bottom")
+        ax.annotate(
+            below, (0, 1), (-indent, 6), "axes fraction", "offset points", fontsize=8.5, color=GREY, va="bottom"
+        )
+
+
+def names_width(ax: Axes) -> float:
+    """Points that the names of rows take on the left of the axes."""
+    set_fonts(ax.get_yticklabels())
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # a missing font is said once, in typeset
+        widths = [tick.get_window_extent().width for tick in ax.get_yticklabels()]
+    figure = ax.get_figure(root=True)
+    return 0.0 if figure is None else max(widths, default=0.0) * 72 / figure.dpi
 
 
 def fitting(ax: Axes, characters: int) -> int:
     """How many characters fit into a figure as wide as this one, if so many fit into one of full width."""
     figure = ax.get_figure(root=True)
-    share = 1 if figure is None else (figure.get_figwidth() - MARGIN) / (WIDTH - MARGIN)
-    return int(characters * min(1, share))
+    return characters if figure is None else int(characters * min(1, figure.get_figwidth() / WIDTH))
 
 
 def wrap(text: str, width: int, indent: str = "") -> str:
