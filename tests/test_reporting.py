@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import shutil
 import subprocess
@@ -18,6 +19,7 @@ from bayesmig.checking.diagnostics import check
 from bayesmig.data import writing
 from bayesmig.errors import BayesmigError
 from bayesmig.inference.fitting import estimate, fit
+from bayesmig.printed.auditing import audit
 from bayesmig.printed.evidence.posterior import published_posterior
 from bayesmig.replication import remarks
 from bayesmig.replication.papers import Replication
@@ -422,6 +424,18 @@ def test_all_models_of_a_study_share_a_page(tmp_path):
     assert "<script>" not in text
     with pytest.raises(BayesmigError, match="replications of the models"):
         page.report([], tmp_path / "none.html")
+
+
+def test_questions_of_the_audit_stand_beside_the_cells_they_are_about():
+    trust = study("social_trust")
+    asked = page._questions(
+        dataclasses.replace(replication(), study=trust, model="table_6", spec=trust.model("table_6"))
+    )
+    found = audit(trust).findings
+    own = found[(found["table"] == "Table 6") & (found["model"] == "main")]
+    assert [each["term"] for each in asked] == list(own["row"])
+    assert all(question in each["text"] for question, each in zip(own["statement"], asked, strict=True))
+    assert page._questions(replication()) == []
 
 
 PLACES = ModelSpec("owns ~ sex + (1 | province)", family="bernoulli")

@@ -23,7 +23,7 @@ def write_result(content: Mapping[str, Any], target: Path) -> Path:
     document.heading("Checks")
     _checks(document, content["checks"])
     document.heading("The numbers side by side")
-    _tables(document, content["tables"], content["remarks"])
+    _tables(document, content["tables"], content["remarks"], content["questions"])
     for figure in content["figures"]:
         document.heading(figure.heading)
         _figure(document, figure)
@@ -42,7 +42,7 @@ def write_study(content: Mapping[str, Any], target: Path) -> Path:
     for model in content["models"]:
         document.heading(model["title"])
         document.paragraph(model["formula"], size=SMALL, code=True)
-        _tables(document, model["tables"], model["remarks"])
+        _tables(document, model["tables"], model["remarks"], model["questions"])
         _checks(document, model["checks"])
         _facts_of_reconstruction(document, model["reconstruction"])
     _reproduction(document, content)
@@ -127,9 +127,14 @@ def _checks(document: Document, checks: Sequence[Mapping[Any, Any]]) -> None:
     document.bullets(f"{verdict(row).text}: {check_line(row)}" for row in checks)
 
 
-def _tables(document: Document, tables: Sequence[Any], remarks: Iterable[str]) -> None:
+def _tables(
+    document: Document, tables: Sequence[Any], remarks: Iterable[str], questions: Sequence[Mapping[str, str]] = ()
+) -> None:
     for table in tables:
         document.grid(_grid(table.caption, table.columns, table.rows, table.first or "Term"))
+    if questions:
+        document.heading("Questions to the authors about printed numbers", 2)
+        document.bullets(f"{each['name']}: {each['text']}" for each in questions)
     for line in remarks:
         document.paragraph(line)
 

@@ -20,6 +20,7 @@ from bayesmig.data.encoding import prior_table
 from bayesmig.data.writing import PAGES, printable, writable, write
 from bayesmig.errors import BayesmigError, listing
 from bayesmig.plots.labels import TermRow, link_unit, unit_of
+from bayesmig.printed.auditing import audit
 from bayesmig.replication.papers import Replication
 from bayesmig.replication.verdicts import Verdicts, verdicts_of
 from bayesmig.reporting.checklists import GUIDELINES
@@ -200,6 +201,7 @@ def _study_content(results: Sequence[Replication], file: str, title: str | None)
                 "title": result.spec.title or result.model,
                 "formula": result.spec.written,
                 "tables": _tables(subject),
+                "questions": _questions(result),
                 "remarks": result.remarks,
                 "checks": result.checks.to_dict("records"),
                 "reconstruction": _reconstruction(result),
@@ -262,6 +264,7 @@ def _content(subject: _Subject, file: str, items: pd.DataFrame | None) -> dict[s
         "verdict": verdict,
         "tally": tally,
         "tables": _tables(subject),
+        "questions": _questions(replication),
         "remarks": replication.remarks if replication else (),
         "prior_weight": prior_weight(tree),
         "moves": MOVES,
@@ -271,6 +274,20 @@ def _content(subject: _Subject, file: str, items: pd.DataFrame | None) -> dict[s
         "code": _code(subject, file, "" if items is None else f", guideline={items.attrs['name']!r}"),
         "facts_of_run": _facts(tree),
     }
+
+
+def _questions(replication: Replication | None) -> list[dict[str, str]]:
+    """What the audit asks of the printed cells of a model: an identifier, a term, and the question."""
+    if replication is None or replication.spec.printed is None:
+        return []
+    table, model = replication.spec.printed
+    found = audit(replication.study).findings.to_dict("records")
+    about = [row for row in found if row["table"] == table and model in str(row["model"]).split(", ")]
+    return [
+        {"id": f"{replication.model}-{k}", "term": row["row"], "name": quantity(replication.spec, row["row"])}
+        | {"text": row["statement"] + (f" It would agree with: {row['repair']}." if row["repair"] else "")}
+        for k, row in enumerate(about, 1)
+    ]
 
 
 def _reconstruction(replication: Replication | None) -> list[tuple[str, list[str]]]:
