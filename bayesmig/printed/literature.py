@@ -25,7 +25,7 @@ from bayesmig.data.separated import decoded, table_of
 from bayesmig.errors import DataError, NotFound, UnknownColumn, closest, listing
 from bayesmig.specification.model import Exchange, ModelSpec, Study
 
-PRINTED = "printed table"
+PRINTED, TEXT = "printed table", "text"
 VARIANCE_ROLES = {"within_variance": "sigma", "between_variance": "tau"}
 COEFFICIENT_NUMBERS = ("estimate", "std_error", "p_value", "p_lower", "p_upper", "odds_ratio", "vif")
 NUMBER = r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?"

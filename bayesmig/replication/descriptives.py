@@ -177,6 +177,22 @@ def predicted_descriptives(
     )
 
 
+def printed_shares(study: Study, data: pd.DataFrame, outcome: str) -> list[tuple[Flags, Interval]]:
+    """Printed shares of ones of a binary outcome, from 0 to 1, and of whom of the data each is."""
+    table = tables_of(study).get("descriptives", pd.DataFrame(columns=["variable", "statistic", "value"]))
+    rows_of = table["variable"].map(lambda word: study.readings.get(word, word)) == outcome
+    found = []
+    for row in table[rows_of & table["statistic"].eq("percent") & table["value"].ne("")].to_dict("records"):
+        people = _People(study, data.assign(**{outcome: 0}), True)
+        rows, span = people.group(row["group"]), Interval.printed(row["value"])
+        zeros = people.level(outcome, row["variable"], row["level"]) if row["level"] else None
+        if not isinstance(rows, str) and rows.any():
+            share = Interval(span.lower / 100, span.upper / 100)
+            is_of_zeros = zeros is not None and zeros.all()
+            found.append((rows, Interval(1 - share.upper, 1 - share.lower) if is_of_zeros else share))
+    return found
+
+
 @dataclass(frozen=True)
 class _People:
     """Data, and what words of printed tables mean in them."""

@@ -17,7 +17,7 @@ from bayesmig.data.frames import AnyFrame, frame_of
 from bayesmig.errors import listing
 from bayesmig.inference.fitting import estimate, fit
 from bayesmig.printed.evidence.posterior import published_posterior
-from bayesmig.printed.literature import printed_cells, printed_statistics, printed_variances, published, tables_of
+from bayesmig.printed.literature import TEXT, printed_cells, printed_statistics, printed_variances, published, tables_of
 from bayesmig.replication.contamination import contamination_remarks
 from bayesmig.replication.counterparts import (
     COUNTERPARTS,
@@ -40,6 +40,7 @@ from bayesmig.replication.remarks import (
     number_remarks,
     place_remarks,
     star_remarks,
+    told_in_text,
     told_remarks,
 )
 from bayesmig.replication.unprinted import assumption_remarks, check_seeds, ranges, reconstructed
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
 
 ROUNDING = 0.0006  # half of the last printed digit, and what a fit of data saved with six digits loses
 DRAWS = 500  # of average effects, which are means over all people: more would change no second digit
+NO_CLAIMS = pd.DataFrame(columns=["model"])
 KEPT = ("estimate", "sd", "std_error", "pd")
 ROBUST = "robust errors"
 PRINTED, POSTERIOR, FROM_PRINT = "printed", "posterior", "posterior from print"
@@ -75,7 +77,7 @@ class Replication:
     results : mapping of str to DataTree
         ``printed``, the refit (``ML``, ``REML`` or ``OLS``; ``ML, robust errors`` too where the paper names these),
         ``posterior``, those of the model's counterparts (``groups vary``, ``latent factor``), ``posterior from
-        print``; the first and last only for printed models.
+        print``; the first and last only for printed models. Of others that the paper tells of, ``text``: what it says.
         Coefficients of a latent factor are in the unit of the printed ones: sds of the factor where those are sds of
         an index. They come from a fit but are none; ``fit(study.model("model_4_latent"), data)`` is the fit.
     table : pandas.DataFrame
@@ -172,6 +174,10 @@ def replicate(
     is_own = data is not None
     data = reconstructed(chosen, key, seed) if data is None else frame_of(data)
     results = {PRINTED: published(chosen, key)} if spec.printed else {}
+    claims = tables_of(chosen).get("claims", NO_CLAIMS) if printed_models and not spec.printed else NO_CLAIMS
+    claims = claims[claims["model"] == key]
+    if len(claims):
+        results[TEXT] = told_in_text(claims, spec, chosen.name)
     counterpart = _as_numbers(chosen, spec)
     if counterpart is None:
         results[spec.estimator.upper()] = estimate(spec, data)
@@ -198,9 +204,7 @@ def replicate(
     remarks += [*boundary_remarks(spec, table), *factor_remarks(results), *absent]
     if numbers is not None and effects is not None:
         remarks += number_remarks(spec, numbers, effects)
-    if not spec.printed and printed_models:
-        claims = tables_of(chosen).get("claims", pd.DataFrame(columns=["model"]))
-        remarks += told_remarks(claims[claims["model"] == key], results[POSTERIOR], POSTERIOR)
+    remarks += told_remarks(claims, results[POSTERIOR], POSTERIOR)
     if weights is None:
         remarks += contamination_remarks(chosen, key, data)
     varied = ranges(chosen, key, seeds=seeds, seed=seed) if seeds > 1 else None
@@ -361,6 +365,10 @@ def _table(study: Study, model: str, results: dict[str, xr.DataTree]) -> pd.Data
         block = pd.concat([coefficient, component.loc[shown]])
         if name == PRINTED:
             block = _printed_rows(study, model, block)
+        elif name == TEXT:
+            claim = tree["published"]["claim"].to_series()
+            block = block.assign(claim=claim, ratio=np.exp(block["estimate"]))
+            block = block.reindex(coefficients(results[POSTERIOR]).index)
         elif has_ratios(tree):
             ratios = coefficients(tree, exponentiate=True)
             heads = [column for column in ratios if "95_" in str(column)]
@@ -387,7 +395,7 @@ def _printed_rows(study: Study, model: str, block: pd.DataFrame) -> pd.DataFrame
 
 def _block(name: str, block: pd.DataFrame) -> pd.DataFrame:
     """Columns of one result under its name: the estimate as ``name``, the rest as ``name <column>``."""
-    unwanted = ("ci95_lower", "ci95_upper") if name == PRINTED else ("p",)
+    unwanted = ("ci95_lower", "ci95_upper") if name in (PRINTED, TEXT) else ("p",)
     kept = [column for column in block if column not in unwanted]
     return block[kept].rename(columns={column: name if column == "estimate" else f"{name} {column}" for column in kept})
 
@@ -396,7 +404,7 @@ def _checks(study: Study, model: str, results: dict[str, xr.DataTree], fits: dic
     """Checks of every result; of counterparts those of their fits."""
     frames = []
     for name, tree in {**results, **fits}.items():
-        if name == PRINTED:
+        if schema.kind(tree) == "published":
             continue
         frame = check(tree) if name != FROM_PRINT else check(tree).iloc[:0]
         frames.append(frame.assign(result=name))

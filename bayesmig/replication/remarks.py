@@ -10,13 +10,14 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bayesmig.contract import schema
 from bayesmig.contract.arrays import Array, Codes
 from bayesmig.contract.names import base
 from bayesmig.data.rows import Rows, design_of
 from bayesmig.errors import listing
 from bayesmig.inference.response import draw_outcomes, linear_predictor, parameters
 from bayesmig.printed.auditing.tables import claimed
-from bayesmig.printed.literature import named, tables_of
+from bayesmig.printed.literature import TEXT, facts, named, tables_of
 from bayesmig.results.summaries import coefficients
 from bayesmig.specification.model import ModelSpec, Study
 
@@ -103,6 +104,28 @@ def cell_remarks(study: Study, spec: ModelSpec) -> list[str]:
     ]
 
 
+def told_in_text(claims: pd.DataFrame, spec: ModelSpec, source: str) -> xr.DataTree:
+    """What the text tells of a model of which no table is printed, in the shape of a printed table.
+
+    ``claims``: rows of ``claims.csv`` about the model. ``source``: name of the study. Group ``published`` holds by
+    ``term`` the ``claim``, as ``> 0`` or ``odds ratio 1.50``, and ``beta``: the log of an odds ratio that is told,
+    NaN where it gives a direction.
+    """
+    spans = [(of_odds, (span.lower + span.upper) / 2) for of_odds, span in map(claimed, claims["claim"])]
+    beta = [math.log(ratio) if of_odds and math.isfinite(ratio) else math.nan for of_odds, ratio in spans]
+    dataset = xr.Dataset(
+        {
+            "beta": ("term", beta),
+            "beta_se": ("term", [math.nan] * len(claims)),
+            "stars": ("term", [""] * len(claims)),
+            "claim": ("term", claims["claim"].to_numpy(dtype=str)),
+        },
+        {"term": list(map(named, claims["term"], claims["level"]))},
+    )
+    printed = {"provenance": TEXT, "printed": list(dict.fromkeys(claims["where"]))}
+    return schema.stamped({"published": dataset}, facts(spec, source) | printed)
+
+
 def told_remarks(claims: pd.DataFrame, tree: xr.DataTree, result: str) -> list[str]:
     """What the text tells of a model of which no table is printed, beside a result.
 
@@ -120,7 +143,7 @@ def told_remarks(claims: pd.DataFrame, tree: xr.DataTree, result: str) -> list[s
         told.append(f"{spec.label(term)} {row['claim']} (here {value:.2f})")
     return [
         f"The text alone tells of this model ({listing(dict.fromkeys(claims['where']))}): {'; '.join(told)}. By the"
-        f" {result} {kept} of {len(told)} hold; data reconstructed from another model's table were not made for them."
+        f" {result} {kept} of {len(told)} hold."
     ]
 
 

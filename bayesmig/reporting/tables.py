@@ -24,6 +24,7 @@ from bayesmig.data.writing import as_csv, printable, writable, write
 from bayesmig.errors import BayesmigError, closest, listing
 from bayesmig.inference.stepwise import Steps
 from bayesmig.plots.labels import TermRow, term_rows
+from bayesmig.printed.literature import TEXT
 from bayesmig.replication.remarks import number
 from bayesmig.reporting.grids import (
     MOST_UPRIGHT,
@@ -303,7 +304,9 @@ class _Column:
     def estimand(self) -> str:
         if self.kind == "posterior":
             return "posterior mean"
-        return "printed" if self.kind == "published" else f"{estimator_of(self.tree)} estimate"
+        if self.kind == "estimate":
+            return f"{estimator_of(self.tree)} estimate"
+        return "told in the text" if self.tree.attrs["provenance"] == TEXT else "printed"
 
     @property
     def method(self) -> str:

@@ -264,7 +264,7 @@ def frames_of(
     """
     if isinstance(results, Mapping) and table is None:
         return {name: pd.concat([coefficients(tree), variance_components(tree)]) for name, tree in results.items()}
-    known = ("std_error", "sd", "stars", "pd", "ci95_lower", "ci95_upper", "eti95_lower", "eti95_upper")
+    known = ("std_error", "sd", "stars", "claim", "pd", "ci95_lower", "ci95_upper", "eti95_lower", "eti95_upper")
     assert table is not None
     frames = {}
     for name in results:
@@ -285,7 +285,10 @@ def columns_of(frames: Mapping[str, pd.DataFrame], errors: bool = False) -> list
     """
     columns: list[Column] = []
     for name, frame in frames.items():
-        if "stars" in frame:
+        if "claim" in frame:
+            told = {str(row): (claim, "") for row, claim in frame["claim"].dropna().items()}
+            columns.append(Column(name, "as the paper says", told))
+        elif "stars" in frame:
             columns.append(Column(name, "estimate (SE)", _cells(frame, "std_error")))
         elif "std_error" in frame:
             note = "estimate (SE)" if errors else "estimate [95 % CI]"
@@ -364,12 +367,12 @@ def _ratio_column(name: str, frame: pd.DataFrame, word: str) -> Column:
         return Column(name, f"mean {word} [95 % equal-tailed interval]", _cells(frame, "eti95"))
     if "ci95_lower" in frame:
         return Column(name, f"{word} [95 % CI]", _cells(frame, "ci95"))
-    p = frame["p"] if "p" in frame else pd.Series("", frame.index)
+    p = frame.get("p", pd.Series(np.nan, frame.index))
     shown = zip(frame["estimate"], p, strict=True)
     cells = [
         (number(ratio), f"(p {chance})" if pd.notna(ratio) and pd.notna(chance) else "") for ratio, chance in shown
     ]
-    return Column(name, f"{word} (p)", dict(zip(map(str, frame.index), cells, strict=True)))
+    return Column(name, f"{word} (p)" if "p" in frame else word, dict(zip(map(str, frame.index), cells, strict=True)))
 
 
 def settled(value: float, error: float) -> float:

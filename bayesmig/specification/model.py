@@ -794,7 +794,10 @@ class Margin:
         A name of the codebook; ``"age | household_type[mixed_status]"`` for the margin among one level of another
         variable; ``"contract_members <= household_size"`` for a count that another one bounds.
     counts : mapping of str to float, optional
-        Level to its printed frequency; scaled to the sample size and met exactly.
+        Level to its printed frequency; scaled to the sample size, or to the number of groups, and met exactly.
+    people : mapping of str to float, optional
+        Of a variable that describes groups, level to the assumed share of people in groups of that level, where groups
+        are not all of one size.
     assumed : bool
         Whether the shares (or the mean and sd) are an assumption, not printed. Assumed shares vary by seed.
     mean, sd, minimum, maximum : float, optional
@@ -810,6 +813,7 @@ class Margin:
 
     variable: str
     counts: Mapping[str, float] = field(default_factory=dict)
+    people: Mapping[str, float] = field(default_factory=dict)
     assumed: bool = False
     mean: float = 0.0
     sd: float = 1.0
@@ -829,7 +833,8 @@ class Population:
     n : int
         People analysed.
     groups : mapping of str to int
-        Grouping variable to its number of groups, of sizes as equal as possible unless a margin gives them.
+        Grouping variable to its number of groups, of sizes as equal as possible unless a margin gives them; finer
+        groups lie within coarser ones.
     margins : tuple of Margin
     correlations : mapping of (str, str) to Range
         Latent correlations that are not printed. Between two group-level variables, or where either

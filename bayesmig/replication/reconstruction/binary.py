@@ -91,9 +91,9 @@ class Truth:
         spread = np.sqrt(self.variances[self.positive].sum())
         return np.asarray(special.expit(self.linear[:, None] + intercept + spread * nodes) @ weights / weights.sum())
 
-    def with_total(self, total: float) -> Truth:
-        """The same with the intercept at which ``total`` ones are expected."""
-        missing = optimize.brentq(lambda shift: float(self.mean(shift).sum() - total), -50, 50)
+    def with_total(self, total: float, times: Codes | int = 1) -> Truth:
+        """The same with the intercept at which ``total`` ones are expected, each person counted so many times."""
+        missing = optimize.brentq(lambda shift: float((self.mean(shift) * times).sum() - total), -50, 50)
         beta = self.beta.copy()
         beta[self.design.terms.index("intercept")] += missing
         return Truth(self.design, beta, self.variances)
@@ -207,6 +207,43 @@ def _probabilities(truth: Truth, y: Array) -> Array:
         if abs(step).max(initial=0) < 1e-8:
             break
     return np.asarray(special.expit(linear + z @ effects))
+
+
+def counted(expected: Array, told: Flags, lower: Array, upper: Array) -> tuple[Codes, Codes]:
+    """How many ones there are in each stratum, people of whom the same shares are printed.
+
+    Parameters
+    ----------
+    expected : (n,) array
+        Probabilities, to which the numbers come as near as the shares allow.
+    told : (G, n) array
+        Of whom each share is.
+    lower, upper : (G,) arrays
+        Between how many ones each share lies. They are met up to half a person; where not all can be, the farthest is
+        as near as it can be.
+
+    Returns
+    -------
+    strata : (n,) int array
+    ones : (S,) int array
+    """
+    cells, strata = np.unique(told.T, axis=0, return_inverse=True)
+    sizes, near = np.bincount(strata), np.bincount(strata, expected)
+    parts, shares = len(sizes), len(told)
+    half = (upper - lower) / 2 + 0.5
+    # the unknowns: ones, how many they are from those expected, how far each share is from print, and the farthest
+    ones, apart, away, farthest = np.split(np.eye(2 * parts + shares + 1), np.cumsum([parts, parts, shares]))
+    obtained, printed = cells.T / half[:, None] @ ones, (lower + upper) / 2 / half
+    found = optimize.milp(
+        1e-3 * apart.sum(axis=0) + away.sum(axis=0) + 100 * farthest[0],
+        integrality=ones.sum(axis=0),
+        bounds=optimize.Bounds(0, np.concatenate([sizes, np.full(parts + shares + 1, np.inf)])),
+        constraints=optimize.LinearConstraint(
+            np.vstack([ones - apart, -ones - apart, obtained - away, -obtained - away, away - farthest]),
+            ub=np.concatenate([near, -near, printed, -printed, np.zeros(shares)]),
+        ),
+    )
+    return strata, np.rint(found.x[:parts]).astype(np.int64)
 
 
 def answers(truth: Truth, strata: Codes, ones: Codes, rng: np.random.Generator) -> tuple[Array, Gradient]:

@@ -13,11 +13,12 @@ from bayesmig.data.design import Design
 from bayesmig.data.encoding import PROVENANCE_COLUMN, build_design
 from bayesmig.errors import BayesmigError, NotFound, listing
 from bayesmig.printed.literature import printed_cells, printed_variances
+from bayesmig.replication.descriptives import printed_shares
 from bayesmig.replication.reconstruction import binary, continuous, predictors
 from bayesmig.replication.reconstruction.answers import whole_answers
 from bayesmig.replication.reconstruction.discrepancies import JointProvenance
 from bayesmig.replication.reconstruction.joint import assemble, is_least_squares, without_bounds
-from bayesmig.replication.reconstruction.provenance import Provenance, printed_errors, printed_shares
+from bayesmig.replication.reconstruction.provenance import Provenance, printed_errors
 from bayesmig.specification.model import ModelSpec, Population, Study
 
 SUPPORTED = {"gaussian": "identity", "bernoulli": "logit"}
@@ -260,9 +261,10 @@ def _binary(study: Study, model: str, design: Design, data: pd.DataFrame, rng: n
     estimates, variances = printed_cells(study, model)["estimate"], printed_variances(study, model)["variance"]
     names = [f"tau_{group.name}" for group in design.groups]
     continuous.check_printed(design.spec.name, names, variances)
-    shares = printed_shares(study, design.spec.parsed.outcome)
+    shares = printed_shares(study, data, design.spec.parsed.outcome)
+    told = np.array([rows for rows, _ in shares]).reshape(-1, design.n)
     chosen = "intercept" not in estimates.index
-    if chosen and shares is None:
+    if chosen and not told.any(axis=0).all():
         raise BayesmigError(
             f"{study.name} {model} prints neither an intercept nor shares of the outcome by a counted variable, so"
             " nothing says how many ones there are; add the intercept to coefficients.csv, or a row with statistic"
@@ -272,10 +274,9 @@ def _binary(study: Study, model: str, design: Design, data: pd.DataFrame, rng: n
         estimates = pd.concat([pd.Series({"intercept": 0.0}), estimates])
     beta = _aligned(study, model, design, estimates)
     truth = binary.Truth(design, beta, variances.reindex(names).to_numpy(dtype=float))
-    strata, ones = np.zeros(design.n, dtype=np.int64), np.array([round(truth.mean(0.0).sum())])
-    if shares is not None:
-        strata = shares.index.get_indexer(pd.Index(data[str(shares.index.name)]))
-        ones = np.rint(shares * np.bincount(strata)).to_numpy(dtype=np.int64)
+    lower, upper = np.array([(span.lower, span.upper) for _, span in shares]).reshape(-1, 2).T * told.sum(axis=1)
+    truth = truth.with_total(float((lower + upper).sum() / 2), told.sum(axis=0)) if chosen else truth
+    strata, ones = binary.counted(truth.mean(0.0), told, lower, upper)
     truth = truth.with_total(float(ones.sum())) if chosen else truth
     y, gradient = binary.answers(truth, strata, ones, rng)
     gaps = pd.Series(np.concatenate([gradient.gaps, gradient.variance_gaps]), [*design.terms, *names])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -79,13 +79,16 @@ def draw(study: Study, population: Population, rng: np.random.Generator) -> tupl
     owners = {subject.variable: _group_of(study, population, subject, sized) for subject in subjects}
     correlations = {pair: float(rng.uniform(span.lower, span.upper)) for pair, span in population.correlations.items()}
     between, within = _correlation_roots(owners, correlations)
-    codes = {
-        group: np.arange(population.n) * count // population.n
-        for group, count in population.groups.items()
-        if group not in sized
-    }
     group_scores = {
         name: rng.standard_normal((count, len(owners))) @ between.T for name, count in population.groups.items()
+    }
+    places = np.arange(population.n)
+    for place, margin in _sizing(population.margins, owners):
+        places = _crowded(cut(group_scores[owners[margin.variable]][:, place], margin), margin, population.n)
+    codes = {
+        group: (places * count // population.n).astype(int)
+        for group, count in population.groups.items()
+        if group not in sized
     }
     person_scores = rng.standard_normal((population.n, len(owners))) @ within.T
     first = next(iter(population.groups), "")
@@ -149,6 +152,25 @@ def _root(matrix: Array) -> Array:
     values, vectors = np.linalg.eigh(matrix)
     root = np.linalg.cholesky((vectors * np.maximum(values, 1e-6)) @ vectors.T)
     return np.asarray(root / np.sqrt((root**2).sum(axis=1, keepdims=True)))
+
+
+def _sizing(margins: Sequence[Margin], owners: Mapping[str, str]) -> Iterator[tuple[int, Margin]]:
+    """The margin, of at most one variable, that says how many people live in groups of each level."""
+    found = [margin for margin in margins if margin.people]
+    for margin in found:
+        if len(found) > 1 or not owners.get(margin.variable) or margin.people.keys() != margin.counts.keys():
+            raise SpecificationError(
+                f"the margin of {margin.variable!r} gives people of {listing(margin.people)}: that is for one variable"
+                f" that describes groups, and for each of its levels, {listing(margin.counts) or 'none here'}."
+            )
+        yield list(owners).index(margin.variable), margin
+
+
+def _crowded(levels: NDArray[Any], margin: Margin, n: int) -> Array:
+    """Where each person stands among groups that hold as many people as the margin says of their levels."""
+    shares = np.array([margin.people[level] / (levels == level).sum() for level in map(str, levels)])
+    ends = np.concatenate([[0.0], np.cumsum(shares) / shares.sum()])
+    return np.asarray(np.interp(np.arange(n), n * ends, n * np.arange(len(ends)) / len(levels)))
 
 
 def _labels(group: str, codes: Codes) -> NDArray[Any]:
@@ -270,6 +292,10 @@ def _assumptions(subject: Subject, margin: Margin) -> list[str]:
     elif margin.assumed:
         shape = f"normal, mean {margin.mean:.3g}, sd {margin.sd:.3g}, cut to {margin.minimum:g} to {margin.maximum:g}"
         facts.append(f"{subject}: {shape} ({margin.source})")
+    if margin.people:
+        total = sum(margin.people.values())
+        shares = listing(f"{level} {100 * share / total:.0f} %" for level, share in margin.people.items())
+        facts.append(f"{subject}, people: {shares}")
     if margin.clustering:
         facts.append(f"{subject}: {100 * margin.clustering:.0f} % of its latent variance lies between groups")
     return facts

@@ -56,7 +56,7 @@ class Provenance:
 
     def honoured(self) -> list[str]:
         """Printed facts that hold in the data."""
-        facts = [*self._fit(), f"{len(self.data):,} people are analysed", *self._shares(), *self._told[0]]
+        facts = [*self._fit(), f"{len(self.data):,} people are analysed", *self._told[0]]
         return facts + sample_facts(self.study, self.population, self.data)
 
     def assumed(self) -> list[str]:
@@ -94,15 +94,6 @@ class Provenance:
             f"a fit by {method} (Laplace) returns every printed coefficient within {away.iloc[-1]:.2f} of its printed"
             f" standard error (farthest: {away.index[-1]}){met}"
         ]
-
-    def _shares(self) -> list[str]:
-        shares = printed_shares(self.study, self.outcome) if not self.gaps.empty else None
-        if shares is None:
-            return []
-        counts = self.data.groupby(str(shares.index.name))[self.outcome].agg(["sum", "size"]).loc[shares.index]
-        met = listing(f"{level} {row['sum']:,} of {row['size']:,}" for level, row in counts.iterrows())
-        printed = listing(f"{100 * share:.1f} %" for share in shares)
-        return [f"{self.outcome} by {shares.index.name}: {met}; printed are {printed}"]
 
     def _errors(self) -> list[str]:
         ratio = self.errors["ratio"].dropna()
@@ -174,7 +165,7 @@ def sample_facts(study: Study, population: Population, data: pd.DataFrame) -> li
     """Printed facts of groups and margins, and how the data meet them."""
     unsized = [(group, count) for group, count in population.groups.items() if not _sized(population, group)]
     facts = [_sizes(data, group) for group, count in unsized if _is_printed(study, group, count)]
-    return facts + [_met(data, margin) for margin in population.margins if not margin.assumed]
+    return facts + [_met(study, data, margin) for margin in population.margins if not margin.assumed]
 
 
 def sample_assumptions(study: Study, population: Population, data: pd.DataFrame) -> list[str]:
@@ -201,8 +192,11 @@ def _is_printed(study: Study, group: str, count: int) -> bool:
     return bool((facts["fact"].str.startswith(f"n_{group[:-1]}") & (facts["value"] == str(count))).any())
 
 
-def _met(data: pd.DataFrame, margin: Margin) -> str:
+def _met(study: Study, data: pd.DataFrame, margin: Margin) -> str:
     subject = Subject.of(margin)
+    group = next(entry.group for entry in study.variables if entry.name == subject.variable)
+    if group and not subject.condition:
+        data = data.drop_duplicates(group)
     columns = {str(name): data[name].to_numpy() for name in data}
     values = data.loc[subject.rows(columns, len(data)), subject.variable]
     if not margin.counts:
@@ -282,42 +276,19 @@ def answer_spread(study: Study, model: str) -> pd.Series:
     return pd.Series({"mean": mean, "variance": variance, "components": components, "zero_share": zero_share})
 
 
-def _by_counted_variable(study: Study, outcome: str) -> tuple[pd.DataFrame, pd.Series, str] | None:
-    """Printed percentages of the outcome by the levels of a variable with printed counts.
-
-    The rows, the counts of those levels, and the variable.
-    """
+def printed_answers(study: Study, outcome: str) -> pd.Series | None:
+    """Shares of the outcome's answers over all people, from shares by a variable whose counts are printed."""
     table = tables_of(study).get("descriptives")
     if table is None:
         return None
-    rows = table[(table["variable"] == outcome) & (table["statistic"] == "percent")]
+    rows = table[(table["variable"] == outcome) & (table["statistic"] == "percent") & table["level"].str.isdigit()]
     for margin in study.population.margins if study.population else ():
         part = rows[rows["group"].isin(list(margin.counts))]
         if margin.counts and not margin.assumed and set(part["group"]) == set(margin.counts):
-            part = part.assign(value=part["value"].astype(float))
-            return part, pd.Series(margin.counts, dtype=float), margin.variable
+            counts = pd.Series(margin.counts, dtype=float)
+            by_level = part.assign(value=part["value"].astype(float)).pivot(
+                index="level", columns="group", values="value"
+            )
+            shares = (by_level / by_level.sum())[list(counts.index)] @ (counts / counts.sum())
+            return shares.rename(index=float).sort_index()
     return None
-
-
-def printed_shares(study: Study, outcome: str) -> pd.Series | None:
-    """Share of ones of a binary outcome by the levels of the variable that names the index."""
-    found = _by_counted_variable(study, outcome)
-    if found is None:
-        return None
-    rows, counts, variable = found
-    shares = rows.set_index("group")["value"].reindex(list(counts.index)) / 100
-    return shares.rename_axis(variable)
-
-
-def printed_answers(study: Study, outcome: str) -> pd.Series | None:
-    """Shares of the outcome's answers over all people, from shares by a variable whose counts are printed."""
-    found = _by_counted_variable(study, outcome)
-    if found is None:
-        return None
-    rows, counts, _ = found
-    rows = rows[rows["level"].str.isdigit()]
-    if rows.empty:
-        return None
-    by_level = rows.pivot(index="level", columns="group", values="value")
-    shares = (by_level / by_level.sum())[list(counts.index)] @ (counts / counts.sum())
-    return shares.rename(index=float).sort_index()
