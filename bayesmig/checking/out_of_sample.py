@@ -77,7 +77,7 @@ def left_out_weights(densities: Array, powers: Array, efficiency: float) -> tupl
     pareto_k = np.full(len(densities), -np.inf)
     informative = np.ptp(exponents, axis=1) > 1e-12
     if informative.any():
-        with np.errstate(over="ignore"):  # tails too long for floats have a k above any threshold
+        with np.errstate(over="ignore", invalid="ignore"):  # tails too long for floats have a k above any threshold
             found = array_stats.psislw(exponents[informative], r_eff=efficiency)
         log_weights[informative], pareto_k[informative] = found
     return log_weights, pareto_k

@@ -110,7 +110,10 @@ def build_design(spec: ModelSpec, data: AnyFrame) -> Design:
     check_support(spec, formula, y)
     if spec.link == "identity" and spec.distribution.outcome == "number" and len(np.unique(y)) == 2:
         notes.append(two_values(float(y.min()), float(y.max())))
-    check_identified(x, terms, formula_terms, frame, people=float(people.sum()))
+    level = not spec.factors and spec.distribution.ordered  # thresholds stand for the constant
+    everything = np.column_stack([np.ones(len(x)), x]) if level else x
+    names = [("intercept",) * level + each for each in (terms, formula_terms)]
+    check_identified(everything, *names, frame, people=float(people.sum()))
     copies = copies_of(spec, categories)
     groups = _group_terms(spec, formula, frame, checked, copies, notes)
     check_factors(groups, lambda k, m: np.unique(np.column_stack([groups[k].codes, groups[m].codes]), axis=0), notes)

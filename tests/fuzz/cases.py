@@ -82,6 +82,42 @@ def case(seed: int) -> Case:
     return Case(lambda: bm.ModelSpec(formula, **settings), frame, new, verbs)
 
 
+def several(seed: int) -> Case:
+    """A case with another outcome: categories, many zeros, or a parameter of the family that has predictors."""
+    this, rng = case(seed), np.random.default_rng([20261, seed])
+    data, n = this.data, len(this.data)
+    families = {
+        "categorical": rng.choice(["stay", "leave (soon)", "not ~ sure", "none"], n, p=[0.4, 0.3, 0.2, 0.1]),
+        "hurdle_poisson": rng.poisson(2, n) * (rng.random(n) < 0.7),
+        "hurdle_negative_binomial": rng.negative_binomial(2, 0.4, n) * (rng.random(n) < 0.7),
+        "zero_inflated_poisson": rng.poisson(2, n) * (rng.random(n) < 0.7),
+        "hurdle_lognormal": np.exp(rng.normal(size=n)) * (rng.random(n) < 0.7),
+        "gaussian": rng.normal(size=n),
+        "negative_binomial": rng.negative_binomial(2, 0.4, n),
+    }
+    family = str(rng.choice(list(families)))
+    y = pd.Series(families[family], data.index)
+    data = data.assign(y=y.mask(data["y"].isna() & (n > 8)))
+    own = {"categorical": "", "gaussian": "sigma", "negative_binomial": "dispersion"}.get(
+        family, family.rpartition("_")[0]
+    )
+    own = {"hurdle_negative": "hurdle", "zero_inflated": "zero_inflation"}.get(own, own)
+
+    def make() -> bm.ModelSpec:
+        given = this.make()
+        right = given.formula.partition("~")[2].strip()
+        more = (
+            {own: str(rng.choice([right, right.split("+")[0].split("*")[0], "1"]))}
+            if own and rng.random() < 0.8
+            else {}
+        )
+        weights = given.weights if given.weights is None or given.weights.kind != "precision" else None
+        offset = given.offset if family != "categorical" else ""
+        return bm.ModelSpec(f"y ~ {right}", family=family, predictors=more, weights=weights, offset=offset)
+
+    return Case(make, data, this.new, this.verbs)
+
+
 def _predictor(rng: np.random.Generator, name: str, values: np.ndarray) -> pd.Series:
     """A predictor of some dtype that goes with hidden numbers."""
     column = pd.Series(values)

@@ -18,7 +18,7 @@ import bayesmig as bm
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from cases import VERBS, case, plain
+from cases import VERBS, case, plain, several
 
 EXACT, NUTS = bm.Exact(draws=200, chains=2), bm.NUTS(draws=40, tune=60, chains=2, progress=False)
 MENDED = (1481, 1697, 2012)  # a variance as good as zero; rows that some draws find 10^300 times as likely as others
@@ -56,7 +56,7 @@ def same_people(tree, data):
         np.testing.assert_allclose(own[name].values, again[name].values, rtol=1e-8, atol=1e-10)
 
 
-def outcome(seed):
+def outcome(seed, case=case):
     """``result`` or ``refused``, for each way to fit a case."""
     this = case(seed)
     try:
@@ -65,7 +65,7 @@ def outcome(seed):
         assert len(str(error)) > 20, error
         return ["refused"]
     ways = {
-        "fit": lambda: bm.fit(spec, this.data, engine=EXACT if spec.family == "gaussian" else NUTS, seed=seed),
+        "fit": lambda: bm.fit(spec, this.data, engine=EXACT if spec.is_gaussian else NUTS, seed=seed),
         "estimate": lambda: bm.estimate(spec, this.data),
     }
     found = []
@@ -100,17 +100,19 @@ def same_maximum(tree, other):
     np.testing.assert_allclose(here, there, rtol=1e-6, atol=1e-5)
 
 
-def tried(seeds):
+def tried(seeds, case=case):
     """Outcomes by kind, after all seeds were tried; fails with what each broken one said."""
     counts, broken = collections.Counter(), []
     for seed in seeds:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             try:
-                counts.update(outcome(seed))
+                counts.update(outcome(seed, case))
             except Exception as error:
                 notes = " ".join(getattr(error, "__notes__", ()))
-                broken.append(f"case({seed}): {type(error).__name__}: {' '.join(str(error).split())[:300]} {notes}")
+                broken.append(
+                    f"{case.__name__}({seed}): {type(error).__name__}: {' '.join(str(error).split())[:300]} {notes}"
+                )
     print(dict(counts), f"broken {len(broken)}")
     assert not broken, "\n".join(broken)
     assert counts["result"] >= counts.total() / 2, counts
@@ -118,6 +120,16 @@ def tried(seeds):
 
 def test_two_hundred():
     tried([*range(200), *MENDED])
+
+
+def test_several_predictors():
+    tried([*range(9), 39], several)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("start", range(40, 540, 100))
+def test_five_hundred_with_several_predictors(start):
+    tried(range(start, start + 100), several)
 
 
 @pytest.mark.slow

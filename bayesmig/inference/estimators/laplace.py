@@ -447,10 +447,7 @@ def optimum(model: Laplace, sound: Callable[[Expansion], None]) -> tuple[Array, 
     information = found.information(point, free)
     covariance = np.zeros((len(point), len(point)))
     # with a sd of zero the rest of its factor may not be unique; the pseudo-inverse leaves that direction out
-    inverse = (
-        inverse_information(information) if free.all() else np.linalg.pinv(information, rcond=1e-8, hermitian=True)
-    )
-    covariance[np.ix_(free, free)] = inverse
+    covariance[np.ix_(free, free)] = inverse_information(information, bool(free.all()))
     signs = np.ones(len(point))  # that make the diagonals positive and leave the covariances as they are
     signs[: len(model.pivot)] = np.where(point[model.pivot] < 0, -1.0, 1.0)
     return signs * point, np.outer(signs, signs) * covariance, model.expanded(signs * point)

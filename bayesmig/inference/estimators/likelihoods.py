@@ -24,6 +24,7 @@ Rows = Callable[[Array], tuple[Array, Array, Array]]
 LONGEST_MOVE = 4.0
 MOST_STEPS = 200
 LARGEST_OWN = 1e6
+FLAT = 1e-8  # of the largest curvature
 
 
 @dataclass(frozen=True)
@@ -227,16 +228,23 @@ def whitening(rows: Array) -> Array:
     return np.asarray(linalg.solve_triangular(triangle, np.eye(len(triangle))))
 
 
-def inverse_information(information: Array) -> Array:
-    """Inverse of an information matrix, its size balanced first.
+def inverse_information(information: Array, unique: bool = True) -> Array:
+    """Inverse of an information matrix, its size balanced first; a pseudo-inverse where not all is ``unique``.
 
     Raises InferenceFailure if it is not positive definite, so that the point is no maximum or a parameter is not
     identified.
     """
-    size = np.sqrt(abs(np.diag(information)))
     try:
-        factor = linalg.cho_factor(information / np.outer(size, size))
-    except (linalg.LinAlgError, ValueError):
+        if not unique:
+            sizes, vectors = np.linalg.eigh(information)
+            kept = sizes > FLAT * sizes.max()
+            if sizes.min() < -FLAT * sizes.max():
+                raise np.linalg.LinAlgError
+            return np.asarray((vectors[:, kept] / sizes[kept]) @ vectors[:, kept].T)
+        size = np.sqrt(abs(np.diag(information)))
+        with np.errstate(divide="ignore", invalid="ignore"):  # what is not finite then is no maximum either
+            factor = linalg.cho_factor(information / np.outer(size, size))
+    except (np.linalg.LinAlgError, ValueError):
         raise InferenceFailure(
             "the likelihood has no clear maximum: its curvature there is not negative. Some parameter is not"
             " identified by these data; simplify the model, or use fit, whose priors identify it."
