@@ -32,7 +32,8 @@ ROOMS = {
     "families": (
         {"machine"},
         {"links"},
-        {"predictors", "record"},
+        {"record"},
+        {"predictors"},
         {"binary", "bounded", "counts", "gaussian", "nominal", "ordered"},
         {"positive"},
         {"zeros"},

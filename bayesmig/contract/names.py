@@ -88,8 +88,6 @@ def for_factor(factor: str, term: str) -> str:
 def of_factor(term: str) -> tuple[str, str]:
     """What a term predicts (a latent factor, a category, a parameter), empty if there is one predictor, and the term.
 
-    Examples
-    --------
     >>> of_factor("visual ~ age"), of_factor("shift[day ~ night]"), of_factor('"leaves (soon)" ~ age')
     (('visual', 'age'), ('', 'shift[day ~ night]'), ('leaves (soon)', 'age'))
     """

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from scipy import special
 
+from bayesmig.contract.arrays import Array
 from bayesmig.families.links import Link
 from bayesmig.families.machine import kernel
-from bayesmig.families.record import Answers, Family, drawn_codes, of_code
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from bayesmig.families.record import Curves, Own
-
-    Array = NDArray[np.float64]
+from bayesmig.families.record import Answers, Curves, Family, Own, drawn_codes, of_code
 
 
 @kernel

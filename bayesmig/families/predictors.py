@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from scipy import special
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from bayesmig.families.record import Curves, Family
-
-    Array = NDArray[np.float64]
+from bayesmig.contract.arrays import Array
+from bayesmig.families.record import Curves, Family
 
 FARTHEST = 300.0
 
@@ -49,15 +45,8 @@ def split(family: Family, names: Sequence[str], eta: Array) -> tuple[Array, dict
 def along(family: Family, names: Sequence[str], own: Mapping[str, Any], curves: Curves) -> Curves:
     """Derivatives by the linear predictors, then by the parameters without one: values that stand for them.
 
-    Parameters
-    ----------
-    family : Family
-    names : tuple of str
-        Of the predictors.
-    own : mapping of str to array or float
-        All parameters of the family, thresholds left out.
-    curves : (n, 1 + k) and (n, 1 + k, 1 + k) array
-        As :attr:`bayesmig.families.record.Family.derivatives` gives them.
+    ``names``: of the predictors. ``own``: all parameters of the family, thresholds left out. ``curves``, (n, 1 + k) and
+    (n, 1 + k, 1 + k) array: as :attr:`bayesmig.families.record.Family.derivatives` gives them.
     """
     slope, curvature = curves
     if family.outcome == "nominal" or family.ordered:

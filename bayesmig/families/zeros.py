@@ -10,25 +10,19 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from scipy import stats
 
+from bayesmig.contract.arrays import Array
 from bayesmig.errors import BayesmigError
 from bayesmig.families import counts, positive
 from bayesmig.families.counts import NEGATIVE_BINOMIAL, POISSON
 from bayesmig.families.links import Link, normal_mean
 from bayesmig.families.machine import kernel
 from bayesmig.families.positive import GAMMA, LOGNORMAL
-from bayesmig.families.record import Answers, Family, Parameter
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from bayesmig.families.record import Curves, Own
-
-    Array = NDArray[np.float64]
+from bayesmig.families.record import Answers, Curves, Family, Own, Parameter
 
 POLES = np.pi / 2  # of the mean of a count that is not zero: where the chance of a zero is one
 NO_ZERO, POISSON_ZERO, NEGATIVE_BINOMIAL_ZERO = range(3)  # of the other family, as kernels know them

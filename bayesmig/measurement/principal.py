@@ -339,7 +339,8 @@ def sampling_adequacy(correlation: Array) -> tuple[float, Array]:
     r, q = correlation**2, (inverse / np.outer(scale, scale)) ** 2
     np.fill_diagonal(r, 0.0)
     np.fill_diagonal(q, 0.0)
-    return float(r.sum() / (r.sum() + q.sum())), r.sum(axis=0) / (r.sum(axis=0) + q.sum(axis=0))
+    own, all_of = r.sum(axis=0), (r + q).sum(axis=0)
+    return float(own.sum() / all_of.sum()), own / all_of
 
 
 def sphericity(correlation: pd.DataFrame, n: int) -> Sphericity:
