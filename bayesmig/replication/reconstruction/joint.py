@@ -242,9 +242,10 @@ def _read_slopes(
         slopes |= {part.key: values for part, values in zip(drawn, parts.T, strict=True)}
         slopes[whole.key] = parts @ weights
     facts = [
-        f"{model.key} {terms[place]}: {slopes[model.key][place]:.3f} (the printed cell cannot be read)"
+        f"{model.key} {term}: {slope:.3f} (the printed cell cannot be read)"
         for model in drawn
-        for place in np.flatnonzero(unread[model.key])
+        for term, slope, is_drawn in zip(terms, slopes[model.key], unread[model.key], strict=True)
+        if is_drawn
     ]
     return slopes, facts
 
