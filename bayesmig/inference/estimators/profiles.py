@@ -49,11 +49,11 @@ class Profiled:
         p, family = design.x.shape[1], design.spec.distribution
 
         def reported(values: Array) -> Array:
-            whole = linalg.block_diag(back, np.eye(len(values) - len(back))) @ values
+            whole: Array = linalg.block_diag(back, np.eye(len(values) - len(back))) @ values
             if family.ordered:
                 return whole
             own = [predictors.inverse(one.link, value) for one, value in zip(design.scalars, whole[p:], strict=True)]
-            return np.r_[whole[:p], own]
+            return np.asarray(np.r_[whole[:p], own])
 
         if not design.groups:
             likelihood = Likelihood.of(centred)
@@ -73,7 +73,7 @@ class Profiled:
                 return -np.inf, np.zeros_like(at)
 
         def natural(at: Array) -> Array:
-            return np.r_[reported(model.basis @ at[count:]), model.scales(at[:count])]
+            return np.asarray(np.r_[reported(model.basis @ at[count:]), model.scales(at[:count])])
 
         positive = np.r_[model.diagonal, np.zeros(len(point) - count, dtype=bool)]
         return cls(height, natural, point, np.linalg.cholesky(covariance), positive)
@@ -92,15 +92,15 @@ class Profiled:
         def above(moved: Array) -> tuple[float, Array]:
             value, gradient = self.height(self.point + self.root @ moved)
             if not np.isfinite(value):
-                return -1e3 * fall * (1 + moved @ moved), -2e3 * fall * moved
-            return value - top + fall, self.root.T @ gradient
+                return -1e3 * float(fall * (1 + moved @ moved)), -2e3 * fall * moved
+            return float(value - top + fall), self.root.T @ gradient
 
         start = origin + side * np.sqrt(2 * fall) * slope / unit
         lower = -self.point[self.positive]
         rows = self.root[self.positive]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of steps that overflow, which are refused
-            found = optimize.minimize(
+            found = optimize.minimize(  # type: ignore[call-overload]
                 lambda moved: -side * (self._value(moved, place) - best) / unit,
                 start,
                 jac=lambda moved: -side * self._slope(moved, place) / unit,
