@@ -77,9 +77,13 @@ def left_out_weights(densities: Array, powers: Array, efficiency: float) -> tupl
     pareto_k = np.full(len(densities), -np.inf)
     informative = np.ptp(exponents, axis=1) > 1e-12
     if informative.any():
-        with np.errstate(over="ignore", invalid="ignore"):  # tails too long for floats have a k above any threshold
-            found = array_stats.psislw(exponents[informative], r_eff=efficiency)
-        log_weights[informative], pareto_k[informative] = found
+        raw = -exponents[informative]
+        raw -= special.logsumexp(raw, axis=1, keepdims=True)
+        with np.errstate(over="ignore", invalid="ignore"):
+            smooth, k = array_stats.psislw(exponents[informative], r_eff=efficiency)
+        lost = ~np.isfinite(k) | ~np.isfinite(smooth).all(axis=1)  # the tail is longer than floats are
+        log_weights[informative] = np.where(lost[:, None], raw, smooth)
+        pareto_k[informative] = np.where(lost, np.inf, k)
     return log_weights, pareto_k
 
 

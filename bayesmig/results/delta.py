@@ -53,10 +53,15 @@ def _steps(dataset: xr.Dataset) -> Mapping[str, Array]:
 
 
 def delta_errors(values: Array) -> Array:
-    """Standard errors of quantities at the points of :func:`moved`, ``(1 + 2 m, ...)``; NaN where m is none."""
+    """Standard errors of quantities at the points of :func:`moved`, ``(1 + 2 m, ...)``.
+
+    NaN where m is none, and where a quantity leaves the range of floats within an error of the parameters.
+    """
     if len(values) == 1:
         return np.full(values.shape[1:], np.nan)
-    return np.asarray(np.sqrt((((values[1::2] - values[2::2]) / (2 * STEP)) ** 2).sum(axis=0)))
+    with np.errstate(over="ignore"):
+        errors = np.sqrt((((values[1::2] - values[2::2]) / (2 * STEP)) ** 2).sum(axis=0))
+    return np.where(np.isfinite(errors), errors, np.nan)
 
 
 def draws_at(values: Array, z: Array) -> Array:

@@ -122,7 +122,7 @@ def variances_at_means(tree: xr.DataTree, values: Mapping[str, Array]) -> dict[s
 def response_shares(tree: xr.DataTree) -> dict[str, Array]:
     """Share of the outcome's unexplained variance that lies between the groups of each factor; one value a draw.
 
-    Raises BayesmigError if the residual variance differs between rows, or is infinite.
+    Raises BayesmigError if the residual variance differs between rows, or a variance is infinite.
     """
     fitted = Fitted.of(tree)
     _check_residual(fitted, "the share of the variance between groups on the scale of the outcome")
@@ -130,10 +130,16 @@ def response_shares(tree: xr.DataTree) -> dict[str, Array]:
     weights = row_weights(design)
     width = rows.n * max(1, len(design.categories) if design.spec.distribution.ordered else 1)
     shares = {group.name: np.empty(fitted.size) for group in fitted.varying}
-    for run, values in fitted.parts(width):
-        between, total = _response_parts(design, rows, values)
-        for name, part in between.items():
-            shares[name][run] = (part @ weights) / (total @ weights)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for run, values in fitted.parts(width):
+            between, total = _response_parts(design, rows, values)
+            for name, part in between.items():
+                shares[name][run] = (part @ weights) / (total @ weights)
+    if not all(np.isfinite(share).all() for share in shares.values()):
+        raise BayesmigError(
+            "scale='response': groups differ so much that the variance of the outcome leaves the range of floats; say"
+            " scale='latent', and check the unit of the varying predictor."
+        )
     return shares
 
 
