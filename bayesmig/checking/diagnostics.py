@@ -84,6 +84,8 @@ def _computation(tree: xr.DataTree, varying: bool) -> list[Row]:
     if tree.attrs.get("interrupted") == "yes":
         message = "the sampler was interrupted; these are the draws it had made"
         rows.append(("interrupted", int(tree.attrs["draws"]), "", False, message))
+    if "instead_of" in tree.attrs:
+        rows.append(("engine", "NUTS", "", None, f"drew where another did not settle; {tree.attrs['instead_of']}"))
     if "diverging" in stats:
         rows += _hamiltonian(stats)
     if "pareto_k" in stats:

@@ -23,7 +23,7 @@ from bayesmig.inference import cache as stored
 from bayesmig.inference import sandwich
 from bayesmig.inference.engines import graphs
 from bayesmig.inference.engines.base import Engine, trusted
-from bayesmig.inference.engines.exact import Exact
+from bayesmig.inference.engines.exact import Exact, Unsettled
 from bayesmig.inference.engines.nuts import NUTS
 from bayesmig.inference.estimators import latent
 from bayesmig.inference.estimators.generalised import glm, glmm
@@ -65,7 +65,8 @@ def fit(
         completed data sets of one survey (multiple imputation): each is fitted, and the draws are stacked.
         :func:`bayesmig.chunks` reads data larger than memory a part at a time, for Gaussian outcomes.
     engine : Engine, optional
-        By default :class:`~bayesmig.Exact` where it can, :class:`~bayesmig.NUTS` elsewhere.
+        By default :class:`~bayesmig.Exact` where it can, :class:`~bayesmig.NUTS` elsewhere, and where that does not
+        settle, which :func:`~bayesmig.check` says.
     seed : int, optional
         The same seed, data and versions give the same draws. A fresh one is drawn and stored if none is given.
     adjust : {"sandwich"}, optional
@@ -138,10 +139,10 @@ def fit(
         key = stored.fingerprint(spec, data, chosen, seed, adjust)
         found = stored.load(folder, key)
         if found is None:
-            found = _drawn_from(designs, completed, chosen, seed, adjust)
+            found = _drawn_from(designs, completed, engine, seed, adjust)
             stored.store(folder, key, found)
         return found
-    return _drawn_from(designs, completed, chosen, seed, adjust)
+    return _drawn_from(designs, completed, engine, seed, adjust)
 
 
 def specified(
@@ -185,7 +186,7 @@ def _drawn_from_chunks(
 
 
 def _drawn_from(
-    designs: Sequence[Design], completed: bool, engine: Engine, seed: int | None, adjust: str | None
+    designs: Sequence[Design], completed: bool, engine: Engine | None, seed: int | None, adjust: str | None
 ) -> xr.DataTree:
     """The posterior of one design, or that of several completed data sets together."""
     sequence = np.random.SeedSequence(seed)
@@ -198,13 +199,20 @@ def _drawn_from(
     )
 
 
-def posterior_of(engine: Engine, adjust: str | None, item: tuple[Design, np.random.SeedSequence]) -> xr.DataTree:
-    """A posterior of one design."""
+def posterior_of(engine: Engine | None, adjust: str | None, item: tuple[Design, np.random.SeedSequence]) -> xr.DataTree:
+    """A posterior of one design; without an engine by the automatic one, and by NUTS where that does not settle."""
     design, sequence = item
-    groups, facts = trusted(engine.sample(design, np.random.default_rng(sequence)))
+    chosen, told = engine or automatic(design), dict[str, object]()
+    try:
+        groups, facts = trusted(chosen.sample(design, np.random.default_rng(sequence)))
+    except Unsettled as reason:
+        if engine is not None:
+            raise
+        chosen, told = NUTS(), {"instead_of": f"{chosen!r}: {reason}"}
+        groups, facts = trusted(chosen.sample(design, np.random.default_rng(sequence)))
     separated = separating_terms(design)
-    facts |= {"separated": separated} if separated else {}
-    tree = _checked((groups, facts), design, engine, sequence)
+    facts |= told | ({"separated": separated} if separated else {})
+    tree = _checked((groups, facts), design, chosen, sequence)
     return sandwich.adjust(tree) if adjust else tree
 
 

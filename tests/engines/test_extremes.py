@@ -14,7 +14,9 @@ from scipy import special
 
 import bayesmig as bm
 from bayesmig.errors import BayesmigError, InferenceFailure, SpecificationError
+from bayesmig.inference import fitting
 from bayesmig.inference.engines.base import trusted
+from bayesmig.inference.engines.exact import Unsettled
 from bayesmig.inference.engines.nuts import sampling
 from bayesmig.specification.priors import Exponential, HalfNormal, HalfStudentT
 
@@ -180,3 +182,25 @@ assert random.getstate() == before and str(np.random.get_state()) == legacy
 def test_what_is_loaded_on_first_use_leaves_global_state_alone():
     """Rich draws a number when it is imported, and progress bars and PyMC import it."""
     subprocess.run([sys.executable, "-c", FRESH], check=True)
+
+
+def test_where_exact_does_not_settle_nuts_draws_and_says_so(monkeypatch):
+    draw = bm.Exact.sample
+
+    class Sampler(bm.NUTS):  # draws at once what NUTS would
+        def sample(self, design, rng):
+            return draw(bm.Exact(draws=400), design, rng)
+
+    def fails(self, design, rng):
+        raise Unsettled("the importance sampler did not settle")
+
+    monkeypatch.setattr(bm.Exact, "sample", fails)
+    monkeypatch.setattr(fitting, "NUTS", Sampler)
+    _, data = people(60)
+    data["y"] = data["x"] + np.random.default_rng(1).normal(size=60)
+    with pytest.raises(InferenceFailure, match="did not settle"):
+        bm.fit("y ~ x", data, engine=bm.Exact(), seed=1)
+    tree = bm.fit("y ~ x", data, seed=1)
+    assert "Sampler" in tree.attrs["engine"] and tree.attrs["instead_of"].startswith("Exact(draws=4000")
+    told = bm.check(tree).set_index("check").loc["engine"]
+    assert told["verdict"] == "note" and "did not settle" in told["message"]

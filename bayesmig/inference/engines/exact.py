@@ -34,6 +34,10 @@ LEAST_PROPOSALS = 1000
 LEAST_EFFECTIVE = 400
 
 
+class Unsettled(InferenceFailure):
+    """The importance sampler found no proposal that fits; Hamiltonian Monte Carlo may draw."""
+
+
 @dataclass(frozen=True)
 class Exact:
     """Exact engine: independent draws for Gaussian outcomes.
@@ -196,7 +200,7 @@ def _explore(
         seen.append((points, ratio))
         proposal = _refit(np.concatenate([p for p, _ in seen]), np.concatenate([r for _, r in seen]), rng)
         pilot = min(size, 2 * pilot)
-    raise InferenceFailure(
+    raise Unsettled(
         f"the importance sampler did not settle in {rounds} rounds: Pareto k {khat:.2f} (threshold {threshold:.2f}),"
         f" {ess:.0f} effective of {size} draws. The variance parameters are probably hardly identified: give them"
         " tighter priors, take a varying slope out, or raise Exact(rounds=...)."
