@@ -112,8 +112,8 @@ def build_design(spec: ModelSpec, data: AnyFrame) -> Design:
         notes.append(two_values(float(y.min()), float(y.max())))
     level = not spec.factors and spec.distribution.ordered  # thresholds stand for the constant
     everything = np.column_stack([np.ones(len(x)), x]) if level else x
-    names = [("intercept",) * level + each for each in (terms, formula_terms)]
-    check_identified(everything, *names, frame, people=float(people.sum()))
+    first = ("intercept",) if level else ()
+    check_identified(everything, first + terms, first + formula_terms, frame, people=float(people.sum()))
     copies = copies_of(spec, categories)
     groups = _group_terms(spec, formula, frame, checked, copies, notes)
     check_factors(groups, lambda k, m: np.unique(np.column_stack([groups[k].codes, groups[m].codes]), axis=0), notes)

@@ -32,7 +32,7 @@ def added_variance(group: GroupTerm, z: Array, values: Mapping[str, Array], of: 
     """
     if of is not None:
         spread = of.spread(z, of.effects[group.name])
-        return np.einsum("nhq,dqr,nkr->dnhk", spread, group.covariance(values), spread, optimize=True)
+        return np.asarray(np.einsum("nhq,dqr,nkr->dnhk", spread, group.covariance(values), spread, optimize=True))
     first, second = np.triu_indices(z.shape[1])
     halves = group.covariance(values)[:, first, second] * np.where(first == second, 1.0, 2.0)
     return np.maximum(halves @ (z[:, first] * z[:, second]).T, 0.0)

@@ -140,7 +140,7 @@ class Layout:
     @property
     def centre(self) -> Array:
         """Means of the columns beside thresholds."""
-        return np.where(self.several.terms == 0, self.design.moments[0], 0.0)
+        return np.asarray(np.where(self.several.terms == 0, self.design.moments[0], 0.0))
 
     @property
     def of_x(self) -> Codes:

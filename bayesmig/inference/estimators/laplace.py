@@ -323,7 +323,7 @@ class Expansion:
                 rows, columns = np.tril_indices(len(block))
                 products = z[:, block[rows]] * by_column[:, block[columns]]
                 found.append(products.reshape(n, count, -1).sum(axis=1))
-        by_beta = model.design.x * by_eta[:, model.likelihood.of]
+        by_beta = model.design.x * by_eta[:, model.likelihood.owners]
         return np.column_stack([*found, np.column_stack([by_beta, by_own]) @ model.basis])
 
     def _led(self, values: Array) -> Array:

@@ -33,7 +33,7 @@ class Likelihood:
 
     Parameters are the coefficients of all linear predictors, then the family's own that have none: logs of positive
     ones, logits of shares, thresholds as they are. ``x``: (n, p) array. ``offset``, ``weights``: (n,) array. ``start``:
-    (P,) array. ``names``: of the predictors. ``of``: (p,) array, to which each column belongs. Derived: maximum,
+    (P,) array. ``names``: of the predictors. ``owners``: (p,) array, the predictor of each column. Derived: maximum,
     covariance, basis.
     """
 
@@ -45,7 +45,7 @@ class Likelihood:
     weights: Array
     start: Array
     names: tuple[str, ...]
-    of: Codes
+    owners: Codes
 
     @classmethod
     def of(cls, design: Design) -> Likelihood:
@@ -92,7 +92,7 @@ class Likelihood:
         """Places of the coefficients of each linear predictor, and its columns."""
         if len(self.names) == 1:
             return [(np.arange(self.x.shape[1]), self.x)]
-        return [(np.flatnonzero(self.of == h), self.x[:, self.of == h]) for h in range(len(self.names))]
+        return [(np.flatnonzero(self.owners == h), self.x[:, self.owners == h]) for h in range(len(self.names))]
 
     def rows(self, point: Array) -> tuple[Array, Array, Array]:
         """Log density of every row ``(n,)``, its slopes ``(n, H + k)`` and curvatures by predictors and own values."""
@@ -139,7 +139,7 @@ class Likelihood:
     def scores(self, point: Array) -> Array:
         """Gradient of every row's log-density, weights left out: ``(n, P)``."""
         slope = self.rows(point)[1]
-        return np.column_stack([self.x * slope[:, self.of], slope[:, len(self.names) :]])
+        return np.column_stack([self.x * slope[:, self.owners], slope[:, len(self.names) :]])
 
     @cached_property
     def maximum(self) -> tuple[Array, float]:
@@ -182,8 +182,8 @@ class Likelihood:
         if not self.family.ordered:
             basis = np.eye(count)
             for h in range(len(self.names)):
-                own = np.ix_(self.of == h, self.of == h)
-                basis[:p, :p][own] = (1.0 if h else self.unit) * whitening(self.x[:, self.of == h])
+                own = np.ix_(self.owners == h, self.owners == h)
+                basis[:p, :p][own] = (1.0 if h else self.unit) * whitening(self.x[:, self.owners == h])
             return basis
         cuts = np.equal.outer(np.minimum(self.answers.y, count - p - 1), np.arange(count - p))
         return whitening(np.column_stack([-self.x, cuts]))

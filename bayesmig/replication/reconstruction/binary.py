@@ -236,13 +236,14 @@ def counted(expected: Array, told: Flags, lower: Array, upper: Array) -> tuple[C
     obtained, printed = cells.T / half[:, None] @ ones, (lower + upper) / 2 / half
     found = optimize.milp(
         1e-3 * apart.sum(axis=0) + away.sum(axis=0) + 100 * farthest[0],
-        integrality=ones.sum(axis=0),
+        integrality=ones.sum(axis=0).astype(np.int64),
         bounds=optimize.Bounds(0, np.concatenate([sizes, np.full(parts + shares + 1, np.inf)])),
         constraints=optimize.LinearConstraint(
             np.vstack([ones - apart, -ones - apart, obtained - away, -obtained - away, away - farthest]),
             ub=np.concatenate([near, -near, printed, -printed, np.zeros(shares)]),
         ),
     )
+    assert found.x is not None
     return strata, np.rint(found.x[:parts]).astype(np.int64)
 
 
