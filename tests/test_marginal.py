@@ -509,3 +509,15 @@ def test_effects_of_completed_data_have_rubins_errors():
     assert row["std_error"] == pytest.approx(coefficient["std_error"])
     assert row["ci95_upper"] >= coefficient["ci95_upper"] - 1e-9  # t with the fewest df of all coefficients
     assert row["estimand"].endswith("people as in the first of 4 completed data sets")
+
+
+@pytest.mark.parametrize("random", ["integrate", "sample", "zero"])
+def test_means_of_linear_predictors_are_those_over_all_rows(random):
+    tree = posterior(bm.ModelSpec("y ~ x * hukou + (1 + x | area) + (1 | city)"), DATA)
+    design, values = pieces(tree)
+    rows = Rows.of(design)
+    eta = expectation(design, values, rows, random)
+    row = margins(tree, random=random).iloc[0]
+    # two orders of the same sums
+    assert row["estimate"] == pytest.approx(eta.mean(), rel=1e-12)
+    assert row["sd"] == pytest.approx(eta.mean(axis=1).std(ddof=1), rel=1e-12)

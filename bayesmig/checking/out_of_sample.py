@@ -23,10 +23,13 @@ from bayesmig.contract.arrays import Array, Codes, Flags
 from bayesmig.data.design import Design, GroupTerm
 from bayesmig.data.rows import Rows
 from bayesmig.errors import EngineRefusal, listing
+from bayesmig.inference.pareto import pareto_smoothed
 from bayesmig.inference.response import linear_predictor, log_density
 from bayesmig.results.fitted import Fitted
 
 CHUNK_BYTES = 32 * 2**20
+ROW_BYTES = 2**20  # of log densities at a time, so that they stay near the processor
+LEAST_NATS, MOST_NATS = 1e-12, 600.0  # between which log densities of a unit differ if numbers can hold their ratios
 MOST_EFFECTS = 500
 QUADRATURE_DRAWS = 1000  # enough draws, where effects are integrated out by quadrature
 OUTER_POINTS = {0: 1, 1: 21, 2: 11, 3: 7}  # quadrature points a dimension, by the number of dimensions
@@ -39,12 +42,12 @@ NEWTON_STEPS = 40
 
 def row_densities(fitted: Fitted) -> Iterator[tuple[Codes, Array]]:
     """Some rows at a time: positions and log densities ``(draws, rows)`` given the varying effects."""
-    size = max(1, CHUNK_BYTES // (8 * fitted.size))
+    size = max(1, ROW_BYTES // (8 * fitted.size))
+    values = {name: np.asfortranarray(array) for name, array in fitted.values.items()}  # draws of a number lie together
     for start in range(0, fitted.design.n, size):
         places = np.arange(start, min(start + size, fitted.design.n))
         people = subset(fitted.design, places)
-        eta = linear_predictor(Rows.of(people), fitted.values)
-        yield places, log_density(people, eta, fitted.values)
+        yield places, log_density(people, linear_predictor(Rows.of(people), values), values)
 
 
 def relative_efficiency(tree: xr.DataTree, draws: int) -> float:
@@ -63,28 +66,49 @@ def pareto_threshold(draws: int) -> float:
     return min(0.7, 1 - 1 / math.log10(max(draws, 11)))
 
 
-def left_out_weights(densities: Array, powers: Array, efficiency: float) -> tuple[Array, Array]:
-    """Weights that turn draws of the full posterior into draws of one without a unit, by Pareto smoothing.
+def leave_units_out(densities: Array, powers: Array, efficiency: float) -> tuple[Array, Array, Array, Array, Array]:
+    """Turn draws of the full posterior into draws of one without a unit, by Pareto smoothing.
 
     ``densities``, (units, draws) array: log density of every unit. ``powers``, (units,) array: to what power it entered
-    the posterior. ``efficiency``: effective over actual draws. Returns ``log_weights``, (units, draws) array: they sum
-    to one in each unit. ``pareto_k``, (units,) array: minus infinity where a unit says nothing of the parameters.
+    the posterior. ``efficiency``: effective over actual draws. Returns ``weights`` and ``shares``, (units, draws)
+    arrays that sum to one in each unit: of each draw in the posterior without the unit, and in the unit's density
+    there; ``elpd`` and ``seen``, (units,) arrays: log density of the unit when it is left out and when it is not;
+    ``pareto_k``, (units,) array: minus infinity where a unit says nothing of the parameters.
     """
+    low = densities.min(axis=1, keepdims=True)
+    above = densities - low
+    spread = above.max(axis=1)
+    if (spread * np.maximum(powers, 1)).max() > MOST_NATS:
+        return _by_logs(densities, powers, efficiency)
+    ratios = np.exp(-above if (powers == 1).all() else -powers[:, None] * above)
+    gains = 1 / ratios if (powers == 1).all() else np.exp(above)
+    weights, pareto_k = pareto_smoothed(ratios, efficiency)
+    pareto_k[np.isnan(pareto_k)] = np.inf
+    pareto_k[spread * powers <= LEAST_NATS] = -np.inf
+    shares = weights * gains
+    total = shares.sum(axis=1)
+    shares /= total[:, None]
+    return weights, shares, low[:, 0] + np.log(total), low[:, 0] + np.log(gains.mean(axis=1)), pareto_k
+
+
+def _by_logs(densities: Array, powers: Array, efficiency: float) -> tuple[Array, Array, Array, Array, Array]:
+    """The same where densities differ by more than a number can hold."""
     from arviz_stats.base import array_stats
 
     exponents = densities * powers[:, None]
     log_weights = np.full(densities.shape, -math.log(densities.shape[1]))
     pareto_k = np.full(len(densities), -np.inf)
-    informative = np.ptp(exponents, axis=1) > 1e-12
-    if informative.any():
-        raw = -exponents[informative]
-        raw -= special.logsumexp(raw, axis=1, keepdims=True)
-        with np.errstate(over="ignore", invalid="ignore"):
-            smooth, k = array_stats.psislw(exponents[informative], r_eff=efficiency)
-        lost = ~np.isfinite(k) | ~np.isfinite(smooth).all(axis=1)  # the tail is longer than floats are
-        log_weights[informative] = np.where(lost[:, None], raw, smooth)
-        pareto_k[informative] = np.where(lost, np.inf, k)
-    return log_weights, pareto_k
+    informative = np.ptp(exponents, axis=1) > LEAST_NATS
+    raw = -exponents[informative]
+    raw -= special.logsumexp(raw, axis=1, keepdims=True)
+    with np.errstate(over="ignore", invalid="ignore"):
+        smooth, k = array_stats.psislw(exponents[informative], r_eff=efficiency)
+    lost = ~np.isfinite(k) | ~np.isfinite(smooth).all(axis=1)  # the tail is longer than floats are
+    log_weights[informative] = np.where(lost[:, None], raw, smooth)
+    pareto_k[informative] = np.where(lost, np.inf, k)
+    elpd = special.logsumexp(log_weights + densities, axis=1)
+    seen = special.logsumexp(densities, axis=1) - math.log(densities.shape[1])
+    return np.exp(log_weights), np.exp(log_weights + densities - elpd[:, None]), elpd, seen, pareto_k
 
 
 def unseen(design: Design, places: Codes) -> dict[str, Flags]:

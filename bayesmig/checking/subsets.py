@@ -12,7 +12,7 @@ import pandas as pd
 from bayesmig.contract import schema
 from bayesmig.contract.arrays import Array, Codes
 from bayesmig.contract.names import as_code
-from bayesmig.data.columns import is_categorical
+from bayesmig.data.columns import as_codes, is_categorical
 from bayesmig.data.design import Design, GroupTerm
 from bayesmig.errors import BayesmigError, DataError, NotFound, closest, listing
 from bayesmig.results.fitted import Fitted
@@ -163,7 +163,7 @@ def grouping(design: Design, by: str | pd.Series | ArrayLike) -> Grouping:
             f"{name!r} has {column.nunique()} different numbers, too many for groups (at most {MOST_VALUES}); cut it"
             f" first and give the result: pd.qcut(data[{name!r}], 4)."
         )
-    labels = column.astype("object").map(as_code, na_action="ignore")
+    labels = as_codes(column)
     ordered = column.cat.categories if is_categorical(column) else sorted(column.dropna().unique())
     levels = [level for level in map(as_code, ordered) if level in set(labels)]
     if labels.isna().any():

@@ -14,11 +14,12 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from scipy import special
+from threadpoolctl import threadpool_limits
 
 from bayesmig.checking.elpd import Elpd, Outcome
 from bayesmig.checking.out_of_sample import (
     QUADRATURE_DRAWS,
-    left_out_weights,
+    leave_units_out,
     log_joint_density,
     pareto_threshold,
     refuse_unseen,
@@ -92,6 +93,7 @@ def log_likelihood(tree: xr.DataTree, draws: int | None = None) -> xr.DataTree:
     return added
 
 
+@threadpool_limits.wrap(limits=1, user_api="blas")
 def loo(tree: xr.DataTree, *, refit: bool = False, engine: Engine | None = None, seed: int | None = None) -> Elpd:
     """How well a model predicts a person from all others, by Pareto-smoothed importance sampling.
 
@@ -375,7 +377,7 @@ class _Reweighted:
 
     threshold: float
     efficiency: float
-    frames: list[pd.DataFrame] = field(default_factory=list)
+    parts: list[tuple[Array, ...]] = field(default_factory=list)
     influence: Array | float = 0.0
 
     def add(self, densities: Array, powers: Array, weights: Array) -> None:
@@ -383,23 +385,17 @@ class _Reweighted:
 
         ``powers`` say to what power a unit's density entered the posterior, ``weights`` how often it counts.
         """
-        log_weights, pareto_k = left_out_weights(densities, powers, self.efficiency)
-        elpd = special.logsumexp(log_weights + densities, axis=1)
-        error = np.exp(log_weights + densities - elpd[:, None]) - np.exp(log_weights)
+        drawn, shares, elpd, seen, pareto_k = leave_units_out(np.ascontiguousarray(densities), powers, self.efficiency)
+        error = shares - drawn
         self.influence = self.influence + (weights * (pareto_k <= self.threshold)) @ error
-        columns = {
-            "elpd": elpd,
-            "seen": special.logsumexp(densities, axis=1) - math.log(densities.shape[1]),
-            "mcse": np.sqrt((error**2).sum(axis=1) / self.efficiency),
-            "pareto_k": pareto_k,
-            "refitted": False,
-            "weight": weights,
-        }
-        self.frames.append(pd.DataFrame(columns))
+        mcse = np.sqrt(np.einsum("ud,ud->u", error, error) / self.efficiency)
+        self.parts.append((elpd, seen, mcse, pareto_k, weights))
 
     def pointwise(self, index: pd.Index) -> pd.DataFrame:
         """What has been added."""
-        return pd.concat(self.frames, ignore_index=True).set_axis(index)
+        names = ("elpd", "seen", "mcse", "pareto_k", "weight")
+        columns = dict(zip(names, map(np.concatenate, zip(*self.parts, strict=True)), strict=True))
+        return pd.DataFrame(columns | {"refitted": False}, index)
 
     def mcse(self, pointwise: pd.DataFrame) -> float:
         """Monte Carlo standard error of the sum, in which refitted units have independent errors."""

@@ -296,7 +296,7 @@ def encoded_outcome(spec: ModelSpec, formula: Formula, frame: pd.DataFrame) -> t
 
 
 def _coded(entry: Variable, column: pd.Series, rows: Codes | None = None) -> pd.Series:
-    values = column.astype("object").map(as_code, na_action="ignore")
+    values = as_codes(column)
     wrong = values[values.notna() & ~values.isin(list(entry.levels))]
     if len(wrong):
         value, count = wrong.iloc[0], int(_counts(values, rows)[wrong.iloc[0]])
@@ -317,6 +317,16 @@ def plain(column: pd.Series) -> pd.Series:
     return column.astype("object").where(column.notna(), None)
 
 
+def as_codes(column: pd.Series) -> pd.Series:
+    """The values as text (:func:`as_code`, asked once for each that there is); what is missing stays so."""
+    try:
+        places, values = pd.factorize(column)
+    except TypeError:  # values such as lists, which cannot be told apart
+        return column.astype("object").map(as_code, na_action="ignore")
+    codes = np.array([*map(as_code, values), None], dtype=object)
+    return pd.Series(codes[places], column.index, name=column.name)
+
+
 def is_categorical(column: pd.Series) -> bool:
     return isinstance(column.dtype, pd.CategoricalDtype)
 
@@ -330,7 +340,7 @@ def _counts(values: pd.Series, rows: Codes | None) -> pd.Series:
 def _categories(name: str, column: pd.Series, role: Role, rows: Codes | None = None) -> pd.Series:
     """A column without codebook as categories, unless its levels look like mistakes."""
     declared = is_categorical(column)
-    values = column.astype("object").map(as_code, na_action="ignore")
+    values = as_codes(column)
     counts = _counts(values, rows)
     blank = counts[[level.strip() in BLANK for level in counts.index]]
     if len(blank):

@@ -19,7 +19,15 @@ import pandas as pd
 
 from bayesmig.contract.arrays import Array, Codes
 from bayesmig.contract.names import as_code, pieces
-from bayesmig.data.columns import check_present, is_categorical, numeric, plain, without_attributes, without_values
+from bayesmig.data.columns import (
+    as_codes,
+    check_present,
+    is_categorical,
+    numeric,
+    plain,
+    without_attributes,
+    without_values,
+)
 from bayesmig.data.encoding import group_codes
 from bayesmig.data.frames import AnyFrame, frame_of
 from bayesmig.errors import BayesmigError, DataError, UnknownLevel, closest, listing
@@ -318,7 +326,7 @@ def _values(frame: pd.DataFrame, name: str) -> Array:
                 f" '{name}[{levels[-1]}]'. Levels are {listing(levels)}."
             )
         return numeric(None, name, given, "predictor").to_numpy(dtype=float)
-    codes = given.astype("object").map(as_code, na_action="ignore")
+    codes = as_codes(given)
     levels = list(map(str, codes.dropna().unique()))
     if level not in levels and not (is_categorical(given) and level in map(as_code, given.cat.categories)):
         raise UnknownLevel(f"{column!r} has no level {level!r}{closest(level, levels)}; it has {listing(levels)}.")

@@ -12,8 +12,8 @@ import xarray as xr
 
 from bayesmig.contract import schema
 from bayesmig.contract.arrays import Array, Codes
-from bayesmig.contract.names import as_code, of_factor
-from bayesmig.data.columns import numeric, plain, role_of
+from bayesmig.contract.names import of_factor
+from bayesmig.data.columns import as_codes, numeric, plain, role_of
 from bayesmig.data.cross_products import Moments, SummedDesign, SummedGroups
 from bayesmig.data.design import Assigned, Design, Outline, Scaling
 from bayesmig.data.encoding import (
@@ -210,7 +210,7 @@ def _column(design: Outline, formula: Formula, name: str, column: pd.Series) -> 
     """A column encoded like the model's own; categories that the model has no coefficient for are refused."""
     column = plain(column)
     if name in design.levels:
-        values = column.astype("object").map(as_code, na_action="ignore")
+        values = as_codes(column)
         wrong = values[values.notna() & ~values.isin(design.levels[name])]
         if len(wrong):
             raise UnknownLevel(
@@ -219,7 +219,7 @@ def _column(design: Outline, formula: Formula, name: str, column: pd.Series) -> 
             )
         return pd.Series(pd.Categorical(values, design.levels[name], ordered=True), column.index)
     if role_of(design.spec, formula, name) == "grouping":
-        return column.astype("object").map(as_code, na_action="ignore")
+        return as_codes(column)
     return numeric(design.spec.variable(name), name, column, "predictor")
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bayesmig.contract.names import as_code
-from bayesmig.data.columns import NUMBERS, is_categorical, plain
+from bayesmig.data.columns import NUMBERS, as_codes, is_categorical, plain
 from bayesmig.data.frames import AnyFrame, frame_of
 from bayesmig.errors import DataError, UnknownColumn, closest, listing
 
@@ -118,7 +118,7 @@ def scored_column(
     for code, label in declared.items():
         none |= {code, label, f"{label} ({code})"} if {code, label} & none else set()
     declared = {code: label for code, label in declared.items() if code not in none}
-    column = column.mask(column.map(as_code, na_action="ignore").astype(object).isin(none))
+    column = column.mask(as_codes(column).isin(none))
     if order:
         scale = {as_code(step): float(place) for place, step in enumerate(order, 1)}
         words = {as_code(place): as_code(step) for place, step in enumerate(order, 1)}
@@ -143,7 +143,7 @@ def scored_column(
             f"{name!r} has answers in words whose order is not known: {listing(map(repr, answers), 7)}. Say it, as in"
             " order=[lowest, ..., highest]."
         )
-    given = column.astype(object).map(as_code, na_action="ignore")
+    given = as_codes(column)
     odd = given[given.notna() & ~given.isin(list(scale))]
     if len(odd):
         raise DataError(

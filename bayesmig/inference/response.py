@@ -37,7 +37,7 @@ def linear_predictor(rows: Rows, values: Mapping[str, Array], effects: Mapping[s
     """
     of = rows.assigned
     if of is None:
-        eta = values["beta"] @ rows.x.T
+        eta = (rows.x @ values["beta"].T).T
     else:
         each = [values["beta"][:, own] @ rows.x[:, own].T for own in (of.terms == h for h in range(len(of.names)))]
         eta = np.stack(each, axis=-1)
@@ -49,7 +49,7 @@ def linear_predictor(rows: Rows, values: Mapping[str, Array], effects: Mapping[s
         if known is not None:
             for k in range(z.shape[1]):
                 place = places[0 if of is None else of.effects[group][k]]
-                place += known[:, rows.codes[group], k] * z[:, k]
+                place += (known[:, :, k].T[rows.codes[group]] * z[:, k, None]).T
     return eta
 
 

@@ -19,6 +19,7 @@ from scipy import sparse
 
 from bayesmig.contract.arrays import Array, Codes
 from bayesmig.contract.names import as_code
+from bayesmig.data.columns import as_codes
 from bayesmig.data.design import Design
 from bayesmig.data.frames import AnyFrame, frame_of, is_table
 from bayesmig.data.rows import Rows, design_of
@@ -465,8 +466,8 @@ def _labelled(fitted: Fitted, parts: pd.DataFrame, categories: tuple[str, ...], 
 def _unasked(design: Design, cells: pd.DataFrame, count: str) -> Iterator[str]:
     """Respondents of levels that the population has not."""
     for name in cells.columns.drop(count).intersection([*design.levels]):
-        own = _as_codes(design.frame[[name]])[name]
-        odd = ~own.isin(_as_codes(cells[[name]])[name]).to_numpy()
+        own = as_codes(design.frame[name])
+        odd = ~own.isin(as_codes(cells[name])).to_numpy()
         if odd.any():
             levels, people = listing(sorted(set(own[odd])), 5), design.respondents[odd].sum()
             yield f"{people:g} respondents with {name} {levels} have no counterpart in the census"
@@ -488,8 +489,7 @@ def _notes(fitted: Fitted, rows: Rows, random: Treatment, people: Array) -> Iter
 
 
 def _as_codes(frame: pd.DataFrame) -> pd.DataFrame:
-    """Values as codes, so that 1, 1.0 and "1" are the same level."""
-    return frame.astype(object).map(as_code, na_action="ignore")
+    return frame.assign(**{name: as_codes(column) for name, column in frame.items()})
 
 
 def _columns_of(design: Design, key: str | tuple[str, ...]) -> tuple[str, ...]:

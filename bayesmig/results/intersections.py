@@ -21,7 +21,7 @@ import xarray as xr
 from bayesmig.contract import schema
 from bayesmig.contract.arrays import Array
 from bayesmig.contract.names import as_code, joined, parted
-from bayesmig.data.columns import check_present, is_categorical, plain, without_attributes, without_values
+from bayesmig.data.columns import as_codes, check_present, is_categorical, plain, without_attributes, without_values
 from bayesmig.data.design import GroupTerm
 from bayesmig.data.frames import AnyFrame, frame_of
 from bayesmig.errors import DataError, SpecificationError, listing
@@ -288,7 +288,7 @@ def _categories(spec: ModelSpec, data: pd.DataFrame, names: tuple[str, ...]) -> 
         column, entry = plain(frame[name]), spec.variable(name)
         if column.isna().all():
             raise DataError(without_values(name, len(column)))
-        codes = column.astype("object").map(as_code, na_action="ignore")
+        codes = as_codes(column)
         present = list(pd.unique(column.dropna()))
         if len(present) < 2:
             raise DataError(f"{name!r} is {as_code(present[0])!r} for everybody; strata need variables that vary.")
@@ -318,7 +318,7 @@ def _categories(spec: ModelSpec, data: pd.DataFrame, names: tuple[str, ...]) -> 
 
 def _empty(frame: pd.DataFrame, names: tuple[str, ...]) -> list[str]:
     """Combinations of levels that occur, in which there is nobody."""
-    present = frame[list(names)].dropna().astype("object").map(as_code)
+    present = frame[list(names)].dropna().apply(as_codes)
     seen = set(map(tuple, present.to_numpy()))
     levels = [list(dict.fromkeys(sorted(present[name].unique()))) for name in names]
     return [joined(each) for each in itertools.product(*levels) if each not in seen]

@@ -14,6 +14,7 @@ import xarray as xr
 
 from bayesmig.contract.arrays import Array, Codes
 from bayesmig.contract.names import as_code
+from bayesmig.data.cross_products import Membership
 from bayesmig.data.design import Design
 from bayesmig.data.rows import Rows
 from bayesmig.errors import BayesmigError, UnknownColumn, UnknownLevel, closest, listing
@@ -68,6 +69,8 @@ class Average:
         """
         rows = dataclasses.replace(encoded(design, frame), codes=self.codes)
         kept = [design.categories.index(category) for category in self.categories]
+        if design.assigned is None and (self.scale == "link" or design.spec.link == "identity"):
+            return self._linear(rows, shares)[:, :, None]
         points = category_scores(design) if self.scale == "score" else None
         means = np.empty((self.fitted.size, shares.shape[1], max(1, len(kept))))
         for run, values in self.fitted.parts(rows.n * max(1, len(design.categories))):
@@ -80,6 +83,18 @@ class Average:
                 outcome = outcome @ points
             outcome = outcome[:, :, kept] if kept else outcome[:, :, None]
             means[run] = np.einsum("dnc,ns->dsc", outcome, shares, optimize=True)
+        return means
+
+    def _linear(self, rows: Rows, shares: Array) -> Array:
+        """Means of the linear predictor, ``(draws, parts)``: the linear predictor of mean rows."""
+        offset, values = None if rows.offset is None else rows.offset @ shares, self.fitted.values
+        middle = dataclasses.replace(rows, x=shares.T @ rows.x, offset=offset, codes={}, z={})
+        means = linear_predictor(middle, values, {})
+        for group in self.fitted.design.groups if self.random == "sample" else ():
+            if f"u_{group.name}" in values:
+                member = Membership(rows.codes[group.name], len(group.levels), list(rows.z[group.name].T))
+                effects = values[f"u_{group.name}"].reshape(len(means), -1)
+                means += effects @ (member.matrix(None, slice(0, rows.n)).T @ shares)
         return means
 
     def compared(self, means: Array) -> Array:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 from scipy import special
+from threadpoolctl import threadpool_limits
 
 from bayesmig.contract import schema
 from bayesmig.contract.arrays import Array, Codes
@@ -23,13 +24,15 @@ from bayesmig.errors import InferenceFailure, SpecificationError, listing
 from bayesmig.inference.engines.base import LEAST_DRAWS
 from bayesmig.inference.gaussian import Conditional, MixedModelEquations, VarianceParameters
 from bayesmig.inference.numerics import derivatives, maximise
+from bayesmig.inference.pareto import pareto_smoothed
 
 DF = 15.0
 COMPONENTS = 5
 DEFENCE = 0.05
 CURVATURE_STEP = 1e-2
-EXPENSIVE_COLUMNS = 300
+CHEAP_COLUMNS = 150
 EXPENSIVE_DRAWS = 600
+SMALL_COLUMNS = 300  # on which several threads wait for each other longer than they work
 LEAST_PROPOSALS = 1000
 LEAST_EFFECTIVE = 400
 
@@ -58,9 +61,9 @@ class Exact:
     -----
     Any number of crossed or nested grouping factors with varying intercepts and (correlated) slopes; no
     group is ordinary regression. Coefficients need normal or flat priors, standard deviations any prior
-    of :mod:`bayesmig.specification.priors`. When the largest factor leaves more than 300 columns to factorise, the
-    number of distinct values of the variance parameters is reduced and each serves several draws; the effective
-    number is reported as ``importance_ess``.
+    of :mod:`bayesmig.specification.priors`. The more columns over 150 the largest factor leaves to factorise, the
+    fewer are the distinct values of the variance parameters (600 at least), and each serves several draws; the
+    effective number is reported as ``importance_ess``.
 
     Examples
     --------
@@ -95,17 +98,19 @@ class Exact:
         """Draw from the posterior of a design."""
         design = design.centred
         target = VarianceDensity(MixedModelEquations.of(design))
-        cheap = len(target.equations.stats.gram) <= EXPENSIVE_COLUMNS
-        size = max(self.draws, LEAST_PROPOSALS) if cheap else EXPENSIVE_DRAWS
-        points, log_ratio, khat, ess = _explore(target, size, self.efficiency, self.rounds, rng)
-        chosen = _resample(log_ratio, self.draws, rng)
-        draws = _complete(target, points, chosen, rng)
+        width = len(target.equations.stats.gram)
+        most = max(self.draws, LEAST_PROPOSALS)
+        size = int(np.clip(most * (CHEAP_COLUMNS / width) ** 2, min(EXPENSIVE_DRAWS, most), most))
+        with threadpool_limits(1 if width <= SMALL_COLUMNS else None, user_api="blas"):
+            points, weights, khat, ess = _explore(target, size, self.efficiency, self.rounds, rng)
+            chosen = _resample(weights, self.draws, rng)
+            draws = _complete(target, points, chosen, rng)
         shape = (self.chains, self.draws // self.chains)
         order = rng.permutation(self.draws)
         shaped = {name: values[order].reshape(*shape, *values.shape[1:]) for name, values in draws.items()}
         log_posterior = shaped.pop("lp")
         stats = xr.Dataset(
-            {"lp": (("chain", "draw"), log_posterior), "pareto_k": khat, "importance_ess": ess},
+            {"lp": (("chain", "draw"), log_posterior), "pareto_k": float(khat), "importance_ess": float(ess)},
             {"chain": np.arange(shape[0]), "draw": np.arange(shape[1])},
         )
         facts: dict[str, object] = {"draws": self.draws, "independent_draws": "yes"}
@@ -179,7 +184,7 @@ class _Mixture:
 def _explore(
     target: VarianceDensity, size: int, efficiency: float, rounds: int, rng: np.random.Generator
 ) -> tuple[Array, Array, float, float]:
-    """Points, smoothed log importance ratios, Pareto k and effective size under a proposal that fits."""
+    """Points, smoothed importance weights, Pareto k and effective size under a proposal that fits."""
     threshold = min(0.7, 1 - 1 / math.log10(size))
     proposal = _laplace(target)
     pilot = min(size, max(400, 100 * target.parameters.dimension))
@@ -191,11 +196,12 @@ def _explore(
         share = _effective(ratio) / pilot
         if share > efficiency or (share > 0.7 and share < best + 0.02 and attempt > 1) or attempt == rounds:
             more, more_ratio = _propose(target, proposal, size - pilot, rng)
-            smoothed, khat = _pareto_smooth(np.concatenate([ratio, more_ratio]))
-            ess = _effective(smoothed)
+            whole = np.concatenate([ratio, more_ratio])
+            (weights,), (khat,) = pareto_smoothed(np.exp(whole - whole.max())[None])
+            ess = 1 / (weights @ weights)
             enough = 0.4 * size if attempt < rounds else min(LEAST_EFFECTIVE, 0.8 * size)
             if khat < threshold and ess > enough:
-                return np.concatenate([points, more]), smoothed, khat, ess
+                return np.concatenate([points, more]), weights, khat, ess
         best = max(best, share)
         seen.append((points, ratio))
         proposal = _refit(np.concatenate([p for p, _ in seen]), np.concatenate([r for _, r in seen]), rng)
@@ -216,13 +222,6 @@ def _effective(log_ratio: Array) -> float:
     """Effective sample size of importance weights (Kong 1992)."""
     weights = np.exp(log_ratio - log_ratio.max())
     return float(weights.sum() ** 2 / (weights**2).sum())
-
-
-def _pareto_smooth(log_ratio: Array) -> tuple[Array, float]:
-    from arviz_stats.base import array_stats
-
-    smoothed, khat = array_stats.psislw(-log_ratio)  # it takes log likelihoods and negates them
-    return np.asarray(smoothed), float(khat)
 
 
 def _laplace(target: VarianceDensity) -> _Mixture:
@@ -297,9 +296,9 @@ def _refit(points: Array, log_ratio: Array, rng: np.random.Generator, iterations
     return _defended(mixture)
 
 
-def _resample(log_ratio: Array, size: int, rng: np.random.Generator) -> Codes:
+def _resample(weights: Array, size: int, rng: np.random.Generator) -> Codes:
     """Systematic resampling: every point kept in proportion to its weight, with the least noise."""
-    cumulative = np.cumsum(np.exp(log_ratio - special.logsumexp(log_ratio)))
+    cumulative = np.cumsum(weights)
     return np.searchsorted(cumulative / cumulative[-1], (rng.random() + np.arange(size)) / size)
 
 
