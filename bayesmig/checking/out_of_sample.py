@@ -175,8 +175,10 @@ def log_joint_density(people: Design, values: Mapping[str, Array], new: Mapping[
     result = np.empty(len(values["beta"]))
     for piece in _pieces(len(result), width):
         some = {name: array[piece] for name, array in values.items()}
-        integrate = _gaussian if gaussian else _quadrature
-        result[piece] = integrate(people, linear_predictor(rows, some), some, new)
+        if gaussian:
+            result[piece] = _gaussian(people, rows, some, new)
+        else:
+            result[piece] = _quadrature(people, linear_predictor(rows, some), some, new)
     return result
 
 
@@ -239,27 +241,37 @@ def _new_factors(people: Design, new: Mapping[str, Flags]) -> tuple[list[GroupTe
     return outer, inner
 
 
-def _gaussian(people: Design, eta: Array, values: Mapping[str, Array], new: Mapping[str, Flags]) -> Array:
-    """Multivariate normal density with covariance ``Z S Z' + sigma^2 / W``, by Woodbury's identity."""
+def _gaussian(people: Design, rows: Rows, values: Mapping[str, Array], new: Mapping[str, Flags]) -> Array:
+    """Multivariate normal density with covariance ``Z S Z' + sigma^2 / W``, by Woodbury's identity.
+
+    Where no group is known, rows are turned until there are as many as columns: densities depend on squares only.
+    """
     variance = values["sigma"][:, None] ** 2
     weights = np.ones(people.n) if people.weights is None else people.weights
     log_weight = np.log(weights).sum() if people.weight_kind == "precision" else 0.0
     counted = float(people.n) if people.counting is None else float(weights.sum())
-    residual = people.y - eta
-    total = 0.5 * log_weight - 0.5 * counted * np.log(2 * np.pi * variance[:, 0])
-    total -= 0.5 * (residual**2 @ weights) / variance[:, 0]
-    columns, roots = [], []
+    columns, roots = [rows.x, people.y - (0.0 if rows.offset is None else rows.offset)], []
     for group in people.groups:
         flags = new[group.name]
         for level in np.unique(group.codes[flags[group.codes]]):
             columns.append(group.z * (group.codes == level)[:, None])
             roots.append(effect_root(group, values))
-    if not columns:
+    table = np.column_stack(columns) * np.sqrt(weights)[:, None]
+    p, known = rows.x.shape[1], any(z.any() for z in rows.z.values())
+    if not known and len(table) > table.shape[1]:
+        table = np.linalg.qr(table, mode="r")
+    z = table[:, p + 1 :]
+    residual = table[:, p] - values["beta"] @ table[:, :p].T
+    if known:
+        residual = (people.y - linear_predictor(rows, values)) * np.sqrt(weights)
+    total = 0.5 * log_weight - 0.5 * counted * np.log(2 * np.pi * variance[:, 0])
+    total -= 0.5 * np.einsum("sn,sn->s", residual, residual) / variance[:, 0]
+    if not roots:
         return np.asarray(total)
-    z, root = np.column_stack(columns), _block_diagonal(roots)
-    inner = root.transpose(0, 2, 1) @ ((z.T * weights) @ z) @ root / variance[:, :, None]
+    root = _block_diagonal(roots)
+    inner = root.transpose(0, 2, 1) @ (z.T @ z) @ root / variance[:, :, None]
     factor = np.linalg.cholesky(inner + np.eye(z.shape[1]))
-    score = np.einsum("sji,sj->si", root, residual @ (weights[:, None] * z)) / variance
+    score = np.einsum("sji,sj->si", root, residual @ z) / variance
     explained = np.linalg.solve(factor, score[:, :, None])[:, :, 0]
     log_pivots = np.log(np.diagonal(factor, axis1=1, axis2=2)).sum(axis=1)
     return np.asarray(total + 0.5 * (explained**2).sum(axis=1) - log_pivots)

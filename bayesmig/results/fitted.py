@@ -139,8 +139,8 @@ def expectation(
     """
     if random == "sample":
         return expected(design, linear_predictor(rows, values), values, trials)
-    eta = linear_predictor(rows, values, {})
-    variances = added_variances(design, rows, values) if random == "integrate" else {}
+    eta, linear = linear_predictor(rows, values, {}), design.spec.link == "identity"
+    variances = added_variances(design, rows, values) if random == "integrate" and not linear else {}
     if not variances:
         return expected(design, eta, values, trials)
     return integrated(design, eta, sum(variances.values(), np.zeros(1)), values, trials)
