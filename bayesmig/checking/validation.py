@@ -93,7 +93,6 @@ def log_likelihood(tree: xr.DataTree, draws: int | None = None) -> xr.DataTree:
     return added
 
 
-@threadpool_limits.wrap(limits=1, user_api="blas")
 def loo(tree: xr.DataTree, *, refit: bool = False, engine: Engine | None = None, seed: int | None = None) -> Elpd:
     """How well a model predicts a person from all others, by Pareto-smoothed importance sampling.
 
@@ -151,8 +150,9 @@ def loo(tree: xr.DataTree, *, refit: bool = False, engine: Engine | None = None,
     weights = np.ones(design.n) if design.counting is None else design.counting
     powers = weights if design.weight_kind == "survey" else np.ones(design.n)
     judged = _Reweighted(pareto_threshold(fitted.size), efficiency)
-    for places, densities in row_densities(fitted):
-        judged.add(densities.T, powers[places], weights[places])
+    with threadpool_limits(1, user_api="blas"):
+        for places, densities in row_densities(fitted):
+            judged.add(densities.T, powers[places], weights[places])
     pointwise = judged.pointwise(pd.Index(design.rows, name="row")).assign(n=1)
     failed: dict[str, str] = {}
     if refits is not None:
