@@ -82,6 +82,7 @@ ROOMS = {
             "gaussian",
             "numerics",
             "parallel",
+            "pareto",
             "response",
             "working_units",
         },
