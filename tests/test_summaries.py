@@ -177,7 +177,7 @@ def test_ratios_and_median_odds_ratio_of_a_logit_model():
 
 
 def test_ratios_of_a_linear_model_are_refused(tree):
-    with pytest.raises(bm.BayesmigError, match="identity link"):
+    with pytest.raises(bm.BayesmigError, match="link 'identity'"):
         bm.coefficients(tree, exponentiate=True)
 
 

@@ -192,7 +192,8 @@ def _study_content(results: Sequence[Replication], file: str, title: str | None)
     if not results or not all(isinstance(result, Replication) for result in results):
         raise BayesmigError("report needs a posterior, a replication, or replications of the models of one study.")
     study, first = results[0].study, results[0].results["posterior"]
-    claims, models = verdicts_of(results), []
+    claims = verdicts_of(results)
+    models: list[dict[str, Any]] = []
     for result in results:
         subject = _subject(result, {}, None)
         models.append(

@@ -234,7 +234,7 @@ def _quantity_table(tree: xr.DataTree, quantities: dict[str, Array], interval: f
             centre, spread = special.logit(estimate), z * error / (estimate * (1 - estimate))
             rows[name] |= {lower: special.expit(centre - spread), upper: special.expit(centre + spread)}
         elif estimate > 0:
-            factor = from_point(z * error / estimate)
+            factor = float(from_point(np.asarray(z * error / estimate)))
             rows[name] |= {lower: estimate / factor, upper: estimate * factor}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("quantity")
 
