@@ -354,7 +354,8 @@ from pathlib import Path
 import setuptools.build_meta as backend
 with tempfile.TemporaryDirectory() as folder:
     unwanted = shutil.ignore_patterns(".*", "*.egg-info", "__pycache__", "generated", "build", "dist")
-    for part in [path for path in Path().iterdir() if path.name not in unwanted(".", [path.name])] + [Path(".ci"), Path(".github")]:
+    kept = [path for path in Path().iterdir() if path.name not in unwanted(".", [path.name])]
+    for part in [*kept, Path(".ci"), Path(".github")]:
         copy = Path(folder) / part
         shutil.copytree(part, copy, ignore=unwanted) if part.is_dir() else shutil.copy(part, copy)
     shutil.copy(".python-version", folder)

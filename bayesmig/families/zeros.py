@@ -164,7 +164,7 @@ def _with_zeros(base: Family, parameter: Parameter, rows: Callable[..., float]) 
             if truncated:
                 value = value - np.log(-np.expm1(log_chance(link, eta, own)))
             at_zero = np.log(p + (1 - p) * np.exp(log_chance(link, eta, own))) if inflated else np.log(p)
-            return np.where(positive, np.log1p(-p) + value, at_zero)
+            return np.asarray(np.where(positive, np.log1p(-p) + value, at_zero))
 
     def derivatives(link: Link, answers: Answers, eta: Array, own: Own) -> Curves:
         positive, p = answers.y > 0, np.broadcast_to(own[share], eta.shape)

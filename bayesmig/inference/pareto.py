@@ -73,4 +73,4 @@ def _mean_log1p(rates: Array, values: Array) -> Array:
         for place in range(start + 1, min(start + FACTORS, values.shape[1])):
             product *= 1 + rates * values[:, place, None]
         total += np.log(product)
-    return total / values.shape[1]
+    return np.asarray(total / values.shape[1])

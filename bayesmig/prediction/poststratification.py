@@ -489,7 +489,7 @@ def _notes(fitted: Fitted, rows: Rows, random: Treatment, people: Array) -> Iter
 
 
 def _as_codes(frame: pd.DataFrame) -> pd.DataFrame:
-    return frame.assign(**{name: as_codes(column) for name, column in frame.items()})
+    return frame.assign(**{str(name): as_codes(column) for name, column in frame.items()})
 
 
 def _columns_of(design: Design, key: str | tuple[str, ...]) -> tuple[str, ...]:

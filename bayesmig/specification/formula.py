@@ -204,9 +204,9 @@ def parse(text: str, predictors: Mapping[str, str] | None = None) -> Formula:
         _names(part, text)
     others: dict[str, str] = {}
     for name, right in (predictors or {}).items():
-        part = parse(f"{outcome} ~ {right.strip().removeprefix('~').strip()}")
-        others[name] = part.common
-        varying += [dataclasses.replace(term, predictor=name) for term in part.varying]
+        other = parse(f"{outcome} ~ {right.strip().removeprefix('~').strip()}")
+        others[name] = other.common
+        varying += [dataclasses.replace(term, predictor=name) for term in other.varying]
     formula = Formula(outcome, common, tuple(varying), tuple(others.items()))
     if taken := {"intercept", "Intercept"} & formula.predictors:
         raise SpecificationError(f"formula {text!r}: {taken.pop()!r} means the constant; rename that column.")

@@ -145,7 +145,7 @@ class Layout:
     @property
     def of_x(self) -> Codes:
         """Which predictor each of these belongs to."""
-        return np.r_[np.zeros(int(self.ordered), int), self.several.terms]
+        return np.asarray(np.r_[np.zeros(int(self.ordered), int), self.several.terms])
 
     @cached_property
     def prior_of_coefficients(self) -> tuple[Codes, Array, Array]:

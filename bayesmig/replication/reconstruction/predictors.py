@@ -82,7 +82,7 @@ def draw(study: Study, population: Population, rng: np.random.Generator) -> tupl
     group_scores = {
         name: rng.standard_normal((count, len(owners))) @ between.T for name, count in population.groups.items()
     }
-    places = np.arange(population.n)
+    places: Array = np.arange(float(population.n))
     for place, margin in _sizing(population.margins, owners):
         places = _crowded(cut(group_scores[owners[margin.variable]][:, place], margin), margin, population.n)
     codes = {
