@@ -105,8 +105,9 @@ def fit(
     family: Annotated[
         str,
         typer.Option(
-            help="What the outcome is: gaussian, student, lognormal, gamma, beta, bernoulli, binomial, cumulative,"
-            " sequential, adjacent, poisson or negative_binomial."
+            help="What the outcome is: gaussian, student, lognormal, gamma, beta, bernoulli, binomial, categorical,"
+            " cumulative, sequential, adjacent, poisson or negative_binomial; with many zeros zero_inflated_ before one"
+            " of the last two, hurdle_ before one of them, lognormal or gamma."
         ),
     ] = "gaussian",
     link: Annotated[str, typer.Option(help="Such as probit or cloglog; the family's default unless given.")] = "",

@@ -49,19 +49,21 @@ def along(family: Family, names: Sequence[str], own: Mapping[str, Any], curves: 
     (n, 1 + k, 1 + k) array: as :attr:`bayesmig.families.record.Family.derivatives` gives them.
     """
     slope, curvature = curves
-    if family.outcome == "nominal" or family.ordered:
+    if not family.scalars:
         return curves
-    unit = np.ones_like(slope)
-    bend = np.zeros_like(slope)
-    for place, parameter in enumerate(family.scalars, 1):
-        value = own[parameter.name]
-        unit[:, place] = value * (1 - value) if parameter.link == "logit" else value
-        bend[:, place] = unit[:, place] * ((1 - 2 * value) if parameter.link == "logit" else 1.0)
-    curvature = curvature * unit[:, :, None] * unit[:, None, :]
+    parts = [(own[one.name], one.link == "logit") for one in family.scalars]
+    units = [1.0, *(value * (1 - value) if share else value for value, share in parts)]
+    bends = [0.0, *((1 - 2 * value) if share else 1.0 for value, share in parts)]
+    if len(names) > 1:
+        units, bends = (np.broadcast_arrays(slope[:, 0], *each)[1:] for each in (units, bends))
+    unit, bend = np.stack(units, axis=-1), np.stack(bends, axis=-1)
+    slope, curvature = slope * unit, curvature * unit[..., :, None] * unit[..., None, :]
     places = np.arange(slope.shape[1])
     curvature[:, places, places] += slope * bend
+    if len(names) == 1:
+        return slope, curvature
     order = order_of(family, names)
-    return (slope * unit)[:, order], curvature[:, order][:, :, order]
+    return slope[:, order], curvature[:, order][:, :, order]
 
 
 def order_of(family: Family, names: Sequence[str]) -> list[int]:

@@ -62,15 +62,16 @@ class Average:
     shares: Array
     differences: bool
 
-    def over(self, design: Design, frame: pd.DataFrame, shares: Array) -> Array:
+    def over(self, design: Design, frame: pd.DataFrame, shares: Array, origin: Array | None = None) -> Array:
         """Means over the sample's people with the predictors of ``frame``, ``(draws, parts, categories or 1)``.
 
-        People stay in their groups, whatever the frame says.
+        People stay in their groups, whatever the frame says. Linear predictors may be counted from those of an
+        ``origin``, which small differences of large numbers need.
         """
         rows = dataclasses.replace(encoded(design, frame), codes=self.codes)
         kept = [design.categories.index(category) for category in self.categories]
         if design.assigned is None and (self.scale == "link" or design.spec.link == "identity"):
-            return self._linear(rows, shares)[:, :, None]
+            return self._linear(rows, shares, origin)[:, :, None]
         points = category_scores(design) if self.scale == "score" else None
         means = np.empty((self.fitted.size, shares.shape[1], max(1, len(kept))))
         for run, values in self.fitted.parts(rows.n * max(1, len(design.categories))):
@@ -85,10 +86,11 @@ class Average:
             means[run] = np.einsum("dnc,ns->dsc", outcome, shares, optimize=True)
         return means
 
-    def _linear(self, rows: Rows, shares: Array) -> Array:
+    def _linear(self, rows: Rows, shares: Array, origin: Array | None) -> Array:
         """Means of the linear predictor, ``(draws, parts)``: the linear predictor of mean rows."""
         offset, values = None if rows.offset is None else rows.offset @ shares, self.fitted.values
-        middle = dataclasses.replace(rows, x=shares.T @ rows.x, offset=offset, codes={}, z={})
+        columns = rows.x if origin is None else rows.x - origin
+        middle = dataclasses.replace(rows, x=shares.T @ columns, offset=offset, codes={}, z={})
         means = linear_predictor(middle, values, {})
         for group in self.fitted.design.groups if self.random == "sample" else ():
             if f"u_{group.name}" in values:
@@ -486,7 +488,8 @@ def _difference(
     if isinstance(contrast.low, np.ndarray):
         shares = average.shares if contrast.width is None else average.shares / contrast.width[:, None]
         free = _without_bounds(design, name)
-        low, high = (average.over(free, frame.assign(**{name: x}), shares) for x in (contrast.low, contrast.high))
+        ends, origin = (contrast.low, contrast.high), design.moments[0]
+        low, high = (average.over(free, frame.assign(**{name: x}), shares, origin) for x in ends)
     else:
         for value in {contrast.low, contrast.high} - set(levels):
             levels[value] = average.over(design, frame.assign(**{name: value}), average.shares)

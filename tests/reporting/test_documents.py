@@ -52,6 +52,7 @@ def test_sections_come_in_the_order_of_the_page(document):
     heads = [paragraph.text for paragraph in document.paragraphs if paragraph.style.name.startswith(("Head", "Title"))]
     assert heads == [
         f"Trust {ATTACK}",
+        "What was found",
         "The model",
         "What the priors expect",
         "The data",

@@ -46,11 +46,19 @@ def test_every_family_has_equations_and_sentences(family, link):
         "lognormal": r"\text{Log-normal}",
         "gamma": r"\text{Gamma} ( \mu_{i} , \alpha )",
         "beta": r"\text{Beta} ( \mu_{i} , \phi )",
+        "categorical": r"\text{Categorical logit}",
+        "hurdle_poisson": r"\text{Hurdle Poisson} ( \lambda_{i} , \pi )",
+        "hurdle_negative_binomial": r"\text{Hurdle negative binomial}",
+        "hurdle_lognormal": r"\text{Hurdle log-normal}",
+        "hurdle_gamma": r"\text{Hurdle gamma}",
+        "zero_inflated_poisson": r"\text{Zero-inflated Poisson}",
+        "zero_inflated_negative_binomial": r"\text{Zero-inflated negative binomial}",
     }
     assert distributions[family] in written[0]
-    assert sum(line.startswith(r"\eta_{i} =") for line in written) == 1
-    assert sum(r"\text{cor}" in line for line in written) == 1  # of intercept and x by area
-    assert sum(line.startswith("u_") for line in written) == 3
+    copies = 2 if family == "categorical" else 1  # three categories, of which one is the reference
+    assert sum(line.startswith(r"\eta_{") for line in written) == copies
+    assert sum(r"\text{cor}" in line for line in written) == copies  # of intercept and x by area
+    assert sum(line.startswith("u_") for line in written) == 3 * copies
     sentences = " ".join(in_words(tree))
     assert "Each area" in sentences
     assert "Each city" in sentences

@@ -304,7 +304,7 @@ class Expansion:
         bends = -weights[:, None, None] * curvature[:, :count, :count]
         leverage = np.zeros((n, count, count))
         for part, near in zip(self.parts, adjoint.spread, strict=True):
-            leverage += part.reshape(n, count, -1) @ near.reshape(n, count, -1).transpose(0, 2, 1)
+            leverage += np.einsum("naq,nbq->nab", part.reshape(n, count, -1), near.reshape(n, count, -1))
         lead = weights[:, None] * np.einsum("nab,nabl->nl", leverage, self._third)
         moved = self.precision.solve(adjoint.pulled - layout.of_rows(self.parts, lead[:, :count].ravel()))
         shift = layout.at_rows(self.parts, moved).reshape(n, count)
@@ -317,7 +317,7 @@ class Expansion:
             by_column = adjoint.effects[k] + self._led(indirect) * self._at(self.effects, k)
             by_column = by_column + self._led(weights[:, None] * slope) * self._at(moved, k)
             near = adjoint.spread[k].reshape(n, count, -1)
-            by_column = by_column + 2 * (bends @ near).reshape(by_column.shape)
+            by_column = by_column + 2 * np.einsum("nab,nbq->naq", bends, near).reshape(by_column.shape)
             z = model.columns[k] @ basis
             for block in map(np.array, group.blocks):
                 rows, columns = np.tril_indices(len(block))
