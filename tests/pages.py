@@ -24,7 +24,7 @@ def blocks(page: Path) -> Iterator[tuple[str, str | None]]:
 
 def alike(one: str, other: str, tolerance: float) -> bool:
     """Equal words, or numbers that are near enough."""
-    one, other = (word.strip("[],").replace("\N{MINUS SIGN}", "-") for word in (one, other))
+    one, other = (word.strip("[],;").replace("\N{MINUS SIGN}", "-") for word in (one, other))
     try:
         return one == other or abs(float(one) - float(other)) <= tolerance
     except ValueError:
