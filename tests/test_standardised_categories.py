@@ -34,6 +34,27 @@ def test_coefficients_are_b_times_sd_of_the_column_over_sd_of_the_outcome():
     assert beta.loc["intercept", "estimate"] == pytest.approx(0, abs=1e-12)
 
 
+@pytest.mark.parametrize("formula", ["y ~ x", "y ~ x + school"])
+def test_a_parameters_categories_are_in_their_own_sds_too(formula):
+    predictors = {"sigma": "school"}
+    raw = bm.coefficients(bm.estimate(bm.ModelSpec(formula, predictors=predictors), DATA))["estimate"]
+    spec = bm.ModelSpec(formula, predictors=predictors, standardise={"school": "person"})
+    tree = bm.estimate(spec, DATA)
+    sds = pd.get_dummies(DATA["school"]).astype(float).std().add_prefix("sigma ~ school[").add_suffix("]")
+    terms = ["sigma ~ school[none]", "sigma ~ school[primary]"]
+    # Newton's method ends where a step promises 1e-12 of the log-likelihood, 1e-6 standard errors
+    np.testing.assert_allclose(bm.coefficients(tree)["estimate"][terms], raw[terms] * sds[terms], atol=1e-5)
+    design = build_design(spec, DATA)
+    np.testing.assert_allclose(encode_rows(design, DATA.drop(columns="y")).x, design.x, atol=1e-12)
+
+
+@pytest.mark.parametrize("part", ["x * school", "(1 + school | area)"])
+def test_a_parameters_categories_are_standardised_as_plain_predictors_only(part):
+    spec = bm.ModelSpec("y ~ x", predictors={"sigma": part}, standardise={"school": "person"})
+    with pytest.raises(bm.BayesmigError, match=r"not in (x:school|\(1 \+ school \| area\))"):
+        build_design(spec, DATA)
+
+
 def test_frequency_weights_count_people():
     doubled = pd.concat([DATA, DATA.iloc[:100]], ignore_index=True)
     counted = DATA.assign(n=np.where(np.arange(300) < 100, 2, 1))

@@ -55,7 +55,7 @@ def log_prior(design: Design, values: Mapping[str, Array]) -> Array:
         raise BayesmigError("the outcome is a latent factor; the priors of its items cannot be scaled yet.")
     priors, beta = design.priors, values["beta"]
     total = np.zeros(len(beta))
-    for column, prior in zip((beta @ design.level_moves.T).T, design.term_priors, strict=True):
+    for column, prior in zip(design.at_means(beta).T, design.term_priors, strict=True):
         total += _log_density(prior, column)
     for name, prior in priors.auxiliary.items():
         if name == "cut":

@@ -418,9 +418,7 @@ class Outline(ABC):
     @property
     def predictors(self) -> tuple[str, ...]:
         """Names of the linear predictors, the outcome's own first; that of a single one is empty."""
-        if self.latent is None and self.spec.distribution.outcome == "nominal":
-            return self.categories[1:]
-        return ("", *self.spec.predictors)
+        return (*copies_of(self.spec, self.categories), *self.spec.predictors)
 
     @cached_property
     def assigned(self) -> Assigned | None:
@@ -453,6 +451,14 @@ class Outline(ABC):
                 slopes = [k for k, (own, plain) in enumerate(owners) if own == factor and plain != "intercept"]
                 move[place, slopes] = means[slopes]
         return move
+
+    def at_means(self, beta: Array) -> Array:
+        """Coefficients ``(..., p)`` whose priors hold, from the reported ones."""
+        return np.asarray(beta @ self.level_moves.T)
+
+    def at_zero(self, beta: Array) -> Array:
+        """The coefficients that :meth:`at_means` was given."""
+        return np.asarray(beta @ (2 * np.eye(len(self.terms)) - self.level_moves).T)
 
     @property
     def term_priors(self) -> tuple[Prior, ...]:
@@ -835,6 +841,11 @@ def _widened(prior: Prior, shifts: Array, others: Sequence[Prior]) -> Prior:
     if not moved or not isinstance(prior, Normal):
         return prior
     return dataclasses.replace(prior, sd=math.hypot(prior.sd, *moved))
+
+
+def copies_of(spec: ModelSpec, categories: tuple[str, ...]) -> tuple[str, ...]:
+    """Whom the terms of the formula itself belong to: every category but the reference, or nobody in particular."""
+    return categories[1:] if spec.distribution.outcome == "nominal" else ("",)
 
 
 def plain_term(term: str) -> str:

@@ -15,7 +15,7 @@ import pandas as pd
 from formulae.matrices import DesignMatrices
 
 from bayesmig.contract.arrays import Array, Codes, Flags
-from bayesmig.contract.names import as_code, joined, of_factor
+from bayesmig.contract.names import as_code, joined
 from bayesmig.contract.schema import RECONSTRUCTED
 from bayesmig.data.columns import (
     CATEGORIES,
@@ -30,7 +30,7 @@ from bayesmig.data.columns import (
     weightless_rows,
     without_attributes,
 )
-from bayesmig.data.design import Design, GroupTerm, Scaling
+from bayesmig.data.design import Design, GroupTerm, Scaling, copies_of, plain_term
 from bayesmig.data.frames import AnyFrame, frame_of
 from bayesmig.data.identification import (
     check_factors,
@@ -127,7 +127,7 @@ def build_design(spec: ModelSpec, data: AnyFrame) -> Design:
     if copies != ("",):
         x, terms, formula_terms = np.tile(x, (1, len(copies))), named(copies, terms), named(copies, formula_terms)
     for name, part in formula.others:
-        more = _of_parameter(spec, name, part, frame, float(people.sum()))
+        more = _of_parameter(spec, formula, name, part, frame, people, scaling)
         x, terms, formula_terms = np.hstack([x, more[0]]), terms + more[1], formula_terms + more[2]
     if spec.weights is not None and weights is not None:
         weights, groups = weighted(spec.weights, weights, trials, groups, checked)
@@ -436,13 +436,14 @@ def _common_part(
     return y, x, terms, owners
 
 
-def copies_of(spec: ModelSpec, categories: tuple[str, ...]) -> tuple[str, ...]:
-    """Whom the terms of the formula itself belong to: every category but the reference, or nobody in particular."""
-    return categories[1:] if spec.distribution.outcome == "nominal" else ("",)
-
-
 def _of_parameter(
-    spec: ModelSpec, name: str, part: str, frame: pd.DataFrame, people: float
+    spec: ModelSpec,
+    formula: Formula,
+    name: str,
+    part: str,
+    frame: pd.DataFrame,
+    people: Codes,
+    scaling: dict[str, Scaling],
 ) -> tuple[Array, tuple[str, ...], tuple[str, ...]]:
     """Columns, terms and formula terms of a further parameter."""
     matrix = evaluated(spec, part, frame).common
@@ -451,7 +452,8 @@ def _of_parameter(
     columns, terms = columns_of(matrix)
     owners = common_terms(matrix)
     check_finite(columns, terms)
-    check_identified(columns, terms, owners, frame, people)
+    check_identified(columns, terms, owners, frame, float(people.sum()))
+    columns = _standardise_categories(spec, formula, frame, columns, terms, owners, people, scaling)
     return columns, named((name,), terms), named((name,), owners)
 
 
@@ -584,10 +586,9 @@ def prior_table(spec: ModelSpec | str, data: AnyFrame) -> pd.DataFrame:
     spec = as_spec(spec)
     design = build_design(spec, data)
     priors = design.priors
-    rows: dict[str, Prior] = {"intercept (at means)": priors.intercept} if design.has_intercept else {}
-    rows |= {
-        f"{term} (at means)" if of_factor(term)[1] == "intercept" else term: prior
-        for term, prior in zip(design.terms[design.has_intercept :], priors.slopes, strict=True)
+    rows: dict[str, Prior] = {
+        f"{term} (at means)" if plain_term(term) == "intercept" else term: prior
+        for term, prior in zip(design.terms, design.term_priors, strict=True)
     }
     for group in design.groups:
         rows |= {

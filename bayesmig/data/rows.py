@@ -15,13 +15,12 @@ from bayesmig.contract.arrays import Array, Codes
 from bayesmig.contract.names import of_factor
 from bayesmig.data.columns import as_codes, numeric, plain, role_of
 from bayesmig.data.cross_products import Moments, SummedDesign, SummedGroups
-from bayesmig.data.design import Assigned, Design, Outline, Scaling
+from bayesmig.data.design import Assigned, Design, Outline, Scaling, copies_of
 from bayesmig.data.encoding import (
     PROVENANCE_COLUMN,
     build_design,
     columns_of,
     common_terms,
-    copies_of,
     evaluated,
     group_codes,
     varying_effects,

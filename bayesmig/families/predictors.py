@@ -23,7 +23,19 @@ def inverse(link: str, eta: Array) -> Array:
 
 def forward(link: str, value: Any) -> Any:
     """The linear predictor of a parameter."""
+    if link == "identity":
+        return value
     return special.logit(value) if link == "logit" else np.log(value)
+
+
+def starts(family: Family, spread: float) -> dict[str, Any]:
+    """Linear predictors of a family's own parameters to begin with; ``spread`` is about what residuals are."""
+    return {one.name: forward(one.link, spread if one.name == "sigma" else one.start or 1.0) for one in family.scalars}
+
+
+def slope_of(link: str, value: Any) -> Any:
+    """Derivative of a parameter by its linear predictor, where the parameter has this value."""
+    return value * (1 - value) if link == "logit" else value
 
 
 def link_of(family: Family, name: str) -> str:
@@ -51,9 +63,8 @@ def along(family: Family, names: Sequence[str], own: Mapping[str, Any], curves: 
     slope, curvature = curves
     if not family.scalars:
         return curves
-    parts = [(own[one.name], one.link == "logit") for one in family.scalars]
-    units = [1.0, *(value * (1 - value) if share else value for value, share in parts)]
-    bends = [0.0, *((1 - 2 * value) if share else 1.0 for value, share in parts)]
+    units: Any = [1.0, *(slope_of(one.link, own[one.name]) for one in family.scalars)]
+    bends: Any = [0.0, *(1 - 2 * own[one.name] if one.link == "logit" else 1.0 for one in family.scalars)]
     if len(names) > 1:
         units, bends = (np.broadcast_arrays(slope[:, 0], *each)[1:] for each in (units, bends))
     unit, bend = np.stack(units, axis=-1), np.stack(bends, axis=-1)

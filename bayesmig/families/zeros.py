@@ -32,7 +32,7 @@ INFLATION = Parameter("zero_inflation", "share of added zeros", "π", EVEN, star
 
 
 @kernel
-def with_zeros(
+def rows_with_zeros(
     y: Array,
     trials: Array,
     root: Array,
@@ -96,7 +96,7 @@ def hurdle_poisson_rows(
     y: Array, trials: Array, root: Array, weight: Array, eta: Array, own: Array, by_eta: Array, by_own: Array
 ) -> float:
     """Poisson counts behind a hurdle."""
-    return with_zeros(y, trials, root, weight, eta, own, by_eta, by_own, counts.poisson_rows, POISSON_ZERO, False)
+    return rows_with_zeros(y, trials, root, weight, eta, own, by_eta, by_own, counts.poisson_rows, POISSON_ZERO, False)
 
 
 @kernel
@@ -104,7 +104,7 @@ def hurdle_negative_binomial_rows(
     y: Array, trials: Array, root: Array, weight: Array, eta: Array, own: Array, by_eta: Array, by_own: Array
 ) -> float:
     """Negative binomial counts behind a hurdle."""
-    return with_zeros(
+    return rows_with_zeros(
         y, trials, root, weight, eta, own, by_eta, by_own, counts.negative_binomial_rows, NEGATIVE_BINOMIAL_ZERO, False
     )
 
@@ -114,7 +114,7 @@ def hurdle_lognormal_rows(
     y: Array, trials: Array, root: Array, weight: Array, eta: Array, own: Array, by_eta: Array, by_own: Array
 ) -> float:
     """Log-normal numbers behind a hurdle."""
-    return with_zeros(y, trials, root, weight, eta, own, by_eta, by_own, positive.lognormal_rows, NO_ZERO, False)
+    return rows_with_zeros(y, trials, root, weight, eta, own, by_eta, by_own, positive.lognormal_rows, NO_ZERO, False)
 
 
 @kernel
@@ -122,7 +122,7 @@ def hurdle_gamma_rows(
     y: Array, trials: Array, root: Array, weight: Array, eta: Array, own: Array, by_eta: Array, by_own: Array
 ) -> float:
     """Gamma numbers behind a hurdle."""
-    return with_zeros(y, trials, root, weight, eta, own, by_eta, by_own, positive.gamma_rows, NO_ZERO, False)
+    return rows_with_zeros(y, trials, root, weight, eta, own, by_eta, by_own, positive.gamma_rows, NO_ZERO, False)
 
 
 @kernel
@@ -130,7 +130,7 @@ def zero_inflated_poisson_rows(
     y: Array, trials: Array, root: Array, weight: Array, eta: Array, own: Array, by_eta: Array, by_own: Array
 ) -> float:
     """Poisson counts with added zeros."""
-    return with_zeros(y, trials, root, weight, eta, own, by_eta, by_own, counts.poisson_rows, POISSON_ZERO, True)
+    return rows_with_zeros(y, trials, root, weight, eta, own, by_eta, by_own, counts.poisson_rows, POISSON_ZERO, True)
 
 
 @kernel
@@ -138,7 +138,7 @@ def zero_inflated_negative_binomial_rows(
     y: Array, trials: Array, root: Array, weight: Array, eta: Array, own: Array, by_eta: Array, by_own: Array
 ) -> float:
     """Negative binomial counts with added zeros."""
-    return with_zeros(
+    return rows_with_zeros(
         y, trials, root, weight, eta, own, by_eta, by_own, counts.negative_binomial_rows, NEGATIVE_BINOMIAL_ZERO, True
     )
 
@@ -264,7 +264,6 @@ def _with_zeros(base: Family, parameter: Parameter, rows: Callable[..., float]) 
         working=working if inflated else None,
         additive=False,
         zeros=parameter.name,
-        support=base.support,
         advice="Numbers below zero need another family.",
         said=f"zero with some probability{' beside the zeros of its own' if inflated else ''}, and else {base.said}",
         law=(f"{'Zero-inflated' if inflated else 'Hurdle'} {law}", *base.law[1:], "π"),

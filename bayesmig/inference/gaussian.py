@@ -75,10 +75,8 @@ class WorkingScale:
 
     def prior_moments(self, design: Outline) -> tuple[Array, Array]:
         """Prior means and precisions of the working coefficients (precision zero where flat)."""
-        priors = design.priors
-        chosen = ((priors.intercept,) if self.has_intercept else ()) + priors.slopes
-        means, precisions = np.zeros(len(chosen)), np.zeros(len(chosen))
-        for k, prior in enumerate(chosen):
+        means, precisions = np.zeros(len(design.terms)), np.zeros(len(design.terms))
+        for k, prior in enumerate(design.term_priors):
             if isinstance(prior, Flat):
                 continue
             if not isinstance(prior, Normal):

@@ -310,7 +310,7 @@ class _Space:
         return tuple(found)
 
     def _coordinates(self) -> Array:
-        columns = [_at_means(self.design, self.draws["beta"])]
+        columns = [self.design.at_means(self.draws["beta"])]
         for name in self.design.priors.auxiliary:
             value = self.draws[name]
             if name == "cut":
@@ -341,7 +341,7 @@ class _Space:
     def values(self, points: Array) -> dict[str, Array]:
         """The variables of the contract at ``(B, d)`` points, varying effects apart."""
         raw, places = points * self.scale + self.centre, self.places
-        found = {"beta": _at_zero(self.design, raw[:, places["beta"]])}
+        found = {"beta": self.design.at_zero(raw[:, places["beta"]])}
         for name in self.design.priors.auxiliary:
             part = raw[:, places[name]]
             if name == "cut":
@@ -374,8 +374,7 @@ class _Space:
         priors, places, values = self.design.priors, self.places, self.values(points)
         raw = points * self.scale + self.centre
         at_means = raw[:, places["beta"]]
-        chosen = ((priors.intercept,) if self.design.has_intercept else ()) + priors.slopes
-        total = np.sum([_log_normal(prior, at_means[:, k]) for k, prior in enumerate(chosen)], axis=0)
+        total = np.sum([_log_normal(*each) for each in zip(self.design.term_priors, at_means.T, strict=True)], axis=0)
         for name, prior in priors.auxiliary.items():
             part = raw[:, places[name]]
             if isinstance(prior, ScalePrior):
@@ -402,20 +401,6 @@ def _log_normal(prior: Prior, value: Array) -> Array:
         return np.zeros_like(value)
     assert isinstance(prior, Normal)
     return -0.5 * ((value - prior.mean) / prior.sd) ** 2
-
-
-def _at_means(design: Design, beta: Array) -> Array:
-    """Coefficients with the intercept at the predictors' means, where it depends little on the others."""
-    if not design.has_intercept:
-        return beta
-    return np.concatenate([beta[:, :1] + beta[:, 1:] @ design.moments[0][1:, None], beta[:, 1:]], axis=1)
-
-
-def _at_zero(design: Design, beta: Array) -> Array:
-    """The coefficients that :func:`_at_means` was given."""
-    if not design.has_intercept:
-        return beta
-    return np.concatenate([beta[:, :1] - beta[:, 1:] @ design.moments[0][1:, None], beta[:, 1:]], axis=1)
 
 
 def _partials(group: GroupTerm, rho: Array) -> Array:
@@ -460,7 +445,7 @@ def _row_scores(design: Design, space: _Space, part: Codes) -> Array:
     slope = (log_density(design, eta + STEP, draws) - log_density(design, eta - STEP, draws)).sum(axis=0) / (2 * STEP)
     where = places["beta"]
     unit = np.eye(space.dimension)[where, where]
-    total[:, where] = slope[:, None] * (design.x @ (_at_zero(design, unit) * space.scale[where][:, None]).T)
+    total[:, where] = slope[:, None] * (design.x @ (design.at_zero(unit) * space.scale[where][:, None]).T)
     for name in design.priors.auxiliary:
         for k in range(places[name].start, places[name].stop):
             up, down = (space.values(points + sign * STEP * np.eye(space.dimension)[k]) for sign in (1, -1))

@@ -211,9 +211,7 @@ def _drawable(tree: xr.DataTree) -> Design:
         )
     priors = design.priors
     variances = (*priors.auxiliary.values(), *(prior for group in priors.tau.values() for prior in group))
-    if any(isinstance(prior, Flat) for prior in (*priors.slopes, *variances)) or (
-        design.has_intercept and isinstance(priors.intercept, Flat)
-    ):
+    if any(isinstance(prior, Flat) for prior in (*design.term_priors, *variances)):
         raise BayesmigError("a prior is flat: it expects every value alike, and nothing can be drawn from it.")
     return design
 

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from bayesmig.contract import schema
+from bayesmig.data.design import plain_term
 from bayesmig.data.rows import design_of
 from bayesmig.errors import BayesmigError, NotFound, closest, listing
 from bayesmig.inference.response import parameters
@@ -122,10 +123,11 @@ def proper_priors(tree: xr.DataTree) -> dict[str, tuple[Prior, np.ndarray]]:
     if schema.kind(tree) != "posterior":
         raise BayesmigError("prior_posterior needs a posterior from fit.")
     design, values = design_of(tree), parameters(tree["posterior"].to_dataset())
-    priors, first = design.priors, int(design.has_intercept)
+    priors = design.priors
     found: dict[str, tuple[Prior, np.ndarray]] = {
-        term: (prior, values["beta"][:, first + k])
-        for k, (term, prior) in enumerate(zip(design.terms[first:], priors.slopes, strict=True))
+        term: (prior, draws)
+        for term, prior, draws in zip(design.terms, design.term_priors, values["beta"].T, strict=True)
+        if plain_term(term) != "intercept"  # whose prior holds at the predictors' means
     }
     for group in design.groups:
         for k, (effect, prior) in enumerate(zip(group.effects, priors.tau[group.name], strict=True)):

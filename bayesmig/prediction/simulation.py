@@ -84,7 +84,7 @@ def prior_draws(design: Design, size: int, rng: np.random.Generator) -> tuple[di
             )
         columns.append(rng.normal(prior.mean, prior.sd, size))
     beta = np.stack(columns, axis=1) if columns else np.empty((size, 0))
-    beta = beta @ (2 * np.eye(beta.shape[1]) - design.level_moves).T
+    beta = design.at_zero(beta)
     values = {"beta": beta}
     for name, auxiliary in priors.auxiliary.items():
         if isinstance(auxiliary, ScalePrior | Beta):

@@ -32,10 +32,9 @@ def contamination_remarks(study: Study, model: str, data: pd.DataFrame) -> list[
     if latent is None:
         return []
     spec, lines = study.model(model), []
-    predictors = sorted(spec.parsed.predictors, key=spec.formula.index)
     for factor in latent.factors:
         asked: dict[tuple[str, ...], list[str]] = {}
-        for predictor in predictors:
+        for predictor in spec.predictor_columns:
             shared = tuple(item for item in factor.items if predictor in _overlaps(spec, item))
             asked.setdefault(shared, []).append(predictor)
         for shared, about in asked.items():

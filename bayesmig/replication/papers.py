@@ -283,16 +283,17 @@ def _effects(spec: ModelSpec, results: dict[str, xr.DataTree], numbers: xr.DataT
 def average_effects(tree: xr.DataTree, spec: ModelSpec, scale: Scale) -> pd.DataFrame:
     """:func:`~bayesmig.effects` of all predictors, indexed like terms: ``age``, ``gender[female]``."""
     draws = DRAWS if schema.kind(tree) == "posterior" else None
-    order = sorted(spec.parsed.predictors, key=spec.formula.index)
-    changes: dict[Change, list[str]] = {"sd": [name for name in order if name in spec.standardise]}
-    changes["slope"] = [name for name in order if name not in changes["sd"]]
+    changes: dict[Change, list[str]] = {"sd": [name for name in spec.predictor_columns if name in spec.standardise]}
+    changes["slope"] = [name for name in spec.predictor_columns if name not in changes["sd"]]
     found = [
         marginal_effects(tree, names, change=change, scale=scale, draws=draws)
         for change, names in changes.items()
         if names
     ]
     table = pd.concat(found, ignore_index=True)
-    table = table.sort_values("variable", key=lambda names: names.map(order.index), kind="stable", ignore_index=True)
+    table = table.sort_values(
+        "variable", key=lambda names: names.map(spec.predictor_columns.index), kind="stable", ignore_index=True
+    )
     levels = schema.read(tree, "levels")
     index = []
     for name, contrast in zip(table["variable"], table["contrast"], strict=True):

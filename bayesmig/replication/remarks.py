@@ -86,8 +86,7 @@ def boundary_remarks(spec: ModelSpec, table: pd.DataFrame) -> list[str]:
 
 def notes_on_variables(spec: ModelSpec) -> list[str]:
     """What the codebook says of the coding of predictors and outcome, a sentence each."""
-    formula = spec.parsed
-    named = (formula.outcome, *sorted(formula.predictors, key=spec.formula.index))
+    named = (spec.parsed.outcome, *spec.predictor_columns)
     found = [entry for name in named if (entry := spec.variable(name)) is not None and entry.note]
     return [f"{entry.label}: {entry.note}" for entry in found]
 

@@ -177,7 +177,7 @@ class Subject:
 
     def variables(self) -> str:
         spec = self.spec
-        described = [_described(spec, name) for name in sorted(spec.parsed.predictors, key=spec.written.index)]
+        described = [_described(spec, name) for name in spec.predictor_columns]
         outcome = " and ".join(_described(spec, name.strip()) for name in str(self.tree.attrs["outcome"]).split(" + "))
         return f"Outcome: {outcome}. Predictors: {'; '.join(described) or 'none'}."
 
@@ -359,7 +359,7 @@ class Subject:
     def levels_of_variables(self) -> str:
         spec = self.spec
         found: dict[str, list[str]] = {}
-        for name in sorted(spec.parsed.predictors, key=spec.written.index):
+        for name in spec.predictor_columns:
             found.setdefault(level_of(spec, self.tree, name) or PERSON, []).append(spec.label(name))
         outcome = quantity(spec, str(self.tree.attrs["outcome"]))
         said = "; ".join(f"{level}: {listing(names, 30)}" for level, names in found.items())
@@ -401,7 +401,7 @@ class Subject:
         ]
         plain = [
             _described(spec, name)
-            for name in sorted(spec.parsed.predictors, key=spec.written.index)
+            for name in spec.predictor_columns
             if name in self.data and name not in spec.standardise and not self._is_categorical(name)
         ]
         said = [f"Per standard deviation: {'; '.join(scaled)}"] if scaled else []
@@ -426,8 +426,7 @@ class Subject:
         return _Said(f"Weights: {weights}; {self._line('survey weights', 'clusters')}. {clustered}", PARTLY)
 
     def descriptives(self) -> str:
-        names = [name for name in self.spec.parsed.predictors if name in self.data]
-        return f"{'; '.join(self._summary(name) for name in sorted(names, key=self.spec.written.index))}."
+        return f"{'; '.join(self._summary(name) for name in self.spec.predictor_columns if name in self.data)}."
 
     def outcome_summary(self) -> str:
         names = [name for name in self.spec.parsed.columns[:1] if name in self.data]

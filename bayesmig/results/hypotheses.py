@@ -17,6 +17,7 @@ from scipy import stats
 from bayesmig.contract import schema
 from bayesmig.contract.arrays import Array, Flags
 from bayesmig.contract.names import pieces
+from bayesmig.data.design import plain_term
 from bayesmig.data.rows import design_of
 from bayesmig.errors import BayesmigError, SpecificationError, closest, listing
 from bayesmig.results.delta import STEP, degrees, draws_at, moved
@@ -302,8 +303,8 @@ class _Draws:
         if "observed_data" not in self.tree.children:
             return {}
         design = design_of(self.tree)
-        slopes = (term for term in design.terms if term != "intercept")
-        return dict(zip(slopes, design.priors.slopes, strict=True))
+        priors = zip(design.terms, design.term_priors, strict=True)
+        return {term: prior for term, prior in priors if plain_term(term) != "intercept"}  # which holds at the means
 
     def _odds(self, claim: Claim, holds: Flags) -> float:
         """Posterior odds over prior odds; infinite or zero where all draws agree."""

@@ -386,7 +386,7 @@ def shared(frame: pd.DataFrame, by: list[str], weights: Array) -> tuple[tuple[di
 def _variables(design: Design, variable: str | Sequence[str] | None, change: Change) -> list[str]:
     """The predictors asked for, in the order of the formula if all are."""
     formula = design.spec.parsed
-    known = sorted(formula.predictors, key=design.spec.written.index)
+    known = design.spec.predictor_columns
     chosen = known if variable is None else [variable] if isinstance(variable, str) else list(variable)
     for name in chosen:
         if name in formula.grouping and name not in known:

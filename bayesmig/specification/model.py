@@ -490,6 +490,11 @@ class ModelSpec:
         """The formula taken apart, with the predictors of further parameters."""
         return parse(self.formula, self.predictors)
 
+    @property
+    def predictor_columns(self) -> list[str]:
+        """Columns that coefficients belong to, in the order in which they are written."""
+        return sorted(self.parsed.predictors, key=self.written.index)
+
     def _check_factors(self) -> None:
         """Factors are the outcome, all of one kind; the family then follows from them."""
         if not isinstance(self.factors, (tuple, list)) or not all(isinstance(f, Factor) for f in self.factors):

@@ -28,7 +28,7 @@ from bayesmig.inference.kernels import coordinates as kinds
 from bayesmig.inference.kernels import hierarchical
 from bayesmig.inference.kernels.hierarchical import Cells, Coefficients, Model
 from bayesmig.inference.kernels.varying import Factors, Path
-from bayesmig.specification.priors import Flat, Normal, Prior
+from bayesmig.specification.priors import Flat, Normal
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -40,7 +40,7 @@ LEAST_TAU = 0.02
 LOG_SIZES = (np.log(1e-3), np.log(1e3))  # between which a family's own parameters may start
 JITTER = 0.3
 LONGEST_STEP = 2.0  # of the predictors of further parameters
-LINKED = {"log": kinds.INCREMENT, "logit": kinds.SHARE}
+LINKED = {"identity": kinds.NORMAL, "log": kinds.INCREMENT, "logit": kinds.SHARE}
 MANY_GROUPS = 20  # from which the sd between them is known well enough to be left out of the coefficients' scale
 MOST_AS_ONE = 20  # effects of a factor whose levels are known together only
 CLEAR = 10.0  # variance between groups, in sampling variances
@@ -111,12 +111,10 @@ class Layout:
         return design.assigned or plain
 
     @cached_property
-    def linked(self) -> tuple[tuple[str, int], ...]:
-        """The parameters of the predictors beyond the first, and their kinds of coordinates."""
-        if self.family.outcome == "nominal":
-            return tuple(("category", kinds.NORMAL) for _ in self.several.names[1:])
-        links = {parameter.name: parameter.link for parameter in self.family.scalars}
-        return tuple((name, LINKED[links[name]]) for name in self.several.names[1:])
+    def linked(self) -> Codes:
+        """Kinds of coordinates of the parameters of the predictors beyond the first."""
+        links = [predictors.link_of(self.family, name) for name in self.several.names[1:]]
+        return np.array([LINKED[link] for link in links], dtype=np.int64)
 
     @cached_property
     def groups(self) -> tuple[GroupTerm, ...]:
@@ -151,9 +149,7 @@ class Layout:
     def prior_of_coefficients(self) -> tuple[Codes, Array, Array]:
         """Kinds of coordinates, and two numbers of each prior: means and sds, infinite where flat."""
         design = self.design
-        own: list[Prior] = [design.priors.intercept] if design.has_intercept else []
-        own += [Flat()] if self.ordered else []
-        chosen = (*own, *design.priors.slopes)
+        chosen = (*((Flat(),) if self.ordered else ()), *design.term_priors)
         first, second = np.array([prior_numbers(prior) for prior in chosen]).reshape(-1, 2).T
         kind = [kinds.NORMAL if isinstance(prior, Normal | Flat) else scale_kind(prior) for prior in chosen]
         return np.array(kind, dtype=np.int64), np.ascontiguousarray(first), np.ascontiguousarray(second)
@@ -212,13 +208,10 @@ class Layout:
             eta[:] = -self.family.guess(self.link, counts)[self.fixed]
             return eta
         eta[:, 0] = self.family.guess(self.link, cells.y, cells.trials)
-        if self.linked:  # a residual of zero says nothing of how large residuals are
+        if len(self.linked):  # a residual of zero says nothing of how large residuals are
             eta[:, 0] = np.average(eta[:, 0], weights=cells.weight)
-        starts = {one.name: spread if one.name == "sigma" else one.start or 1.0 for one in self.family.scalars}
-        for place, (name, _) in enumerate(self.linked, 1):
-            eta[:, place] = (
-                predictors.forward(predictors.link_of(self.family, name), starts[name]) if name in starts else 0
-            )
+        starts = predictors.starts(self.family, spread)
+        eta[:, 1:] = [starts.get(name, 0.0) for name in self.several.names[1:]]
         return eta
 
     @property
@@ -245,9 +238,8 @@ class Layout:
             curves = self.family.derivatives(self.link, self._answers, main, everything)
             slope, curvature = predictors.along(self.family, self.several.names, everything, curves)
         told = -np.diagonal(curvature, axis1=1, axis2=2)[:, :count].copy()
-        for place, (_, kind) in enumerate(self.linked, 1):
-            if kind == kinds.INCREMENT:
-                told[:, place] = np.average(np.maximum(told[:, place], 0.0), weights=self.cells.weight)
+        for place in 1 + np.flatnonzero(self.linked == kinds.INCREMENT):
+            told[:, place] = np.average(np.maximum(told[:, place], 0.0), weights=self.cells.weight)
         return weight * slope[:, :count], weight * told
 
     @cached_property
@@ -382,7 +374,7 @@ class Layout:
             factors,
             _path(factors),
             self._places_of_own,
-            np.array([kind for _, kind in self.linked], dtype=np.int64),
+            self.linked,
             blocks.start("cut"),
             self.fixed,
             np.full(len(self.cut), place),
@@ -392,10 +384,8 @@ class Layout:
     @property
     def _places_of_own(self) -> Codes:
         """Places in a point of the family's own parameters; below zero of those that have predictors."""
-        led = [name for name, _ in self.linked]
-        if self.family.outcome == "nominal":
-            return -1 - np.arange(len(led), dtype=np.int64)
-        names = [one.name for one in self.family.scalars]
+        led = self.several.names[1:]
+        names = [one.name for one in self.family.scalars] or led
         return np.array([-1 - led.index(n) if n in led else self.blocks.start(n) for n in names], dtype=np.int64)
 
     def density(self, model: Model | None = None) -> points.Evaluate:
@@ -534,7 +524,7 @@ def draws(layout: Layout, posterior: xr.Dataset) -> dict[str, Array]:
     def take(name: str) -> Array:
         return value[:, layout.blocks.places[name]].reshape(*shape, -1)
 
-    beta = coefficients[:, int(layout.ordered) :] @ (2 * np.eye(len(design.terms)) - design.level_moves).T
+    beta = design.at_zero(coefficients[:, int(layout.ordered) :])
     values: dict[str, Array] = {"beta": beta.reshape(*shape, -1)}
     for name in design.priors.auxiliary:
         if name == "cut":

@@ -188,6 +188,5 @@ def _natural(likelihood: Likelihood, point: Array) -> Array:
     p, own = likelihood.x.shape[1], likelihood.own(point[likelihood.x.shape[1] :])
     if "cut" in own:
         return np.eye(len(point))
-    links = {one.name: one.link for one in likelihood.family.scalars}
-    slopes = [value * (1 - value) if links[name] == "logit" else value for name, value in own.items()]
+    slopes = [predictors.slope_of(predictors.link_of(likelihood.family, name), value) for name, value in own.items()]
     return np.diag(np.r_[np.ones(p), slopes])

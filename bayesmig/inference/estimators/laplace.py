@@ -431,7 +431,7 @@ def optimum(model: Laplace, sound: Callable[[Expansion], None]) -> tuple[Array, 
     ``sound``: raises, given the density at the maximum, if that is none. Raises InferenceFailure if no maximum is
     found.
     """
-    found = _Climb(model)
+    found = Climb(model)
     point = found.start()
     point = found.sharpened(point, np.ones(len(point), dtype=bool))
     free = np.ones(len(point), dtype=bool)
@@ -453,7 +453,7 @@ def optimum(model: Laplace, sound: Callable[[Expansion], None]) -> tuple[Array, 
     return signs * point, np.outer(signs, signs) * covariance, model.expanded(signs * point)
 
 
-class _Climb:
+class Climb:
     """The log-likelihood with its gradient, whose search for the mode begins where the last one ended."""
 
     def __init__(self, model: Laplace) -> None:

@@ -65,10 +65,7 @@ class Likelihood:
                 beta[of == 0] = np.linalg.lstsq(first, about - offset)[0]
                 residual = about - offset - first @ beta[of == 0]
             size = max(float(np.sqrt((residual**2).mean())), 1e-8 * float(abs(about).max()), 1e-300)
-            starts = {
-                one.name: predictors.forward(one.link, size if one.name == "sigma" else one.start or 1.0)
-                for one in family.scalars
-            }
+            starts = predictors.starts(family, size)
             for place, name in enumerate(names[1:], 1):
                 beta[of == place] = np.linalg.lstsq(design.x[:, of == place], np.full(design.n, starts[name]))[0]
             own = np.array([starts[one.name] for one in design.scalars])

@@ -19,7 +19,7 @@ from bayesmig.data.design import Design
 from bayesmig.errors import InferenceFailure
 from bayesmig.families import predictors
 from bayesmig.inference.estimators.base import around_means
-from bayesmig.inference.estimators.laplace import Laplace, optimum
+from bayesmig.inference.estimators.laplace import Climb, Laplace, optimum
 from bayesmig.inference.estimators.likelihoods import Likelihood
 
 FARTHEST = 40.0  # standard errors, beyond which an end is infinite
@@ -65,18 +65,11 @@ class Profiled:
         count = len(model.pivot)
         covariance += np.diag(np.where(np.diag(covariance) > 0, 0.0, OFF_BOUNDARY**2))
 
-        def height(at: Array) -> tuple[float, Array]:
-            try:
-                found = model.expanded(at)
-                return found.value, found.scores.sum(axis=0)
-            except InferenceFailure:
-                return -np.inf, np.zeros_like(at)
-
         def natural(at: Array) -> Array:
             return np.asarray(np.r_[reported(model.basis @ at[count:]), model.scales(at[:count])])
 
         positive = np.r_[model.diagonal, np.zeros(len(point) - count, dtype=bool)]
-        return cls(height, natural, point, np.linalg.cholesky(covariance), positive)
+        return cls(Climb(model), natural, point, np.linalg.cholesky(covariance), positive)
 
     def end(self, place: int, side: float, level: float) -> float:
         """The lower (``side`` -1) or upper (1) end of one parameter's interval; infinite if the likelihood stays high.
