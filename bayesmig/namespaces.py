@@ -2,123 +2,35 @@
 
 ``import bayesmig as bm`` offers what a first paper needs; the rest is one step behind, in a room of the package:
 ``bm.checking``, ``bm.printed``. A module is loaded when a name of it is first used, so that importing the package costs
-next to nothing. A new public name is entered here and in the ``__init__.py`` of its namespace, for tools that read
-types without running anything.
+next to nothing. A new public name is entered in the ``__init__.py`` of its namespace, where tools that read types
+find it without running anything, and so does this module.
 """
 
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Callable
+from functools import cache
 
-NAMES: dict[str, dict[str, tuple[str, ...]]] = {
-    "bayesmig": {
-        "checking.diagnostics": ("check",),
-        "checking.predictive": ("predictive_check",),
-        "checking.validation": ("compare_models", "loo"),
-        "data.encoding": ("prior_table",),
-        "data.periods": ("person_period",),
-        "data.scores": ("score",),
-        "data.sources": ("chunks",),
-        "data.surveys": ("codebook", "read_survey"),
-        "errors": ("BayesmigError",),
-        "inference.engines.bambi_adapter": ("Bambi",),
-        "inference.engines.exact": ("Exact",),
-        "inference.engines.nuts": ("NUTS",),
-        "inference.fitting": ("estimate", "fit", "to_pymc"),
-        "inference.sandwich": ("adjust",),
-        "inference.stepwise": ("sequence",),
-        "prediction.newdata": ("predict",),
-        "prediction.poststratification": ("poststratify",),
-        "prediction.simulation": ("simulate",),
-        "printed.auditing": ("audit",),
-        "printed.evidence.posterior": ("published_posterior",),
-        "printed.literature": ("published",),
-        "replication.papers": ("replicate",),
-        "replication.reconstruction.build": ("reconstruct",),
-        "replication.verdicts": ("hypotheses",),
-        "reporting.glance": ("summary",),
-        "reporting.page": ("report",),
-        "reporting.tables": ("table",),
-        "results.comparison": ("compare",),
-        "results.hypotheses": ("hypothesis",),
-        "results.marginal": ("effects", "margins"),
-        "results.summaries": ("coefficients", "r2", "variance_components", "varying_effects"),
-        "specification.catalogue": ("studies", "study"),
-        "specification.model": ("Factor", "Hypothesis", "ModelSpec", "Study", "Variable", "Weights"),
-    },
-    "bayesmig.checking": {
-        "checking.arviz": ("for_arviz",),
-        "checking.predictive": ("calibration", "posterior_predictive"),
-        "checking.robustness": ("power_scaling", "sensitivity"),
-        "checking.validation": ("leave_one_group_out", "log_likelihood"),
-    },
-    "bayesmig.data": {
-        "data.contexts": ("WithinBetween", "within_between"),
-        "data.matching": ("Match", "match", "translated", "write_codebook"),
-        "data.surveys": ("missing_answers",),
-    },
-    "bayesmig.measurement": {
-        "measurement.consistency": ("Reliability", "reliability"),
-        "measurement.principal": ("Components", "components", "composite"),
-    },
-    "bayesmig.plots": {
-        "plots.checks": ("calibration", "predicted"),
-        "plots.confounding": ("confounders",),
-        "plots.coefficients": ("dumbbell", "forest"),
-        "plots.expectations": ("prior_predictive",),
-        "plots.findings": ("synthesis",),
-        "plots.groups": ("caterpillar", "strata", "vpc"),
-        "plots.means": ("group_dots", "shrinkage"),
-        "plots.predictions": ("interaction", "slopes", "survival"),
-        "plots.priors": ("prior_posterior",),
-        "plots.designs": ("precision",),
-    },
-    "bayesmig.prediction": {
-        "prediction.designs": ("Planned", "Precision", "precision"),
-        "prediction.poststratification": ("Poststratification", "composition", "rake"),
-    },
-    "bayesmig.printed": {
-        "printed.auditing": ("list_rules",),
-        "printed.auditing.tables": ("write_template",),
-        "printed.evidence.confounding": ("bias_posterior", "confounder_benchmarks", "confounding"),
-        "printed.evidence.credibility": ("prior_sensitivity", "tipping_sd"),
-        "printed.evidence.significance": ("design_errors", "errors_of_design"),
-        "printed.evidence.sums": ("combine_printed",),
-        "printed.evidence.synthesis": ("Finding", "priors_from", "synthesis"),
-    },
-    "bayesmig.replication": {
-        "replication.descriptives": ("predicted_descriptives", "printed_descriptives"),
-        "replication.overview": ("Overview", "replicate_all"),
-        "replication.papers": ("Replication", "replicate_study"),
-        "replication.unprinted": ("ranges",),
-        "replication.reconstruction.build": ("standard_errors",),
-        "replication.reconstruction.discrepancies": ("measure_discrepancies",),
-        "replication.reconstruction.provenance": ("answer_spread",),
-        "replication.verdicts": ("Verdicts", "verdicts_of"),
-    },
-    "bayesmig.reporting": {
-        "reporting.checklists": ("guideline",),
-        "reporting.plugin": ("for_maketables",),
-    },
-    "bayesmig.results": {
-        "results.factors": ("factor_summary", "loadings", "plausible_values", "scores"),
-        "results.hypotheses": ("pairwise", "ranks"),
-        "results.intersections": ("Maihda", "maihda"),
-        "results.intervals": ("confidence_intervals",),
-        "results.refits": ("agreement",),
-        "results.summaries": ("interaction_lines",),
-        "results.survival": ("survival_curves",),
-    },
-}
-ROOMS = {space.partition(".")[2]: space for space in NAMES if "." in space}
+ROOMS = ("checking", "data", "measurement", "plots", "prediction", "printed", "replication", "reporting", "results")
+SPACES = ("bayesmig", *(f"bayesmig.{room}" for room in ROOMS))
 # what the front door hands on whole
-MODULES = ROOMS | {"blocks": "bayesmig.specification.blocks", "priors": "bayesmig.specification.priors"}
+MODULES = {room: f"bayesmig.{room}" for room in ROOMS}
+MODULES |= {name: f"bayesmig.specification.{name}" for name in ("blocks", "priors")}
 
 
+@cache
 def homes(space: str) -> dict[str, str]:
-    """The module that defines each name of a namespace."""
-    return {name: f"bayesmig.{module}" for module, names in NAMES[space].items() for name in names}
+    """The module that defines each name of a namespace, as its ``__init__.py`` says it to tools that read types."""
+    source = os.path.join(os.path.dirname(__file__), *space.split(".")[1:], "__init__.py")
+    found = {}
+    with open(source, encoding="utf-8") as lines:
+        for line in lines:
+            match line.split():
+                case "from", module, "import", name, "as", _ if module != space and name not in MODULES:
+                    found[name] = module
+    return found
 
 
 def namespace(space: str) -> tuple[Callable[[str], object], Callable[[], list[str]], list[str]]:
@@ -147,5 +59,5 @@ def namespace(space: str) -> tuple[Callable[[str], object], Callable[[], list[st
 
 def _elsewhere(name: str, public: list[str]) -> str:
     """Where a name is found instead, or what there is."""
-    places = [f"{space}.{name}".replace("bayesmig", "bm", 1) for space in NAMES if name in homes(space)]
+    places = [f"{space}.{name}".replace("bayesmig", "bm", 1) for space in SPACES if name in homes(space)]
     return f"it is {' or '.join(places)}" if places else f"it has {', '.join(public)}"

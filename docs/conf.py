@@ -21,7 +21,7 @@ from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 
-from bayesmig.namespaces import MODULES, NAMES, homes
+from bayesmig.namespaces import MODULES, SPACES, homes
 
 project = "bayesmig"
 author = "The bayesmig developers"
@@ -42,7 +42,7 @@ autodoc_member_order = "bysource"
 # Study and study would be one file where names of files ignore case
 autosummary_filename_map = {
     f"{space}.{name}": f"{space}.{name}-class"
-    for space in NAMES
+    for space in SPACES
     for name in homes(space)
     if name != name.lower() and name.lower() in homes(space)
 }
@@ -141,7 +141,7 @@ def find_at_front_door(
 ) -> nodes.reference | None:
     """Resolve ``bayesmig.data.matching.Match`` as ``bayesmig.data.Match``: documented is where users find a name."""
     module, _, name = node.get("reftarget", "").rpartition(".")
-    spaces = [space for space in NAMES if name in homes(space)]
+    spaces = [space for space in SPACES if name in homes(space)]
     spaces = [space for space in spaces if homes(space)[name] == module] or spaces
     if node.get("refdomain") != "py" or len(spaces) != 1:
         return None

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import bayesmig
-from bayesmig.namespaces import NAMES, homes
+from bayesmig.namespaces import SPACES, homes
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "bayesmig"
@@ -262,7 +262,7 @@ def test_no_own_import_inside_a_function():
 
 
 def test_public_names_are_complete_sorted_and_documented():
-    for space in NAMES:
+    for space in SPACES:
         module = importlib.import_module(space)
         assert dir(module) == module.__all__ == sorted(module.__all__)
         assert set(homes(space)) <= set(module.__all__)
@@ -279,7 +279,7 @@ def test_public_names_are_complete_sorted_and_documented():
 
 
 def test_types_know_the_public_names():
-    for space in NAMES:
+    for space in SPACES:
         tree = ast.parse(Path(importlib.import_module(space).__file__).read_text())
         imports = [
             node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module != "bayesmig.namespaces"
@@ -291,9 +291,9 @@ def test_types_know_the_public_names():
 
 
 def test_a_public_name_has_one_home_and_no_module_is_called_like_it():
-    names = [name for space in NAMES for name in homes(space) if space != "bayesmig.plots"]
+    names = [name for space in SPACES for name in homes(space) if space != "bayesmig.plots"]
     assert len(names) == len(set(names))
-    for space in NAMES:
+    for space in SPACES:
         folder = PACKAGE.parent / Path(*space.split("."))
         assert not {path.stem for path in folder.iterdir()} & set(homes(space))
 

@@ -12,7 +12,7 @@ import xarray as xr
 import bayesmig as bm
 from bayesmig.data.frames import frame_of
 from bayesmig.errors import BayesmigError, DataError
-from bayesmig.namespaces import NAMES, homes
+from bayesmig.namespaces import SPACES, homes
 
 LEVELS = ["low", "mid", "high"]
 YES = ["yes", "no"]
@@ -237,7 +237,7 @@ def test_what_is_no_table_is_refused_by_every_verb(data, words):
 
 def test_every_public_verb_takes_tables():
     found = set()
-    for space in NAMES:
+    for space in SPACES:
         for name, module in homes(space).items():
             public = getattr(importlib.import_module(module), name)
             own = [each for key, each in vars(public).items() if key[0] != "_"] if inspect.isclass(public) else [public]

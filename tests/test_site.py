@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import bayesmig
-from bayesmig.namespaces import NAMES, homes
+from bayesmig.namespaces import SPACES, homes
 
 ROOT = Path(__file__).parents[1]
 SOURCES = ("docs", "examples", "CONTRIBUTING.md", "CHANGELOG.md")
@@ -50,7 +50,7 @@ def listed(site):
 
 
 def test_every_public_name_has_its_place_in_the_reference(site):
-    missing = {f"{space}.{name}" for space in NAMES for name in homes(space)} - listed(site)
+    missing = {f"{space}.{name}" for space in SPACES for name in homes(space)} - listed(site)
     assert not missing, f"{sorted(missing)}: add them to a page in docs/reference/"
 
 
