@@ -15,7 +15,7 @@ Every message says what was asked, what came, what is allowed and what to do.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 
 class BayesmigError(ValueError):
@@ -65,3 +65,23 @@ def closest(name: object, allowed: Iterable[object]) -> str:
     best = max(likeness.values(), default=0.0)
     found = [repr(option) for option, ratio in likeness.items() if ratio == best]
     return f" (closest: {' or '.join(found)})" if best >= 0.5 and len(found) <= 3 else ""
+
+
+def require(
+    names: Iterable[object],
+    allowed: Collection[object],
+    before: str,
+    after: str = "",
+    there: str = "; there are",
+    *,
+    then: str = "",
+    most: int = 12,
+    error: type[BayesmigError] = BayesmigError,
+) -> None:
+    """Refuse the first name that is not among those allowed.
+
+    The error says ``before``, the name, ``after``, the name most like it, ``there``, those allowed, and ``then``.
+    """
+    for name in names:
+        if name not in allowed:
+            raise error(f"{before}{name!r}{after}{closest(name, allowed)}{there} {listing(allowed, most)}.{then}")

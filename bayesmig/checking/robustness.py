@@ -19,7 +19,7 @@ from bayesmig.data.design import Design
 from bayesmig.data.encoding import build_design
 from bayesmig.data.frames import AnyFrame
 from bayesmig.data.rows import Rows
-from bayesmig.errors import BayesmigError, EngineRefusal, InferenceFailure, closest, listing
+from bayesmig.errors import BayesmigError, EngineRefusal, InferenceFailure, require
 from bayesmig.inference.engines.base import Engine
 from bayesmig.inference.fitting import automatic, posterior_of
 from bayesmig.inference.parallel import Failure, map_fits
@@ -274,12 +274,8 @@ def _sets(spec: ModelSpec, presets: Sequence[str] | Mapping[str, PriorSet] | Non
     if isinstance(presets, str):
         presets = [presets]
     if presets is not None and not isinstance(presets, Mapping):
-        unknown = [name for name in presets if name not in PRESETS]
-        if unknown:
-            raise BayesmigError(
-                f"no prior preset {unknown[0]!r}{closest(unknown[0], PRESETS)}; there are {listing(PRESETS)}. Sets of"
-                " your own are given by name, as in {'tight': PriorSet(...)}."
-            )
+        own = " Sets of your own are given by name, as in {'tight': PriorSet(...)}."
+        require(presets, PRESETS, "no prior preset ", then=own)
     if isinstance(presets, Mapping):
         wrong = [name for name, priors in presets.items() if not isinstance(priors, PriorSet) or name == OWN]
         if wrong:

@@ -14,7 +14,7 @@ from bayesmig.contract.arrays import Array, Codes
 from bayesmig.contract.names import as_code
 from bayesmig.data.columns import as_codes, is_categorical
 from bayesmig.data.design import Design, GroupTerm
-from bayesmig.errors import BayesmigError, DataError, NotFound, closest, listing
+from bayesmig.errors import BayesmigError, DataError, NotFound, require
 from bayesmig.results.fitted import Fitted
 
 if TYPE_CHECKING:
@@ -148,12 +148,9 @@ def grouping(design: Design, by: str | pd.Series | ArrayLike) -> Grouping:
         factors = {group.name: group for group in design.groups}
         if by in factors:
             return Grouping(by, factors[by].levels, factors[by].codes)
-        if by not in design.frame:
-            known = dict.fromkeys((*factors, *map(str, design.frame.columns)))
-            raise NotFound(
-                f"no grouping factor and no column of the data used is called {by!r}{closest(by, known)}; there are"
-                f" {listing(known)}. For another column give its values: data[{by!r}]."
-            )
+        known = dict.fromkeys((*factors, *map(str, design.frame.columns)))
+        called = "no grouping factor and no column of the data used is called "
+        require([by], known, called, then=f" For another column give its values: data[{by!r}].", error=NotFound)
         column = design.frame[by].reset_index(drop=True)
     else:
         column = pd.Series(_used(design, by), name=str(getattr(by, "name", None) or "group"))

@@ -12,7 +12,7 @@ import pandas as pd
 from bayesmig.contract.arrays import Array, Codes, Flags
 from bayesmig.contract.names import as_code
 from bayesmig.data.numerals import is_number_or_date
-from bayesmig.errors import DataError, SpecificationError, UnknownColumn, UnknownLevel, closest, listing
+from bayesmig.errors import DataError, SpecificationError, UnknownColumn, UnknownLevel, closest, listing, require
 from bayesmig.specification.formula import Formula
 from bayesmig.specification.model import ModelSpec, Variable
 
@@ -46,10 +46,7 @@ def used_columns(spec: ModelSpec, formula: Formula, data: pd.DataFrame) -> tuple
 def check_present(data: pd.DataFrame, names: Iterable[str]) -> None:
     """Refuse names that are no column of the data, or of several."""
     for name in names:
-        if name not in data:
-            raise UnknownColumn(
-                f"no column {name!r}{closest(name, data.columns)}; the data have {listing(data.columns)}."
-            )
+        require([name], data, "no column ", there="; the data have", error=UnknownColumn)
         if (data.columns == name).sum() > 1:
             raise DataError(f"the data have more than one column called {name!r}; rename or drop the others.")
 

@@ -30,7 +30,7 @@ from bayesmig.data.columns import (
 )
 from bayesmig.data.encoding import group_codes
 from bayesmig.data.frames import AnyFrame, frame_of
-from bayesmig.errors import BayesmigError, DataError, UnknownLevel, closest, listing
+from bayesmig.errors import BayesmigError, DataError, UnknownLevel, closest, listing, require
 
 OUTSIDE = -1  # code of a row without a group
 FEW = 5  # people of a group whose mean is too noisy to measure a context without a note
@@ -328,8 +328,8 @@ def _values(frame: pd.DataFrame, name: str) -> Array:
         return numeric(None, name, given, "predictor").to_numpy(dtype=float)
     codes = as_codes(given)
     levels = list(map(str, codes.dropna().unique()))
-    if level not in levels and not (is_categorical(given) and level in map(as_code, given.cat.categories)):
-        raise UnknownLevel(f"{column!r} has no level {level!r}{closest(level, levels)}; it has {listing(levels)}.")
+    if not (is_categorical(given) and level in map(as_code, given.cat.categories)):
+        require([level], levels, f"{column!r} has no level ", there="; it has", error=UnknownLevel)
     return np.where(codes.isna(), np.nan, (codes == level).to_numpy(dtype=float))
 
 

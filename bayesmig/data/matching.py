@@ -16,7 +16,7 @@ from bayesmig.data.encoding import PROVENANCE_COLUMN
 from bayesmig.data.frames import AnyFrame, frame_of
 from bayesmig.data.surveys import in_codes, read_survey
 from bayesmig.data.writing import as_csv, from_cell, writable, write
-from bayesmig.errors import DataError, UnknownColumn, UnknownLevel, closest, listing
+from bayesmig.errors import DataError, UnknownColumn, UnknownLevel, listing, require
 from bayesmig.specification.model import ModelSpec, Study, Variable
 
 ALIKE = 0.65  # of two names, from 0 to 1, that the one may be meant by the other
@@ -188,17 +188,14 @@ def translated(data: AnyFrame, study: Study, path: str | Path) -> pd.DataFrame:
     known = {entry.name: entry for entry in study.variables}
     changes, data = {}, frame_of(data)
     for name, rows in filled.groupby("column", sort=False):
-        if name not in known:
-            raise UnknownColumn(f"{str(path)!r} has a column {name!r}{closest(name, known)} that is not in the study.")
+        absent = " that is not in the study"
+        require([name], known, f"{str(path)!r} has a column ", absent, "; it has", error=UnknownColumn)
         yours = list(dict.fromkeys(filter(None, rows["your_column"])))
         if len(yours) > 1:
             raise DataError(f"{str(path)!r} gives {name!r} the columns {listing(yours)}; a variable has one.")
         if yours:
-            if yours[0] not in data:
-                raise UnknownColumn(
-                    f"{str(path)!r} takes {name!r} from {yours[0]!r}{closest(yours[0], data.columns)}, which is no"
-                    f" column; the data have {listing(data.columns)}."
-                )
+            taken = f"{str(path)!r} takes {name!r} from "
+            require(yours, data, taken, ", which is no column", "; the data have", error=UnknownColumn)
             column = data[yours[0]]
             changes[str(name)] = _recoded(known[str(name)], column, rows) if known[str(name)].levels else column
     return data.assign(**changes)
@@ -208,11 +205,8 @@ def _recoded(entry: Variable, column: pd.Series, rows: pd.DataFrame) -> pd.Serie
     """A category in the study's codes."""
     meaning: dict[str, str | None] = {}
     for level, codes in zip(rows["level"], rows["your_code"], strict=True):
-        if level and level not in entry.levels:
-            raise UnknownLevel(
-                f"{entry.name!r} has no level {level!r}{closest(level, entry.levels)}; levels are"
-                f" {listing(entry.levels)}."
-            )
+        if level:
+            require([level], entry.levels, f"{entry.name!r} has no level ", there="; levels are", error=UnknownLevel)
         for code in filter(None, (part.strip() for part in codes.split(";"))):
             if meaning.setdefault(code, level or None) != (level or None):
                 raise DataError(f"the code {code!r} of {entry.name!r} is given to {meaning[code]!r} and to {level!r}.")

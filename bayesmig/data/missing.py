@@ -18,7 +18,7 @@ import pandas as pd
 from bayesmig.contract.arrays import Array
 from bayesmig.data.columns import is_categorical
 from bayesmig.data.design import Imputed
-from bayesmig.errors import SpecificationError, closest, listing
+from bayesmig.errors import SpecificationError, listing, require
 from bayesmig.specification.formula import Formula
 from bayesmig.specification.model import ModelSpec
 from bayesmig.specification.priors import HalfNormal, Normal
@@ -34,11 +34,9 @@ def completed(spec: ModelSpec, formula: Formula, frame: pd.DataFrame) -> pd.Data
     Raises SpecificationError if what is to be imputed is no numeric predictor of persons.
     """
     for name in spec.impute:
-        if name not in formula.predictors or name in formula.grouping:
-            raise SpecificationError(
-                f"impute names {name!r}, which is no predictor of {spec.formula!r}{closest(name, formula.predictors)};"
-                f" predictors are {listing(sorted(formula.predictors))}."
-            )
+        known = sorted(formula.predictors - set(formula.grouping))
+        which = f", which is no predictor of {spec.formula!r}"
+        require([name], known, "impute names ", which, "; predictors are", error=SpecificationError)
         if is_categorical(frame[name]):
             raise SpecificationError(
                 f"impute names {name!r}, which is a category; only gaps of numbers are modelled. Impute it before, and"

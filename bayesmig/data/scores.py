@@ -10,7 +10,7 @@ import pandas as pd
 from bayesmig.contract.names import as_code
 from bayesmig.data.columns import NUMBERS, as_codes, is_categorical, plain
 from bayesmig.data.frames import AnyFrame, frame_of
-from bayesmig.errors import DataError, UnknownColumn, closest, listing
+from bayesmig.errors import DataError, UnknownColumn, closest, listing, require
 
 Order = Sequence[str] | Mapping[str, Sequence[str]]
 SPACED = 1e-9
@@ -77,11 +77,7 @@ def score(
     for argument, given, allowed in (("items", names, data), ("reverse", reverse, names), ("order", orders, names)):
         if isinstance(given, str):
             raise DataError(f"{argument}={given!r}: give a list, as in [{given!r}].")
-        unknown = next((name for name in given if name not in allowed), None)
-        if unknown is not None:
-            raise UnknownColumn(
-                f"{argument} names {unknown!r}{closest(unknown, allowed)}; there are {listing(allowed)}."
-            )
+        require(given, allowed, f"{argument} names ", error=UnknownColumn)
     declared, scores = data.attrs.get("levels", {}), data.attrs.get("scores", {})
     columns: dict[str, pd.Series] = {}
     words: dict[str, dict[str, str]] = {}

@@ -20,7 +20,7 @@ import pandas as pd
 from bayesmig.data.frames import AnyFrame, frame_of, is_table, pandas_of
 from bayesmig.data.numerals import PLAIN, TextColumn, decimal_sign
 from bayesmig.data.separated import mark, table_of
-from bayesmig.errors import BayesmigError, DataError, UnknownColumn, closest, listing
+from bayesmig.errors import BayesmigError, DataError, UnknownColumn, closest, listing, require
 
 if TYPE_CHECKING:
     from typing import Self
@@ -449,12 +449,8 @@ def _numbers(dtypes: pd.Series) -> frozenset[str]:
 
 
 def _check_columns(columns: Sequence[str] | None, found: Sequence[str], where: str) -> None:
-    absent = [name for name in columns or () if name not in found]
-    if absent:
-        raise UnknownColumn(
-            f"{where} has no column {absent[0]!r}{closest(absent[0], found)}; it has {listing(found)}. All parts need"
-            " the same columns; one that was not asked is a column without values."
-        )
+    alike = " All parts need the same columns; one that was not asked is a column without values."
+    require(columns or (), found, f"{where} has no column ", there="; it has", then=alike, error=UnknownColumn)
 
 
 def _located(function: Callable[[Piece], Any], piece: Piece) -> Any:

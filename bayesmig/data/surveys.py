@@ -20,7 +20,7 @@ from bayesmig.data.frames import AnyFrame, frame_of
 from bayesmig.data.numerals import DECIMAL_SIGNS, TextColumn, decimal_sign
 from bayesmig.data.scores import scored_column
 from bayesmig.data.separated import SAVE_AS
-from bayesmig.errors import DataError, UnknownColumn, closest, listing
+from bayesmig.errors import DataError, UnknownColumn, closest, listing, require
 from bayesmig.specification.model import Variable
 
 NO_VALUE = "no value"
@@ -139,8 +139,7 @@ def read_survey(
         ".zsav": read_sav,
         ".parquet": read_parquet,
     }
-    if values not in ("labels", "codes"):
-        raise DataError(f"values={values!r}{closest(values, ('labels', 'codes'))}; allowed are 'labels' and 'codes'.")
+    require([values], ("labels", "codes"), "values=", there="; allowed are", error=DataError)
     if not file.is_file():
         beside = [other.name for other in file.parent.iterdir()] if file.parent.is_dir() else []
         raise DataError(f"no data file {str(file)!r}{closest(file.name, beside)}; give the path of a survey file.")
@@ -205,9 +204,7 @@ def codebook(
     [('hukou', 'hukou', ['local', 'migrant']), ('age', 'Age in 2013', [])]
     """
     chosen, data = dict(reference or {}), frame_of(data)
-    unknown = next((name for name in labels or {} if name not in data), None)
-    if unknown is not None:
-        raise UnknownColumn(f"labels={{{unknown!r}: ...}}{closest(unknown, data)}: the data have {listing(data)}.")
+    require(labels or {}, data, "labels={", ": ...}", ": the data have", error=UnknownColumn)
     own = {**data.attrs.get("labels", {}), **(labels or {})}
     declared, scores = data.attrs.get("levels", {}), data.attrs.get("scores", {})
     data = without_attributes(data)
@@ -289,11 +286,7 @@ def _levels_of(column: pd.Series, declared: Mapping[str, str]) -> dict[str, str]
 def _asked_codes(missing: object, frame: pd.DataFrame) -> dict[str, set[str]]:
     """Codes of missing answers by column."""
     if isinstance(missing, Mapping):
-        for name in missing:
-            if name not in frame:
-                raise UnknownColumn(
-                    f"missing={{{name!r}: ...}}{closest(name, frame.columns)}: the file has {listing(frame.columns)}."
-                )
+        require(missing, frame, "missing={", ": ...}", ": the file has", error=UnknownColumn)
         return {str(name): set(map(as_code, _codes(codes))) for name, codes in missing.items()}
     codes = set(map(as_code, _codes(missing)))
     return {str(name): codes for name in frame} if codes else {}
@@ -301,11 +294,7 @@ def _asked_codes(missing: object, frame: pd.DataFrame) -> dict[str, set[str]]:
 
 def _new_names(rename: Mapping[str, str], frame: pd.DataFrame) -> dict[str, str]:
     """What every column is to be called."""
-    for name in rename:
-        if name not in frame:
-            raise UnknownColumn(
-                f"rename={{{name!r}: ...}}{closest(name, frame.columns)}: the file has {listing(frame.columns)}."
-            )
+    require(rename, frame, "rename={", ": ...}", ": the file has", error=UnknownColumn)
     names = {str(name): rename.get(str(name), str(name)) for name in frame}
     twice = [name for name in rename.values() if list(names.values()).count(name) > 1]
     if twice:
@@ -322,12 +311,7 @@ def _codes(codes: object) -> Iterable[object]:
 def _with_numbers(raw: Raw, decimal: str | None, numbers: Sequence[str], text: Sequence[str]) -> Raw:
     """Columns of text as numbers where they are, with what that leaves out and what there is to say."""
     for argument, names in (("numbers", numbers), ("text", text)):
-        unknown = [name for name in names if name not in raw.frame]
-        if unknown:
-            raise UnknownColumn(
-                f"{argument}={unknown[0]!r}{closest(unknown[0], raw.frame.columns)}: the file has"
-                f" {listing(raw.frame.columns)}."
-            )
+        require(names, raw.frame, f"{argument}=", there=": the file has", error=UnknownColumn)
     words = {str(name): column for name, column in raw.frame.items() if _is_text(column) and name not in text}
     found = [
         TextColumn(name, column.astype(object).where(column.notna(), ""), name in numbers)
@@ -365,9 +349,7 @@ def _survey(
     raw: Raw, file: Path, asked: Mapping[str, set[str]], values: str, ordered: Sequence[str], scored: Sequence[str]
 ) -> pd.DataFrame:
     """A frame without codes for missing answers, its categories labelled, with what the file says beside."""
-    unknown = [name for name in ordered if name not in raw.frame]
-    if unknown:
-        raise UnknownColumn(f"ordered={unknown[0]!r}{closest(unknown[0], raw.frame.columns)} is no column.")
+    require(ordered, raw.frame, "ordered=", " is no column", ": the file has", error=UnknownColumn)
     columns: dict[str, pd.Series] = {}
     reasons: dict[str, dict[str, int]] = {}
     levels: dict[str, dict[str, str]] = {}

@@ -17,7 +17,7 @@ import pandas as pd
 from bayesmig.contract.arrays import Array, Codes
 from bayesmig.data.columns import check_constant_within
 from bayesmig.data.design import GroupTerm
-from bayesmig.errors import SpecificationError, closest, listing
+from bayesmig.errors import SpecificationError, listing, require
 from bayesmig.specification.model import Weights
 
 ROUNDING = 1e-12  # of weights that were scaled
@@ -74,12 +74,8 @@ def _only(groups: tuple[GroupTerm, ...]) -> GroupTerm:
 def _cumulated(weights: Weights, groups: tuple[GroupTerm, ...], frame: pd.DataFrame) -> dict[str, Array]:
     """By factor with weights, the coarsest first, what each group counts: its weight times those around it."""
     names = [group.name for group in groups]
-    unknown = [name for name in weights.groups if name not in names]
-    if unknown:
-        raise SpecificationError(
-            f"weights are given for {unknown[0]!r}, which is no grouping factor{closest(unknown[0], names)};"
-            f" grouping factors are {listing(names)}."
-        )
+    which, there = ", which is no grouping factor", "; grouping factors are"
+    require(weights.groups, names, "weights are given for ", which, there, error=SpecificationError)
     found: dict[str, Array] = {}
     around: GroupTerm | None = None
     for group in sorted(groups, key=lambda group: len(group.levels)):

@@ -18,7 +18,7 @@ from bayesmig.data.frames import AnyFrame, completed_frames, frame_of
 from bayesmig.data.imputations import completed_designs
 from bayesmig.data.sources import Chunks
 from bayesmig.data.surveys import codebook
-from bayesmig.errors import EngineRefusal, InferenceFailure, SpecificationError, closest, listing
+from bayesmig.errors import EngineRefusal, InferenceFailure, SpecificationError, listing, require
 from bayesmig.inference import cache as stored
 from bayesmig.inference import sandwich
 from bayesmig.inference.engines import graphs
@@ -430,10 +430,7 @@ def _chosen_method(design: Design, method: str | None) -> str:
     allowed = GENERALISED_METHODS if design.spec.predictors else METHODS.get(family, GENERALISED_METHODS)
     if method is None:
         return allowed[-1] if not design.groups else record if record in allowed else "ml"
-    if method not in allowed:
-        raise EngineRefusal(
-            f"method {method!r} of family {family!r}{closest(method, allowed)}; allowed are {listing(allowed)}."
-        )
+    require([method], allowed, "method ", f" of family {family!r}", "; allowed are", error=EngineRefusal)
     return method
 
 

@@ -16,7 +16,7 @@ from bayesmig.data.design import parameter_names, plain_term
 from bayesmig.data.encoding import build_design
 from bayesmig.data.frames import AnyFrame, completed_frames
 from bayesmig.data.imputations import completed_designs
-from bayesmig.errors import BayesmigError, SpecificationError, closest, listing
+from bayesmig.errors import BayesmigError, SpecificationError, require
 from bayesmig.families.links import LINKS
 from bayesmig.inference.fitting import estimate, fit, specified
 from bayesmig.specification.model import Choices, ModelSpec
@@ -51,8 +51,7 @@ class Steps(Mapping[str, xr.DataTree]):
         self._trees = dict(zip((step.label for step in steps), trees, strict=True))
 
     def __getitem__(self, label: str) -> xr.DataTree:
-        if label not in self._trees:
-            raise BayesmigError(f"no step {label!r}{closest(label, self._trees)}; there are {listing(self._trees)}.")
+        require([label], self._trees, "no step ")
         return self._trees[label]
 
     def __iter__(self) -> Iterator[str]:
@@ -177,8 +176,7 @@ def sequence(
     Model 2 (Hukou): trust ~ age + rural
     Note: all models have the same 280 of 300 rows; missing: rural 20
     """
-    if verb not in VERBS:
-        raise SpecificationError(f"verb={verb!r}{closest(verb, VERBS)}; allowed are {listing(VERBS)}.")
+    require([verb], VERBS, "verb=", there="; allowed are", error=SpecificationError)
     data = completed_frames(data)
     frames = data if isinstance(data, list) else [data]
     about_model = {name: choices.pop(name) for name in list(choices) if name in Choices.__annotations__}

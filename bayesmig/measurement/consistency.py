@@ -11,7 +11,7 @@ import pandas as pd
 
 from bayesmig.contract.arrays import Array, Flags
 from bayesmig.data.frames import AnyFrame
-from bayesmig.errors import BayesmigError, UnknownColumn, closest, listing
+from bayesmig.errors import BayesmigError, UnknownColumn, listing, require
 from bayesmig.measurement.items import THOUSANDTHS, Items, principal_axes, read_items
 
 LEAST_DRAWS = 100
@@ -158,12 +158,7 @@ def reliability(
     """
     _check_settings(reverse, draws, interval, seed)
     answers = read_items(items)
-    unknown = [name for name in reverse if name not in answers.names]
-    if unknown:
-        raise UnknownColumn(
-            f"reverse names {unknown[0]!r}, which is no item{closest(unknown[0], answers.names)}; items are"
-            f" {listing(answers.names)}."
-        )
+    require(reverse, answers.names, "reverse names ", ", which is no item", "; items are", error=UnknownColumn)
     x = answers.complete * np.array([-1.0 if name in reverse else 1.0 for name in answers.names])
     principal_axes(answers.answers.dropna().corr())
     entropy = np.random.SeedSequence(seed).entropy

@@ -13,7 +13,7 @@ from scipy import special
 
 from bayesmig.contract.arrays import Array
 from bayesmig.data.frames import AnyFrame, frame_of
-from bayesmig.errors import BayesmigError, UnknownColumn, closest, listing
+from bayesmig.errors import BayesmigError, UnknownColumn, closest, listing, require
 from bayesmig.measurement.items import THOUSANDTHS, principal_axes, read_items, read_numbers
 
 ROTATIONS = ("varimax", None)
@@ -238,8 +238,7 @@ def components(
     """
     if rotation not in ROTATIONS:
         raise BayesmigError(f"rotation={rotation!r} is not available; use 'varimax' or None for no rotation.")
-    if missing not in MISSING:
-        raise BayesmigError(f"missing={missing!r} must be one of {listing(MISSING)}.")
+    require([missing], MISSING, "missing=", there=" must be one of")
     pairwise = missing == "pairwise"
     answers = read_items(items, incomplete=pairwise)
     used = answers.answers if pairwise else answers.answers.dropna()

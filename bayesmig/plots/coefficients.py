@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from bayesmig.contract import schema
-from bayesmig.errors import BayesmigError, NotFound, closest, listing
+from bayesmig.errors import BayesmigError, NotFound, require
 from bayesmig.plots.labels import TermRow, label_of, on_predictor, outcome_of, plain, spec_of, term_rows
 from bayesmig.plots.style import (
     BAND,
@@ -187,9 +187,7 @@ def _chosen_terms(intervals: Mapping[str, pd.DataFrame], terms: Sequence[str] | 
     known = list(dict.fromkeys(str(term) for frame in intervals.values() for term in frame.index))
     if terms is None:
         return [term for term in known if term != "intercept"] or known
-    for term in terms:
-        if term not in known:
-            raise NotFound(f"no result has a term {term!r}{closest(term, known)}; there are {listing(known, 40)}.")
+    require(terms, known, "no result has a term ", most=40, error=NotFound)
     return list(terms)
 
 

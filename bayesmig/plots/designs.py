@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bayesmig.errors import SpecificationError, closest, listing
+from bayesmig.errors import SpecificationError, require
 from bayesmig.plots.style import COLOURS, GREY, MARKERS, PLANE_HEIGHT, WIDTH, finished, new_axes, rule
 from bayesmig.prediction.designs import Precision
 
@@ -48,8 +48,7 @@ def precision(found: Precision, hypothesis: str | None = None, ax: Axes | None =
     """
     names = list(dict.fromkeys(found.table["hypothesis"]))
     chosen = names[0] if hypothesis is None else hypothesis
-    if chosen not in names:
-        raise SpecificationError(f"no hypothesis {chosen!r}{closest(chosen, names)}; there are {listing(names)}.")
+    require([chosen], names, "no hypothesis ", error=SpecificationError)
     table, attrs = found.table[found.table["hypothesis"] == chosen], found.table.attrs
     grouped = bool((table["groups"] > 0).all())
     x, lines = ("groups", "per_group") if grouped else ("per_group", "groups")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayesmig.errors import SpecificationError, closest, listing
+from bayesmig.errors import SpecificationError, require
 from bayesmig.plots.style import COLOURS, GREY, INK, WIDTH, finished, name_groups, new_axes, rule
 
 if TYPE_CHECKING:
@@ -48,8 +48,7 @@ def synthesis(table: pd.DataFrame, predictor: str | None = None, ax: Axes | None
     """
     known = list(dict.fromkeys(table.index.get_level_values("predictor")))
     chosen = known[0] if predictor is None else predictor
-    if chosen not in known:
-        raise SpecificationError(f"no predictor {chosen!r}{closest(chosen, known)}; there are {listing(known)}.")
+    require([chosen], known, "no predictor ", error=SpecificationError)
     of_one = table[table.index.get_level_values("predictor") == chosen].droplevel("predictor")
     rows = of_one.iloc[:, :4].set_axis(["estimate", "sd", "lower", "upper"], axis=1)
     given = [each for each in table.attrs["findings"] if each["predictor"] == chosen]

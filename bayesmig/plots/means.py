@@ -12,7 +12,7 @@ from bayesmig.contract import schema
 from bayesmig.contract.names import joined, parted
 from bayesmig.data.design import Design, GroupTerm
 from bayesmig.data.rows import design_of
-from bayesmig.errors import BayesmigError, closest, listing
+from bayesmig.errors import BayesmigError, closest, listing, require
 from bayesmig.plots.groups import caterpillar_height
 from bayesmig.plots.labels import label_of, level_in_words, outcome_of, plain, spec_of, with_scale
 from bayesmig.plots.style import COLOURS, INK, PLANE_HEIGHT, WIDTH, finished, name_groups, new_axes, rule, wrap
@@ -196,11 +196,7 @@ def _values_of_groups(tree: xr.DataTree, term: GroupTerm, along: str) -> np.ndar
     """The one value that every group has of a column."""
     data = schema.data_frame(tree)
     numeric = [name for name in data if pd.api.types.is_numeric_dtype(data[name])]
-    if along not in numeric:
-        raise BayesmigError(
-            f"along={along!r}{closest(along, numeric)}: give a numeric predictor of the model, which has"
-            f" {listing(numeric)}."
-        )
+    require([along], numeric, "along=", there=": give a numeric predictor of the model, which has")
     ranges = data[along].groupby(term.codes).agg(["min", "max"])
     uneven = ranges.index[ranges["min"] != ranges["max"]]
     if len(uneven):

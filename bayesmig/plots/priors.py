@@ -11,7 +11,7 @@ import xarray as xr
 from bayesmig.contract import schema
 from bayesmig.data.design import plain_term
 from bayesmig.data.rows import design_of
-from bayesmig.errors import BayesmigError, NotFound, closest, listing
+from bayesmig.errors import BayesmigError, NotFound, require
 from bayesmig.inference.response import parameters
 from bayesmig.plots.labels import label_of, outcome_of, spec_of
 from bayesmig.plots.style import COLOURS, GREY, INK, RULE, WIDTH, finished, new_axes, rule, wrap
@@ -66,11 +66,7 @@ def prior_posterior(tree: xr.DataTree, terms: Sequence[str] | None = None, ax: A
     ['Age', 'Residual SD']
     """
     spec, known = spec_of(tree), proper_priors(tree)
-    for term in terms or ():
-        if term not in known:
-            raise NotFound(
-                f"no parameter {term!r} with a proper prior{closest(term, known)}; there are {listing(known, 40)}."
-            )
+    require(terms or (), known, "no parameter ", " with a proper prior", most=40, error=NotFound)
     chosen = {term: known[term] for term in terms or known}
     if not chosen:
         raise NotFound("no parameter of this model has a proper prior to compare with.")

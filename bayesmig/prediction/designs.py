@@ -24,7 +24,7 @@ from bayesmig.data.columns import check_present
 from bayesmig.data.design import Design, GroupTerm
 from bayesmig.data.encoding import PROVENANCE_COLUMN, build_design, provenance_of, without_outcome_bounds
 from bayesmig.data.frames import AnyFrame, frame_of
-from bayesmig.errors import InferenceFailure, SpecificationError, closest, listing
+from bayesmig.errors import InferenceFailure, SpecificationError, closest, listing, require
 from bayesmig.inference.engines.base import Engine
 from bayesmig.inference.engines.exact import Exact
 from bayesmig.inference.fitting import estimate, fit
@@ -371,12 +371,8 @@ def _plan(
         ordered = spec.distribution.outcome in ("ordered", "binary") and spec.variable(formula.outcome_column) is None
         check_present(data, [*needed, *filter(None, [group]), *([formula.outcome_column] if ordered else [])])
     else:
-        unknown = [name for name in planned if name not in needed]
-        if unknown:
-            raise SpecificationError(
-                f"predictors names {unknown[0]!r}{closest(unknown[0], needed)}, which is no predictor of"
-                f" {spec.formula!r}; there are {listing(needed)}."
-            )
+        which = f", which is no predictor of {spec.formula!r}"
+        require(planned, needed, "predictors names ", which, error=SpecificationError)
         wrong = [name for name, each in planned.items() if not isinstance(each, Planned)]
         if wrong:
             raise SpecificationError(f"predictors[{wrong[0]!r}] must be Planned(...), got {planned[wrong[0]]!r}.")
@@ -424,11 +420,8 @@ def _stated(design: Design, truth: Mapping[str, Any]) -> dict[str, Array]:
     taus = [f"tau_{group.name}[{effect}]" for effect in group.effects] if group else []
     own = list(family.parameters)
     known = [*design.terms, *own, *taus, *([f"tau_{group.name}", "icc"] if group else [])]
-    for name in truth:
-        if name not in known:
-            raise SpecificationError(
-                f"truth names {name!r}{closest(name, known)}, which the model has not; it has {listing(known, 20)}."
-            )
+    not_there = ", which the model has not"
+    require(truth, known, "truth names ", not_there, "; it has", most=20, error=SpecificationError)
     for name, value in truth.items():
         is_number = isinstance(value, (int, float, np.number)) and math.isfinite(value)
         if name != "cut" and not (is_number and (value >= 0 or name in design.terms)):

@@ -23,7 +23,7 @@ from bayesmig.data.columns import as_codes
 from bayesmig.data.design import Design
 from bayesmig.data.frames import AnyFrame, frame_of, is_table
 from bayesmig.data.rows import Rows, design_of
-from bayesmig.errors import BayesmigError, DataError, UnknownColumn, UnknownLevel, closest, listing
+from bayesmig.errors import BayesmigError, DataError, UnknownColumn, UnknownLevel, closest, listing, require
 from bayesmig.inference.response import expected, linear_predictor
 from bayesmig.prediction.newdata import with_new_groups
 from bayesmig.results.fitted import (
@@ -330,11 +330,8 @@ def _counted(given: AnyFrame, count: str) -> pd.DataFrame:
     census = frame_of(given)
     if census.empty:
         raise DataError("census must be a data frame with a row for each kind of people; this one has none.")
-    if count not in census:
-        raise UnknownColumn(
-            f"the census has no column {count!r}{closest(count, census.columns)}; it has {listing(census.columns)}."
-            " Name the column with the number of people by count=."
-        )
+    name_it = " Name the column with the number of people by count=."
+    require([count], census, "the census has no column ", there="; it has", then=name_it, error=UnknownColumn)
     people = pd.to_numeric(census[count], errors="coerce").astype(float)
     wrong = census[count][~np.isfinite(people) | (people < 0)]
     if len(wrong):
@@ -354,12 +351,8 @@ def _counted(given: AnyFrame, count: str) -> pd.DataFrame:
 
 def _parts(cells: pd.DataFrame, by: list[str], count: str) -> tuple[pd.DataFrame, Codes]:
     """Parts of the population, and the part of each row of the joint table."""
+    require(by, cells.columns.drop(count), "by=", " is no column of the census", "; it has", error=UnknownColumn)
     for name in by:
-        if name not in cells or name == count:
-            raise UnknownColumn(
-                f"by={name!r}{closest(name, cells.columns.drop(count))} is no column of the census; it has"
-                f" {listing(cells.columns.drop(count))}."
-            )
         if name in HEADS:
             raise BayesmigError(f"the column {name!r} has the name of a column of this table; rename it.")
     if not by:
@@ -497,12 +490,8 @@ def _columns_of(design: Design, key: str | tuple[str, ...]) -> tuple[str, ...]:
     columns = (key,) if isinstance(key, str) else tuple(key)
     formula = design.spec.parsed
     known = [str(name) for name in design.frame if name in formula.predictors or name in formula.grouping]
-    for name in columns:
-        if name not in known:
-            raise UnknownColumn(
-                f"margin {name!r}{closest(name, known)}: the model uses {listing(known)}. Only margins of its columns"
-                " change an estimate."
-            )
+    only = " Only margins of its columns change an estimate."
+    require(columns, known, "margin ", there=": the model uses", then=only, error=UnknownColumn)
     return columns
 
 

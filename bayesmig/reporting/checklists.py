@@ -21,7 +21,7 @@ from bayesmig.checking.predictive import predictive_check
 from bayesmig.checking.robustness import power_scaling
 from bayesmig.contract import schema
 from bayesmig.contract.names import base, pieces
-from bayesmig.errors import BayesmigError, closest, listing
+from bayesmig.errors import BayesmigError, listing, require
 from bayesmig.plots.expectations import prior_outcomes
 from bayesmig.replication.remarks import number
 from bayesmig.reporting.levels import PERSON, completed, level_of
@@ -80,8 +80,7 @@ def guideline(tree: xr.DataTree | Maihda, name: str, *, sensitivity: bool = True
     >>> items.loc["2", "status"], items.attrs["count"]
     ('stated', '7 of 10 items stated, 3 in part, 0 for the author')
     """
-    if name not in GUIDELINES:
-        raise BayesmigError(f"no guideline {name!r}{closest(name, GUIDELINES)}; there are {listing(GUIDELINES)}.")
+    require([name], GUIDELINES, "no guideline ")
     strata = tree if isinstance(tree, Maihda) else None
     tree = tree.additive if isinstance(tree, Maihda) else tree
     if schema.kind(tree) != "posterior" or "n_used" not in tree.attrs:

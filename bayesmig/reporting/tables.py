@@ -21,7 +21,7 @@ from bayesmig.checking.validation import loo
 from bayesmig.contract import schema
 from bayesmig.contract.names import base, both, columns_of, of_factor, pieces
 from bayesmig.data.writing import as_csv, printable, writable, write
-from bayesmig.errors import BayesmigError, closest, listing
+from bayesmig.errors import BayesmigError, listing, require
 from bayesmig.inference.stepwise import Steps
 from bayesmig.plots.labels import TermRow, term_rows
 from bayesmig.printed.literature import TEXT
@@ -341,8 +341,7 @@ def _check_choices(below: str, components: str, measures: Sequence[str], digits:
         ("components", components, ("variance", "sd")),
         *(("measures", measure, MEASURES) for measure in ([measures] if isinstance(measures, str) else measures)),
     ):
-        if value not in allowed:
-            raise BayesmigError(f"{what}={value!r}{closest(value, allowed)}; allowed are {listing(allowed)}.")
+        require([value], allowed, f"{what}=", there="; allowed are")
     if not isinstance(digits, int) or not 0 <= digits <= 10:
         raise BayesmigError(f"digits={digits!r}: give the number of decimals, from 0 to 10.")
     if isinstance(measures, str):

@@ -17,7 +17,7 @@ from bayesmig.contract.names import as_code
 from bayesmig.data.cross_products import Membership
 from bayesmig.data.design import Design
 from bayesmig.data.rows import Rows
-from bayesmig.errors import BayesmigError, UnknownColumn, UnknownLevel, closest, listing
+from bayesmig.errors import BayesmigError, UnknownColumn, UnknownLevel, closest, listing, require
 from bayesmig.inference.response import linear_predictor
 from bayesmig.results.fitted import (
     TREATMENTS,
@@ -355,11 +355,8 @@ def _parts(design: Design, by: list[str]) -> tuple[tuple[dict[str, str], ...], A
     weights = row_weights(design)
     formula = design.spec.parsed
     allowed = [name for name in design.frame if name in formula.predictors or name in formula.grouping]
+    require(by, allowed, "by=", " is no column that the model uses", "; it uses", error=UnknownColumn)
     for name in by:
-        if name not in allowed:
-            raise UnknownColumn(
-                f"by={name!r}{closest(name, allowed)} is no column that the model uses; it uses {listing(allowed)}."
-            )
         count = design.frame[name].nunique()
         if count > MOST_LEVELS and name not in design.levels and name not in formula.grouping:
             raise BayesmigError(
@@ -414,9 +411,8 @@ def combinations(
         name: list(v) if isinstance(v, (list, tuple, np.ndarray, range)) else [v] for name, v in (at or {}).items()
     }
     allowed = [*sorted(formula.predictors), *([design.spec.offset] if design.spec.offset else [])]
+    require(values, allowed, "at={", ": ...}", ": predictors are", error=UnknownColumn)
     for name, given in values.items():
-        if name not in allowed:
-            raise UnknownColumn(f"at={{{name!r}: ...}}{closest(name, allowed)}: predictors are {listing(allowed)}.")
         if not given:
             raise BayesmigError(f"at={{{name!r}: []}} gives no value.")
         levels = levels_of(design, name)

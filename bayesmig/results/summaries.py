@@ -19,7 +19,7 @@ from bayesmig.contract import schema
 from bayesmig.contract.arrays import Array
 from bayesmig.contract.names import base, columns_of, pieces
 from bayesmig.data.rows import design_of
-from bayesmig.errors import BayesmigError, closest, listing
+from bayesmig.errors import BayesmigError, listing, require
 from bayesmig.families.registry import FAMILIES
 from bayesmig.inference.estimators.base import from_point
 from bayesmig.results.delta import degrees, delta_errors, moved
@@ -152,8 +152,7 @@ def variance_components(
     np.float64(0.286)
     """
     check_interval(interval)
-    if scale not in ("latent", "response"):
-        raise BayesmigError(f"scale={scale!r}{closest(scale, ('latent', 'response'))}; allowed are latent, response.")
+    require([scale], ("latent", "response"), "scale=", there="; allowed are")
     quantities = quantity_values(tree)
     if scale == "response":
         quantities |= {f"vpc_response_{group}": share for group, share in response_shares(tree).items()}
@@ -274,11 +273,9 @@ def varying_effects(tree: xr.DataTree, group: str, effect: str = "intercept", in
     """
     dataset = _posterior(tree)
     known = schema.groups(dataset)
-    if group not in known:
-        raise BayesmigError(f"no varying effects by {group!r}{closest(group, known)}; there are {listing(known)}.")
+    require([group], known, "no varying effects by ")
     effects = [str(name) for name in dataset[schema.effect_dim(group)].to_numpy()]
-    if effect not in effects:
-        raise BayesmigError(f"no varying effect {effect!r} by {group!r}; there are {listing(effects)}.")
+    require([effect], effects, "no varying effect ", f" by {group!r}")
     draws = dataset[f"u_{group}"].sel({schema.effect_dim(group): effect})
     levels = pd.Index(dataset[group].to_numpy(), name=group)
     return summarise_draws(_flat(draws), levels, interval).sort_values("estimate")

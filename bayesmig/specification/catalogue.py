@@ -9,7 +9,7 @@ import pkgutil
 import traceback
 from pathlib import Path
 
-from bayesmig.errors import NotFound, SpecificationError, closest, listing
+from bayesmig.errors import NotFound, SpecificationError, closest, listing, require
 from bayesmig.specification.model import Study
 
 PACKAGE = "bayesmig.models"
@@ -60,11 +60,8 @@ def study(name: str | Path) -> Study:
     if isinstance(name, Path) or str(name).endswith(".py"):
         return _load(Path(name))
     files = _files()
-    if name not in files:
-        raise NotFound(
-            f"no study {name!r}{closest(name, files)}; there are {listing(files)}."
-            " For a study of your own give the path of its file, ending in '.py'."
-        )
+    own = " For a study of your own give the path of its file, ending in '.py'."
+    require([name], files, "no study ", then=own, error=NotFound)
     return _load(files[name])
 
 

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from bayesmig.errors import NotFound, SpecificationError, closest, listing
+from bayesmig.errors import NotFound, SpecificationError, listing, require
 from bayesmig.families.record import Parameter
 from bayesmig.families.registry import scalars
 
@@ -515,6 +515,5 @@ def preset(name: str) -> PriorSet:
     >>> print(preset("brms").sigma.resolved(1.2), preset("brms").sigma.resolved(9000))
     HalfStudentT(df=3, scale=2.5) HalfStudentT(df=3, scale=9000)
     """
-    if name not in PRESETS:
-        raise NotFound(f"no prior preset {name!r}{closest(name, PRESETS)}; there are {listing(PRESETS)}.")
+    require([name], PRESETS, "no prior preset ", error=NotFound)
     return PRESETS[name]

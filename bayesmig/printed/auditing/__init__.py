@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from bayesmig.errors import NotFound, closest, listing
+from bayesmig.errors import NotFound, require
 from bayesmig.printed.auditing import cells, components, composites, counts, moments, nesting, ratios, regressions
 from bayesmig.printed.auditing.intervals import Interval
 from bayesmig.printed.auditing.rules import CAVEAT, PROVED, RULES, Finding, Rule
@@ -190,7 +190,5 @@ def _chosen(names: Iterable[str] | None) -> list[Rule]:
     if names is None:
         return sorted(RULES.values(), key=lambda entry: ORDER.index(entry.kind))
     wanted = [names] if isinstance(names, str) else list(names)
-    for name in wanted:
-        if name not in RULES:
-            raise NotFound(f"no rule {name!r}{closest(name, RULES)}; there are {listing(RULES, most=len(RULES))}.")
+    require(wanted, RULES, "no rule ", most=len(RULES), error=NotFound)
     return [RULES[name] for name in wanted]

@@ -15,7 +15,7 @@ from scipy import special, stats
 
 from bayesmig.contract.arrays import Array
 from bayesmig.contract.names import pieces
-from bayesmig.errors import BayesmigError, DataError, NotFound, closest, listing
+from bayesmig.errors import DataError, NotFound, require
 from bayesmig.printed import literature
 from bayesmig.printed.evidence.tables import PrintedModel, printed_model
 from bayesmig.specification.model import Study
@@ -250,6 +250,4 @@ def evidence_by_term(source: Study | str | Path, model: str) -> tuple[PrintedMod
 
 def check_terms(terms: list[str], known: object, what: str) -> None:
     names = [str(name) for name in known]  # type: ignore[attr-defined]
-    for term in terms:
-        if term not in names:
-            raise BayesmigError(f"no term {term!r}{closest(term, names)}; {what}: {listing(names)}.")
+    require(terms, names, "no term ", there=f"; {what}:")

@@ -12,7 +12,7 @@ import pandas as pd
 from scipy import optimize, stats
 
 from bayesmig.contract.arrays import Array, Codes, Flags
-from bayesmig.errors import SpecificationError, closest, listing
+from bayesmig.errors import SpecificationError, closest, listing, require
 from bayesmig.specification.model import Margin, Population, Study
 
 if TYPE_CHECKING:
@@ -48,21 +48,15 @@ class Subject:
 
     def rows(self, data: Mapping[str, NDArray[Any]], n: int) -> Flags:
         """Which of the people it is about, in data that hold every variable before this one."""
-        for needed in filter(None, (self.bound, self.condition)):
-            if needed not in data:
-                raise SpecificationError(
-                    f"the margin of {self.variable!r} depends on {needed!r}, which has no margin before it"
-                    f"{closest(needed, data)}; before it there are {listing(data)}."
-                )
+        needed = filter(None, (self.bound, self.condition))
+        depends, before = f"the margin of {self.variable!r} depends on ", "; before it there are"
+        require(needed, data, depends, ", which has no margin before it", before, error=SpecificationError)
         if not self.condition:
             return np.ones(n, dtype=bool)
         found = np.asarray(data[self.condition].astype(str) == self.level)
-        if not found.any():
-            levels = sorted(set(data[self.condition].astype(str)))
-            raise SpecificationError(
-                f"the margin of {self.variable!r} is for {self.condition} = {self.level!r}, which nobody has"
-                f"{closest(self.level, levels)}; there are {listing(levels)}."
-            )
+        levels = sorted(set(data[self.condition].astype(str)))
+        whose = f"the margin of {self.variable!r} is for {self.condition} = "
+        require([self.level], levels, whose, ", which nobody has", error=SpecificationError)
         return found
 
     def __str__(self) -> str:
