@@ -18,6 +18,7 @@ from bayesmig.replication.reconstruction import binary, continuous, predictors
 from bayesmig.replication.reconstruction.answers import whole_answers
 from bayesmig.replication.reconstruction.discrepancies import JointProvenance
 from bayesmig.replication.reconstruction.joint import assemble, is_least_squares, without_bounds
+from bayesmig.replication.reconstruction.predictors import population_of
 from bayesmig.replication.reconstruction.provenance import Provenance, printed_errors
 from bayesmig.specification.model import ModelSpec, Population, Study
 
@@ -103,15 +104,9 @@ def _in_answers(study: Study, spec: ModelSpec, seed: int) -> pd.DataFrame:
     data[outcome], fact = whole_answers(study, outcome, data[outcome].to_numpy())
     data[PROVENANCE_COLUMN] += ", in whole answers"
     account = data.attrs["reconstruction"]
-    data.attrs["reconstruction"] = {
-        "honoured": [fact, *account["honoured"][1:]],
-        "not_honoured": [
-            f"the coefficients of {printed[0]}: answers keep the order of the people, not the distances between them",
-            *account["not_honoured"],
-        ],
-        "not_compared": account["not_compared"],
-        "assumed": account["assumed"],
-    }
+    kept = f"the coefficients of {printed[0]}: answers keep the order of the people, not the distances between them"
+    account["honoured"][0] = fact
+    account["not_honoured"].insert(0, kept)
     return data
 
 
@@ -164,13 +159,8 @@ def _joint(study: Study, model: str | None, seed: int, whole_items: bool) -> tup
     """All least-squares models of the same people in one data set; a model that is not printed is met by none."""
     exact = model if model and study.models[model].printed else ""
     data, sample, indices, measurements = assemble(study, model, exact, seed, whole_items=whole_items)
-    account = JointProvenance(sample, indices, measurements, data, exact, whole_items)
-    data.attrs["reconstruction"] = {
-        "honoured": account.honoured(),
-        "not_honoured": account.not_honoured(),
-        "not_compared": account.not_compared(),
-        "assumed": account.assumed(),
-    }
+    account = JointProvenance(study, sample.keys[0], data, sample, indices, measurements, exact, whole_items)
+    data.attrs["reconstruction"] = account.facts()
     errors = account.gaps.xs(exact or sample.keys[0])[["printed_error", "obtained_error", "ratio"]]
     return data, pd.DataFrame(errors).set_axis(["printed", "implied", "ratio"], axis=1)
 
@@ -202,13 +192,8 @@ def _build(study: Study, model: str, seed: int) -> tuple[pd.DataFrame, pd.DataFr
         index=pd.Index(design.terms, name="term"),
     )
     errors["ratio"] = errors["implied"] / errors["printed"]
-    account = Provenance(study, model, data, errors, made.gaps)
-    data.attrs["reconstruction"] = {
-        "honoured": account.honoured(),
-        "not_honoured": account.not_honoured(),
-        "not_compared": account.not_compared(),
-        "assumed": [*account.assumed(), *assumed, *made.assumed],
-    }
+    account = Provenance(study, model, data, errors, made.gaps, (*assumed, *made.assumed))
+    data.attrs["reconstruction"] = account.facts()
     return data, errors
 
 
@@ -217,12 +202,7 @@ def _checked(study: Study, model: str) -> tuple[ModelSpec, Population]:
     printed = listing(key for key, other in study.models.items() if other.printed)
     if spec.printed is None:
         raise NotFound(f"{study.name} {model} is not printed, so nothing can be reproduced; printed are {printed}.")
-    population = study.population_of(model)
-    if population is None:
-        raise BayesmigError(
-            f"study {study.name!r} describes no population; give Study(population=Population(...)) the sample size,"
-            " the groups and a Margin for every predictor."
-        )
+    population = population_of(study, model)
     varying = spec.parsed.varying
     supported = listing(f"{family} ({link})" for family, link in SUPPORTED.items())
     reason = (
@@ -240,13 +220,7 @@ def _checked(study: Study, model: str) -> tuple[ModelSpec, Population]:
 
 
 def _aligned(study: Study, model: str, design: Design, estimates: pd.Series) -> Array:
-    unprinted = [term for term in design.terms if term not in estimates.index]
-    unknown = [str(term) for term in estimates.index if term not in design.terms]
-    if unprinted or unknown:
-        raise BayesmigError(
-            f"{study.name} {model} and its printed table name different terms: not printed {listing(unprinted)};"
-            f" printed but not in the model {listing(unknown)}. Correct the formula, the reference levels or the CSV."
-        )
+    predictors.check_terms(f"{study.name} {model}", design.terms, estimates.index)
     return estimates.reindex(list(design.terms)).to_numpy(dtype=float)
 
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -16,13 +17,17 @@ from bayesmig.data.encoding import build_design
 from bayesmig.data.frames import AnyFrame, frame_of
 from bayesmig.errors import listing
 from bayesmig.printed.auditing.intervals import Interval, decimals
-from bayesmig.replication.descriptives import printed_descriptives, told
 from bayesmig.replication.reconstruction.items import Measurement
 from bayesmig.replication.reconstruction.joint import Indices, Sample, models_together
-from bayesmig.replication.reconstruction.provenance import missed_cells, sample_assumptions, sample_facts
+from bayesmig.replication.reconstruction.provenance import Account, error_ratios, missed_cells
 from bayesmig.replication.reconstruction.regressions import NOT_FILLED, Regression
 from bayesmig.specification.model import Study
 
+if TYPE_CHECKING:
+    from statsmodels.regression.linear_model import RegressionResults
+
+# what statsmodels calls statistics that papers print; its AIC counts the coefficients, as Stata's does
+STATISTICS = {"n": "nobs", "r2": "rsquared", "adjusted_r2": "rsquared_adj", "f": "fvalue", "aic": "aic"}
 ROUNDED = 1.0001  # half units within which a coefficient prints as it should
 
 
@@ -66,70 +71,41 @@ def measure_discrepancies(study: Study, data: AnyFrame, models: str | Sequence[s
     """
     data = frame_of(data)
     keys = [models] if isinstance(models, str) else list(models or models_together(study, None))
-    return pd.concat([_gaps_of(study, key, Fit.of(study, key, data)) for key in keys])
+    return pd.concat([_gaps_of(study, key, _fit(study, key, data)) for key in keys])
 
 
-def _gaps_of(study: Study, key: str, fit: Fit) -> pd.DataFrame:
-    cells = Regression.of(study, key, fit.n, study.model(key).parsed.outcome).cells
+def _gaps_of(study: Study, key: str, fit: RegressionResults) -> pd.DataFrame:
+    cells = Regression.of(study, key, int(fit.nobs), study.model(key).parsed.outcome).cells
     frame = pd.DataFrame(
         {
             "printed": cells["estimate"],
-            "obtained": fit.coefficients.reindex(cells.index),
+            "obtained": fit.params.reindex(cells.index),
             "half_unit": cells["half_unit"],
             "printed_error": cells["std_error"],
-            "obtained_error": fit.errors.reindex(cells.index),
+            "obtained_error": fit.bse.reindex(cells.index),
         }
     ).dropna(subset=["printed"])
     frame.insert(2, "gap", frame["obtained"] - frame["printed"])
     frame.insert(3, "half_units", frame["gap"] / frame.pop("half_unit"))
     frame.insert(4, "within_rounding", frame["half_units"].abs() <= ROUNDED)
     frame["ratio"] = frame["obtained_error"] / frame["printed_error"]
-    p = pd.Series(2 * stats.t.sf(abs(frame["obtained"] / frame["obtained_error"]), fit.df), frame.index)
+    p = pd.Series(2 * stats.t.sf(abs(frame["obtained"] / frame["obtained_error"]), fit.df_resid), frame.index)
     bounds = cells.loc[frame.index, ["p_lower", "p_upper"]]
     frame["as_starred"] = p.between(bounds["p_lower"], bounds["p_upper"]).where(bounds.notna().all(axis=1))
     frame.index = pd.MultiIndex.from_product([[key], frame.index], names=["model", "term"])
     return frame
 
 
-@dataclass(frozen=True)
-class Fit:
-    """Least squares.
+def _fit(study: Study, key: str, data: pd.DataFrame) -> RegressionResults:
+    """Least squares."""
+    from statsmodels.regression.linear_model import OLS  # statsmodels.api loads all else, for a second
 
-    ``coefficients``, ``errors``: by term; classical standard errors. ``left``: sum of the squared residuals.
-    """
-
-    coefficients: pd.Series
-    errors: pd.Series
-    r2: float
-    n: int
-    df: int
-    left: float
-
-    @classmethod
-    def of(cls, study: Study, key: str, data: pd.DataFrame) -> Fit:
-        design = build_design(study.model(key), data)
-        x, y, terms = design.x, design.y, list(design.terms)
-        beta = np.linalg.lstsq(x, y, rcond=None)[0]
-        residual, df = y - x @ beta, len(y) - x.shape[1]
-        errors = np.sqrt(residual @ residual / df * np.diag(np.linalg.inv(x.T @ x)))
-        r2 = 1 - float(residual @ residual / ((y - y.mean()) ** 2).sum())
-        return cls(pd.Series(beta, terms), pd.Series(errors, terms), r2, len(y), df, float(residual @ residual))
-
-    def statistic(self, name: str) -> float:
-        """A statistic that papers print; AIC counts the coefficients, as Stata's does. NaN if it is unknown."""
-        k = self.n - self.df
-        found = {
-            "n": float(self.n),
-            "r2": self.r2,
-            "adjusted_r2": 1 - (1 - self.r2) * (self.n - 1) / self.df,
-            "f": self.r2 / (k - 1) / ((1 - self.r2) / self.df),
-            "aic": self.n * (math.log(2 * math.pi * self.left / self.n) + 1) + 2 * k,
-        }
-        return found.get(name, math.nan)
+    design = build_design(study.model(key), data)
+    return OLS(design.y, pd.DataFrame(design.x, columns=list(design.terms))).fit()
 
 
 @dataclass(frozen=True)
-class JointProvenance:
+class JointProvenance(Account):
     """A joint reconstruction held beside everything that is printed of it.
 
     ``exact``: the model that was met exactly, or nothing.
@@ -138,13 +114,8 @@ class JointProvenance:
     sample: Sample
     indices: Indices
     measurements: Sequence[Measurement]
-    data: pd.DataFrame
     exact: str
     whole_items: bool
-
-    @property
-    def study(self) -> Study:
-        return self.sample.study
 
     @cached_property
     def gaps(self) -> pd.DataFrame:
@@ -152,8 +123,8 @@ class JointProvenance:
         return pd.concat([_gaps_of(self.study, key, fit) for key, fit in self._fits.items()])
 
     @cached_property
-    def _fits(self) -> dict[str, Fit]:
-        return {key: Fit.of(self.study, key, self.data) for key in self.sample.keys}
+    def _fits(self) -> dict[str, RegressionResults]:
+        return {key: _fit(self.study, key, self.data) for key in self.sample.keys}
 
     @cached_property
     def statistics(self) -> pd.DataFrame:
@@ -162,18 +133,13 @@ class JointProvenance:
         for model in self.sample.printed.regressions:
             fit = self._fits[model.key]
             for name, text in model.statistics.items():
-                obtained = fit.statistic(name)
+                obtained = float(getattr(fit, STATISTICS[name])) if name in STATISTICS else math.nan
                 if text not in ("", NOT_FILLED):
                     place = f"{name} of {model.key}"
                     rows.append((place, text, obtained, Interval.printed(text).contains(obtained)))
         return pd.DataFrame(rows, columns=["statistic", "printed", "obtained", "honoured"])
 
-    @cached_property
-    def _told(self) -> tuple[list[str], list[str], list[str]]:
-        return told(printed_descriptives(self.study, self.data, self.sample.keys[0]))
-
     def honoured(self) -> list[str]:
-        """Printed facts that hold in the data."""
         within, starred = self.gaps["within_rounding"], self.gaps["as_starred"].dropna()
         same = self.statistics[self.statistics["honoured"]]
         exact = f"a fit of {self.exact} by least squares returns every printed coefficient, as printed"
@@ -187,46 +153,36 @@ class JointProvenance:
             f"{len(self.data):,} people are analysed",
             *self._told[0],
             *self._items(),
-            *sample_facts(self.study, self.sample.population, self.data),
+            *super().honoured(),
         ]
 
     def not_honoured(self) -> list[str]:
-        """Printed facts that do not hold, with what holds instead."""
         beyond = self.gaps[~self.gaps["within_rounding"]]
         other = self.statistics[self.statistics["honoured"].eq(False) & self.statistics["obtained"].notna()]
         return [
             *[
                 f"{key} {term}: {obtained:.3f} comes back, {printed:g} is printed"
-                for key, term, obtained, printed in zip(
-                    beyond.index.get_level_values("model"),
-                    beyond.index.get_level_values("term"),
-                    beyond["obtained"],
-                    beyond["printed"],
-                    strict=True,
-                )
+                for (key, term), obtained, printed in beyond[["obtained", "printed"]].itertuples()
             ],
             *[
                 f"{name}: {obtained:.{decimals(printed) + 1}f}, {printed} is printed"
                 for name, printed, obtained in other[["statistic", "printed", "obtained"]].to_numpy()
             ],
-            *self._errors(),
+            *error_ratios(self.gaps["ratio"]),
             *self._cells(),
-            *self._told[1],
+            *super().not_honoured(),
             *self.indices.lost,
             *self._impossible(),
             *(self._moved() if self.whole_items else self._beyond_scales()),
         ]
 
     def not_compared(self) -> list[str]:
-        """Printed numbers of which the data say nothing."""
         unsaid = self.statistics[self.statistics["obtained"].isna()]
-        return [*(unsaid["statistic"] + ": " + unsaid["printed"]), *self._told[2]]
+        return [*(unsaid["statistic"] + ": " + unsaid["printed"]), *super().not_compared()]
 
     def assumed(self) -> list[str]:
-        """What is not printed."""
         facts = [fact for measurement in self.measurements for fact in measurement.facts]
-        own = sample_assumptions(self.study, self.sample.population, self.data)
-        return [*own, *self.sample.assumed, *self.indices.assumed, *facts]
+        return [*super().assumed(), *self.sample.assumed, *self.indices.assumed, *facts]
 
     def _items(self) -> list[str]:
         form = "in whole answers, of" if self.whole_items else "with"
@@ -236,22 +192,12 @@ class JointProvenance:
             for found in self.measurements
         ]
 
-    def _errors(self) -> list[str]:
-        ratio = self.gaps["ratio"].dropna()
-        if ratio.empty:
-            return []
-        largest = " ".join(ratio.index.to_list()[int(ratio.argmax())])
-        return [
-            f"printed standard errors: those of a fit are {ratio.min():.2f} to {ratio.max():.2f} times as large (median"
-            f" {ratio.median():.2f}; largest for {largest})"
-        ]
-
     def _cells(self) -> list[str]:
         """Standard errors and stars that a fit does not give back; coefficients have lines of their own."""
         lines = []
         for model in self.sample.printed.regressions:
             fit = self._fits[model.key]
-            lines += missed_cells(model.cells, fit.coefficients, fit.errors, fit.df, model.key)
+            lines += missed_cells(model.cells, fit.params, fit.bse, fit.df_resid, model.key)
         return [line for line in lines if ", coefficients: " not in line]
 
     def _impossible(self) -> list[str]:

@@ -31,6 +31,7 @@ from bayesmig.replication.reconstruction.indices import (
     residuals,
 )
 from bayesmig.replication.reconstruction.items import Measurement, measurements
+from bayesmig.replication.reconstruction.predictors import population_of
 from bayesmig.replication.reconstruction.regressions import (
     Printed,
     Regression,
@@ -97,12 +98,7 @@ def models_together(study: Study, model: str | None) -> tuple[str, ...]:
     squares = [key for key, spec in study.models.items() if spec.printed and is_least_squares(spec)]
     if not squares:
         raise NotFound(f"{study.name} prints no least-squares model.")
-    population = study.population_of(model or squares[0])
-    if population is None:
-        raise BayesmigError(
-            f"study {study.name!r} describes no population; give Study(population=Population(...)) the sample size,"
-            " the groups and a Margin for every predictor."
-        )
+    population = population_of(study, model or squares[0])
     return tuple(key for key in squares if study.population_of(key) == population)
 
 
@@ -133,8 +129,7 @@ def _kept_sample(request: _Request) -> tuple[Sample, list[Measurement]]:
 
 def draw_sample(study: Study, keys: Sequence[str], rng: np.random.Generator) -> Sample:
     """Draw people and let them exchange answers until the printed models can hold."""
-    population = study.population_of(keys[0])
-    assert population is not None
+    population = population_of(study, keys[0])
     data, assumed = predictors.draw(study, population, rng)
     regressions = [Regression.of(study, key, population.n, study.model(key).parsed.outcome) for key in keys]
     terms, columns, owners = columns_of_models([_design_of(study, model, data, rng) for model in regressions])
@@ -163,13 +158,7 @@ def _design_of(study: Study, model: Regression, data: pd.DataFrame, rng: np.rand
     """The design of a model for a placeholder of the outcome, once its terms are known to be the printed ones."""
     placeholder = data.assign(**{model.outcome: rng.standard_normal(len(data))})
     design = build_design(without_bounds(study.model(model.key), model.outcome), placeholder)
-    unprinted = [term for term in design.terms if term not in (*model.cells.index, "intercept")]
-    unknown = [str(term) for term in model.cells.index if term not in design.terms]
-    if unprinted or unknown:
-        raise BayesmigError(
-            f"{study.name} {model.key} and its printed table name different terms: not printed {listing(unprinted)};"
-            f" printed but not in the model {listing(unknown)}. Correct the formula, the reference levels or the CSV."
-        )
+    predictors.check_terms(f"{study.name} {model.key}", design.terms, model.cells.index, "intercept")
     return design
 
 

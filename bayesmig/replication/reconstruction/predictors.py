@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ import pandas as pd
 from scipy import optimize, stats
 
 from bayesmig.contract.arrays import Array, Codes, Flags
-from bayesmig.errors import SpecificationError, closest, listing, require
+from bayesmig.errors import BayesmigError, SpecificationError, closest, listing, require
 from bayesmig.specification.model import Margin, Population, Study
 
 if TYPE_CHECKING:
@@ -61,6 +61,29 @@ class Subject:
 
     def __str__(self) -> str:
         return f"{self.variable} among {self.level}" if self.condition else self.variable
+
+
+def population_of(study: Study, model: str) -> Population:
+    """The people of a model. Raises BayesmigError if the study does not describe them."""
+    found = study.population_of(model)
+    if found is None:
+        raise BayesmigError(
+            f"study {study.name!r} describes no population; give Study(population=Population(...)) the sample size,"
+            " the groups and a Margin for every predictor."
+        )
+    return found
+
+
+def check_terms(where: str, terms: Sequence[str], printed: Iterable[object], left_out: str = "") -> None:
+    """Refuse a model that has other terms than its printed table; ``left_out``: one that need not be printed."""
+    known = list(map(str, printed))
+    unprinted = [term for term in terms if term not in (*known, left_out)]
+    unknown = [term for term in known if term not in terms]
+    if unprinted or unknown:
+        raise BayesmigError(
+            f"{where} and its printed table name different terms: not printed {listing(unprinted)};"
+            f" printed but not in the model {listing(unknown)}. Correct the formula, the reference levels or the CSV."
+        )
 
 
 def draw(study: Study, population: Population, rng: np.random.Generator) -> tuple[pd.DataFrame, list[str]]:

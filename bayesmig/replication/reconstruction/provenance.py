@@ -15,7 +15,7 @@ from bayesmig.errors import NotFound, listing
 from bayesmig.printed.auditing.intervals import half_unit
 from bayesmig.printed.literature import p_bounds, printed_cells, printed_statistics, printed_variances, tables_of
 from bayesmig.replication.descriptives import beside_print, printed_descriptives, told
-from bayesmig.replication.reconstruction.predictors import Subject
+from bayesmig.replication.reconstruction.predictors import Subject, population_of
 from bayesmig.specification.model import Margin, ModelSpec, Population, Study
 
 SLACK = 1e-6  # of a coefficient, against rounding of data saved as text
@@ -23,63 +23,84 @@ METHODS = {"ml": "maximum likelihood", "reml": "REML", "ols": "least squares"}
 
 
 @dataclass(frozen=True)
-class Provenance:
-    """One reconstruction held beside its printed table.
-
-    ``errors``: standard errors by term, ``printed``, ``implied`` and ``ratio``. ``gaps``: distance of a fit from each
-    printed number, by term and sd; empty if there is none.
-    """
+class Account:
+    """A reconstruction held beside what is printed of it; ``model``: whose people they are."""
 
     study: Study
     model: str
     data: pd.DataFrame
+
+    def facts(self) -> dict[str, list[str]]:
+        """The account in sentences, as data carry it."""
+        parts = (self.honoured, self.not_honoured, self.not_compared, self.assumed)
+        return {part.__name__: part() for part in parts}
+
+    def honoured(self) -> list[str]:
+        """Printed facts that hold in the data."""
+        return _sample_facts(self.study, self.population, self.data)
+
+    def not_honoured(self) -> list[str]:
+        """Printed facts that do not hold, with what holds instead."""
+        return self._told[1]
+
+    def not_compared(self) -> list[str]:
+        """Printed numbers of which the data say nothing."""
+        return self._told[2]
+
+    def assumed(self) -> list[str]:
+        """What is not printed."""
+        return _sample_assumptions(self.study, self.population, self.data)
+
+    @property
+    def population(self) -> Population:
+        return population_of(self.study, self.model)
+
+    @cached_property
+    def _told(self) -> tuple[list[str], list[str], list[str]]:
+        return told(printed_descriptives(self.study, self.data, self.model))
+
+
+@dataclass(frozen=True)
+class Provenance(Account):
+    """One reconstruction held beside its printed table.
+
+    ``errors``: standard errors by term, ``printed``, ``implied`` and ``ratio``. ``gaps``: distance of a fit from each
+    printed number, by term and sd; empty if there is none. ``drawn``: what was assumed while drawing.
+    """
+
     errors: pd.DataFrame
     gaps: pd.Series
+    drawn: tuple[str, ...]
 
     @property
     def spec(self) -> ModelSpec:
         return self.study.model(self.model)
 
     @property
-    def population(self) -> Population:
-        found = self.study.population_of(self.model)
-        assert found is not None
-        return found
-
-    @cached_property
-    def _told(self) -> tuple[list[str], list[str], list[str]]:
-        return told(printed_descriptives(self.study, self.data, self.model))
-
-    @property
     def outcome(self) -> str:
         return self.spec.parsed.outcome
 
     def honoured(self) -> list[str]:
-        """Printed facts that hold in the data."""
-        facts = [*self._fit(), f"{len(self.data):,} people are analysed", *self._told[0]]
-        return facts + sample_facts(self.study, self.population, self.data)
+        return [*self._fit(), f"{len(self.data):,} people are analysed", *self._told[0], *super().honoured()]
 
     def assumed(self) -> list[str]:
-        """Numbers of groups that are not printed."""
-        return sample_assumptions(self.study, self.population, self.data)
+        return [*super().assumed(), *self.drawn]
 
     def not_honoured(self) -> list[str]:
-        """Printed facts that do not hold, with what holds instead."""
         cells = printed_cells(self.study, self.model)
         obtained = cells["estimate"] + self.gaps.reindex(cells.index).fillna(0.0)
         return [
             *self._errors(),
             *missed_cells(cells, obtained, self.errors["implied"], math.inf, self.model),
             *(self._answers() if self.spec.family == "gaussian" else []),
-            *self._told[1],
+            *super().not_honoured(),
         ]
 
     def not_compared(self) -> list[str]:
-        """Printed numbers of which the data say nothing."""
         errors = printed_variances(self.study, self.model)["std_error"].dropna()
         other = [name for name in printed_statistics(self.study, self.model) if name not in ("n", "icc_percent")]
         unsaid = [*[f"standard errors of the variances of {listing(errors.index)}"] * bool(len(errors)), *other]
-        return [*[f"{self.model}: {listing(unsaid)} (not computed)"] * bool(unsaid), *self._told[2]]
+        return [*[f"{self.model}: {listing(unsaid)} (not computed)"] * bool(unsaid), *super().not_compared()]
 
     def _fit(self) -> list[str]:
         method = METHODS[self.spec.estimator]
@@ -96,17 +117,9 @@ class Provenance:
         ]
 
     def _errors(self) -> list[str]:
-        ratio = self.errors["ratio"].dropna()
-        if ratio.empty:
-            return []
         own = printed_cells(self.study, self.model)["std_error"].notna().any()
-        which = (
-            "printed standard errors" if own else "the standard errors that the printed coefficients and p stand for"
-        )
-        return [
-            f"{which}: those of a fit are {ratio.min():.2f} to {ratio.max():.2f} times as large"
-            f" (median {ratio.median():.2f}; largest for {ratio.idxmax()})"
-        ]
+        implied = "the standard errors that the printed coefficients and p stand for"
+        return error_ratios(self.errors["ratio"], "printed standard errors" if own else implied)
 
     def _answers(self) -> list[str]:
         shares, y = printed_answers(self.study, self.outcome), self.data[self.outcome]
@@ -128,6 +141,19 @@ class Provenance:
                 f" only with answers of 0 from at least {100 * spread['zero_share']:.1f} % of people would they agree"
             )
         return facts
+
+
+def error_ratios(ratios: pd.Series, which: str = "printed standard errors") -> list[str]:
+    """How many times as large as printed standard errors those of a fit are."""
+    ratio = ratios.dropna()
+    if ratio.empty:
+        return []
+    place = ratio.idxmax()
+    largest = place if isinstance(place, str) else " ".join(place)
+    return [
+        f"{which}: those of a fit are {ratio.min():.2f} to {ratio.max():.2f} times as large (median"
+        f" {ratio.median():.2f}; largest for {largest})"
+    ]
 
 
 def missed_cells(cells: pd.DataFrame, obtained: pd.Series, errors: pd.Series, df: float, model: str) -> list[str]:
@@ -161,14 +187,14 @@ def _around(value: float, half: float) -> tuple[float, float]:
     return value - half, value + half
 
 
-def sample_facts(study: Study, population: Population, data: pd.DataFrame) -> list[str]:
+def _sample_facts(study: Study, population: Population, data: pd.DataFrame) -> list[str]:
     """Printed facts of groups and margins, and how the data meet them."""
     unsized = [(group, count) for group, count in population.groups.items() if not _sized(population, group)]
     facts = [_sizes(data, group) for group, count in unsized if _is_printed(study, group, count)]
     return facts + [_met(study, data, margin) for margin in population.margins if not margin.assumed]
 
 
-def sample_assumptions(study: Study, population: Population, data: pd.DataFrame) -> list[str]:
+def _sample_assumptions(study: Study, population: Population, data: pd.DataFrame) -> list[str]:
     """Numbers of groups that are not printed."""
     unsized = [(group, count) for group, count in population.groups.items() if not _sized(population, group)]
     return [f"{_sizes(data, group)} (not printed)" for group, count in unsized if not _is_printed(study, group, count)]
