@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from scipy import stats
 
@@ -13,6 +14,9 @@ from bayesmig.printed.auditing.intervals import Interval, decimals, exponential
 from bayesmig.printed.auditing.rules import LIKELY, PROVED, Finding, Outcome, rule
 from bayesmig.printed.auditing.tables import PrintedRegression, PublishedTables, claimed
 from bayesmig.printed.literature import named, p_bounds
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FEWEST_DIGITS_SEEN = 5
 
@@ -35,6 +39,22 @@ def fewest_degrees(model: PrintedRegression) -> float:
     return max(1.0, float(model.n) - len(model.slopes) - 1)
 
 
+Cell = tuple[PrintedRegression, tuple[str, str, str], "pd.Series[Any]"]
+
+
+def _cells(tables: PublishedTables, *columns: str) -> Iterator[Cell]:
+    """Every coefficient of which all these columns are printed: its model, where it stands, and its row."""
+    for model in tables.models:
+        for term, row in model.cells.iterrows():
+            if all(row[column] for column in columns):
+                yield model, (model.table, model.model, str(term)), row
+
+
+def _legend(row: pd.Series[Any]) -> Interval:
+    """The p that the stars of a coefficient stand for."""
+    return Interval(float(row["p_lower"]), float(row["p_upper"]))
+
+
 @rule("stars against B and SE", source="Wald test, two-sided", kind="cells")
 def check_stars(tables: PublishedTables) -> Iterator[Outcome]:
     """Stars say between which bounds p lies under the table's own legend; B / SE says it too.
@@ -44,22 +64,18 @@ def check_stars(tables: PublishedTables) -> Iterator[Outcome]:
     degrees of freedom, so there 1 is the lower limit. Powerless without standard errors or a legend. Standard
     errors clustered on few groups can rest on fewer degrees of freedom than the sample suggests.
     """
-    for model in tables.models:
-        for term, row in model.cells.iterrows():
-            if "" in (row["estimate"], row["std_error"], row["p_lower"], row["p_upper"]):
-                continue
-            b, se = Interval.printed(row["estimate"]), Interval.printed(row["std_error"])
-            legend = Interval(float(row["p_lower"]), float(row["p_upper"]))
-            p = two_sided(b / se, fewest_degrees(model)) if se.lower > 0 else Interval(0.0, 1.0)
-            yield Finding.unless(
-                p.meets(legend),
-                (model.table, model.model, str(term)),
-                (f"{row['estimate']} ({row['std_error']})", row["stars"] or "no star"),
-                p,
-                f"B {row['estimate']} and SE {row['std_error']} give p {p}; {row['stars'] or 'no star'} says"
-                f" {legend}. Which of the three is meant?",
-                repair=partial(_readings, b, se, legend, fewest_degrees(model)),
-            )
+    for model, where, row in _cells(tables, "estimate", "std_error", "p_lower", "p_upper"):
+        b, se, legend = Interval.printed(row["estimate"]), Interval.printed(row["std_error"]), _legend(row)
+        p = two_sided(b / se, fewest_degrees(model)) if se.lower > 0 else Interval(0.0, 1.0)
+        yield Finding.unless(
+            p.meets(legend),
+            where,
+            (f"{row['estimate']} ({row['std_error']})", row["stars"] or "no star"),
+            p,
+            f"B {row['estimate']} and SE {row['std_error']} give p {p}; {row['stars'] or 'no star'} says"
+            f" {legend}. Which of the three is meant?",
+            repair=partial(_readings, b, se, legend, fewest_degrees(model)),
+        )
 
 
 def _readings(b: Interval, se: Interval, claim: Interval, df: float) -> str:
@@ -76,68 +92,50 @@ def check_p(tables: PublishedTables) -> Iterator[Outcome]:
     As in *stars against B and SE*, with the rounding of all three. A p that is half of the two-sided one is a
     question too, and likely only: tests may be one-sided, and few are. Powerless where one of the three is not printed.
     """
-    for model in tables.models:
-        df = fewest_degrees(model)
-        for term, row in model.cells.iterrows():
-            if "" in (row["estimate"], row["std_error"], row["p_value"]):
-                continue
-            b, se = Interval.printed(row["estimate"]), Interval.printed(row["std_error"])
-            claim = Interval(*p_bounds(row["p_value"]))
-            p = two_sided(b / se, df) if se.lower > 0 else Interval(0.0, 1.0)
-            yield Finding.unless(
-                p.meets(claim),
-                (model.table, model.model, str(term)),
-                (row["p_value"], f"{row['estimate']} ({row['std_error']})"),
-                p,
-                f"B {row['estimate']} and SE {row['std_error']} give p {p}; {row['p_value']} is printed. Which of the"
-                " three is meant?",
-                LIKELY if p.scaled(0.5).meets(claim) else PROVED,
-                repair=partial(_readings, b, se, claim, df),
-            )
+    for model, where, row in _cells(tables, "estimate", "std_error", "p_value"):
+        b, se, df = Interval.printed(row["estimate"]), Interval.printed(row["std_error"]), fewest_degrees(model)
+        claim = Interval(*p_bounds(row["p_value"]))
+        p = two_sided(b / se, df) if se.lower > 0 else Interval(0.0, 1.0)
+        yield Finding.unless(
+            p.meets(claim),
+            where,
+            (row["p_value"], f"{row['estimate']} ({row['std_error']})"),
+            p,
+            f"B {row['estimate']} and SE {row['std_error']} give p {p}; {row['p_value']} is printed. Which of the"
+            " three is meant?",
+            LIKELY if p.scaled(0.5).meets(claim) else PROVED,
+            repair=partial(_readings, b, se, claim, df),
+        )
 
 
 @rule("stars against p", source="the table's own legend", kind="cells")
 def check_stars_against_p(tables: PublishedTables) -> Iterator[Outcome]:
     """A printed p must lie between the bounds that its stars stand for. Powerless where no p is printed."""
-    for model in tables.models:
-        for term, row in model.cells.iterrows():
-            if "" in (row["p_value"], row["p_lower"], row["p_upper"]):
-                continue
-            p, legend = Interval(*p_bounds(row["p_value"])), Interval(float(row["p_lower"]), float(row["p_upper"]))
-            stars = row["stars"] or "no star"
-            yield Finding.unless(
-                p.meets(legend),
-                (model.table, model.model, str(term)),
-                (row["p_value"], stars),
-                legend,
-                f"p is printed as {row['p_value']}, and {stars} says {legend}. Which is meant?",
-            )
+    for _, where, row in _cells(tables, "p_value", "p_lower", "p_upper"):
+        p, legend, stars = Interval(*p_bounds(row["p_value"])), _legend(row), row["stars"] or "no star"
+        said = f"p is printed as {row['p_value']}, and {stars} says {legend}. Which is meant?"
+        yield Finding.unless(p.meets(legend), where, (row["p_value"], stars), legend, said)
 
 
 @rule("odds ratio against B", source="logistic regression: odds ratio = exp(B)", kind="cells")
 def check_odds_ratios(tables: PublishedTables) -> Iterator[Outcome]:
     """An odds ratio is exp(B). Powerless where either is not printed, or B is printed with few digits."""
-    for model in tables.models:
-        for term, row in model.cells.iterrows():
-            if not row["estimate"] or not row["odds_ratio"]:
-                continue
-            odds, expected = Interval.printed(row["odds_ratio"]), Interval.printed(row["estimate"]).mapped(exponential)
-            yield Finding.unless(
-                odds.meets(expected),
-                (model.table, model.model, str(term)),
-                (row["odds_ratio"], row["estimate"]),
-                expected,
-                f"exp({row['estimate']}) is {expected}, and the odds ratio is printed as {row['odds_ratio']}."
-                " Which of the two is meant?",
-                repair=partial(_repair_odds, row["estimate"], odds),
-            )
+    for _, where, row in _cells(tables, "estimate", "odds_ratio"):
+        odds, expected = Interval.printed(row["odds_ratio"]), Interval.printed(row["estimate"]).mapped(exponential)
+        yield Finding.unless(
+            odds.meets(expected),
+            where,
+            (row["odds_ratio"], row["estimate"]),
+            expected,
+            f"exp({row['estimate']}) is {expected}, and the odds ratio is printed as {row['odds_ratio']}."
+            " Which of the two is meant?",
+            repair=partial(_repair_odds, row["estimate"], odds),
+        )
 
 
 def _repair_odds(estimate: str, odds: Interval) -> str:
     places = decimals(estimate)
-    cut = Interval(float(estimate), float(estimate)) + Interval(
-        *sorted((0.0, math.copysign(10.0**-places, float(estimate))))
-    )
+    cut = Interval.exact(float(estimate)) + Interval(*sorted((0.0, math.copysign(10.0**-places, float(estimate)))))
     if odds.meets(cut.mapped(exponential)):
         return f"B cut off after {places} decimals, not rounded"
     return f"B {math.log(odds.middle):.{places}f}" if odds.lower > 0 else ""
@@ -160,13 +158,9 @@ def check_odds_in_text(tables: PublishedTables) -> Iterator[Outcome]:
             if not (text and fact.startswith(prefix) and fact.endswith("_percent")):
                 continue
             words = set(fact.removeprefix(prefix).removesuffix("_percent").split("_"))
-            terms = [
-                term
-                for term in model.cells.index
-                if words <= set(str(term).replace("[", "_").replace("]", "").split("_"))
-            ]
-            terms = [t for t in terms if _float(model.cells.loc[t, "odds_ratio"]) > 1 and float(text) > 0]
-            if len(terms) == 1:
+            raised = [str(term) for term, odds in model.cells["odds_ratio"].items() if odds and float(odds) > 1]
+            terms = [term for term in raised if words <= set(term.replace("[", "_").replace("]", "").split("_"))]
+            if len(terms) == 1 and float(text) > 0:
                 yield _text_finding(model, terms[0], text)
 
 
@@ -188,10 +182,6 @@ def _text_finding(model: PrintedRegression, term: str, text: str) -> Outcome:
         LIKELY,
         repair,
     )
-
-
-def _float(text: str) -> float:
-    return float(text) if text else math.nan
 
 
 @rule("claims of the text against B", source="the text of the paper", kind="cells")
@@ -277,22 +267,21 @@ def check_smallest_error(tables: PublishedTables) -> Iterator[Outcome]:
     """
     if not tables.facts.get("coefficients_are", "").startswith("standardised"):
         return
-    for model in tables.models:
+    for model, where, row in _cells(tables, "estimate", "p_upper"):
         adjusted, n = model.statistic("adjusted_r2"), model.n
         if adjusted is None or n is None or n < 2 or model.statistics["adjusted_r2"] == "0":
             continue
         smallest = math.sqrt(max(0.0, 1 - adjusted.upper) / (n - 1))
-        for term, row in model.cells.iterrows():
-            if not row["estimate"] or not row["p_upper"] or float(row["p_upper"]) >= 1 or not smallest:
-                continue
-            largest = Interval.printed(row["estimate"]).absolute().upper / smallest
-            p = Interval(two_sided(Interval.exact(largest), fewest_degrees(model)).lower, 1.0)
-            yield Finding.unless(
-                p.meets(Interval(float(row["p_lower"]), float(row["p_upper"]))),
-                (model.table, model.model, str(term)),
-                (row["estimate"], row["stars"]),
-                p,
-                f"with n and adjusted R² as printed, a standardised coefficient of {row['estimate']} has p of at"
-                f" least {p.lower:.3f}; {row['stars']} says less than {row['p_upper']}. Which is meant?",
-                LIKELY,
-            )
+        if float(row["p_upper"]) >= 1 or not smallest:
+            continue
+        largest = Interval.printed(row["estimate"]).absolute().upper / smallest
+        p = Interval(two_sided(Interval.exact(largest), fewest_degrees(model)).lower, 1.0)
+        yield Finding.unless(
+            p.meets(_legend(row)),
+            where,
+            (row["estimate"], row["stars"]),
+            p,
+            f"with n and adjusted R² as printed, a standardised coefficient of {row['estimate']} has p of at"
+            f" least {p.lower:.3f}; {row['stars']} says less than {row['p_upper']}. Which is meant?",
+            LIKELY,
+        )
