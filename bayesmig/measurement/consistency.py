@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,7 +11,7 @@ import pandas as pd
 from bayesmig.contract.arrays import Array, Flags
 from bayesmig.data.frames import AnyFrame
 from bayesmig.errors import BayesmigError, UnknownColumn, listing, require
-from bayesmig.measurement.items import THOUSANDTHS, Items, principal_axes, read_items
+from bayesmig.measurement.items import Items, Shown, principal_axes, read_items
 
 LEAST_DRAWS = 100
 BLOCK = 2**18  # resampling weights held at once
@@ -25,7 +24,7 @@ PRIOR = "Jeffreys: density of mean and covariance in proportion to |covariance|^
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Reliability:
+class Reliability(Shown):
     """Internal consistency of a sum of items.
 
     Attributes
@@ -67,37 +66,20 @@ class Reliability:
     provenance: str
     notes: tuple[str, ...]
 
-    def _facts(self) -> list[tuple[str, str]]:
-        gaps = listing(f"{name} {count:,}" for name, count in self.missing_answers.items())
-        return [
-            ("rows", f"{self.n:,} of {self.n_given:,} (listwise)" + f"; missing: {gaps}" * bool(self.missing_answers)),
+    def _parts(self) -> tuple[str, list[tuple[str, str]], list[tuple[str, pd.DataFrame]]]:
+        facts = [
+            self._rows("listwise"),
             ("provenance", self.provenance),
             ("reversed", listing(self.reverse)),
             ("posterior", f"{self.engine}; seed {self.seed}"),
             ("prior", self.prior),
         ]
-
-    def _tables(self) -> list[tuple[str, pd.DataFrame]]:
-        return [
+        tables = [
             ("posterior, equal-tailed interval", self.posterior),
             ("sample, bootstrap interval", self.confidence),
             ("items", self.by_item),
         ]
-
-    def __repr__(self) -> str:
-        lines = [f"Internal consistency of {len(self.by_item)} items"]
-        lines += [f"  {key + ':':<13} {value}" for key, value in self._facts()]
-        lines += [f"\n{name}\n{table.to_string(float_format=THOUSANDTHS)}" for name, table in self._tables()]
-        return "\n".join([*lines, "", *(f"note: {note}" for note in self.notes)]).rstrip()
-
-    def _repr_html_(self) -> str:
-        facts = "".join(f"<tr><th>{key}</th><td>{html.escape(value)}</td></tr>" for key, value in self._facts())
-        tables = "".join(
-            f"<p>{html.escape(name)}</p>{table.to_html(float_format=THOUSANDTHS)}" for name, table in self._tables()
-        )
-        notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
-        head = f"<caption>Internal consistency of {len(self.by_item)} items</caption>"
-        return f"<table>{head}{facts}</table>{tables}{notes}"
+        return f"Internal consistency of {len(self.by_item)} items", facts, tables
 
 
 def reliability(

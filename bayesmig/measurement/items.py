@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -20,6 +21,39 @@ MOST_DROPPED = 0.10
 SINGULAR = 1e-10
 THOUSANDTHS = "{:.3f}".format
 FEW_ANSWERS = 12  # an item with more is a measurement, such as income, whose largest value may lie far out
+
+
+class Shown:
+    """What is computed of items, and shows itself: a heading, facts, tables with or without a name, and notes."""
+
+    n: int
+    n_given: int
+    missing_answers: Mapping[str, int]
+    notes: tuple[str, ...]
+
+    def _parts(self) -> tuple[str, list[tuple[str, str]], list[tuple[str, pd.DataFrame]]]:
+        raise NotImplementedError
+
+    def _rows(self, how: str) -> tuple[str, str]:
+        gaps = listing(f"{name} {count:,}" for name, count in self.missing_answers.items())
+        return "rows", f"{self.n:,} of {self.n_given:,} ({how})" + (
+            f"; missing: {gaps}" if self.missing_answers else ""
+        )
+
+    def __repr__(self) -> str:
+        heading, facts, tables = self._parts()
+        lines = [heading, *(f"  {key + ':':<13} {value}" for key, value in facts)]
+        for name, table in tables:
+            lines += ["", *filter(None, [name]), table.to_string(float_format=THOUSANDTHS)]
+        return "\n".join([*lines, "", *(f"note: {note}" for note in self.notes)]).rstrip()
+
+    def _repr_html_(self) -> str:
+        heading, facts, tables = self._parts()
+        rows = "".join(f"<tr><th>{key}</th><td>{html.escape(value)}</td></tr>" for key, value in facts)
+        parts = [f"<table><caption>{heading}</caption>{rows}</table>"]
+        for name, table in tables:
+            parts += [f"<p>{name}</p>" if name else "", table.to_html(float_format=THOUSANDTHS)]
+        return "".join([*parts, *(f"<p>{html.escape(note)}</p>" for note in self.notes)])
 
 
 @dataclass(frozen=True, eq=False)

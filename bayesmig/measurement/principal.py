@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -14,7 +13,7 @@ from scipy import special
 from bayesmig.contract.arrays import Array
 from bayesmig.data.frames import AnyFrame, frame_of
 from bayesmig.errors import BayesmigError, UnknownColumn, closest, listing, require
-from bayesmig.measurement.items import THOUSANDTHS, principal_axes, read_items, read_numbers
+from bayesmig.measurement.items import Shown, principal_axes, read_items, read_numbers
 
 ROTATIONS = ("varimax", None)
 MISSING = ("listwise", "pairwise")
@@ -31,7 +30,7 @@ class Sphericity(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Components:
+class Components(Shown):
     """Principal components of the correlations of several items.
 
     Attributes
@@ -145,34 +144,19 @@ class Components:
         scores: pd.DataFrame = ((answers - self.mean) / self.sd) @ self.score_coefficients
         return scores
 
-    def _facts(self) -> list[tuple[str, str]]:
-        gaps = listing(f"{name} {count:,}" for name, count in self.missing_answers.items())
+    def _parts(self) -> tuple[str, list[tuple[str, str]], list[tuple[str, pd.DataFrame]]]:
         p = "p < 0.001" if self.bartlett.p < 0.001 else f"p = {self.bartlett.p:.3f}"
         total = self.explained["cumulative_percent"].iloc[-1]
-        return [
-            ("rows", f"{self.n:,} of {self.n_given:,} ({self.missing})" + f"; missing: {gaps}" * bool(gaps)),
+        facts = [
+            self._rows(self.missing),
             ("provenance", self.provenance),
             ("KMO", f"{self.kmo:.3f}"),
             ("Bartlett", f"chi2 = {self.bartlett.chi2:.3f}, df = {self.bartlett.df}, {p}"),
             ("components", f"{len(self.loadings.columns)}, {self.kept_by}; {total:.1f} % of the variance"),
             ("rotation", self.rotation),
         ]
-
-    def _tables(self) -> tuple[pd.DataFrame, pd.DataFrame]:
-        return self.loadings.assign(communality=self.communalities), self.explained
-
-    def __repr__(self) -> str:
-        facts = [f"  {key + ':':<13} {value}" for key, value in self._facts()]
-        tables = [f"\n{table.to_string(float_format=THOUSANDTHS)}" for table in self._tables()]
-        notes = [f"note: {note}" for note in self.notes]
-        return "\n".join([f"Principal components of {len(self.loadings)} items", *facts, *tables, "", *notes]).rstrip()
-
-    def _repr_html_(self) -> str:
-        facts = "".join(f"<tr><th>{key}</th><td>{html.escape(value)}</td></tr>" for key, value in self._facts())
-        notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
-        tables = "".join(table.to_html(float_format=THOUSANDTHS) for table in self._tables())
-        head = f"<caption>Principal components of {len(self.loadings)} items</caption>"
-        return f"<table>{head}{facts}</table>{tables}{notes}"
+        tables = [("", self.loadings.assign(communality=self.communalities)), ("", self.explained)]
+        return f"Principal components of {len(self.loadings)} items", facts, tables
 
 
 def components(
