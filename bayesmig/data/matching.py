@@ -11,10 +11,10 @@ import pandas as pd
 
 from bayesmig.contract.names import as_code
 from bayesmig.contract.schema import RECONSTRUCTED
-from bayesmig.data.columns import check_constant_within, checked_column, role_of
+from bayesmig.data.columns import as_codes, check_constant_within, checked_column, role_of
 from bayesmig.data.encoding import PROVENANCE_COLUMN
 from bayesmig.data.frames import AnyFrame, frame_of
-from bayesmig.data.surveys import in_codes, read_survey
+from bayesmig.data.surveys import read_survey
 from bayesmig.data.writing import as_csv, from_cell, writable, write
 from bayesmig.errors import DataError, UnknownColumn, UnknownLevel, listing, require
 from bayesmig.specification.model import ModelSpec, Study, Variable
@@ -210,7 +210,7 @@ def _recoded(entry: Variable, column: pd.Series, rows: pd.DataFrame) -> pd.Serie
         for code in filter(None, (part.strip() for part in codes.split(";"))):
             if meaning.setdefault(code, level or None) != (level or None):
                 raise DataError(f"the code {code!r} of {entry.name!r} is given to {meaning[code]!r} and to {level!r}.")
-    given = in_codes(column)
+    given = as_codes(column)
     unmapped = sorted(set(given.dropna()) - set(meaning))
     if unmapped:
         raise UnknownLevel(

@@ -75,18 +75,8 @@ UNITS = {  # what is one unit, by the words for it
     )
     for word in words.split(",")
 }
-FACTORS = {
-    "千": 1e3,
-    "k": 1e3,
-    "thousand": 1e3,
-    "tsd": 1e3,
-    "万": 1e4,
-    "萬": 1e4,
-    "百万": 1e6,
-    "mio": 1e6,
-    "million": 1e6,
-}
-FACTORS |= {"亿": 1e8, "億": 1e8}
+SCALES = {1e3: "千,k,thousand,tsd", 1e4: "万,萬", 1e6: "百万,mio,million", 1e8: "亿,億"}
+FACTORS = {word: factor for factor, words in SCALES.items() for word in words.split(",")}
 SIGNS = dict.fromkeys("−–‐‑﹣", "-") | dict.fromkeys("’ʼ′´`", "'")
 DATE = re.compile(
     r"(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}|\d{4}年\d{1,2}月(\d{1,2}日)?)"

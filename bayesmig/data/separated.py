@@ -30,21 +30,8 @@ SEPARATORS = (",", ";", "\t", "|")
 NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", " ": "blanks"}
 NO_SEPARATOR = "\x1f"  # stands in no text
 LOOKED_AT = 500  # rows, to find the separator
-TOTALS = (
-    "total",
-    "totals",
-    "grand total",
-    "sum",
-    "summe",
-    "gesamt",
-    "insgesamt",
-    "somme",
-    "suma",
-    "合计",
-    "总计",
-    "总和",
-    "共计",
-)
+TOTALS = {"total", "totals", "grand total", "sum", "summe", "gesamt", "insgesamt", "somme", "suma"}
+TOTALS |= {"合计", "总计", "总和", "共计"}
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import pandas as pd
 
 from bayesmig.contract.arrays import Flags
 from bayesmig.contract.names import as_code
-from bayesmig.data.columns import without_attributes
+from bayesmig.data.columns import as_codes, without_attributes
 from bayesmig.data.files import Raw, read_csv, read_dta, read_parquet, read_sav
 from bayesmig.data.frames import AnyFrame, frame_of
 from bayesmig.data.numerals import DECIMAL_SIGNS, TextColumn, decimal_sign
@@ -382,19 +382,12 @@ def _survey(
     return frame
 
 
-def in_codes(column: pd.Series) -> pd.Series:
-    """A column's values as codes; each value is turned once, because surveys have thousands of columns."""
-    places, values = pd.factorize(column)
-    words = np.array([*map(as_code, values), None], dtype=object)
-    return pd.Series(words[places], column.index, name=column.name)
-
-
 def _without_codes(column: pd.Series, no_answers: Flags | None, codes: set[str]) -> tuple[pd.Series, dict[str, int]]:
     """A column without what is no answer, and how often each code, or no value at all, stood there."""
     empty = int(column.isna().sum())
     counts: dict[str, int] = {}
     if no_answers is not None or codes:
-        given = in_codes(column)
+        given = as_codes(column)
         gone = given.isin(codes) if no_answers is None else given.isin(codes) | no_answers
         gone &= given.notna()
         if gone.any():

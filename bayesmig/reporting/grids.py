@@ -43,15 +43,8 @@ table.grid { border-collapse: collapse; font: .9em/1.4 system-ui, sans-serif; }
 """
 MOST_UPRIGHT = 4  # models that fit beside each other on an upright page
 MOST_BESIDE = 6  # on any page; more stand below each other
-TEX = {
+TEX = {sign: f"\\{sign}" for sign in "&%$#_{}"} | {
     "\\": r"\textbackslash{}",
-    "&": r"\&",
-    "%": r"\%",
-    "$": r"\$",
-    "#": r"\#",
-    "_": r"\_",
-    "{": r"\{",
-    "}": r"\}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     "<": r"\textless{}",

@@ -22,29 +22,13 @@ from bayesmig.errors import listing
 from bayesmig.reporting.grids import tex
 from bayesmig.specification.model import ModelSpec
 
-GREEK = {
-    "α": "alpha",
-    "β": "beta",
-    "η": "eta",
-    "θ": "theta",
-    "κ": "kappa",
-    "λ": "lambda",
-    "μ": "mu",
-    "ν": "nu",
-    "π": "pi",
-    "ρ": "rho",
-    "σ": "sigma",
-    "τ": "tau",
-    "φ": "phi",
-    "ψ": "psi",
-    "Σ": "Sigma",
-    "∼": "sim",
-    "≤": "leq",
-    "≥": "geq",
-    "|": "mid",
-    "·": "cdot",
-    "×": "times",
-}
+GREEK = dict(
+    re.findall(
+        r"(\S) (\w+)",
+        "α alpha β beta η eta θ theta κ kappa λ lambda μ mu ν nu π pi ρ rho σ sigma τ tau φ phi ψ psi Σ Sigma"
+        " ∼ sim ≤ leq ≥ geq | mid · cdot × times",
+    )
+)
 OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/math"
 TIED = ("p", "λ", "μ")  # signs of expectations that a link ties to the linear predictor
 WIDE = 46  # characters of a line of the linear predictor, so that it fits a telephone
