@@ -74,27 +74,29 @@ class Scale(StrEnum):
     ordinal = "ordinal"
 
 
+Several = list[str] | None
+File = Path | None
+
+
+def option(about: str, *names: str, **more: Any) -> Any:
+    """What the command line says of an option, and what it is called unless like its parameter."""
+    return typer.Option(*names, help=about, **more)
+
+
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="A name from 'bayesmig studies', or a study file.")]
 DataPath = Annotated[Path, typer.Argument(metavar="DATA", help="A survey: .csv, .dta, .sav or .parquet.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
-Seed = Annotated[int, typer.Option(help="The same seed gives the same numbers.")]
+AsJson = Annotated[bool, option("Print JSON and nothing else.", "--json")]
+Seed = Annotated[int, option("The same seed gives the same numbers.")]
 MissingCodes = Annotated[
-    list[str] | None,
-    typer.Option("--missing", help="A code that is no answer, such as -8; may be given several times."),
+    Several, option("A code that is no answer, such as -8; may be given several times.", "--missing")
 ]
-Encoding = Annotated[str | None, typer.Option(help="How the file stores text, such as gb18030.")]
-Codes = Annotated[bool, typer.Option("--codes", help="Take the codes of a Stata or SPSS file, not their labels.")]
-Skip = Annotated[
-    int | None, typer.Option(help="Lines of a text file before the names of its columns; found unless given.")
-]
-DecimalSign = Annotated[str | None, typer.Option("--decimal", help="What begins decimals in text: . or a comma.")]
-Numbers = Annotated[
-    list[str] | None,
-    typer.Option("--numbers", help="A column of text to read as numbers; may be given several times."),
-]
+Encoding = Annotated[str | None, option("How the file stores text, such as gb18030.")]
+Codes = Annotated[bool, option("Take the codes of a Stata or SPSS file, not their labels.", "--codes")]
+Skip = Annotated[int | None, option("Lines of a text file before the names of its columns; found unless given.")]
+DecimalSign = Annotated[str | None, option("What begins decimals in text: . or a comma.", "--decimal")]
+Numbers = Annotated[Several, option("A column of text to read as numbers; may be given several times.", "--numbers")]
 Text = Annotated[
-    list[str] | None,
-    typer.Option("--text", help="A column that stays text, although it looks like numbers; several times too."),
+    Several, option("A column that stays text, although it looks like numbers; several times too.", "--text")
 ]
 
 
@@ -104,40 +106,32 @@ def fit(
     data: DataPath,
     family: Annotated[
         str,
-        typer.Option(
-            help="What the outcome is: gaussian, student, lognormal, gamma, beta, bernoulli, binomial, categorical,"
+        option(
+            "What the outcome is: gaussian, student, lognormal, gamma, beta, bernoulli, binomial, categorical,"
             " cumulative, sequential, adjacent, poisson or negative_binomial; with many zeros zero_inflated_ before one"
             " of the last two, hurdle_ before one of them, lognormal or gamma."
         ),
     ] = "gaussian",
-    link: Annotated[str, typer.Option(help="Such as probit or cloglog; the family's default unless given.")] = "",
-    trials: Annotated[str, typer.Option(help="Column with the number of trials of a binomial outcome.")] = "",
-    offset: Annotated[str, typer.Option(help="Column that is added to the predictor, such as a log exposure.")] = "",
+    link: Annotated[str, option("Such as probit or cloglog; the family's default unless given.")] = "",
+    trials: Annotated[str, option("Column with the number of trials of a binomial outcome.")] = "",
+    offset: Annotated[str, option("Column that is added to the predictor, such as a log exposure.")] = "",
     factor: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="A latent outcome and the columns that measure it, as in integration=friends+work+stay; several too."
-        ),
+        Several,
+        option("A latent outcome and the columns that measure it, as in integration=friends+work+stay; several too."),
     ] = None,
     items: Annotated[
-        Scale, typer.Option(help="Whether these columns are numbers or answers in ordered categories.")
+        Scale, option("Whether these columns are numbers or answers in ordered categories.")
     ] = Scale.continuous,
-    weights: Annotated[str | None, typer.Option(help="Column with survey weights.")] = None,
+    weights: Annotated[str | None, option("Column with survey weights.")] = None,
     reference: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="The level that a category is compared with, as in hukou=local; of a yes-or-no outcome the no."
-        ),
+        Several, option("The level that a category is compared with, as in hukou=local; of a yes-or-no outcome the no.")
     ] = None,
     standardise: Annotated[
-        list[str] | None,
-        typer.Option(help="A number to count in sds, over people or groups, as in age=person or poverty=area."),
+        Several, option("A number to count in sds, over people or groups, as in age=person or poverty=area.")
     ] = None,
-    priors: Annotated[
-        str | None, typer.Option(help="Priors of other software, such as stata or brms; else weak.")
-    ] = None,
-    engine: Annotated[EngineName, typer.Option(help="What draws; auto takes exact where it can.")] = EngineName.auto,
-    draws: Annotated[int | None, typer.Option(help="Draws in all, a multiple of 4; 4,000 unless given.")] = None,
+    priors: Annotated[str | None, option("Priors of other software, such as stata or brms; else weak.")] = None,
+    engine: Annotated[EngineName, option("What draws; auto takes exact where it can.")] = EngineName.auto,
+    draws: Annotated[int | None, option("Draws in all, a multiple of 4; 4,000 unless given.")] = None,
     seed: Seed = 1,
     missing: MissingCodes = None,
     encoding: Encoding = None,
@@ -146,20 +140,17 @@ def fit(
     decimal: DecimalSign = None,
     numbers: Numbers = None,
     text: Text = None,
-    interval: Annotated[float, typer.Option(help="Probability of the intervals.", min=0.01, max=0.999)] = 0.95,
+    interval: Annotated[float, option("Probability of the intervals.", min=0.01, max=0.999)] = 0.95,
     hypothesis: Annotated[
-        list[str] | None,
-        typer.Option(help="Say how probable this is, as in 'contact > 0'; may be given several times."),
+        Several, option("Say how probable this is, as in 'contact > 0'; may be given several times.")
     ] = None,
-    table: Annotated[
-        Path | None, typer.Option(help="Write the table of a paper: .docx, .html, .tex, .md, .typ or .csv.")
-    ] = None,
+    table: Annotated[File, option("Write the table of a paper: .docx, .html, .tex, .md, .typ or .csv.")] = None,
     exponentiate: Annotated[
-        bool, typer.Option("--exponentiate", help="Odds or rate ratios in this table in place of coefficients.")
+        bool, option("Odds or rate ratios in this table in place of coefficients.", "--exponentiate")
     ] = False,
-    report: Annotated[Path | None, typer.Option(help="Write the result as an HTML page.")] = None,
-    save: Annotated[Path | None, typer.Option(help="Save the result as NetCDF, for 'bayesmig report'.")] = None,
-    cache: Annotated[Path | None, typer.Option(help="Folder where results are kept and found again.")] = None,
+    report: Annotated[File, option("Write the result as an HTML page.")] = None,
+    save: Annotated[File, option("Save the result as NetCDF, for 'bayesmig report'.")] = None,
+    cache: Annotated[File, option("Folder where results are kept and found again.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Fit a model to a survey and print coefficients, variance components and checks.
@@ -222,8 +213,8 @@ def fit(
 @app.command()
 def report(
     tree: Annotated[Path, typer.Argument(metavar="TREE", help="A result saved by 'bayesmig fit --save'.")],
-    output: Annotated[Path | None, typer.Option(help="Where the page goes; beside the result unless given.")] = None,
-    title: Annotated[str | None, typer.Option(help="The page's heading.")] = None,
+    output: Annotated[File, option("Where the page goes; beside the result unless given.")] = None,
+    title: Annotated[str | None, option("The page's heading.")] = None,
 ) -> None:
     """Write the page of a saved result."""
     with _user_errors():
@@ -265,7 +256,7 @@ def show(name: StudyName, as_json: AsJson = False) -> None:
 def match(
     name: StudyName,
     data: DataPath,
-    model: Annotated[str | None, typer.Option(help="Key of the model; all printed models unless given.")] = None,
+    model: Annotated[str | None, option("Key of the model; all printed models unless given.")] = None,
     missing: MissingCodes = None,
     encoding: Encoding = None,
     codes: Codes = False,
@@ -273,7 +264,7 @@ def match(
     decimal: DecimalSign = None,
     numbers: Numbers = None,
     text: Text = None,
-    codebook: Annotated[Path | None, typer.Option(help="A filled codebook from 'bayesmig template STUDY'.")] = None,
+    codebook: Annotated[File, option("A filled codebook from 'bayesmig template STUDY'.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Hold your own data against a study's codebook: which variables are there, and what is wrong with the others."""
@@ -296,11 +287,11 @@ def replicate(
         str | None, typer.Argument(metavar="[STUDY]", help="A name from 'bayesmig studies', or a study file.")
     ] = None,
     every: Annotated[
-        bool, typer.Option("--all", help="Every printed model of every study, a line of agreement with print for each.")
+        bool, option("Every printed model of every study, a line of agreement with print for each.", "--all")
     ] = False,
-    model: Annotated[str | None, typer.Option(help="Key of the model; all printed models unless given.")] = None,
-    data: Annotated[Path | None, typer.Option(help="Your own survey, in the study's codebook.")] = None,
-    codebook: Annotated[Path | None, typer.Option(help="A filled codebook from 'bayesmig template STUDY'.")] = None,
+    model: Annotated[str | None, option("Key of the model; all printed models unless given.")] = None,
+    data: Annotated[File, option("Your own survey, in the study's codebook.")] = None,
+    codebook: Annotated[File, option("A filled codebook from 'bayesmig template STUDY'.")] = None,
     missing: MissingCodes = None,
     encoding: Encoding = None,
     codes: Codes = False,
@@ -308,29 +299,29 @@ def replicate(
     decimal: DecimalSign = None,
     numbers: Numbers = None,
     text: Text = None,
-    weights: Annotated[str | None, typer.Option(help="Column of --data with survey weights.")] = None,
+    weights: Annotated[str | None, option("Column of --data with survey weights.")] = None,
     counterparts: Annotated[
         bool | None,
-        typer.Option(
-            "--counterparts/--no-counterparts",
-            help="Fit the models' counterparts too: groups vary, a latent factor for an index. Without --all they are,"
+        option(
+            "Fit the models' counterparts too: groups vary, a latent factor for an index. Without --all they are,"
             " with --all they are not, unless told.",
+            "--counterparts/--no-counterparts",
             show_default=False,
         ),
     ] = None,
     seed: Seed = 1,
     seeds: Annotated[
         int,
-        typer.Option(
-            help="With 2 or more: how far conclusions hang on what is not printed, over so many reconstructions,"
+        option(
+            "With 2 or more: how far conclusions hang on what is not printed, over so many reconstructions,"
             " so many ends of assumed ranges, and other priors."
         ),
     ] = 1,
     assuming: Annotated[
-        str, typer.Option(help="Another assumption of the study about its people or tables; `study` lists them.")
+        str, option("Another assumption of the study about its people or tables; `study` lists them.")
     ] = "",
-    report: Annotated[Path | None, typer.Option(help="Where the page goes; ./STUDY.html unless given.")] = None,
-    no_report: Annotated[bool, typer.Option("--no-report", help="Write no page.")] = False,
+    report: Annotated[File, option("Where the page goes; ./STUDY.html unless given.")] = None,
+    no_report: Annotated[bool, option("Write no page.", "--no-report")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Replicate a paper's models: printed, frequentist and posterior numbers side by side.
@@ -363,13 +354,7 @@ def replicate(
             _say(f"Model {place} of {len(keys) or 1}: {key or 'the first'}")
             results.append(
                 bm.replicate(
-                    study,
-                    key,
-                    data=own,
-                    weights=kind,
-                    seed=seed,
-                    seeds=seeds,
-                    counterparts=counterparts is not False,
+                    study, key, data=own, weights=kind, seed=seed, seeds=seeds, counterparts=counterparts is not False
                 )
             )
         if target is not None:
@@ -388,7 +373,7 @@ def replicate(
 def hypotheses(
     name: StudyName,
     counterparts: Annotated[
-        bool, typer.Option("--counterparts/--no-counterparts", help="Ask models in which groups vary too.")
+        bool, option("Ask models in which groups vary too.", "--counterparts/--no-counterparts")
     ] = True,
     seed: Seed = 1,
     as_json: AsJson = False,
@@ -409,27 +394,18 @@ def precision(
         str, typer.Argument(metavar="MODEL", help="A formula, as in 'trust ~ contact + (1 | area)', or a study's name.")
     ],
     claim: Annotated[str, typer.Argument(metavar="CLAIM", help="A hypothesis, as in 'contact > 0'.")],
-    per_group: Annotated[list[int], typer.Option(help="People in each group; may be given several times.")],
+    per_group: Annotated[list[int], option("People in each group; may be given several times.")],
     groups: Annotated[
-        list[int] | None, typer.Option(help="How many groups; may be given several times. Without groups leave it out.")
+        list[int] | None, option("How many groups; may be given several times. Without groups leave it out.")
     ] = None,
     truth: Annotated[
-        list[str] | None,
-        typer.Option(help="What is true, as in contact=0.2 or icc=0.1; of a study what it printed, unless given."),
+        Several, option("What is true, as in contact=0.2 or icc=0.1; of a study what it printed, unless given.")
     ] = None,
-    group_level: Annotated[
-        list[str] | None, typer.Option(help="A predictor that describes groups; others describe persons.")
-    ] = None,
-    share: Annotated[
-        list[str] | None, typer.Option(help="A yes-or-no predictor and its share of yes, as in member=0.3.")
-    ] = None,
-    family: Annotated[str, typer.Option(help="What the outcome is, such as bernoulli.")] = "gaussian",
-    key: Annotated[
-        str | None, typer.Option("--model", help="Key of a study's model; the first printed unless given.")
-    ] = None,
-    simulated: Annotated[
-        int, typer.Option("--studies", help="Simulated studies of each size; 0 for the closed form.")
-    ] = 200,
+    group_level: Annotated[Several, option("A predictor that describes groups; others describe persons.")] = None,
+    share: Annotated[Several, option("A yes-or-no predictor and its share of yes, as in member=0.3.")] = None,
+    family: Annotated[str, option("What the outcome is, such as bernoulli.")] = "gaussian",
+    key: Annotated[str | None, option("Key of a study's model; the first printed unless given.", "--model")] = None,
+    simulated: Annotated[int, option("Simulated studies of each size; 0 for the closed form.", "--studies")] = 200,
     seed: Seed = 1,
     as_json: AsJson = False,
 ) -> None:
@@ -496,7 +472,7 @@ def _replicate_all(of_one: list[str], counterparts: bool, seed: int, no_report: 
 @app.command()
 def audit(
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="A study's name, or a folder of printed tables.")],
-    rule: Annotated[list[str] | None, typer.Option(help="Only this rule; may be given several times.")] = None,
+    rule: Annotated[Several, option("Only this rule; may be given several times.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Check a paper's printed tables against themselves: questions to the authors, with both numbers."""
@@ -511,9 +487,7 @@ def template(
     target: Annotated[
         str, typer.Argument(metavar="FOLDER|STUDY", help="A folder for tables of a paper, or a study's name.")
     ],
-    output: Annotated[
-        Path | None, typer.Option(help="Of a study: the file; ./STUDY_codebook.csv unless given.")
-    ] = None,
+    output: Annotated[File, option("Of a study: the file; ./STUDY_codebook.csv unless given.")] = None,
 ) -> None:
     """Write files to fill: a paper's printed tables for an audit, or a study's codebook for your own columns.
 
@@ -545,13 +519,13 @@ def _user_errors() -> Iterator[None]:
 class _Reading(NamedTuple):
     """How a survey is read, as the options say it."""
 
-    missing: list[str] | None
+    missing: Several
     encoding: str | None
     codes: bool
     skip: int | None
     decimal: str | None
-    numbers: list[str] | None
-    text: list[str] | None
+    numbers: Several
+    text: Several
 
 
 def _read(path: Path, how: _Reading) -> pd.DataFrame:
@@ -585,7 +559,7 @@ def _number(option: str, name: str, text: str) -> float:
         raise SpecificationError(f"{option} {name}={text}: {text!r} is no number; write {EXAMPLES[option]}.") from None
 
 
-def _pairs(option: str, given: list[str] | None) -> dict[str, str]:
+def _pairs(option: str, given: Several) -> dict[str, str]:
     """What an option such as ``--reference hukou=local`` says, by column."""
     for text in given or ():
         if not all(text.partition("=")):
