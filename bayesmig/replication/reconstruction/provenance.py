@@ -148,7 +148,7 @@ def error_ratios(ratios: pd.Series, which: str = "printed standard errors") -> l
     ratio = ratios.dropna()
     if ratio.empty:
         return []
-    place = ratio.idxmax()
+    place: Any = ratio.idxmax()
     largest = place if isinstance(place, str) else " ".join(place)
     return [
         f"{which}: those of a fit are {ratio.min():.2f} to {ratio.max():.2f} times as large (median"
