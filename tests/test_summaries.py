@@ -8,6 +8,7 @@ import xarray as xr
 from scipy import stats
 
 import bayesmig as bm
+from bayesmig.checking import diagnostics
 from bayesmig.contract import schema
 from bayesmig.inference.estimators.base import from_point
 
@@ -124,6 +125,26 @@ def test_checks_pass_on_a_good_fit_and_name_what_they_saw(tree):
     table = bm.check(tree).set_index("check")
     assert table["passed"].all()
     assert {"Pareto k", "importance sampling", "R-hat", "effective draws", "complete rows"} <= set(table.index)
+
+
+def test_checks_compare_chains_as_arviz_does():
+    """Smooth, slow, rounded, fixed, stuck and indicator draws: the same numbers, but for rounding of sums."""
+    draws = RNG.normal(size=(6, 4, 501))
+    draws[1] = draws[1].cumsum(axis=-1)
+    draws[2] = draws[2].round(1)
+    draws[3] = 3.0
+    draws[4, 0] = 0.5
+    draws[5] = draws[5] > 2
+    found = xr.Dataset({"a": (("p", "chain", "draw"), draws)})
+    rhat, sizes = diagnostics._mixing(draws)
+    with np.errstate(invalid="ignore"):
+        expected = arviz_stats.rhat(found)["a"].fillna(1)  # of what is fixed ArviZ says nothing
+    np.testing.assert_allclose(rhat, expected, rtol=1e-12)
+    assert rhat[1] > 1.1 and rhat[4] > 1.1
+    np.testing.assert_allclose(sizes[0], arviz_stats.ess(found, method="bulk")["a"], rtol=1e-12)
+    for size, prob in zip(sizes[1:], diagnostics.TAILS, strict=True):
+        np.testing.assert_allclose(size, arviz_stats.ess(found, method="quantile", prob=prob)["a"], rtol=1e-12)
+    assert np.isnan(diagnostics._mixing(draws[:1, :1])[0]).all()  # one chain has none to be compared with
 
 
 def test_checks_report_missing_rows_few_groups_and_singular_fits():

@@ -7,8 +7,12 @@ import math
 import numpy as np
 import pandas as pd
 import xarray as xr
+from arviz_stats.base import array_stats
+from scipy import special
+from scipy.stats import rankdata
 
 from bayesmig.contract import schema
+from bayesmig.contract.arrays import Array
 from bayesmig.contract.seal import UNSEALED, is_sealed
 from bayesmig.errors import listing
 
@@ -18,6 +22,8 @@ FEW_GROUPS = 6
 FEW_CLUSTERS = 20
 MOST_DROPPED = 0.10
 LEAST_EBFMI = 0.3
+TAILS = (0.05, 0.95)
+PARAMETERS = 256  # at once
 VARYING = ("u_", "eta", "imputed_")  # as many as there are groups or people
 FARTHEST_MAXIMUM = 0.3  # standard errors; farther off, a 95 % interval covers less than 94 %
 ROUNDING = 1e-9  # of the number of rows: weights that cost nothing
@@ -156,26 +162,48 @@ def _worst_diagnostics(tree: xr.DataTree, varying: bool) -> tuple[float, float]:
     """Largest R-hat, and smallest bulk or tail effective sample size, over parameters with or without varying effects.
 
     Completed data sets have different posteriors, so that chains are compared within them, and their sizes added up.
-    What is fixed, as a marker's loading is, has no chains to compare.
     """
-    from arviz_stats import ess, rhat
-
     posterior = tree["posterior"].to_dataset()
-    kept = [name for name in posterior.data_vars if varying or not str(name).startswith(VARYING)]
-    posterior = posterior[[name for name in kept if posterior[name].size]]
-    whose = (
-        posterior["imputation"].to_numpy() if "imputation" in posterior.coords else np.ones(posterior.sizes["chain"])
-    )
-    worst, sizes = 0.0, []
-    for number in np.unique(whose):
-        own = posterior.isel(chain=np.flatnonzero(whose == number)).drop_vars("imputation", errors="ignore")
-        moving = own.max(("chain", "draw")) > own.min(("chain", "draw"))
-        with np.errstate(invalid="ignore"):
-            compared = rhat(own).where(moving, 1.0)
-        worst = max(worst, *(float(array.max(skipna=False)) for array in compared.data_vars.values()))
-        sizes.append([ess(own, method=method) for method in ("bulk", "tail")])
-    totals = [sum(each) for each in zip(*sizes, strict=True)]
-    return worst, min(float(array.min()) for total in totals for array in total.data_vars.values())
+    shape = (-1, posterior.sizes["chain"], posterior.sizes["draw"])
+    kept = [array for name, array in posterior.data_vars.items() if varying or not str(name).startswith(VARYING)]
+    draws = np.concatenate([array.transpose(..., "chain", "draw").to_numpy().reshape(shape) for array in kept])
+    whose = posterior["imputation"].to_numpy() if "imputation" in posterior.coords else np.ones(shape[1])
+    worst, least = [], []
+    for block in np.array_split(draws, math.ceil(len(draws) / PARAMETERS)):
+        found = [_mixing(block[:, whose == number]) for number in np.unique(whose)]
+        worst.append(max(rhat.max() for rhat, _ in found))
+        least.append(np.sum([sizes for _, sizes in found], axis=0).min())
+    return float(np.max(worst)), float(np.nanmin(least))
+
+
+def _mixing(draws: Array) -> tuple[Array, Array]:
+    """Rank-normalised split R-hat, and effective draws of bulk, lower and upper tail (Vehtari et al. 2021).
+
+    As ArviZ has them, of ``draws``, (parameters, chains, draws) array, all at once. What is fixed, as a marker's loading
+    is, has no chains to compare.
+    """
+    half = draws.shape[2] // 2
+    halves = np.concatenate([draws[..., :half], draws[..., -half:]], axis=1)
+    rows = halves.reshape(len(draws), -1)
+    folded = np.abs(rows - np.median(rows, axis=1, keepdims=True))
+    bulk, spread = (_normal_scores(each).reshape(halves.shape) for each in (rows, folded))
+    tails = np.quantile(draws, TAILS, axis=(1, 2))[..., None, None]
+    with np.errstate(invalid="ignore"):
+        rhat = np.maximum(*(array_stats.rhat(each, method="identity") for each in (bulk, spread)))
+    rhat = np.where(np.ptp(rows, axis=1) == 0, 1.0, rhat if draws.shape[1] > 1 else np.nan)
+    sizes = [array_stats.ess(each, method="identity") for each in (bulk, halves <= tails[0], halves <= tails[1])]
+    return rhat, np.array(sizes)
+
+
+def _normal_scores(rows: Array) -> Array:
+    """Normal scores of the ranks within rows (Blom 1958); equal draws share a rank."""
+    order = rows.argsort(axis=1)
+    ranks = np.empty(rows.shape)
+    np.put_along_axis(ranks, order, np.arange(1.0, rows.shape[1] + 1)[None], axis=1)
+    tied = ~(np.diff(np.take_along_axis(rows, order, axis=1)) > 0).all(axis=1)
+    ranks[tied] = rankdata(rows[tied], axis=1)
+    scores: Array = special.ndtri((ranks - 3 / 8) / (rows.shape[1] + 1 / 4))
+    return scores
 
 
 def _data(tree: xr.DataTree) -> list[Row]:
