@@ -184,6 +184,8 @@ def fit(
         )
         if exponentiate and (printed is None or not spec.distribution.ratio_of(spec.link)):
             raise SpecificationError("--exponentiate is about the file of --table, and needs a logit or log link.")
+        if hypothesis:
+            bm.results.hypotheses.check_claims(spec, frame, hypothesis)
         _say(f"Fitting {formula} to {len(frame)} rows")
         tree = _fitted(spec, frame, engine, draws, seed=seed, cache=cache)
         if kept is not None:
@@ -380,7 +382,6 @@ def hypotheses(
 ) -> None:
     """Say how probable a paper's hypotheses are, from print alone and from refits to data like the paper's."""
     with _user_errors():
-        _say(f"Fitting the models that the hypotheses of {name} are about")
         found = bm.hypotheses(name, counterparts=counterparts, seed=seed)
         if as_json:
             _print_json({"study": found.study.name} | found.facts())
@@ -506,6 +507,8 @@ def template(
 @contextmanager
 def _user_errors() -> Iterator[None]:
     """What a user can mend is one message and exit status 2; anything else is a bug and keeps its traceback."""
+    if "xarray" not in sys.modules:
+        _say("Loading bayesmig")
     try:
         yield
     except InferenceFailure as error:

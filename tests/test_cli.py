@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,13 +23,23 @@ import bayesmig.cli
 import bayesmig.inference.fitting
 import bayesmig.replication.papers
 from bayesmig.cli import app
-from bayesmig.errors import EngineRefusal, InferenceFailure
+from bayesmig.errors import EngineRefusal, InferenceFailure, SpecificationError
 from bayesmig.families.registry import FAMILIES
 from bayesmig.replication import overview
 from bayesmig.replication.overview import Overview
 from bayesmig.replication.papers import Replication
+from bayesmig.results import hypotheses
 
 runner = CliRunner()
+MODELS: list[dict[str, Any]] = [
+    {"family": "gaussian"},
+    {"family": "gaussian", "formula": "y ~ x", "predictors": {"sigma": "h"}},
+    {"family": "bernoulli", "formula": "yes ~ 0 + h + np.log(n + 1) + (1 | area)"},
+    {"family": "categorical", "formula": "h ~ x + (1 | area)"},
+    {"family": "cumulative", "formula": "n ~ h"},
+    {"family": "hurdle_poisson", "formula": "n ~ bs(x, df=4)", "predictors": {"hurdle": "h + (1 | area)"}},
+    {"family": "gaussian", "formula": "f ~ h", "factors": (bm.Factor("f", ("i1", "i2", "i3")),)},
+]
 
 
 @pytest.fixture(scope="module")
@@ -271,6 +283,37 @@ def test_fit_takes_what_python_takes(tmp_path):
     assert "probability" in exact.stdout
 
 
+@pytest.mark.parametrize(
+    ("claim", "message"),
+    [
+        ("aeg > 0", "closest: 'age'"),
+        ("age >", "hypothesis 'age >'"),
+        ("margin(户口=海外) > 5", "is no level"),
+        ("vpc_area > 0.1 and tau_are[intercept] > 0", "tau_are"),
+    ],
+)
+def test_a_hypothesis_that_cannot_be_asked_is_refused_before_anything_is_fitted(tmp_path, monkeypatch, claim, message):
+    monkeypatch.setattr(bayesmig.inference.fitting, "fit", lambda *_, **__: pytest.fail("fitted all the same"))
+    kept = tmp_path / "kept.nc"
+    options = ["--hypothesis", "age > 0", "--hypothesis", claim, "--save", str(kept)]
+    shown = run("fit", "trust ~ age + 户口 + (1 | area)", str(survey_file(tmp_path)), *options)
+    assert (shown.exit_code, message in shown.stderr, kept.exists()) == (2, True, False), shown.output
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model["family"] + model.get("formula", ""))
+def test_claims_about_whatever_a_result_names_pass_before_the_fit(model):
+    rng = np.random.default_rng(4)
+    data = pd.DataFrame({"x": rng.normal(size=200), "h": rng.choice(list("abc"), 200), "area": np.arange(200) % 8})
+    data["y"], data["n"] = data["x"] + rng.normal(size=200), rng.poisson(2, 200)
+    data["yes"] = np.where(data["y"] > 0, "yes", "no")
+    data[["i1", "i2", "i3"]] = data[["y"]].to_numpy() + rng.normal(size=(200, 3))
+    spec = bm.ModelSpec(**{"formula": "y ~ x * h + (1 + x | area)"} | model)
+    names = hypotheses._source(bm.estimate(spec, data)).names
+    hypotheses.check_claims(spec, data, [f"`{name}` > 0" for name in names])
+    with pytest.raises(SpecificationError, match="is no quantity of this result"):
+        hypotheses.check_claims(spec, data, ["x > 0", "nix > 0"])
+
+
 def test_fit_takes_latent_outcomes(tmp_path, monkeypatch):
     given = []
 
@@ -402,6 +445,19 @@ def test_progress_is_said_on_a_terminal_and_not_in_a_pipe(calls, monkeypatch):
     assert "Model 1 of 1" not in shown.stdout
     checked = run("audit", "social_trust", "--rule", "stars against p")
     assert "Checking the tables of social_trust" in checked.stderr
+
+    def refuse(*_: object) -> dict[str, xr.DataTree]:
+        raise EngineRefusal("enough")
+
+    monkeypatch.setattr(bayesmig.replication.verdicts, "_refits", refuse)
+    assert "models of cbo_spillover" in run("hypotheses", "cbo_spillover").stderr
+
+
+def test_commands_say_that_they_load(tmp_path):
+    """Before the packages that take seconds; ``FORCE_COLOR`` is a terminal to rich."""
+    command = [sys.executable, "-m", "bayesmig.cli", "template", "tables"]
+    done = subprocess.run(command, cwd=tmp_path, env=os.environ | {"FORCE_COLOR": "1"}, capture_output=True, text=True)
+    assert "Loading bayesmig" in done.stderr and done.returncode == 0, done.stderr
 
 
 def test_studies_and_show_as_json():

@@ -7,7 +7,6 @@ import math
 import numpy as np
 import pandas as pd
 import xarray as xr
-from arviz_stats.base import array_stats
 from scipy import special
 from scipy.stats import rankdata
 
@@ -179,9 +178,11 @@ def _worst_diagnostics(tree: xr.DataTree, varying: bool) -> tuple[float, float]:
 def _mixing(draws: Array) -> tuple[Array, Array]:
     """Rank-normalised split R-hat, and effective draws of bulk, lower and upper tail (Vehtari et al. 2021).
 
-    As ArviZ has them, of ``draws``, (parameters, chains, draws) array, all at once. What is fixed, as a marker's loading
-    is, has no chains to compare.
+    As ArviZ has them, of ``draws``, (parameters, chains, draws) array, all at once. What is fixed, as a marker's
+    loading is, has no chains to compare.
     """
+    from arviz_stats.base import array_stats
+
     half = draws.shape[2] // 2
     halves = np.concatenate([draws[..., :half], draws[..., -half:]], axis=1)
     rows = halves.reshape(len(draws), -1)

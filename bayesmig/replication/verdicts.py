@@ -14,6 +14,7 @@ import pandas as pd
 
 from bayesmig.contract.schema import RECONSTRUCTED
 from bayesmig.data.frames import AnyFrame, frame_of
+from bayesmig.data.sources import shown
 from bayesmig.errors import BayesmigError, NotFound, listing
 from bayesmig.inference.fitting import fit
 from bayesmig.printed.literature import published
@@ -169,8 +170,8 @@ def hypotheses(
     check_seeds(seeds, data)
     kinds = {"multilevel": counterparts, "latent": latent}
     wanted = [COUNTERPARTS[kind] for kind, is_wanted in kinds.items() if is_wanted]
-    answers = {}
-    for key in dict.fromkeys(key for stated in chosen.hypotheses for key in stated.models):
+    answers, keys = {}, dict.fromkeys(key for stated in chosen.hypotheses for key in stated.models)
+    for key in shown(keys, len(keys), f"models of {chosen.name}"):
         found = []
         for one in range(seed, seed + seeds):
             own = reconstructed(chosen, key, one) if data is None else frame_of(data)

@@ -18,6 +18,7 @@ from bayesmig.contract import schema
 from bayesmig.contract.arrays import Array, Flags
 from bayesmig.contract.names import pieces
 from bayesmig.data.design import plain_term
+from bayesmig.data.encoding import build_design
 from bayesmig.data.rows import design_of
 from bayesmig.errors import BayesmigError, SpecificationError, closest, listing
 from bayesmig.results.delta import STEP, degrees, draws_at, moved
@@ -31,6 +32,7 @@ from bayesmig.results.summaries import (
     wald_table,
 )
 from bayesmig.specification.claims import Claim, Expression, Margin, Quantity, parse_claim
+from bayesmig.specification.model import ModelSpec
 from bayesmig.specification.priors import Normal, Prior
 
 PRINTED = "published_posterior"  # the engine whose draws of different coefficients are independent of each other
@@ -112,6 +114,21 @@ def hypothesis(
     rows = {name: source.row(claim, interval) for name, claim in read.items()}
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("hypothesis")
     return attributed(table, tree)
+
+
+def check_claims(spec: ModelSpec, data: pd.DataFrame, claims: str | Sequence[str] | Mapping[str, str]) -> None:
+    """Raise what :func:`hypothesis` would of a posterior of these data, before it is drawn.
+
+    >>> check_claims(ModelSpec("y ~ x"), pd.DataFrame({"y": [1.0, 2, 4], "x": [0.0, 1, 2]}), "x > sigma")
+    """
+    design = build_design(spec, data)
+    rng, coords = np.random.default_rng(1), schema.coords(design)
+    shapes = {name: [len(coords[dim]) for dim in where] for name, where in schema.dims(design).items()}
+    draws = {name: rng.uniform(0.1, 0.2, (1, 2, *shape)) for name, shape in shapes.items()}  # any will do
+    source = _source(schema.stamp({"posterior": schema.posterior(design, draws)}, design))
+    for text in _named(claims).values():
+        for name in parse_claim(text, source.names).quantities:
+            source.value(name)
 
 
 def probability(tree: xr.DataTree, claim: str, *, beyond: float = 0.0) -> tuple[float, float]:
