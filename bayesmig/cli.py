@@ -109,7 +109,8 @@ def fit(
         option(
             "What the outcome is: gaussian, student, lognormal, gamma, beta, bernoulli, binomial, categorical,"
             " cumulative, sequential, adjacent, poisson or negative_binomial; with many zeros zero_inflated_ before one"
-            " of the last two, hurdle_ before one of them, lognormal or gamma."
+            " of the last two, hurdle_ before one of them, lognormal or gamma. gaussian and lognormal also of"
+            " Interval(low, high), two columns with the ends of each answer's bracket."
         ),
     ] = "gaussian",
     link: Annotated[str, option("Such as probit or cloglog; the family's default unless given.")] = "",

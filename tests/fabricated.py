@@ -19,7 +19,9 @@ CASES = [(name, link) for name, family in FAMILIES.items() for link in family.li
 
 
 def outcome_of(family: str) -> str:
-    """The column that a family can have as its outcome."""
+    """The column, or the two, that a family can have as its outcome."""
+    if FAMILIES[family].ends:
+        return "Interval(least, most)" if FAMILIES[family].support else "Interval(low, high)"
     if FAMILIES[family].zeros and FAMILIES[family].outcome == "number":
         return "remitted"
     between = {None: OUTCOMES[FAMILIES[family].outcome], (0.0, 1.0): "share"}
@@ -27,10 +29,20 @@ def outcome_of(family: str) -> str:
 
 
 def positive(data: pd.DataFrame) -> pd.DataFrame:
-    """The data with the outcome ``y`` as a positive number, as one with zeros, and as a share."""
+    """The data with the outcome ``y`` as a positive number, as one with zeros, as a share, and in brackets."""
     income = np.exp(data["y"])
     sent = np.arange(len(data)) % 3 > 0
-    return data.assign(income=income, remitted=income * sent, share=1 / (1 + np.exp(-data["y"])))
+    return data.assign(
+        income=income, remitted=income * sent, share=1 / (1 + np.exp(-data["y"])), **in_brackets(data["y"])
+    )
+
+
+def in_brackets(y: object) -> dict[str, np.ndarray]:
+    """Ends of the brackets of numbers, ``low`` and ``high``, and of what they are logs of, ``least`` and ``most``."""
+    edges = np.array([-np.inf, -0.8, 0.1, 1.0, np.inf])
+    place = np.searchsorted(edges, y) - 1  # type: ignore[call-overload]
+    low, high = edges[place], edges[place + 1]
+    return {"low": low, "high": high, "least": np.exp(low), "most": np.exp(high)}
 
 
 def survey(n: int = 120, groups: int = 8, seed: int = 3) -> pd.DataFrame:

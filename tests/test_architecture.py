@@ -36,7 +36,7 @@ ROOMS = {
         {"predictors"},
         {"binary", "bounded", "counts", "gaussian", "nominal", "ordered"},
         {"positive"},
-        {"zeros"},
+        {"brackets", "zeros"},
         {"registry"},
     ),
     "specification": (
@@ -46,7 +46,7 @@ ROOMS = {
     ),
     "data": (
         {"frames", "numerals"},
-        {"columns", "design", "writing"},
+        {"brackets", "columns", "design", "writing"},
         {"cross_products", "identification", "items", "missing", "scores", "separated", "weighting"},
         {"encoding", "files", "sources"},
         {"contexts", "imputations", "periods", "planning", "rows", "surveys"},

@@ -28,6 +28,7 @@ PAGES = {
     "extending.md": ("village_trust.py", "published/village_trust/coefficients.csv"),
     "guide.md": ("trust.html", "trust.nc", "interaction.png"),
     "outcomes.md": (),
+    "brackets.md": ("brackets.png",),
     "categories.md": (),
     "zeros.md": (),
     "event_history.md": ("survival.png",),

@@ -60,6 +60,11 @@ def scipy_log_density(family, link, y, eta, k):
         if family.startswith("zero_inflated"):
             return np.where(zero, np.log(share + (1 - share) * np.exp(at_zero)), np.log1p(-share) + inner)
         return np.where(zero, np.log(share), np.log1p(-share) + inner - np.log1p(-np.exp(at_zero)))
+    if FAMILIES[family].ends:  # the middles do not matter, the ends do
+        ends = DATA[["least", "most"] if link == "log" else ["low", "high"]].to_numpy().T
+        sigma = VALUES["sigma"][k]
+        law = stats.lognorm(sigma, scale=np.exp(eta)) if link == "log" else stats.norm(eta, sigma)
+        return np.log(law.cdf(ends[1]) - law.cdf(ends[0]))
     match family:
         case "lognormal":
             return stats.lognorm.logpdf(y, VALUES["sigma"][k], scale=np.exp(eta))

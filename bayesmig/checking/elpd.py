@@ -31,10 +31,14 @@ class Outcome:
     @classmethod
     def of(cls, design: Design) -> Outcome:
         """The outcome of a design."""
-        content = hashlib.sha256(design.y.tobytes())
+        seen, least = design.y, (design.spec.distribution.support or (-np.inf,))[0]
+        if design.ends is not None:
+            seen = np.where(design.ends == least, -np.inf, design.ends)
+        content = hashlib.sha256(np.ascontiguousarray(seen).tobytes())
         for values in (design.trials, design.weights):
             content.update(b"|" if values is None else values.tobytes())
-        measure = "density" if design.spec.distribution.outcome == "number" else "probability"
+        exact = design.ends is None or (design.ends[:, 0] == design.ends[:, 1]).any()
+        measure = "density" if exact and design.spec.distribution.outcome == "number" else "probability"
         return cls(design.spec.formula.split("~")[0].strip(), design.n, content.hexdigest()[:16], measure)
 
 

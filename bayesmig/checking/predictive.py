@@ -107,9 +107,9 @@ def predictive_check(
         values), or the values of any other column, one for each row of the data that were given.
     statistic : str, callable, or mapping of str to either, optional
         ``mean``, ``sd``, ``min``, ``max`` or ``zeros`` (share of zeros); ``share`` of every category, or of successes;
-        or a function of one group's outcomes that gives a number. By default ``share`` for outcomes with categories
-        and for successes out of trials, ``mean``, ``sd``, ``zeros`` and ``max`` for counts, ``mean``, ``sd``, ``min``
-        and ``max`` for numbers.
+        or a function of one group's outcomes that gives a number. By default ``share`` for outcomes with categories or
+        in brackets and for successes out of trials, ``mean``, ``sd``, ``zeros`` and ``max`` for counts, ``mean``,
+        ``sd``, ``min`` and ``max`` for numbers.
     draws : int, optional
         At most so many data sets; None for one a posterior draw.
     new_groups : bool
@@ -136,6 +136,9 @@ def predictive_check(
 
     Notes
     -----
+    Numbers in brackets, observed and predicted alike, count as the middles of their brackets, next to the closed end of
+    open ones.
+
     Survey weights count in means, sds and shares, observed and predicted alike; a row with a frequency weight
     stands for that many people, each with an outcome of their own. The data are used twice, for the fit and for the
     check, so that fewer rows lie outside than ``chance`` says (Gelman, Meng & Stern 1996, Statistica Sinica 6). This is
@@ -314,9 +317,10 @@ class _Outcomes:
 def _functions(design: Design, asked: object) -> dict[str, Callable[[_Outcomes], Array]]:
     """Statistics by name, as functions of outcomes."""
     kind = design.spec.distribution.outcome
-    by_share = bool(design.categories) or design.trials is not None
+    by_share = bool(design.categories) or design.trials is not None or design.ends is not None
     allowed = (*(("share",) if by_share else ()), *(() if design.categories else NAMED))
-    usual = ("share",) if by_share else USUAL[kind]
+    some_exact = design.ends is not None and not design.brackets.everywhere
+    usual = (*(("share",) if by_share else ()), *(() if by_share and not some_exact else USUAL[kind]))
     if asked is None:
         asked = {name: name for name in usual}
     if isinstance(asked, str) or callable(asked):
@@ -353,7 +357,13 @@ def _applied(function: Function) -> Callable[[_Outcomes], Array]:
 
 
 def _share_functions(design: Design) -> dict[str, Callable[[_Outcomes], Array]]:
-    """Share of every category (of a binary outcome the second one only), or of successes."""
+    """Share of every category (of a binary outcome the second one only) or bracket, or of successes."""
+    if design.ends is not None:
+
+        def between(low: float, high: float) -> Callable[[_Outcomes], Array]:
+            return lambda some: some.shares(lambda y: (y > low) & (y < high))
+
+        return {f"share of {name}": between(*ends) for name, ends in zip(*design.brackets[:2], strict=True)}
     if not design.categories:
         return {"share of successes": lambda some: some.shares(np.asarray)}
 
@@ -389,7 +399,8 @@ def _replicates(fitted: Fitted, new_groups: bool, rng: np.random.Generator) -> A
     outcomes = np.empty((fitted.size, design.n))
     for run, values in fitted.parts(design.n):
         whose, effects = with_new_groups(fitted, rows, values, rng)
-        outcomes[run] = draw_outcomes(design, linear_predictor(whose, values, effects), values, rng)
+        drawn = draw_outcomes(design, linear_predictor(whose, values, effects), values, rng)
+        outcomes[run] = design.as_seen(drawn)
     return outcomes
 
 

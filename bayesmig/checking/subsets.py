@@ -75,6 +75,7 @@ def subset(design: Design, places: Codes) -> Design:
         weights=take(design.weights),
         trials=take(design.trials),
         offset=take(design.offset),
+        ends=take(design.ends),
         rows=design.rows[places],
     )
 

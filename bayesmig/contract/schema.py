@@ -177,6 +177,8 @@ def data_groups(design: Design) -> dict[str, xr.Dataset]:
     if design.weights is not None:
         constant["weight"] = ("row", design.weights)
     observed: dict[str, Any] = {"y": ("row", design.y)}
+    if design.ends is not None:
+        observed |= {"y_lower": ("row", design.ends[:, 0]), "y_upper": ("row", design.ends[:, 1])}
     items = {} if design.latent is None else {"item": list(design.latent.names)}
     if design.latent is not None:
         observed["answer"] = (("row", "item"), design.latent.items)

@@ -26,7 +26,7 @@ LARGEST = 1e100
 TAKEN = {"provenance": "that column says where data come from", "self": "pandas takes the name for itself"}
 MOST_STEPS = 20  # between the lowest and the highest of ordered numbers, in which gaps are looked for
 
-Role = Literal["outcome", "item", "weights", "trials", "offset", "grouping", "predictor"]
+Role = Literal["outcome", "end", "item", "weights", "trials", "offset", "grouping", "predictor"]
 
 
 def without_attributes(data: pd.DataFrame) -> pd.DataFrame:
@@ -82,6 +82,7 @@ def named_columns(
         raise SpecificationError(f"weights name the outcome {formula.outcome!r} itself; name the column of weights.")
     _check_sides(spec, formula, items)
     scalable = [name for name in named if name in formula.predictors or name not in formula.grouping]
+    scalable = [name for name in scalable if not spec.distribution.ends or name not in outcome_columns(formula)]
     unused = [name for name in spec.standardise if name not in scalable]
     if unused:
         raise SpecificationError(
@@ -117,12 +118,17 @@ def _check_sides(spec: ModelSpec, formula: Formula, items: list[str]) -> None:
             )
 
 
+def outcome_columns(formula: Formula) -> tuple[str, ...]:
+    """The column of the outcome, the two between which it lies, or none where it is computed."""
+    return formula.ends or ((formula.outcome_column,) if formula.outcome_column else ())
+
+
 def role_of(spec: ModelSpec, formula: Formula, name: str) -> Role:
     """What a column is checked as: the role that asks most of it, where it has several."""
     if any(name in factor.items for factor in spec.factors):
         return "item"
-    if name == formula.outcome_column:
-        return "outcome"
+    if name in outcome_columns(formula):
+        return "end" if formula.ends else "outcome"
     if spec.weights is not None and name in spec.weights.columns:
         return "weights"
     if name in (spec.trials, spec.offset):
@@ -144,7 +150,9 @@ def checked_column(spec: ModelSpec, name: str, column: pd.Series, role: Role, ro
     categorical = kind == "categorical" or (entry is not None and entry.is_categorical)
     if categorical and role == "outcome" and spec.distribution.outcome in CATEGORIES:
         return _categorical_outcome(spec, entry, name, column)
-    if categorical and role in ("outcome", "weights", "trials", "offset"):
+    if categorical and role == "outcome" and entry is not None and entry.brackets:
+        return _coded(entry, column)
+    if categorical and role in ("outcome", "end", "weights", "trials", "offset"):
         levels = entry.levels if entry is not None and entry.is_categorical else column.cat.categories
         raise DataError(
             f"{role} {name!r} must be a number, but it is a category with levels {listing(levels)}."
@@ -413,7 +421,7 @@ def numeric(entry: Variable | None, name: str, column: pd.Series, role: Role) ->
             f" Convert these rows or set them to missing"
             + (", or give the variable levels in the codebook." if role == "predictor" else ".")
         )
-    large = numbers[numbers.abs() > LARGEST]
+    large = numbers[(numbers.abs() > LARGEST) & ~((role == "end") & np.isinf(numbers))]
     if len(large):
         raise DataError(
             f"column {name!r} has {len(large)} infinite or absurdly large values, first {large.iloc[0]:g}"

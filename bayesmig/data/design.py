@@ -10,14 +10,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
 
 from bayesmig.contract.arrays import Array, Codes, Flags
 from bayesmig.contract.names import for_factor, of_factor, pieces
-from bayesmig.errors import SpecificationError, closest, listing
-from bayesmig.families.record import Parameter
+from bayesmig.errors import DataError, SpecificationError, closest, listing
+from bayesmig.families.brackets import middle
+from bayesmig.families.record import Answers, Parameter
 from bayesmig.specification.model import Factor, ModelSpec
 from bayesmig.specification.priors import LKJ, Flat, Normal, Prior, ScalePrior
 
@@ -270,6 +271,14 @@ class LatentOutcome(Correlated):
         return ~np.isnan(self.items)
 
 
+class Brackets(NamedTuple):
+    """Brackets of an outcome, from the lowest: names, ends ``(k, 2)``, and whether no number is seen exactly."""
+
+    names: tuple[str, ...]
+    ends: Array
+    everywhere: bool
+
+
 @dataclass(frozen=True)
 class Imputed:
     """A numeric predictor whose missing values are modelled.
@@ -421,20 +430,17 @@ class Outline(ABC):
         return (*copies_of(self.spec, self.categories), *self.spec.predictors)
 
     @cached_property
-    def owners(self) -> Assigned:
-        """Which linear predictor each column belongs to, also where there is one."""
-        place = {name: k for k, name in enumerate(self.predictors)}
+    def assigned(self) -> Assigned | None:
+        """Which linear predictor each column belongs to; None if there is one, or factors have their own."""
+        names = self.predictors
+        if self.latent is not None or names == ("",):
+            return None
+        place = {name: k for k, name in enumerate(names)}
 
         def owners(terms: Sequence[str]) -> Codes:
             return np.array([place[of_factor(term)[0]] for term in terms], dtype=np.int64)
 
-        effects = {group.name: owners(group.effects) for group in self.groups}
-        return Assigned(self.predictors, owners(self.terms), effects)
-
-    @property
-    def assigned(self) -> Assigned | None:
-        """The same if there are several; None if there is one, or factors have their own."""
-        return None if self.latent is not None or self.predictors == ("",) else self.owners
+        return Assigned(names, owners(self.terms), {group.name: owners(group.effects) for group in self.groups})
 
     @property
     def scalars(self) -> tuple[Parameter, ...]:
@@ -462,14 +468,6 @@ class Outline(ABC):
     def at_zero(self, beta: Array) -> Array:
         """The coefficients that :meth:`at_means` was given."""
         return np.asarray(beta @ (2 * np.eye(len(self.terms)) - self.level_moves).T)
-
-    @cached_property
-    def centre(self) -> Array:
-        """``(p,)``: what columns are counted from where priors hold: means beside an intercept or thresholds."""
-        levels = np.array([plain_term(term) == "intercept" for term in self.terms], dtype=bool)
-        if self.spec.distribution.ordered:
-            return self.moments[0]
-        return np.asarray(np.where(levels, 0.0, self.level_moves[levels].sum(axis=0)))
 
     @property
     def term_priors(self) -> tuple[Prior, ...]:
@@ -528,6 +526,8 @@ class Design(Outline):
         Predictors whose missing values are modelled; only NUTS can.
     not_asked : mapping of str to int
         How many of the missing values are no refusals, because the question does not concern these people.
+    ends : (n, 2) array or None
+        Between which two numbers each outcome lies, of which ``y`` then is the middle, or is next to the closed end.
 
     Derived
     -------
@@ -557,6 +557,7 @@ class Design(Outline):
     latent: LatentOutcome | None = None
     imputed: tuple[Imputed, ...] = ()
     not_asked: Mapping[str, int] = field(default_factory=dict)
+    ends: Array | None = None
 
     @property
     def n(self) -> int:
@@ -577,6 +578,54 @@ class Design(Outline):
     def n_effective(self) -> float:
         """Observations that the likelihood counts: people, not rows, under frequency weights and of trials."""
         return float(self.people.sum())
+
+    @property
+    def answers(self) -> Answers:
+        """Outcomes as families take them."""
+        precise = self.weight_kind == "precision" and self.weights is not None
+        root = np.sqrt(self.weights) if precise else np.ones(self.n)  # type: ignore[arg-type]
+        if self.ends is not None:
+            return Answers(self.ends[:, 0], self.ends[:, 1], root)
+        return Answers(self.y, np.ones(self.n) if self.trials is None else self.trials, root)
+
+    @cached_property
+    def brackets(self) -> Brackets:
+        """How numbers are seen.
+
+        Raises DataError if the same number would be seen otherwise in another row.
+        """
+        assert self.ends is not None
+        column = self.spec.parsed.outcome_column
+        entry = self.spec.variable(column) if column else None
+        if entry is not None:
+            return Brackets(tuple(entry.brackets), np.array(list(entry.brackets.values())), True)
+        exact, edges = self.ends[:, 0] == self.ends[:, 1], np.unique(self.ends)
+        found = np.unique(self.ends[~exact], axis=0)
+        if any(((edges > low) & (edges < high)).any() for low, high in found):
+            raise DataError(
+                f"numbers of {self.spec.parsed.outcome} are seen in brackets that overlap, or in a bracket in some rows"
+                " and exactly in others; nothing says how other numbers would be seen, so that no data can be simulated"
+                " to compare with. They can where brackets are the same for everybody."
+            )
+        found = found if exact.any() else np.stack([edges[:-1], edges[1:]], axis=1)
+        words = {(True, False): "{1:g} or less", (False, True): "{0:g} or more", (False, False): "{0:g} to {1:g}"}
+        names = (words[bool(np.isinf(low)), bool(np.isinf(high))].format(low, high) for low, high in found)
+        return Brackets(tuple(names), found, not exact.any())
+
+    def seen(self, y: Array) -> Array:
+        """Ends ``(..., 2)`` between which numbers are seen, as those of the data are.
+
+        Numbers beyond the outermost brackets count to these if no number is seen exactly. Raises DataError as
+        :attr:`brackets`.
+        """
+        low, high = self.brackets.ends.T
+        place = np.maximum(np.searchsorted(low, y, side="right") - 1, 0)
+        inside = ((y >= low[place]) & (y < high[place])) | self.brackets.everywhere
+        return np.stack([np.where(inside, low[place], y), np.where(inside, high[place], y)], axis=-1)
+
+    def as_seen(self, y: Array) -> Array:
+        """Outcomes in the way of the design's own: numbers that are seen in brackets at the middles of these."""
+        return y if self.ends is None else middle(*np.moveaxis(self.seen(y), -1, 0))
 
     @property
     def weight_kind(self) -> str | None:
@@ -702,8 +751,13 @@ class Design(Outline):
         return self._turned(turns)
 
     def with_outcome(self, y: Array) -> Design:
-        """The same design with another outcome, priors kept as they were resolved for this one."""
-        changed = dataclasses.replace(self, y=np.asarray(y, dtype=float))
+        """The same design with another outcome, priors kept as they were resolved for this one.
+
+        Of numbers in brackets, which they then are in, too: raises DataError as :meth:`seen`.
+        """
+        ends = None if self.ends is None else self.seen(np.asarray(y, dtype=float))
+        y = y if ends is None else middle(*ends.T)
+        changed = dataclasses.replace(self, y=np.asarray(y, dtype=float), ends=ends)
         changed.__dict__["priors"] = self.priors
         return changed
 

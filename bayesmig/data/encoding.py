@@ -17,6 +17,7 @@ from formulae.matrices import DesignMatrices
 from bayesmig.contract.arrays import Array, Codes, Flags
 from bayesmig.contract.names import as_code, joined
 from bayesmig.contract.schema import RECONSTRUCTED
+from bayesmig.data.brackets import check_both_ends, ends_of
 from bayesmig.data.columns import (
     CATEGORIES,
     check_constant_within,
@@ -45,6 +46,7 @@ from bayesmig.data.items import display_outcome, for_each_factor, latent_outcome
 from bayesmig.data.missing import COEFFICIENT, SPREAD, completed, filled, traced
 from bayesmig.data.weighting import weighted
 from bayesmig.errors import DataError, SpecificationError, UnknownColumn, closest, listing
+from bayesmig.families.brackets import middle
 from bayesmig.specification.formula import ENVIRONMENT, Formula, VaryingTerm, description
 from bayesmig.specification.model import ModelSpec, as_spec
 from bayesmig.specification.priors import Prior
@@ -74,6 +76,8 @@ def build_design(spec: ModelSpec, data: AnyFrame) -> Design:
     frame = pd.DataFrame(
         {name: checked_column(codebook, name, data[name], role_of(spec, formula, name)) for name in used}
     )
+    if formula.ends:
+        check_both_ends(formula, frame)
     answered, also = _answered(spec, used, data)
     missing = {str(name): int(count) for name, count in frame.isna().sum().items() if count} | also
     notes += (
@@ -104,11 +108,13 @@ def build_design(spec: ModelSpec, data: AnyFrame) -> Design:
     scaling = _standardise(spec, formula, frame, people)
     frame, gaps = filled(spec, frame, notes)
     latent = latent_outcome(spec, frame, notes) if spec.factors else None
-    y, x, terms, formula_terms = _common_part(spec, formula, frame)
-    gaps = traced(gaps, frame, x, terms, lambda changed: _common_part(spec, formula, changed)[1]) if gaps else ()
+    ends = ends_of(spec, formula, frame)
+    y, x, terms, formula_terms = _common_part(spec, formula, frame, ends)
+    gaps = traced(gaps, frame, x, terms, lambda changed: _common_part(spec, formula, changed, ends)[1]) if gaps else ()
     x = _standardise_categories(spec, formula, frame, x, terms, formula_terms, people, scaling)
-    check_support(spec, formula, y)
-    if spec.link == "identity" and spec.distribution.outcome == "number" and len(np.unique(y)) == 2:
+    if ends is None:
+        check_support(spec, formula, y)
+    if ends is None and spec.link == "identity" and spec.distribution.outcome == "number" and len(np.unique(y)) == 2:
         notes.append(two_values(float(y.min()), float(y.max())))
     level = not spec.factors and spec.distribution.ordered  # thresholds stand for the constant
     everything = np.column_stack([np.ones(len(x)), x]) if level else x
@@ -160,6 +166,7 @@ def build_design(spec: ModelSpec, data: AnyFrame) -> Design:
         digest=digest,
         latent=latent,
         imputed=gaps,
+        ends=ends,
     )
 
 
@@ -207,11 +214,12 @@ def _of_categories(spec: ModelSpec, formula: Formula, data: pd.DataFrame, checke
     """What is noted of the categories of an outcome or its items: those without rows, and which of two is the one."""
     ordinal = [item for factor in spec.factors if factor.scale == "ordinal" for item in factor.items]
     name, kind = formula.outcome_column, spec.distribution.outcome
-    for step in (*ordinal, name) if kind in CATEGORIES else ordinal:
+    in_brackets = spec.distribution.ends and name is not None
+    for step in (*ordinal, name) if kind in CATEGORIES or in_brackets else ordinal:
         empty = empty_steps(checked[step]) if kind != "nominal" or is_categorical(checked[step]) else []
         if empty:
-            what = "coefficient" if kind == "nominal" else "threshold"
-            yield f"no row has {step} = {listing(empty)}; no {what} for it"
+            what = "coefficient for it" if kind == "nominal" else "threshold for it"
+            yield f"no row has {step} = {listing(empty)}; {'nothing is lost by it' if in_brackets else f'no {what}'}"
     if kind == "nominal" and name is not None and spec.variable(name) is None:
         column = checked[name]
         first = next(level for level in column.cat.categories if level in set(column)) if is_categorical(column) else ""
@@ -405,11 +413,14 @@ def _standardise_categories(
 
 
 def _common_part(
-    spec: ModelSpec, formula: Formula, frame: pd.DataFrame
+    spec: ModelSpec, formula: Formula, frame: pd.DataFrame, ends: Array | None
 ) -> tuple[Array, Array, tuple[str, ...], tuple[str, ...]]:
     latent = bool(spec.factors)
-    matrices = evaluated(spec, formula.common, frame, "" if latent else formula.outcome)
-    y: Array = np.arange(float(len(frame))) if latent else matrices.response.design_matrix.astype(float)
+    matrices = evaluated(spec, formula.common, frame, "" if latent or ends is not None else formula.outcome)
+    if ends is not None:
+        y = middle(*ends.T)
+    else:
+        y = np.arange(float(len(frame))) if latent else matrices.response.design_matrix.astype(float)
     check_single(formula, y)
     if matrices.common is None:
         raise SpecificationError(f"formula {spec.formula!r} has no common term left; keep at least the intercept.")

@@ -70,6 +70,17 @@ def above(t: float, link: int) -> tuple[float, float]:
     return inside, -slope
 
 
+@kernel
+def between_normal(low: float, high: float) -> tuple[float, float, float]:
+    """Log of the normal probability between two places, and its derivatives by the higher and by the lower."""
+    least, most = (low, high) if low <= 0 else (-high, -low)  # the upper tail is the more precise one there
+    top = log_normal(most)
+    inside = top + math.log1p(-math.exp(log_normal(least) - top))
+    of_high = math.exp(-0.5 * high * high - inside) / ROOT_TWO_PI
+    of_low = math.exp(-0.5 * low * low - inside) / ROOT_TWO_PI
+    return inside, of_high, -of_low
+
+
 @dataclass(frozen=True, eq=False)
 class Link:
     """How the linear predictor and an expectation are tied.

@@ -11,7 +11,7 @@ from scipy import special
 
 from bayesmig.contract.arrays import Array, Codes
 from bayesmig.families import links
-from bayesmig.families.links import CLOGLOG, FARTHEST, LARGEST_LOG_RATE, LOGIT, PROBIT, ROOT_TWO_PI, Link, normal_mean
+from bayesmig.families.links import CLOGLOG, FARTHEST, LARGEST_LOG_RATE, LOGIT, PROBIT, Link, normal_mean
 from bayesmig.families.machine import kernel
 from bayesmig.families.record import CUT, Answers, Curves, Family, Own, Recession, drawn_codes, of_code
 
@@ -40,12 +40,7 @@ def category(code: int, eta: float, cut: Array, link: int) -> tuple[float, float
         ratio = 1 / math.expm1(min(at_high - at_low, FARTHEST))
         inside = math.log(-math.expm1(at_low - at_high)) - at_low
         return inside, at_high * ratio, -at_low * (1 + ratio)
-    least, most = (low, high) if low <= 0 else (-high, -low)  # the upper tail is the more precise one there
-    top = links.log_normal(most)
-    inside = top + math.log1p(-math.exp(links.log_normal(least) - top))
-    of_high = math.exp(-0.5 * high * high - inside) / ROOT_TWO_PI
-    of_low = math.exp(-0.5 * low * low - inside) / ROOT_TWO_PI
-    return inside, of_high, -of_low
+    return links.between_normal(low, high)
 
 
 @kernel

@@ -23,7 +23,10 @@ Recession = tuple[Codes, Array, Array]
 
 
 class Answers(NamedTuple):
-    """Outcomes of rows: numbers, codes of categories, counts; out of how many trials; root of the precision."""
+    """Outcomes of rows: numbers, codes of categories, counts; out of how many trials; root of the precision.
+
+    Of numbers in brackets ``y`` is the lower end and ``trials`` the upper one.
+    """
 
     y: Array
     trials: Array
@@ -116,6 +119,8 @@ class Family:
         likelihood never does: of which row, and what they are of eta (m,) and of the thresholds (m, k).
     additive : bool
         Whether rows with equal predictors count by their sums of outcomes and trials.
+    ends : bool
+        Whether outcomes are numbers of which two ends are known.
     zeros : str
         The parameter that is the share of zeros, or of added ones, where the family is made for many.
     said : str
@@ -150,6 +155,7 @@ class Family:
     most: Literal["trials", "last", "none", ""] = ""
     recession: Callable[[Codes, int], Recession] | None = None
     additive: bool = False
+    ends: bool = False
     zeros: str = ""
     said: str = ""
     law: tuple[str, ...] = ()

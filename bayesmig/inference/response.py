@@ -53,14 +53,6 @@ def linear_predictor(rows: Rows, values: Mapping[str, Array], effects: Mapping[s
     return eta
 
 
-def _answers(design: Design, rows: Rows | None = None) -> Answers:
-    """Outcomes as families take them: of the design, or of other rows, whose precision weights are one."""
-    trials = (design if rows is None else rows).trials
-    weighted = rows is None and design.weight_kind == "precision" and design.weights is not None
-    root = np.sqrt(design.weights) if weighted else np.ones(1)  # type: ignore[arg-type]
-    return Answers(design.y, np.ones(1) if trials is None else trials, root)
-
-
 def split(design: Design, eta: Array, values: Mapping[str, Array]) -> tuple[Array, dict[str, Array]]:
     """The first linear predictor ``(draws, n)``, and draws of the family's own parameters as families take them."""
     family = design.spec.distribution
@@ -84,7 +76,7 @@ def expected(design: Design, eta: Array, values: Mapping[str, Array], trials: Ar
 def log_density(design: Design, eta: Array, values: Mapping[str, Array]) -> Array:
     """Log density of each row's observed outcome, ``(draws, n)``; weights are left out, save precision weights."""
     family, link = design.spec.distribution, LINKS[design.spec.link]
-    return family.log_density(link, _answers(design), *split(design, eta, values))
+    return family.log_density(link, design.answers, *split(design, eta, values))
 
 
 def draw_outcomes(
@@ -97,4 +89,7 @@ def draw_outcomes(
     Returns a (draws, n) array: numbers, 0 and 1, codes of ordered categories, or counts.
     """
     family, link = design.spec.distribution, LINKS[design.spec.link]
-    return family.draw(link, _answers(design, rows), *split(design, eta, values), rng)
+    answers = design.answers
+    if rows is not None:
+        answers = Answers(design.y, np.ones(1) if rows.trials is None else rows.trials, np.ones(1))
+    return family.draw(link, answers, *split(design, eta, values), rng)

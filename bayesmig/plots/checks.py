@@ -60,7 +60,7 @@ def predicted(
     4
     """
     spec, outcome = spec_of(tree), outcome_of(tree)
-    shares = bool(schema.read(tree, "categories") or spec.trials)
+    shares = bool(schema.read(tree, "categories") or spec.trials or spec.distribution.ends)
     table = predictive_check(tree, by, statistic=statistic or ("share" if shares else "mean"), new_groups=new_groups)
     name, kinds = str(table.columns[0]), list(dict.fromkeys(table["statistic"]))
     order = table[table["statistic"] == kinds[-1]]

@@ -176,9 +176,9 @@ def prior_outcomes(tree: xr.DataTree) -> PriorOutcomes:
     size = int(np.clip(MOST_CELLS // design.n, LEAST_DRAWS, MOST_DRAWS))
     with np.errstate(divide="ignore", over="ignore"):
         drawn = prior_draws(design, size, np.random.default_rng(int(tree.attrs["seed"])))[1]
-    drawn = np.clip(drawn, -FARTHEST, FARTHEST)
+    drawn = design.as_seen(np.clip(drawn, -FARTHEST, FARTHEST))
     weights = row_weights(design)
-    if spec.distribution.outcome in ("number", "count") and design.trials is None:
+    if spec.distribution.outcome in ("number", "count") and design.trials is None and design.ends is None:
         rows = (_pooled("single values", drawn, design.y), *_means(spec, design, drawn, weights))
         scale = _scale(spec, outcome)
         outside = 0.0 if scale is None else float(((drawn < scale[0]) | (drawn > scale[1])).mean())
@@ -237,11 +237,17 @@ def _answers(spec: ModelSpec, design: Design, outcome: str) -> Iterator[tuple[st
     if design.trials is not None:
         yield "successes", partial(np.multiply, 1 / np.maximum(design.trials, 1))
         return
+    for name, (low, high) in zip(*design.brackets[:2], strict=True) if design.ends is not None else ():
+        yield level_in_words(spec, outcome, name), partial(_between, low, high)
     for code, category in enumerate(design.categories):
         if spec.distribution.outcome == "ordered":
             yield level_in_words(spec, outcome, category), partial(np.equal, code)
         elif code:
             yield f"{spec.label(outcome)} = {level_in_words(spec, outcome, category)}", partial(np.equal, code)
+
+
+def _between(low: float, high: float, y: Array) -> Array:
+    return np.asarray((y > low) & (y < high))
 
 
 def _scale(spec: ModelSpec, outcome: str) -> tuple[float, float] | None:

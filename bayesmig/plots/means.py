@@ -237,7 +237,15 @@ def _expected_outcome(tree: xr.DataTree, design: Design, width: int = 70) -> str
 
 
 def _raw_means(design: Design, term: GroupTerm) -> tuple[np.ndarray, float]:
-    """Mean outcome of each group's respondents and of all: shares of trials, scores of ordered answers."""
+    """Mean outcome of each group's respondents and of all: shares of trials, scores of ordered answers.
+
+    Raises BayesmigError for numbers in brackets.
+    """
+    if design.ends is not None:
+        raise BayesmigError(
+            "numbers in brackets have no raw means to draw beside the model's; bm.margins has these, and"
+            " bm.plots.predicted the shares of brackets."
+        )
     if design.spec.distribution.ordered:
         y = category_scores(design)[design.y.astype(int)]
     else:

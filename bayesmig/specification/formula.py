@@ -46,6 +46,7 @@ ELEMENTWISE: Mapping[str, int] = {
     **{f"np.{name}": count for name, (_, count) in _NUMPY.items()},
     **{name: _NUMPY[name][1] for name in _SHORT},
     "I": 1,
+    "Interval": 2,
 }
 CODINGS = ("C", "S", "T")
 CONTRASTS = ("Treatment", "Sum")
@@ -141,6 +142,13 @@ class Formula:
         return name if _names(self.outcome) == {name} else None
 
     @property
+    def ends(self) -> tuple[str, ...]:
+        """The two columns between which the outcome lies, of ``Interval(low, high)``."""
+        node = _tree(self.outcome, self.outcome, intercept=False)
+        between = isinstance(node, expr.Call) and node.callee.name.lexeme == "Interval"
+        return tuple(map(_column, node.args)) if between else ()
+
+    @property
     def predictors(self) -> frozenset[str]:
         """Columns that coefficients belong to, common or varying."""
         return frozenset().union(*(_names(part) for part in self._parts[1:]))
@@ -210,7 +218,11 @@ def parse(text: str, predictors: Mapping[str, str] | None = None) -> Formula:
     formula = Formula(outcome, common, tuple(varying), tuple(others.items()))
     if taken := {"intercept", "Intercept"} & formula.predictors:
         raise SpecificationError(f"formula {text!r}: {taken.pop()!r} means the constant; rename that column.")
-    if formula.outcome_column in (*formula.predictors, *formula.grouping):
+    if any("Interval" in _called(part)[0] for part in formula._parts[bool(formula.ends) :]):
+        raise SpecificationError(
+            f"formula {text!r}: Interval(low, high) is a whole outcome, as in 'Interval(low, high) ~ age', and no term."
+        )
+    if {formula.outcome_column, *formula.ends} & {*formula.predictors, *formula.grouping}:
         raise SpecificationError(
             f"formula {text!r} has its outcome {outcome!r} on both sides of '~'; keep it on the left."
         )
@@ -486,6 +498,11 @@ def _check_call(node: Any, text: str) -> None:
             " each row from this row alone, as np.where(x > 3, 1, 0). Compute anything else as a column before."
         )
     given = [argument for argument in node.args if not isinstance(argument, expr.Assign)]
+    if name == "Interval" and not all(isinstance(each, (expr.Variable, expr.QuotedName)) for each in node.args):
+        raise SpecificationError(
+            f"formula {text!r}: Interval(low, high) takes two columns; compute them before, with -numpy.inf and"
+            " numpy.inf for ends that are open."
+        )
     if name in ELEMENTWISE and (len(node.args) != ELEMENTWISE[name] or len(given) != len(node.args)):
         raise SpecificationError(
             f"formula {text!r}: {name}() takes {ELEMENTWISE[name]} argument{'s' * (ELEMENTWISE[name] > 1)} and no"

@@ -60,6 +60,10 @@ class Variable:
         Smallest and largest value that can occur.
     note : str
         What a reader must know wherever its coefficients stand, in sentences: a coding that print contradicts.
+    brackets : mapping of (str or number) to (float, float)
+        Code of each answer to the two numbers between which it lies, where people chose a bracket instead of giving a
+        number: ``{"under 2000": (0, 2000), "2000-4000": (2000, 4000), "over 4000": (4000, inf)}``. Where one ends the
+        next begins. They are the levels, unless ``levels`` has labels for the codes.
     overlaps : tuple of str
         Of an item of an index: predictors about which the item itself asks, so that an effect of these on the index is
         there by construction.
@@ -67,8 +71,8 @@ class Variable:
     Raises
     ------
     SpecificationError
-        If levels are no mapping, are fewer than two or repeat, the reference is no level, or the
-        smallest value exceeds the largest.
+        If levels are no mapping, are fewer than two or repeat, the reference is no level, the smallest value exceeds
+        the largest, or brackets turn round, overlap or leave a gap.
 
     Examples
     --------
@@ -86,6 +90,7 @@ class Variable:
     maximum: float | None = None
     note: str = ""
     overlaps: tuple[str, ...] = ()
+    brackets: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "label", self.label or self.name.replace("_", " "))
@@ -101,6 +106,8 @@ class Variable:
                 f"variable {self.name!r}: levels must map codes to labels, as in {{'1': 'yes', '2': 'no'}};"
                 f" got {self.levels!r}."
             )
+        if self.brackets:
+            self._check_brackets()
         levels = {as_code(code): str(label) for code, label in self.levels.items()}
         if len(levels) < len(self.levels):
             raise SpecificationError(f"variable {self.name!r} has a level twice: {listing(map(repr, self.levels))}.")
@@ -119,6 +126,36 @@ class Variable:
                 f"variable {self.name!r}: reference {self.reference!r} is no level"
                 f"{closest(self.reference, self.levels)}; levels are {listing(self.levels)}."
             )
+
+    def _check_brackets(self) -> None:
+        """Brackets lie beside each other, from the lowest to the highest, and are the levels."""
+        what, pair = f"variable {self.name!r}: brackets", "a pair of numbers, the lower one first"
+        if not isinstance(self.brackets, Mapping):
+            raise SpecificationError(
+                f"{what} must map codes to pairs, as in {{'under 2000': (0, 2000)}}; got {self.brackets!r}."
+            )
+        found = {}
+        for code, ends in self.brackets.items():
+            try:
+                low, high = map(float, ends)
+            except (TypeError, ValueError):
+                raise SpecificationError(f"{what}[{code!r}] = {ends!r}: write {pair}.") from None
+            if not low < high:
+                turned = " (they are turned round)" if low > high else ""
+                raise SpecificationError(f"{what}[{code!r}] = ({low:g}, {high:g}){turned}: write {pair}.")
+            found[as_code(code)] = (low, high)
+        found = dict(sorted(found.items(), key=lambda each: each[1]))
+        for (one, (_, end)), (other, (start, _)) in itertools.pairwise(found.items()):
+            if start != end:
+                raise SpecificationError(
+                    f"{what} {one!r} and {other!r} {'overlap' if start < end else 'leave a gap'} between"
+                    f" {min(start, end):g} and {max(start, end):g}; one begins where the one before ends, as in"
+                    " (0, 2000), (2000, 4000), also where answers read '2000-3999'."
+                )
+        object.__setattr__(self, "brackets", found)
+        object.__setattr__(self, "levels", self.levels or {code: code for code in found})
+        if {as_code(code) for code in self.levels} != set(found):
+            raise SpecificationError(f"{what} are of {listing(found)}, and levels are {listing(self.levels)}.")
 
     @property
     def is_categorical(self) -> bool:
@@ -341,7 +378,8 @@ class ModelSpec:
         ``sequential``: ones that are reached step by step; ``adjacent``: each against the one before;
         ``categorical``: ones without order, each with coefficients of its own, called ``leave ~ hukou``, against the
         codebook's reference. Numbers with many zeros: ``hurdle_...`` of any of ``poisson``, ``negative_binomial``,
-        ``lognormal`` and ``gamma``, ``zero_inflated_...`` of the two of counts.
+        ``lognormal`` and ``gamma``, ``zero_inflated_...`` of the two of counts. ``gaussian`` and ``lognormal`` of an
+        outcome ``Interval(low, high)``, or of one with brackets in the codebook, are ``interval_...`` of these.
     link : str
         ``"logit"``, ``"probit"`` or ``"cloglog"`` for binary and ordered outcomes; the family's default unless given.
     trials : str
@@ -441,12 +479,32 @@ class ModelSpec:
         repeated = sorted({name for name in names if names.count(name) > 1})
         if repeated:
             raise SpecificationError(f"codebook names a variable twice: {listing(repeated)}.")
+        self._check_ends()
         self._check_impute()
         self._check_predictors()
         if isinstance(self.complete, str) or not all(isinstance(name, str) for name in self.complete):
             raise SpecificationError(f"complete must be a tuple of columns, as in ('income',); got {self.complete!r}.")
         object.__setattr__(self, "complete", tuple(dict.fromkeys(self.complete)))
         object.__setattr__(self, "title", self.title or self.name.replace("_", " "))
+
+    def _check_ends(self) -> None:
+        """An outcome between two ends, or in brackets of the codebook, has the family that knows of ends."""
+        outcome = self.formula.partition("~")[0].strip()
+        entry, plain = self.variable(outcome.strip("`")), self.family.removeprefix("interval_")
+        between = outcome.startswith("Interval(")
+        if between or (entry is not None and entry.brackets and self.distribution.outcome in ("number", "count")):
+            if f"interval_{plain}" not in FAMILIES:
+                known = [name.removeprefix("interval_") for name, family in FAMILIES.items() if family.ends]
+                raise SpecificationError(
+                    f"family {self.family!r} of {outcome!r}, of which two ends are known: there are"
+                    f" {listing(known)}; or take brackets as ordered answers, family='cumulative'."
+                )
+            object.__setattr__(self, "family", f"interval_{plain}")
+        elif self.distribution.ends:
+            raise SpecificationError(
+                f"family {self.family!r} needs an outcome of which two ends are known: 'Interval(low, high) ~ ...', or"
+                f" Variable({outcome!r}, brackets={{'under 2000': (0, 2000), ...}}) in the codebook."
+            )
 
     def _check_impute(self) -> None:
         """Gaps are modelled in plain models without weights."""

@@ -20,6 +20,8 @@ def people(rng, n=120):
     data = pd.DataFrame({"y": rng.normal(size=n), "x": rng.normal(size=n), "z": rng.normal(1, 2, size=n)})
     data = data.assign(yes=np.arange(n) % 2, level=pd.Categorical(np.arange(n) % 4, ordered=True))
     data = data.assign(move=np.array(["stay", "leave", "unsure"])[np.arange(n) % 3], trips=np.arange(n) % 4)
+    edges = np.array([0, 0.3, 1, 3, 10, np.inf])
+    data = data.assign(low=np.resize(edges[:-1], n), high=np.resize(edges[1:], n))
     return data.assign(g=rng.integers(0, 12, n), h=rng.integers(0, 8, n))
 
 
@@ -81,6 +83,7 @@ COMPILED = [
     ("move ~ x + (1 | g) + (1 | h)", "categorical", {}),
     ("trips ~ x + (1 |a| g)", "hurdle_negative_binomial", {"hurdle": "x + (1 |a| g)"}),
     ("y ~ x + (1 | g)", "gaussian", {"sigma": "x + (1 | g)"}),
+    ("Interval(low, high) ~ x + (1 | g)", "lognormal", {}),
 ]
 
 

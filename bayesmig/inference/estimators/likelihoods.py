@@ -50,9 +50,9 @@ class Likelihood:
     @classmethod
     def of(cls, design: Design) -> Likelihood:
         """The likelihood of a design without its groups."""
-        family, link, answers = design.spec.distribution, LINKS[design.spec.link], row_answers(design)
+        family, link, answers = design.spec.distribution, LINKS[design.spec.link], design.answers
         weights, names = row_weights(design), design.predictors
-        of = design.owners.terms
+        of = np.zeros(design.x.shape[1], dtype=np.int64) if design.assigned is None else design.assigned.terms
         offset = np.zeros(design.n) if design.offset is None else design.offset
         beta, own = np.zeros(design.x.shape[1]), np.zeros(0)
         if family.ordered:
@@ -61,7 +61,7 @@ class Likelihood:
         elif family.outcome != "nominal":
             about, residual, first = np.ones(1), np.ones(1), design.x[:, of == 0]
             if family.outcome == "number" or link.name == "log":
-                about = family.guess(link, design.y, answers.trials)
+                about = family.guess(link, answers.y, answers.trials)
                 beta[of == 0] = np.linalg.lstsq(first, about - offset)[0]
                 residual = about - offset - first @ beta[of == 0]
             size = max(float(np.sqrt((residual**2).mean())), 1e-8 * float(abs(about).max()), 1e-300)
@@ -189,18 +189,6 @@ class Likelihood:
     def covariance(self) -> Array:
         """Inverse of the observed information at the maximum."""
         return inverse_information(-self.parts(self.maximum[0])[2])
-
-
-def row_answers(design: Design) -> Answers:
-    """Outcomes of rows and what they are out of, as families take them."""
-    root = np.ones(design.n)
-    if design.weight_kind == "precision" and design.weights is not None:
-        root = np.sqrt(design.weights)
-    return Answers(design.y, row_trials(design), root)
-
-
-def row_trials(design: Design) -> Array:
-    return np.ones(design.n) if design.trials is None else design.trials
 
 
 def row_weights(design: Design) -> Array:

@@ -8,7 +8,6 @@ from scipy import linalg, optimize
 from bayesmig.contract.arrays import Array
 from bayesmig.data.design import Design, plain_term
 from bayesmig.errors import EngineRefusal, listing
-from bayesmig.inference.estimators.likelihoods import row_trials
 
 ENOUGH_ROWS = 5_000
 
@@ -20,7 +19,7 @@ def check_separation(design: Design) -> None:
     """
     terms = separating_terms(design)
     if terms:
-        zeros = design.spec.link == "log" and not design.spec.distribution.zeros
+        zeros = design.spec.link == "log" and not design.spec.distribution.zeros and design.ends is None
         raise EngineRefusal(
             f"the outcome {'is always zero' if zeros else 'is separated'} along {listing(terms)}: no finite coefficient"
             " is the most likely one (complete or quasi-complete separation). Merge levels or leave the term out; or"
@@ -36,7 +35,7 @@ def separating_terms(design: Design) -> list[str]:
     Economics Letters 107). A linear programme decides whether there is one, and finds a short one.
     """
     family = design.spec.distribution
-    if not (family.most or family.zeros) or not design.x.shape[1]:
+    if not (family.most or family.zeros or family.ends) or not design.x.shape[1]:
         return []
     terms, of = design.terms, design.assigned
     if family.outcome == "nominal":
@@ -89,10 +88,14 @@ def _rising_direction(rows: Array, mean: Array, still: Array) -> Array | None:
 
 def _recession(design: Design, x: Array) -> tuple[Array, Array]:
     """Rows of forms that must not fall, and of forms that must not move, along a direction that loses nothing."""
+    if design.ends is not None:  # open ends may move away, closed ones hold
+        least = design.spec.distribution.support[0] if design.spec.distribution.support else -np.inf
+        open_below, open_above = design.ends[:, 0] == least, np.isposinf(design.ends[:, 1])
+        return np.concatenate([-x[open_below], x[open_above]]), x[~open_below & ~open_above]
     if design.spec.distribution.ordered:
         return _ordered_recession(design), np.zeros((0, design.x.shape[1] + len(design.categories) - 1))
     trials = design.spec.distribution.most == "trials"
-    most = row_trials(design) if trials else np.full(design.n, np.inf)
+    most = design.answers.trials if trials else np.full(design.n, np.inf)
     none, all_ = design.y == 0, design.y == most
     either = none & all_  # rows without trials say nothing
     free = np.concatenate([-x[none & ~either], x[all_ & ~either]])

@@ -1,0 +1,68 @@
+"""The two numbers between which each outcome lies, from two columns or from the brackets of a codebook."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from bayesmig.contract.arrays import Array
+from bayesmig.errors import DataError, listing
+from bayesmig.specification.formula import Formula
+from bayesmig.specification.model import ModelSpec
+
+
+def check_both_ends(formula: Formula, frame: pd.DataFrame) -> None:
+    """Rows have both ends or none. Raises DataError if some lack one."""
+    gaps = frame[list(formula.ends)].isna()
+    half = frame.index[gaps.any(axis=1) & ~gaps.all(axis=1)]
+    if len(half):
+        low, high = formula.ends
+        raise DataError(
+            f"{len(half)} rows have one of {low!r} and {high!r} only, first row {half[0]}. An end that nobody knows is"
+            f" open: {low} = -numpy.inf (or 0, where nothing lies below) or {high} = numpy.inf; who did not answer has"
+            " neither."
+        )
+
+
+def ends_of(spec: ModelSpec, formula: Formula, frame: pd.DataFrame) -> Array | None:
+    """Between which two numbers the outcomes of rows lie, (n, 2); None where they are numbers themselves.
+
+    Raises DataError where ends are turned round, where the family has no numbers, or if rows say too little.
+    """
+    family = spec.distribution
+    if not family.ends:
+        return None
+    ends: Array
+    if formula.ends:
+        ends = frame[list(formula.ends)].to_numpy(dtype=float)
+    else:
+        column = frame[formula.outcome_column]
+        brackets = spec.variable(str(column.name)).brackets  # type: ignore[union-attr]
+        ends = np.array([brackets[answer] for answer in column])
+    least = -np.inf if family.support is None else family.support[0]
+    outcome, (low, high) = formula.outcome, ends.T
+
+    def refuse(wrong: Array, what: str) -> None:
+        place = np.flatnonzero(wrong)
+        if len(place):
+            pair = f"{low[place[0]]:g} to {high[place[0]]:g}"
+            raise DataError(f"outcome {outcome!r}: {len(place)} of {len(ends)} rows {what}, first {pair}.")
+
+    refuse(low > high, "are turned round, the lower end above the higher one")
+    refuse((low < least) | (high <= least), f"reach below {least:g}, where family {spec.family!r} has no numbers")
+    refuse((low == np.inf) | (high == -np.inf), "lie at infinity")
+    refuse((low == least) & (high == np.inf), "are open at both ends and say nothing; set them to missing")
+    known = np.unique(ends[np.isfinite(ends) & (ends > least)])
+    shown = listing(f"{end:g}" for end in known)
+    if (ends == ends[0]).all() or (low == least).all() or (high == np.inf).all():
+        same = "lie in the same bracket" if (ends == ends[0]).all() else "are open at the same end"
+        raise DataError(
+            f"outcome {outcome!r}: all {len(ends)} rows used {same}, which says nothing of how far numbers scatter."
+            " Check the columns and any filter applied to the data."
+        )
+    if len(known) < 2:
+        raise DataError(
+            f"outcome {outcome!r}: {shown} is the only number that divides the rows, which says nothing of how far they"
+            " scatter; take which side they are on as a yes or no, family='bernoulli' with link='probit'."
+        )
+    return ends
