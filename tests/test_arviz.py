@@ -207,6 +207,8 @@ def test_the_graph_names_slopes_and_groups_and_refuses_what_has_none():
     assert graph.coords["slope"] == ("x", "h[城镇]", "x:h[城镇]")
     assert graph.coords["area"] == ("0", "1", "2", "3", "4")
     assert [variable.name for variable in graph.free_RVs] == ["alpha", "b", "tau_area_0", "a_area"]
+    graph = bm.to_pymc("y ~ x", data, predictors={"sigma": "h + (1 | area)"})
+    assert graph.coords["slope"] == ("x", "sigma ~ h[城镇]") and "sigma" in graph.named_vars
     with pytest.raises(EngineRefusal, match="latent factors have no graph"):
         items = data.assign(a=data["y"], b=data["y"] + data["x"] ** 2, c=data["y"] - data["visits"])
         bm.to_pymc(bm.ModelSpec("f ~ x", factors=(bm.Factor("f", ("a", "b", "c")),)), items)

@@ -139,6 +139,73 @@ def test_correlated_slopes_are_integrated_out(family):
         assert ours[k] == pytest.approx(log_trapezoid(log_values, (axis[1] - axis[0]) ** 2), abs=1e-5)
 
 
+SEVERAL = {
+    "hurdle_lognormal": ("sent", {"hurdle": "x + (1 |a| city)"}),
+    "hurdle_negative_binomial": ("trips", {"hurdle": "x + (1 |a| city)", "dispersion": "x"}),
+    "gaussian": ("y", {"sigma": "x + (1 |a| city)"}),
+    "categorical": ("intention", {}),
+}
+
+
+def several(family):
+    rng = np.random.default_rng(4)
+    sent = np.where(rng.random(N) < 0.3, 0.0, np.exp(DATA["y"]))
+    data = DATA.assign(sent=sent, intention=rng.choice(["a", "b", "c"], N), trips=DATA["visits"] * DATA["owns"])
+    outcome, predictors = SEVERAL[family]
+    return build_design(bm.ModelSpec(f"{outcome} ~ x + (1 |a| city)", family=family, predictors=predictors), data)
+
+
+@pytest.mark.parametrize("family", SEVERAL)
+def test_effects_of_several_predictors_are_integrated_out(family):
+    design = several(family)
+    places = grouping(design, "city").places[1]
+    people, values = subset(design, places), values_for(design)
+    ours = log_joint_density(people, values, unseen(design, places))
+    axis = np.linspace(-6, 6, 161)
+    nodes = np.stack(np.meshgrid(axis, axis, indexing="ij"), -1).reshape(-1, 2)
+    for k in range(DRAWS):
+        draw, of = one(values, k), design.owners
+        fixed = [people.x[:, of.terms == h] @ draw["beta"][0, of.terms == h] for h in range(len(of.names))]
+        effects = nodes @ effect_root(design.groups[0], draw)[0].T
+        moved = dict(zip(of.effects["city"], effects.T, strict=True))
+        eta = np.stack([part + moved.get(h, np.zeros(len(nodes)))[:, None] for h, part in enumerate(fixed)], axis=-1)
+        log_values = log_density(people, eta, draw).sum(axis=1) + stats.norm.logpdf(nodes).sum(axis=1)
+        # 11 points a dimension leave 2e-7 where they are nearly normal; variances of 30 people are skew
+        assert ours[k] == pytest.approx(log_trapezoid(log_values, (axis[1] - axis[0]) ** 2), abs=1e-4)
+
+
+def test_effects_of_a_hurdle_are_those_of_its_parts():
+    """Effects without correlations of amounts and of zeros, each integrated out by itself."""
+    data = DATA.assign(sent=np.where(DATA["owns"] == 1, np.exp(DATA["y"]), 0.0), none=1 - DATA["owns"])
+    spec = bm.ModelSpec("sent ~ x + (1 | city)", family="hurdle_lognormal", predictors={"hurdle": "x + (1 | city)"})
+    whole = build_design(spec, data)
+    parts = [
+        build_design(bm.ModelSpec("sent ~ x + (1 | city)", family="lognormal"), data[data["owns"] == 1]),
+        build_design(bm.ModelSpec("none ~ x + (1 | city)", family="bernoulli"), data),
+    ]
+    values, found = values_for(whole), []
+    for k, part in enumerate(parts):
+        own = {"beta": values["beta"][:, 2 * k : 2 * k + 2], "tau_city": values["tau_city"][:, k : k + 1]}
+        own |= {"sigma": values["sigma"], "u_city": values["u_city"][:, :, k : k + 1]}
+        places = grouping(part, "city").places[1]
+        found.append(log_joint_density(subset(part, places), own, unseen(part, places)))
+    places = grouping(whole, "city").places[1]
+    ours = log_joint_density(subset(whole, places), values, unseen(whole, places))
+    np.testing.assert_allclose(ours, found[0] + found[1], atol=1e-5)  # 11 points a dimension beside 21
+
+
+def test_a_residual_of_one_size_is_the_limit_of_predicted_ones():
+    plain = build_design(bm.ModelSpec("y ~ x + (1 | city)"), DATA)
+    predicted = build_design(bm.ModelSpec("y ~ x + (1 | city)", predictors={"sigma": "x"}), DATA)
+    values = values_for(plain)
+    level = np.column_stack([np.log(values["sigma"]), np.zeros(DRAWS)])
+    others = values | {"beta": np.hstack([values["beta"], level])}
+    places = grouping(plain, "city").places[1]
+    ours = log_joint_density(subset(predicted, places), others, unseen(predicted, places))
+    theirs = log_joint_density(subset(plain, places), values, unseen(plain, places))
+    np.testing.assert_allclose(ours, theirs, atol=1e-6)  # curvatures are differences
+
+
 def normal_density(people, values, k, new):
     """The multivariate normal density of people, written down plainly."""
     draw = one(values, k)

@@ -64,6 +64,32 @@ def test_r2_without_groups_is_that_of_gelman():
     assert table.loc["r2_marginal", "estimate"] == pytest.approx((fit / (fit + values["sigma"] ** 2)).mean())
 
 
+def test_shares_where_the_residual_is_predicted_are_those_of_simulated_people():
+    """People of the sample in 4,000 new areas, whose means and spreads vary together: 5 standard errors."""
+    spec = specification("gaussian", "x + (1 |a| area)", predictors={"sigma": "hukou + (1 |a| area)"})
+    tree = posterior(spec, DATA, draws=1)
+    design, values = pieces(tree)
+    x, rng, of = design.x, np.random.default_rng(3), design.owners.terms
+    marginal, conditional, between = [], [], []
+    for k in range(len(values["beta"])):
+        beta, tau, rho = values["beta"][k], values["tau_area"][k], values["rho_area"][k, 0]
+        fixed, spread = (x[:, of == h] @ beta[of == h] for h in (0, 1))
+        effects = rng.multivariate_normal(
+            [0, 0], [[tau[0] ** 2, rho * tau.prod()], [rho * tau.prod(), tau[1] ** 2]], 4000
+        )
+        known = fixed + effects[:, :1]
+        y = known + np.exp(spread + effects[:, 1:]) * rng.standard_normal(known.shape)
+        residual = ((y - known) ** 2).mean()
+        total = fixed.var(ddof=1) + effects[:, 0].var() + residual
+        marginal.append(fixed.var(ddof=1) / total)
+        conditional.append(1 - residual / total)
+        between.append(effects[:, 0].var() / (effects[:, 0].var() + residual))
+    table, shares = r2(tree)["estimate"], variance_components(tree, scale="response")["estimate"]
+    assert table["r2_marginal"] == pytest.approx(np.mean(marginal), rel=0.1)
+    assert table["r2_conditional"] == pytest.approx(np.mean(conditional), rel=0.1)
+    assert shares["vpc_response_area"] == pytest.approx(np.mean(between), rel=0.1)
+
+
 def test_r2_of_least_squares_is_nearly_that_of_the_textbook():
     tree = bm.estimate("y ~ x + hukou + poverty", DATA)
     x, y = Fitted.of(tree).design.x, DATA["y"].to_numpy()

@@ -125,21 +125,16 @@ def refuse_unseen(people: Design, new: Mapping[str, Flags]) -> None:
 
     Raises EngineRefusal saying what the new groups are, and what can be done.
     """
-    if people.assigned is not None:
-        raise EngineRefusal(
-            "groups are left out by integrating their effects in one linear predictor, and this model has"
-            f" {len(people.predictors)}; use loo, or k-fold over rows."
-        )
     outer, inner = _new_factors(people, new)
     shared = sum(len(group.effects) for group in outer)
     what = listing(f"{group.name} ({len(group.effects)} varying effects)" for group in (*outer, *inner))
     family = people.spec.family
-    if family == "gaussian":
+    if people.spec.is_gaussian:
         count = _columns(people, new)
         reason = f"at most {MOST_EFFECTS} effects can be integrated out at a time, and these have {count}"
         able = count <= MOST_EFFECTS
     elif _far_from_concave(people):
-        reason = "with Student t outcomes one new effect at a time can be integrated out"
+        reason = f"one new effect at a time can be integrated out of family {family!r}, which may have two maxima"
         able = not inner and shared <= 1
     else:
         reason = (
@@ -169,16 +164,17 @@ def log_joint_density(people: Design, values: Mapping[str, Array], new: Mapping[
     hidden = {group.name: new[group.name][group.codes] for group in people.groups}
     rows = Rows.of(people)
     rows = dataclasses.replace(rows, z={name: z * ~hidden[name][:, None] for name, z in rows.z.items()})
-    gaussian = people.spec.family == "gaussian"
+    gaussian = people.spec.is_gaussian
     count = _columns(people, new)
-    width = people.n + 4 * count**2 if gaussian else people.n * (count + 4)
+    width = people.n + 4 * count**2 if gaussian else people.n * (count + 4) * len(people.predictors)
     result = np.empty(len(values["beta"]))
     for piece in _pieces(len(result), width):
         some = {name: array[piece] for name, array in values.items()}
         if gaussian:
             result[piece] = _gaussian(people, rows, some, new)
         else:
-            result[piece] = _quadrature(people, linear_predictor(rows, some), some, new)
+            eta = linear_predictor(rows, some).reshape(-1, people.n, len(people.predictors))
+            result[piece] = _quadrature(people, eta, some, new)
     return result
 
 
@@ -291,9 +287,9 @@ def _block_diagonal(blocks: list[Array]) -> Array:
 class _Integrand:
     """The density of some people as a function of standard normal effects, for a batch of draws.
 
-    ``eta``, (draws, n) array: linear predictor without the effects. ``outer``, (draws, n, d) array: what the effects do
-    that all these people share. ``inner``, (draws, n, q) array: what the effects of their own groups do. ``member``,
-    (n,) int array: which of the m inner groups a row belongs to; m if to none.
+    ``eta``, (draws, n, H) array: linear predictors without the effects. ``outer``, (draws, n, H, d) array: what the
+    effects do that all these people share. ``inner``, (draws, n, H, q) array: what the effects of their own groups do.
+    ``member``, (n,) int array: which of the m inner groups a row belongs to; m if to none.
     """
 
     people: Design
@@ -308,10 +304,11 @@ class _Integrand:
     def of(cls, people: Design, eta: Array, values: Mapping[str, Array], new: Mapping[str, Flags]) -> _Integrand:
         """The integrand with the effects of new groups."""
         outer, inner = _new_factors(people, new)
-        shapes = []
+        of, shapes = people.owners, []
         for group in (*outer, *inner):
             hidden = new[group.name][group.codes]
-            shapes.append((group.z * hidden[:, None]) @ effect_root(group, values))
+            columns = of.spread(group.z * hidden[:, None], of.effects[group.name])
+            shapes.append(columns @ effect_root(group, values)[:, None])
         nothing = np.zeros((*eta.shape, 0))
         member, m = np.zeros(people.n, dtype=np.int64), 0
         if inner:
@@ -319,28 +316,43 @@ class _Integrand:
             levels = np.unique(inner[0].codes[hidden])
             m = len(levels)
             member = np.where(hidden, np.searchsorted(levels, inner[0].codes), m)
-        shared = np.concatenate([nothing, *shapes[: len(outer)]], axis=2)
+        shared = np.concatenate([nothing, *shapes[: len(outer)]], axis=3)
         return cls(people, eta, values, shared, shapes[-1] if inner else nothing, member, m)
 
     def log_rows(self, eta: Array) -> Array:
         """Log density of every row, times what it counts."""
-        density = log_density(self.people, eta, self.values)
+        density = log_density(self.people, eta[..., 0] if self.people.assigned is None else eta, self.values)
         return density if self.people.counting is None else density * self.people.counting
 
     def slopes(self, eta: Array) -> tuple[Array, Array]:
-        """First and second derivative of :meth:`log_rows` by the linear predictor; the second is not above zero."""
-        up, centre, down = (self.log_rows(eta + step) for step in (SLOPE_STEP, 0.0, -SLOPE_STEP))
-        return (up - down) / (2 * SLOPE_STEP), np.minimum((up - 2 * centre + down) / SLOPE_STEP**2, 0.0)
+        """First and second derivatives of :meth:`log_rows` by the linear predictors; the second are not above zero."""
+        steps, centre = SLOPE_STEP * np.eye(eta.shape[2]), self.log_rows(eta)
+        ends = [(self.log_rows(eta + step), self.log_rows(eta - step)) for step in steps]
+        first = np.stack([up - down for up, down in ends], axis=-1) / (2 * SLOPE_STEP)
+        bends = [up + down - 2 * centre for up, down in ends]
+        second = np.zeros((*eta.shape, eta.shape[2]))
+        for h, k in itertools.combinations_with_replacement(range(len(steps)), 2):
+            both = bends[h]
+            if h < k:
+                up, down = (self.log_rows(eta + sign * (steps[h] + steps[k])) for sign in (1, -1))
+                both = (up + down - 2 * centre - bends[h] - bends[k]) / 2
+            second[..., h, k] = second[..., k, h] = both / SLOPE_STEP**2
+        if len(steps) == 1:
+            return first, np.minimum(second, 0.0)
+        sizes, vectors = np.linalg.eigh(second)
+        return first, (vectors * np.minimum(sizes, 0.0)[..., None, :]) @ np.swapaxes(vectors, -1, -2)
 
     def mode(self) -> tuple[Array, Array]:
         """Joint mode ``(draws, d + m q)`` and the precision there, by Newton's method."""
-        own = [self.inner * (self.member == level)[:, None] for level in range(self.m)]
-        matrix = np.concatenate([self.outer, *own], axis=2)
-        place = np.zeros((len(matrix), matrix.shape[2]))
+        own = [self.inner * (self.member == level)[:, None, None] for level in range(self.m)]
+        matrix = np.concatenate([self.outer, *own], axis=3)
+        size, n, count, width = matrix.shape
+        flat, place = matrix.reshape(size, n * count, width), np.zeros((size, width))
         for _ in range(NEWTON_STEPS):
-            first, second = self.slopes(self.eta + np.einsum("snd,sd->sn", matrix, place))
-            precision = np.einsum("sni,sn,snj->sij", matrix, -second, matrix, optimize=True) + np.eye(place.shape[1])
-            gradient = np.einsum("sni,sn->si", matrix, first) - place
+            first, second = self.slopes(self.eta + (flat @ place[:, :, None]).reshape(size, n, count))
+            told = -second * matrix if count == 1 else -second @ matrix
+            precision = flat.transpose(0, 2, 1) @ told.reshape(flat.shape) + np.eye(width)
+            gradient = (first.reshape(size, 1, -1) @ flat)[:, 0] - place
             step = np.linalg.solve(precision, gradient[:, :, None])[:, :, 0]
             longest = abs(step).max()
             place = place + step * np.minimum(1, LONGEST_STEP / np.maximum(abs(step).max(axis=1), 1e-12))[:, None]
@@ -352,7 +364,7 @@ class _Integrand:
 def _quadrature(people: Design, eta: Array, values: Mapping[str, Array], new: Mapping[str, Flags]) -> Array:
     """Outer quadrature over what people share, an inner one over each of the groups among them."""
     integrand = _Integrand.of(people, eta, values, new)
-    d, q = integrand.outer.shape[2], integrand.inner.shape[2]
+    d, q = integrand.outer.shape[3], integrand.inner.shape[3]
     if d + q == 0:
         return integrand.log_rows(eta).sum(axis=1)
     mode, precision = integrand.mode()
@@ -363,7 +375,7 @@ def _quadrature(people: Design, eta: Array, values: Mapping[str, Array], new: Ma
     for node, log_weight in _nodes(d, OUTER_POINTS[d]):
         move = root @ node
         place = mode[:, :d] + move
-        moved = eta + np.einsum("snd,sd->sn", integrand.outer, place)
+        moved = eta + np.einsum("snhd,sd->snh", integrand.outer, place)
         inner = _inner_integrals(integrand, moved, move, mode, precision)
         parts.append(log_weight + _log_normal(place) + inner)
     log_volume = np.log(np.diagonal(root, axis1=1, axis2=2)).sum(axis=1)
@@ -372,7 +384,7 @@ def _quadrature(people: Design, eta: Array, values: Mapping[str, Array], new: Ma
 
 def _inner_integrals(integrand: _Integrand, eta: Array, move: Array, mode: Array, precision: Array) -> Array:
     """Log density of all rows given the shared effects, those of inner groups integrated out."""
-    m, q, d = integrand.m, integrand.inner.shape[2], move.shape[1]
+    m, q, d = integrand.m, integrand.inner.shape[3], move.shape[1]
     if m == 0:
         return integrand.log_rows(eta).sum(axis=1)
     member, draws = integrand.member, len(eta)
@@ -386,7 +398,7 @@ def _inner_integrals(integrand: _Integrand, eta: Array, move: Array, mode: Array
     for node, log_weight in _nodes(q, INNER_POINTS[q]):
         place = centre + root @ node
         padded = np.concatenate([place, np.zeros((draws, 1, q))], axis=1)
-        rows = integrand.log_rows(eta + np.einsum("snq,snq->sn", integrand.inner, padded[:, member]))
+        rows = integrand.log_rows(eta + np.einsum("snhq,snq->snh", integrand.inner, padded[:, member]))
         parts.append(log_weight + _log_normal(place) + rows @ indicator)
     log_volume = np.log(np.diagonal(root, axis1=2, axis2=3)).sum(axis=2)
     outside = integrand.log_rows(eta) @ (member == m)
@@ -403,7 +415,7 @@ def _on_grid(integrand: _Integrand, mode: Array, sd: Array) -> Array:
     parts = []
     for fraction in np.linspace(0, 1, GRID):
         place = low + fraction * (high - low)
-        rows = integrand.log_rows(integrand.eta + integrand.outer[:, :, 0] * place[:, None])
+        rows = integrand.log_rows(integrand.eta + integrand.outer[..., 0] * place[:, None, None])
         parts.append(_log_normal(place[:, None]) + rows.sum(axis=1))
     return np.asarray(special.logsumexp(parts, axis=0) + np.log((high - low) / (GRID - 1)))
 

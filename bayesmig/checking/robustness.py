@@ -10,7 +10,6 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import xarray as xr
-from scipy import special, stats
 
 from bayesmig.checking.out_of_sample import QUADRATURE_DRAWS, log_marginal_likelihood
 from bayesmig.checking.subsets import fitted_posterior
@@ -27,7 +26,7 @@ from bayesmig.inference.response import linear_predictor, log_density
 from bayesmig.results.fitted import Fitted
 from bayesmig.results.summaries import coefficients, variance_components
 from bayesmig.specification.model import ModelSpec, as_spec
-from bayesmig.specification.priors import PRESETS, Beta, Flat, Normal, Prior, PriorSet, ScalePrior
+from bayesmig.specification.priors import PRESETS, PriorSet, log_density_of
 
 THRESHOLD = 0.05
 OWN = "own"
@@ -56,10 +55,10 @@ def log_prior(design: Design, values: Mapping[str, Array]) -> Array:
     priors, beta = design.priors, values["beta"]
     total = np.zeros(len(beta))
     for column, prior in zip(design.at_means(beta).T, design.term_priors, strict=True):
-        total += _log_density(prior, column)
+        total += log_density_of(prior, column)
     for name, prior in priors.auxiliary.items():
         if name == "cut":
-            total += _log_density(prior, values[name] - (beta @ design.moments[0])[:, None]).sum(axis=1)
+            total += log_density_of(prior, values[name] - (beta @ design.moments[0])[:, None]).sum(axis=1)
         else:
             total += prior.log_density(values[name])  # type: ignore[attr-defined]
     for group in design.centred.groups:
@@ -70,19 +69,6 @@ def log_prior(design: Design, values: Mapping[str, Array]) -> Array:
             correlations = group.covariance({**own, f"tau_{group.name}": np.ones_like(own[f"tau_{group.name}"])})
             total += (priors.rho[group.name].eta - 1) * np.linalg.slogdet(correlations)[1]
     return total
-
-
-def _log_density(prior: Prior, x: Array) -> Array:
-    match prior:
-        case Flat():
-            return np.zeros_like(x)
-        case Normal():
-            return np.asarray(stats.norm.logpdf(x, prior.mean, prior.sd))
-        case ScalePrior():  # of a level on the log scale, a share's on the logit scale
-            return prior.log_density(np.exp(x)) + x
-        case Beta():
-            return prior.log_density(special.expit(x)) + special.log_expit(x) + special.log_expit(-x)
-    raise BayesmigError(f"no density is known of the prior {prior}.")
 
 
 def power_scaling(tree: xr.DataTree, threshold: float = THRESHOLD) -> pd.DataFrame:

@@ -430,17 +430,20 @@ class Outline(ABC):
         return (*copies_of(self.spec, self.categories), *self.spec.predictors)
 
     @cached_property
-    def assigned(self) -> Assigned | None:
-        """Which linear predictor each column belongs to; None if there is one, or factors have their own."""
-        names = self.predictors
-        if self.latent is not None or names == ("",):
-            return None
-        place = {name: k for k, name in enumerate(names)}
+    def owners(self) -> Assigned:
+        """Which linear predictor each column belongs to, also where there is one."""
+        place = {name: k for k, name in enumerate(self.predictors)}
 
         def owners(terms: Sequence[str]) -> Codes:
             return np.array([place[of_factor(term)[0]] for term in terms], dtype=np.int64)
 
-        return Assigned(names, owners(self.terms), {group.name: owners(group.effects) for group in self.groups})
+        effects = {group.name: owners(group.effects) for group in self.groups}
+        return Assigned(self.predictors, owners(self.terms), effects)
+
+    @property
+    def assigned(self) -> Assigned | None:
+        """The same if there are several; None if there is one, or factors have their own."""
+        return None if self.latent is not None or self.predictors == ("",) else self.owners
 
     @property
     def scalars(self) -> tuple[Parameter, ...]:
@@ -468,6 +471,14 @@ class Outline(ABC):
     def at_zero(self, beta: Array) -> Array:
         """The coefficients that :meth:`at_means` was given."""
         return np.asarray(beta @ (2 * np.eye(len(self.terms)) - self.level_moves).T)
+
+    @cached_property
+    def centre(self) -> Array:
+        """``(p,)``: what columns are counted from where priors hold: means beside an intercept or thresholds."""
+        levels = np.array([plain_term(term) == "intercept" for term in self.terms], dtype=bool)
+        if self.spec.distribution.ordered:
+            return self.moments[0]
+        return np.asarray(np.where(levels, 0.0, self.level_moves[levels].sum(axis=0)))
 
     @property
     def term_priors(self) -> tuple[Prior, ...]:

@@ -34,6 +34,7 @@ from bayesmig.inference.estimators.separation import separating_terms
 from bayesmig.inference.parallel import Failure, map_fits
 from bayesmig.inference.pooling import pooled_estimate, pooled_posterior
 from bayesmig.specification.model import Choices, ModelSpec, as_spec
+from bayesmig.specification.priors import Flat, Normal
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -347,7 +348,8 @@ def to_pymc(
         The graph that ``NUTS(sampler="pymc")`` samples: ``alpha``, the intercept at the predictors' means, or ``cut``;
         ``b``, the slopes, whose names are ``model.coords["slope"]``; of each grouping factor ``tau_<group>_<k>`` and
         ``z_<group>`` (multiples of the sd), ``u_<group>`` (centred) or ``a_<group>`` (centred around the intercept),
-        whose levels are ``model.coords[group]``; ``sigma`` and other parameters of the family; and ``y``, the outcome.
+        whose levels are ``model.coords[group]``; ``sigma`` and other parameters of the family, those with predictors
+        at the means of these; and ``y``, the outcome.
 
     Raises
     ------
@@ -375,7 +377,8 @@ def to_pymc(
         raise EngineRefusal(reason)
     graph = graphs.build(design, centred)
     levels = {group.name: list(group.levels) for group in design.groups}
-    graph.add_coords({"slope": list(design.terms[design.has_intercept :]), **levels})
+    slopes = list(zip(design.terms, design.term_priors, strict=True))[design.has_intercept :]
+    graph.add_coords({"slope": [term for term, prior in slopes if isinstance(prior, Normal | Flat)], **levels})
     return graph
 
 

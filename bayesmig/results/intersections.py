@@ -114,7 +114,7 @@ def maihda(
     if spec.predictors or spec.distribution.outcome == "nominal":
         raise SpecificationError(
             f"strata have one variance, of the one linear predictor of an outcome; {spec.written!r} of family"
-            f" {spec.family!r} has several. Take a yes or no of one category."
+            f" {spec.family!r} has several. Take a yes or no of one category, or the parts of a hurdle by themselves."
         )
     names = _checked_names(spec.formula, data, strata)
     frame = _categories(spec, data, names)

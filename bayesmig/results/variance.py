@@ -13,6 +13,7 @@ import xarray as xr
 
 from bayesmig.contract import schema
 from bayesmig.contract.arrays import Array
+from bayesmig.contract.names import of_factor
 from bayesmig.data.design import Design, Outline
 from bayesmig.data.rows import Rows, outline_of
 from bayesmig.errors import BayesmigError, listing
@@ -43,14 +44,16 @@ def explained_shares(tree: xr.DataTree) -> dict[str, Array]:
             f"R2 is not defined for this model: its offset {design.spec.offset!r} varies between rows, and is neither"
             " explained by predictors nor residual. Report the coefficients and their intervals."
         )
-    x, weights = Rows.of(design).x, row_weights(design)
+    of, weights = design.owners, row_weights(design)
+    x = design.x * (of.terms == 0)
     centred = x - weights @ x
     people = design.n_effective
     spread = (centred * weights[:, None]).T @ centred * (people / (people - 1))
     fixed = np.einsum("dp,pq,dq->d", fitted.values["beta"], spread, fitted.values["beta"])
     between = np.zeros(fitted.size)
     for group in fitted.varying:
-        squares = (group.z * weights[:, None]).T @ group.z
+        z = of.spread(group.z, of.effects[group.name])[:, 0]
+        squares = (z * weights[:, None]).T @ z
         between += np.einsum("dij,ij->d", group.covariance(fitted.values), squares)
     total = fixed + between + _residual_variance(fitted, weights)
     return {"r2_marginal": fixed / total} | ({"r2_conditional": (fixed + between) / total} if fitted.varying else {})
@@ -64,14 +67,15 @@ def _check_residual(fitted: Fitted, share: str) -> None:
             " own. Leave the weights out to get one."
         )
     family = fitted.design.spec.distribution
-    if fitted.design.assigned is not None:
+    spreads = fitted.design.spec.link == "identity" and set(fitted.design.spec.predictors) <= {"sigma"}
+    if fitted.design.assigned is not None and not spreads:
         raise BayesmigError(
             f"{share} is not defined for this model: it has several linear predictors"
             f" ({listing(name or outcome_of(fitted.design) for name in fitted.design.predictors)}), so that no single"
-            " residual variance holds for everybody. Report effects on the outcome."
+            " scale has a residual variance. Report effects on the outcome."
         )
     if family.outcome == "number" and family.latent is not None:
-        infinite = np.isinf(family.latent(fitted.values, None))
+        infinite = np.isinf(family.latent({"sigma": np.ones(1), **fitted.values}, None))
         if infinite.any():
             raise BayesmigError(
                 f"{share} is not defined for this model: in {float(infinite.mean()):.1%} of the draws nu"
@@ -89,13 +93,26 @@ def _residual_variance(fitted: Fitted, weights: Array) -> Array | float:
     family = design.spec.distribution
     if family.latent is None:
         return LINKS[design.spec.link].variance or 0.0
-    if family.outcome == "number":
+    if family.outcome == "number" and design.assigned is None:
         return family.latent(values, None)
     rows = Rows.of(design)
     mean = np.empty(fitted.size)
     for run, part in fitted.parts(rows.n):
-        mean[run] = expectation(design, part, rows, "integrate") @ weights
-    return family.latent(values, mean)
+        if family.outcome == "number":
+            mean[run] = _residual_variances(design, linear_predictor(rows, part, {}), part) @ weights
+        else:
+            mean[run] = expectation(design, part, rows, "integrate") @ weights
+    return mean if family.outcome == "number" else family.latent(values, mean)
+
+
+def _residual_variances(design: Design, eta: Array, values: Mapping[str, Array]) -> Array:
+    """Residual variance of each row of a number, ``(draws, n)``: the average over groups, where sds vary by group."""
+    own, family = split(design, eta, values)[1], design.spec.distribution
+    assert family.latent is not None
+    if design.assigned is not None:
+        added = sum(each[..., 1, 1] for each in added_variances(design, Rows.of(design), values).values())
+        own = {**own, "sigma": own["sigma"] * np.exp(added)}
+    return np.asarray(family.latent(own, None))
 
 
 def variances_at_means(tree: xr.DataTree, values: Mapping[str, Array]) -> dict[str, Array]:
@@ -115,6 +132,7 @@ def variances_at_means(tree: xr.DataTree, values: Mapping[str, Array]) -> dict[s
             outline = outline or outline_of(tree)
             moments = zip(outline.groups, outline.varying_moments, strict=True)
             group, means = next((group, mean) for group, (mean, _) in moments if group.name == name)
+            means = means * [not of_factor(effect)[0] for effect in effects]  # others are of further predictors
             found[name] = np.maximum(np.einsum("...ij,i,j->...", group.covariance(values), means, means), 0.0)
     return found
 
@@ -147,10 +165,12 @@ def _response_parts(design: Design, rows: Rows, values: Mapping[str, Array]) -> 
     """Variance of the outcome of alike people, ``(draws, n)``: between the groups of each factor, and in all."""
     eta = linear_predictor(rows, values, {})
     added = added_variances(design, rows, values)
-    variance = sum(added.values(), np.zeros_like(eta))
-    family, link, own = design.spec.distribution, design.spec.link, split(design, eta, values)[1]
+    family, link = design.spec.distribution, design.spec.link
+    if design.assigned is not None:
+        added = {name: part[..., 0, 0] for name, part in added.items()}
+    variance = sum(added.values(), np.zeros(eta.shape[:2]))
     if link == "identity" and family.latent is not None:
-        return added, variance + family.latent(own, None)
+        return added, variance + _residual_variances(design, eta, values)
     mean, total = _mean_and_variance(design, eta, variance, values)
     if link == "log":
         return {name: mean**2 * np.expm1(part) for name, part in added.items()}, total

@@ -517,3 +517,23 @@ def preset(name: str) -> PriorSet:
     """
     require([name], PRESETS, "no prior preset ", error=NotFound)
     return PRESETS[name]
+
+
+def log_density_of(prior: Prior, value: Array) -> Array:
+    """Log density of a coefficient with some prior, up to no constant but that of a flat one.
+
+    A level of a parameter has the parameter's own prior, on the log or the logit scale.
+    """
+    import numpy as np
+    from scipy import special
+
+    match prior:
+        case Flat():
+            return np.zeros_like(value)
+        case Normal():
+            return -0.5 * ((value - prior.mean) / prior.sd) ** 2 - math.log(prior.sd) - 0.5 * math.log(2 * math.pi)
+        case ScalePrior():
+            return prior.log_density(np.exp(value)) + value
+        case Beta():
+            return prior.log_density(special.expit(value)) + special.log_expit(value) + special.log_expit(-value)
+    raise SpecificationError(f"no density is known of the prior {prior} of a coefficient.")

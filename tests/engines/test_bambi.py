@@ -248,13 +248,14 @@ def test_the_model_is_one_of_bambi_with_names_that_can_be_read():
 
 
 REFUSED = {
-    "no outcome of family 'latent'; or use engine=NUTS": ModelSpec(
+    "family 'latent' are not translated for Bambi; or use engine=NUTS": ModelSpec(
         "trust ~ x + (1 | h)", factors=(Factor("trust", ("gaussian", "poisson", "negative_binomial")),)
     ),
     "no weights of groups, which 'h' has": spec("gaussian", "x + (1 | h)", weights=Weights("w", groups={"h": "h_w"})),
     r"no correlations.*'h' has intercept,x; write \(x \|\| group\)": spec("gaussian", "x + (1 + x | h)"),
     "no precision weights; or use engine=Exact": spec("gaussian", "x", weights=Weights("w", "precision")),
     "no precision weights; nor can another engine": spec("poisson", "x", weights=Weights("w", "precision")),
+    "predictors of sigma are not translated": spec("gaussian", "x", predictors={"sigma": "0 + h"}),
     "only predictor is an offset": spec("cumulative", "1", offset="exposure"),
     **{
         rf"weighted\(\) takes no outcome of family '{family}'; or use engine=NUTS": spec(family, weights=Weights("w"))

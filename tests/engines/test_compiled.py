@@ -112,6 +112,8 @@ CHECKED = [
     ModelSpec("student ~ x + (1 | g)", family="student", priors=pr.PriorSet(tau=pr.InverseGamma(1, 1))),
     ModelSpec("gaussian ~ 0 + x + (1 | g)", weights=Weights("w", "precision"), offset="v"),
     ModelSpec("bernoulli ~ 1 + (1 | h)", family="bernoulli", link="probit", priors=pr.PriorSet(pr.Flat(), pr.Flat())),
+    ModelSpec("gaussian ~ x + (1 |a| g)", predictors={"sigma": "v + (1 |a| g)"}),
+    ModelSpec("categorical ~ v + (1 | g)", family="categorical"),
 ]
 
 

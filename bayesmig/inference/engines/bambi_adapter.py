@@ -206,7 +206,12 @@ def _unable(design: Design) -> str | None:
     """What of a design Bambi 0.21 cannot express."""
     family = design.spec.family
     if family not in FAMILIES:
-        return f"Bambi has no outcome of family {family!r}"
+        return f"outcomes of family {family!r} are not translated for Bambi"
+    if design.spec.predictors:
+        return (
+            f"predictors of {listing(design.spec.predictors)} are not translated for Bambi, in which the level of a"
+            " parameter has no prior of the parameter itself"
+        )
     if design.spec.link == "cloglog":
         return "its complementary log-log link is not translated"
     if design.imputed:

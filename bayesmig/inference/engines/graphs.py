@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayesmig.contract.arrays import Array
+from bayesmig.contract.names import of_factor
 from bayesmig.data.design import Correlated, Design, GroupTerm, Scaling
 from bayesmig.data.missing import COEFFICIENT, SPREAD
 from bayesmig.errors import SpecificationError, closest, listing
+from bayesmig.families import predictors
 from bayesmig.families.links import LINKS
 from bayesmig.specification.priors import Beta, Exponential, Flat, HalfNormal, HalfStudentT, InverseGamma, Normal, Prior
 
@@ -32,8 +34,9 @@ def parameterisations(design: Design, chosen: Mapping[str, bool] | None = None) 
     ``chosen``: overrides by grouping factor. True where group means of the least-squares residual are reliable:
     ``1 - 1 / F`` of an analysis of variance is over 0.8, F being taken against the finer factor nested in this one, if
     there is one. Groups that say much about their own effect mix better centred, those that say little, or do not
-    differ, non-centred (Papaspiliopoulos, Roberts & Skold 2007, Statistical Science 22(1)). Raises SpecificationError
-    if ``chosen`` names no grouping factor of the design.
+    differ, non-centred (Papaspiliopoulos, Roberts & Skold 2007, Statistical Science 22(1)). So are those of several
+    linear predictors, of which one may be known well and another hardly. Raises SpecificationError if ``chosen`` names
+    no grouping factor of the design.
     """
     known = [group.name for group in design.groups]
     unknown = [name for name in chosen or {} if name not in known]
@@ -41,6 +44,8 @@ def parameterisations(design: Design, chosen: Mapping[str, bool] | None = None) 
         raise SpecificationError(
             f"centred names {unknown[0]!r}{closest(unknown[0], known)}; grouping factors are {listing(known)}."
         )
+    if design.assigned is not None:
+        return dict.fromkeys(known, False) | dict(chosen or {})
     fitted = design.x @ np.linalg.lstsq(design.x, design.y)[0]
     residual = design.y - fitted
     residual = residual - residual.mean()
@@ -75,29 +80,33 @@ def build(design: Design, centred: Mapping[str, bool] | None = None) -> pm.Model
     """The PyMC model of a design.
 
     ``centred``: overrides of :func:`parameterisations`. Returns free variables ``alpha`` (intercept at the means) or
-    ``cut``, ``b`` (slopes), ``tau_<group>_<k>``, ``partial_<group>``, ``sigma``, ``nu``, ``dispersion``, and of each
-    grouping factor ``z_<group>`` (multiples of the sd), ``u_<group>`` (centred) or ``a_<group>`` (centred around the
-    intercept). Of each predictor with gaps ``gap_<name>`` (the missing values in sds), ``on_<name>`` and
-    ``spread_<name>`` (its regression on others).
+    ``cut``, ``b`` (slopes, and levels of categories), ``tau_<group>_<k>``, ``partial_<group>``, ``sigma``, ``nu``,
+    ``dispersion`` (with predictors their value at the means), and of each grouping factor ``z_<group>`` (multiples of
+    the sd), ``u_<group>`` (centred) or ``a_<group>`` (centred around the intercept). Of each predictor with gaps
+    ``gap_<name>`` (the missing values in sds), ``on_<name>`` and ``spread_<name>`` (its regression on others).
     """
     import pymc as pm
     import pytensor.tensor as pt
 
     how = parameterisations(design, centred)
     with pm.Model(coords={"row": np.arange(design.n)}) as model:
-        eta: Any = 0.0 if design.offset is None else pt.as_tensor(design.offset)
-        x = design.x[:, design.has_intercept :]
+        of, first = design.owners, int(design.has_intercept)
+        eta: list[Any] = [pt.zeros(design.n) for _ in of.names]
+        if design.offset is not None:
+            eta[0] = eta[0] + pt.as_tensor(design.offset)
         home = _home_of_intercept(design, how)
-        alpha = coefficients("alpha", [design.priors.intercept])[0] if design.has_intercept else None
+        alpha = coefficients("alpha", design, slice(first))[0] if first else None
         if alpha is not None and home is None:
-            eta = eta + alpha
-        if x.shape[1]:
-            centre, slopes = _centre(design), coefficients("b", list(design.priors.slopes))
-            eta = eta + pt.dot(pt.as_tensor(x - centre), slopes)
-            eta = eta + _of_gaps(design, slopes) if design.imputed else eta
+            eta[0] = eta[0] + alpha
+        if len(design.terms) > first:
+            slopes = coefficients("b", design, slice(first, None))
+            columns = of.spread(design.x - design.centre, of.terms)[:, :, first:]
+            eta = [whole + pt.dot(pt.as_tensor(columns[:, h]), slopes) for h, whole in enumerate(eta)]
+            eta[0] = eta[0] + _of_gaps(design, slopes) if design.imputed else eta[0]
         for group in design.groups:
-            effects = varying(design, group, how[group.name], alpha if group.name == home else None)
-            eta = eta + (effects[group.codes] * group.z).sum(axis=1)
+            effects = varying(design, group, how[group.name], alpha if group.name == home else None)[group.codes]
+            columns = of.spread(group.z, of.effects[group.name])
+            eta = [whole + (effects * columns[:, h]).sum(axis=1) for h, whole in enumerate(eta)]
         _likelihood(design, eta)
     return model
 
@@ -135,20 +144,22 @@ def _home_of_intercept(design: Design, centred: Mapping[str, bool]) -> str | Non
     return max(homes, key=lambda group: float(np.median(group.sizes))).name
 
 
-def _centre(design: Design) -> Array:
-    """Means of the slopes' columns, zero where nothing takes the level of the outcome up."""
-    means = design.moments[0][design.has_intercept :]
-    takes_level = design.has_intercept or "cut" in design.spec.distribution.parameters
-    return means if takes_level else np.zeros_like(means)
+def _kinds(design: Design, part: slice) -> tuple[list[int], list[int], list[int], list[int]]:
+    """Which of the terms have normal priors, flat ones, and those of a parameter's own level; and the way back."""
+    priors = design.term_priors[part]
+    normal = [k for k, prior in enumerate(priors) if isinstance(prior, Normal)]
+    flat = [k for k, prior in enumerate(priors) if isinstance(prior, Flat)]
+    levels = [k for k in range(len(priors)) if k not in (*normal, *flat)]
+    return normal, flat, levels, [int(k) for k in np.argsort([*normal, *flat, *levels])]
 
 
-def coefficients(name: str, priors: list[Prior]) -> Any:
-    """A vector of coefficients with normal or flat priors."""
+def coefficients(name: str, design: Design, part: slice) -> Any:
+    """The coefficients of some terms with the priors that these have at the predictors' means."""
     import pymc as pm
     import pytensor.tensor as pt
 
-    normal = [k for k, prior in enumerate(priors) if isinstance(prior, Normal)]
-    flat = [k for k, prior in enumerate(priors) if isinstance(prior, Flat)]
+    priors, owners = design.term_priors[part], [of_factor(term)[0] for term in design.terms[part]]
+    normal, flat, levels, order = _kinds(design, part)
     parts = []
     if normal:
         chosen: list[Any] = [priors[k] for k in normal]
@@ -156,7 +167,9 @@ def coefficients(name: str, priors: list[Prior]) -> Any:
         parts.append(pm.Normal(name, means, sds, shape=len(normal)))
     if flat:
         parts.append(pm.Flat(f"{name}_flat", shape=len(flat)))
-    order = np.argsort([*normal, *flat])
+    for k in levels:
+        link = predictors.link_of(design.spec.distribution, owners[k])
+        parts.append((pm.math.logit if link == "logit" else pm.math.log)(scale(owners[k], priors[k]))[None])
     return pt.concatenate(parts)[order] if len(parts) > 1 else parts[0]
 
 
@@ -226,23 +239,27 @@ def lkj_root(name: str, effects: Correlated, eta: float) -> Any:
     return pt.stack([pt.stack(row) for row in cells])
 
 
-def _likelihood(design: Design, eta: Any) -> None:
-    """The outcome given the linear predictor; frequency and survey weights multiply its log density."""
+def _likelihood(design: Design, eta: list[Any]) -> None:
+    """The outcome given the linear predictors; frequency and survey weights multiply its log density."""
     import pymc as pm
+    import pytensor.tensor as pt
 
     family, weights = design.spec.distribution, design.weights
     y: Any = design.y if family.outcome == "number" else design.y.astype(int)
-    own: dict[str, Any] = {}
+    own: dict[str, Any] = {"category": pt.stack(eta, axis=1)[:, 1:]} if family.outcome == "nominal" else {}
     for parameter in family.own:
-        prior: Any = design.priors.auxiliary[parameter.name]
-        if parameter.name == "cut":
+        prior: Any = design.priors.auxiliary.get(parameter.name)
+        if parameter.name in design.spec.predictors:
+            value = eta[design.predictors.index(parameter.name)]
+            own[parameter.name] = (pm.math.invlogit if parameter.link == "logit" else pm.math.exp)(value)
+        elif parameter.name == "cut":
             own["cut"] = _thresholds(prior, len(design.categories) - 1, parameter.increasing)
         else:
             own[parameter.name] = scale(parameter.name, prior)
     if design.weight_kind == "precision" and weights is not None:
         own["sigma"], weights = own["sigma"] / np.sqrt(weights), None
     answers = design.answers if family.ends else design.answers._replace(y=y)
-    kind, arguments = family.graph(LINKS[design.spec.link], answers, eta, own)
+    kind, arguments = family.graph(LINKS[design.spec.link], answers, eta[0], own)
     if weights is None or bool(np.all(weights == 1)):
         kind("y", **arguments, observed=y, dims="row")
     else:
@@ -268,51 +285,49 @@ def draws(design: Design, posterior: xr.Dataset) -> dict[str, Array]:
     def take(name: str) -> Array:
         return np.asarray(posterior[name].transpose("chain", "draw", ...).to_numpy(), dtype=float)
 
-    centre = _centre(design)
-    slopes = _assembled("b", list(design.priors.slopes), take) if len(centre) else None
-    level = 0.0 if slopes is None else slopes @ centre
-    values: dict[str, Array] = {}
-    parts = [] if slopes is None else [slopes]
-    alpha = None
-    if design.has_intercept:
-        alpha = _assembled("alpha", [design.priors.intercept], take)
-        parts.insert(0, alpha - np.asarray(level)[..., None])
-    values["beta"] = np.concatenate(parts, axis=-1)
+    first, shape = int(design.has_intercept), (posterior.sizes["chain"], posterior.sizes["draw"])
+    parts = [np.zeros((*shape, 0))]
+    parts += [_assembled("alpha", design, slice(first), take)] if first else []
+    parts += [_assembled("b", design, slice(first, None), take)] if len(design.terms) > first else []
+    beta = np.concatenate(parts, axis=-1)
+    values: dict[str, Array] = {"beta": design.at_zero(beta)}
     for name, prior in design.priors.auxiliary.items():
         if name == "cut":  # P(y <= k) = F(cut - eta): what centring took out of eta goes back to the thresholds
-            values[name] = take(name) + np.asarray(level)[..., None]
+            values[name] = take(name) + (beta @ design.centre)[..., None]
         else:
-            values[name] = np.sqrt(take(f"{name}_squared")) if isinstance(prior, InverseGamma) else take(name)
+            values[name] = _drawn(name, prior, take)
     for group in design.groups:
-        values |= group_draws(design, group, take, set(map(str, posterior.data_vars)), alpha)
+        values |= group_draws(design, group, take, set(map(str, posterior.data_vars)), beta[..., :first])
     for gap in design.imputed:
         unit = design.scaling.get(gap.name, Scaling(0.0, 1.0, ""))
         values[f"imputed_{gap.name}"] = (take(f"gap_{gap.name}") * gap.sd + gap.mean) * unit.sd + unit.mean
     return values
 
 
-def _assembled(name: str, priors: list[Prior], take: Any) -> Array:
-    normal = [k for k, prior in enumerate(priors) if isinstance(prior, Normal)]
-    flat = [k for k, prior in enumerate(priors) if isinstance(prior, Flat)]
+def _assembled(name: str, design: Design, part: slice, take: Any) -> Array:
+    normal, flat, levels, order = _kinds(design, part)
     parts = ([take(name)] if normal else []) + ([take(f"{name}_flat")] if flat else [])
-    return np.asarray(np.concatenate(parts, axis=-1)[..., np.argsort([*normal, *flat])])
+    for k in levels:
+        owner = of_factor(design.terms[part][k])[0]
+        link = predictors.link_of(design.spec.distribution, owner)
+        parts.append(predictors.forward(link, _drawn(owner, design.term_priors[part][k], take))[..., None])
+    return np.asarray(np.concatenate(parts, axis=-1)[..., order])
 
 
-def group_draws(
-    design: Design, group: GroupTerm, take: Any, sampled: set[str], intercept: Array | None
-) -> dict[str, Array]:
-    name = group.name
-    scales = []
-    for k, prior in enumerate(design.priors.tau[name]):
-        squared = isinstance(prior, InverseGamma)
-        scales.append(np.sqrt(take(f"tau_{name}_{k}_squared")) if squared else take(f"tau_{name}_{k}"))
-    tau = np.stack(scales, axis=-1)
+def _drawn(name: str, prior: Prior, take: Any) -> Array:
+    """Draws of what :func:`scale` is called by this name."""
+    return np.asarray(np.sqrt(take(f"{name}_squared")) if isinstance(prior, InverseGamma) else take(name))
+
+
+def group_draws(design: Design, group: GroupTerm, take: Any, sampled: set[str], intercept: Array) -> dict[str, Array]:
+    name, priors = group.name, design.priors.tau[group.name]
+    tau = np.stack([_drawn(f"tau_{name}_{k}", prior, take) for k, prior in enumerate(priors)], axis=-1)
     values = {f"tau_{name}": tau}
     root = np.zeros((*tau.shape, tau.shape[-1])) + np.eye(tau.shape[-1])
     if group.pairs:
         root = group.correlation_root(2 * take(f"partial_{name}") - 1)
         values[f"rho_{name}"] = group.correlations(root)
-    if f"a_{name}" in sampled and intercept is not None:
+    if f"a_{name}" in sampled:
         around = np.array([effect == "intercept" for effect in group.effects], dtype=float)
         values[f"u_{name}"] = take(f"a_{name}") - intercept[..., None] * around
     elif f"u_{name}" in sampled:

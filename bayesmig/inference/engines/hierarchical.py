@@ -18,7 +18,7 @@ from scipy import linalg, optimize, sparse
 from scipy.sparse.linalg import splu
 
 from bayesmig.contract.arrays import Array, Codes
-from bayesmig.data.design import Assigned, Design, GroupTerm, plain_term
+from bayesmig.data.design import Design, GroupTerm
 from bayesmig.families import machine, predictors
 from bayesmig.families.links import LINKS, Link
 from bayesmig.families.record import Answers, Family
@@ -39,7 +39,7 @@ LEAST_WEIGHT = 0.02  # of the average working weight: answers that were sure to 
 LEAST_TAU = 0.02
 LOG_SIZES = (np.log(1e-3), np.log(1e3))  # between which a family's own parameters may start
 JITTER = 0.3
-LONGEST_STEP = 2.0  # of the predictors of further parameters
+LONGEST_STEP = 2.0  # of several predictors that have no units
 LINKED = {"identity": kinds.NORMAL, "log": kinds.INCREMENT, "logit": kinds.SHARE}
 MANY_GROUPS = 20  # from which the sd between them is known well enough to be left out of the coefficients' scale
 MOST_AS_ONE = 20  # effects of a factor whose levels are known together only
@@ -102,18 +102,9 @@ class Layout:
         return self.family.ordered
 
     @cached_property
-    def several(self) -> Assigned:
-        """Which linear predictor each column belongs to, also where there is one."""
-        design = self.design
-        plain = Assigned(
-            ("",), np.zeros(len(design.terms), int), {g.name: np.zeros(len(g.effects), int) for g in self.groups}
-        )
-        return design.assigned or plain
-
-    @cached_property
     def linked(self) -> Codes:
         """Kinds of coordinates of the parameters of the predictors beyond the first."""
-        links = [predictors.link_of(self.family, name) for name in self.several.names[1:]]
+        links = [predictors.link_of(self.family, name) for name in self.design.predictors[1:]]
         return np.array([LINKED[link] for link in links], dtype=np.int64)
 
     @cached_property
@@ -128,22 +119,13 @@ class Layout:
         Each predictor's are centred beside its intercept or thresholds, so that priors of levels concern people at the
         means.
         """
-        design = self.design
-        if self.ordered:
-            return np.column_stack([np.ones(design.n), design.x - self.centre])
-        x, levels = design.x.copy(), np.array([plain_term(term) == "intercept" for term in design.terms])
-        x[:, ~levels] -= design.level_moves[levels].sum(axis=0)[~levels]
-        return x
-
-    @property
-    def centre(self) -> Array:
-        """Means of the columns beside thresholds."""
-        return np.asarray(np.where(self.several.terms == 0, self.design.moments[0], 0.0))
+        x = self.design.x - self.design.centre
+        return np.column_stack([np.ones(len(x)), x]) if self.ordered else x
 
     @property
     def of_x(self) -> Codes:
         """Which predictor each of these belongs to."""
-        return np.asarray(np.r_[np.zeros(int(self.ordered), int), self.several.terms])
+        return np.asarray(np.r_[np.zeros(int(self.ordered), int), self.design.owners.terms])
 
     @cached_property
     def prior_of_coefficients(self) -> tuple[Codes, Array, Array]:
@@ -180,7 +162,7 @@ class Layout:
             amount.append(group.z[first])
         own = np.ones(len(first)) if self.family.additive else count
         parts = (y, total, offset[first], own, root[first], self.x[first], np.hstack(column), np.hstack(amount))
-        of_amount = np.concatenate([np.zeros(0, int), *(self.several.effects[group.name] for group in groups)])
+        of_amount = np.concatenate([np.zeros(0, int), *(self.design.owners.effects[group.name] for group in groups)])
         return Cells(*(np.ascontiguousarray(part) for part in (*parts, self.of_x, of_amount)))
 
     @cached_property
@@ -201,7 +183,7 @@ class Layout:
     def _first_predictor(self, spread: float) -> Array:
         """Linear predictors ``(cells, H)`` that no column has entered yet."""
         cells = self.cells
-        eta = np.zeros((len(cells.y), len(self.several.names)))
+        eta = np.zeros((len(cells.y), len(self.design.predictors)))
         if self.ordered:
             counts = np.bincount(self.design.y.astype(int), minlength=len(self.design.categories)) + 0.5
             eta[:] = -self.family.guess(self.link, counts)[self.fixed]
@@ -210,7 +192,7 @@ class Layout:
         if len(self.linked):  # a residual of zero says nothing of how large residuals are
             eta[:, 0] = np.average(eta[:, 0], weights=cells.weight)
         starts = predictors.starts(self.family, spread)
-        eta[:, 1:] = [starts.get(name, 0.0) for name in self.several.names[1:]]
+        eta[:, 1:] = [starts.get(name, 0.0) for name in self.design.predictors[1:]]
         return eta
 
     @property
@@ -219,7 +201,7 @@ class Layout:
 
     def _at_cells(self, eta: Array, own: Mapping[str, float]) -> tuple[Array, dict[str, Any]]:
         """The first linear predictor and all parameters of the family, at cells where they have predictors."""
-        main, led = predictors.split(self.family, self.several.names, eta)
+        main, led = predictors.split(self.family, self.design.predictors, eta)
         return main, {**own, **led, **({"cut": self.cut} if self.ordered else {})}
 
     def _working(self, eta: Array, own: Mapping[str, float]) -> tuple[Array, Array]:
@@ -228,14 +210,14 @@ class Layout:
         The second of a parameter on the log scale is that of an average cell, for a single one says hardly more of it
         than of the outcome.
         """
-        count, weight = len(self.several.names), self.cells.weight[:, None]
+        count, weight = len(self.design.predictors), self.cells.weight[:, None]
         main, everything = self._at_cells(eta, own)
         with np.errstate(all="ignore"):
             if self.family.working is not None and count == 1:
                 first, second = self.family.working(self.link, self._answers, main, everything)
                 return weight * first[:, None], weight * second[:, None]
             curves = self.family.derivatives(self.link, self._answers, main, everything)
-            slope, curvature = predictors.along(self.family, self.several.names, everything, curves)
+            slope, curvature = predictors.along(self.family, self.design.predictors, everything, curves)
         told = -np.diagonal(curvature, axis1=1, axis2=2)[:, :count].copy()
         for place in 1 + np.flatnonzero(self.linked == kinds.INCREMENT):
             told[:, place] = np.average(np.maximum(told[:, place], 0.0), weights=self.cells.weight)
@@ -244,7 +226,7 @@ class Layout:
     @cached_property
     def pseudo(self) -> PseudoResponse:
         """Penalised working responses, sds between groups by Schall's (1991) steps."""
-        cells, p, of = self.cells, self.x.shape[1], self.several
+        cells, p, of = self.cells, self.x.shape[1], self.design.owners
         size, n, count = int(cells.column.max(initial=-1)) + 1, len(cells.y), len(of.names)
         stacked = []
         for h in range(count):
@@ -260,8 +242,8 @@ class Layout:
         tau = [0.5 * np.array(_unit(self.design, group)) for group in self.groups]
         places = np.cumsum([p, *(len(group.levels) * len(group.effects) for group in self.groups)])
         spread = max(self.design.moments[3], 1e-12)
-        eta = self._first_predictor(spread)
-        for _ in range(MOST_STEPS):
+        eta, far = self._first_predictor(spread), int(self.link.name == "identity")
+        for step in range(MOST_STEPS):
             own = self._own(eta, spread)
             first, told = self._working(eta, own)
             weight = np.maximum(told, LEAST_WEIGHT * np.abs(told).mean(axis=0))
@@ -280,7 +262,9 @@ class Layout:
             pull[:p] += np.where(np.isinf(sd), 0.0, mean) * penalty[:p]
             found = solver.solve(np.asarray(pull))
             after = (whole @ found).reshape(count, n).T + offset
-            after[:, 1:] = eta[:, 1:] + np.clip(after[:, 1:] - eta[:, 1:], -LONGEST_STEP, LONGEST_STEP)
+            if count > 1:  # they may turn each other round for ever, unless steps grow shorter
+                longest = LONGEST_STEP * 0.9**step
+                after[:, far:] = eta[:, far:] + np.clip(after[:, far:] - eta[:, far:], -longest, longest)
             moved, eta = float(np.max(np.abs(after - eta), initial=0.0)), after
             for k, group in enumerate(self.groups):
                 effects = found[places[k] : places[k + 1]].reshape(len(group.levels), -1)
@@ -383,7 +367,7 @@ class Layout:
     @property
     def _places_of_own(self) -> Codes:
         """Places in a point of the family's own parameters; below zero of those that have predictors."""
-        led = self.several.names[1:]
+        led = self.design.predictors[1:]
         names = [one.name for one in self.family.scalars] or led
         return np.array([-1 - led.index(n) if n in led else self.blocks.start(n) for n in names], dtype=np.int64)
 
@@ -417,7 +401,7 @@ class Layout:
 
     def _plainly_differing(self, group: GroupTerm, tau: Array) -> bool:
         """Whether sds between few groups are so far from zero that the logs of them are the better coordinates."""
-        weight = self.pseudo.weight.mean(axis=0)[self.several.effects[group.name]]
+        weight = self.pseudo.weight.mean(axis=0)[self.design.owners.effects[group.name]]
         told = (group.z**2).sum(axis=0) * weight * len(self.cells.y) / self.design.n
         return bool((tau**2 * told / len(group.levels) > CLEAR).all())
 
@@ -527,7 +511,7 @@ def draws(layout: Layout, posterior: xr.Dataset) -> dict[str, Array]:
     values: dict[str, Array] = {"beta": beta.reshape(*shape, -1)}
     for name in design.priors.auxiliary:
         if name == "cut":
-            at_zero = values["beta"] @ layout.centre
+            at_zero = values["beta"] @ design.centre
             values[name] = (cut - coefficients[:, :1]).reshape(*shape, -1) + at_zero[..., None]
         else:
             values[name] = take(name)[..., 0]

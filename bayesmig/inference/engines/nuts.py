@@ -104,8 +104,6 @@ class NUTS:
         if design.latent is not None:
             return latent.refusal(design, self.sampler)
         reason = self._not_compiled(design)
-        if reason is not None and design.assigned is not None:
-            return f"models with several linear predictors are drawn from the compiled density, and here {reason}."
         if self.density == "compiled" and reason is not None:
             return f"the compiled density does not serve here: {reason}. Use density='auto'."
         return None

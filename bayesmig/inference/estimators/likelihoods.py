@@ -52,7 +52,7 @@ class Likelihood:
         """The likelihood of a design without its groups."""
         family, link, answers = design.spec.distribution, LINKS[design.spec.link], design.answers
         weights, names = row_weights(design), design.predictors
-        of = np.zeros(design.x.shape[1], dtype=np.int64) if design.assigned is None else design.assigned.terms
+        of = design.owners.terms
         offset = np.zeros(design.n) if design.offset is None else design.offset
         beta, own = np.zeros(design.x.shape[1]), np.zeros(0)
         if family.ordered:

@@ -9,7 +9,7 @@ import numpy as np
 
 from bayesmig.contract.arrays import Array, Codes
 from bayesmig.families.links import FARTHEST
-from bayesmig.families.machine import kernel
+from bayesmig.families.machine import inner, kernel
 
 # a number without bounds; positive numbers by their logs, with kinds of priors, the last of them
 # normal; positive numbers with a sign that
@@ -70,7 +70,7 @@ def one(kind: int, t: float, a: float, b: float) -> tuple[float, float, float, f
     return s, s, prior + t, by_size * s + 1
 
 
-@kernel
+@inner
 def elementwise(point: Array, what: Coordinates) -> tuple[Array, Array, float, Array]:
     """Values of the coordinates and their derivatives; log prior, Jacobians included, and its derivatives."""
     value, slope, gradient = np.empty_like(point), np.empty_like(point), np.empty_like(point)
@@ -81,7 +81,7 @@ def elementwise(point: Array, what: Coordinates) -> tuple[Array, Array, float, A
     return value, slope, total, gradient
 
 
-@kernel
+@inner
 def correlation_root(partial: Array, row: Codes, column: Codes, root: Array, before: Array) -> None:
     """Write the Cholesky factor of correlations from partial ones, and what each pair had left to share out."""
     size = root.shape[0]
@@ -95,7 +95,7 @@ def correlation_root(partial: Array, row: Codes, column: Codes, root: Array, bef
         root[i, i] = math.sqrt(left[i])
 
 
-@kernel
+@inner
 def correlation_root_back(partial: Array, row: Codes, column: Codes, before: Array, root: Array, back: Array) -> Array:
     """Derivatives by the partial correlations, given those by their root."""
     gradient, left = np.empty(len(partial)), np.empty(root.shape[0])

@@ -17,7 +17,7 @@ import numpy as np
 from bayesmig.contract.arrays import Array, Codes, Flags
 from bayesmig.families import links, ordered
 from bayesmig.families.links import FARTHEST
-from bayesmig.families.machine import kernel
+from bayesmig.families.machine import inner, kernel
 from bayesmig.inference.kernels import coordinates
 from bayesmig.inference.kernels.coordinates import Coordinates
 
@@ -141,7 +141,7 @@ class Model(NamedTuple):
     guess: Guess
 
 
-@kernel
+@inner
 def of_levels(groups: Groups, g: int, values: Array, back: bool) -> Array:
     """Coordinates of one factor's directions as effects of its levels, (levels, q); derivatives go ``back``."""
     levels, start, first = groups.table[g, 0], groups.table[g, 8], groups.table[g, 9]
@@ -152,7 +152,7 @@ def of_levels(groups: Groups, g: int, values: Array, back: bool) -> Array:
     return turn.T @ (values * spread) if back else (turn @ values) * spread
 
 
-@kernel
+@inner
 def in_directions(own: Array, centred: Flags, tau: Array, root: Array, z: Array, u: Array) -> float:
     """Standardised and raw effects in one direction from its coordinates; log density of those that are centred."""
     total = 0.0
@@ -170,7 +170,7 @@ def in_directions(own: Array, centred: Flags, tau: Array, root: Array, z: Array,
     return total
 
 
-@kernel
+@inner
 def group_effects(value: Array, groups: Groups, g: int, coefficients: Array) -> float:
     """Write one factor's effects into the coefficients; what its density adds beyond that of each coordinate.
 
@@ -197,7 +197,7 @@ def group_effects(value: Array, groups: Groups, g: int, coefficients: Array) -> 
     return total
 
 
-@kernel
+@inner
 def group_effects_back(value: Array, groups: Groups, g: int, back: Array, gradient: Array) -> None:
     """Derivatives by one factor's sds, partial correlations and coordinates, given those by the coefficients."""
     table = groups.table[g]
@@ -242,7 +242,7 @@ def group_effects_back(value: Array, groups: Groups, g: int, back: Array, gradie
     )
 
 
-@kernel
+@inner
 def complete(
     sums: Sums, coefficients: Array, loading: Array, owner: Codes, error: Array, residual: Array, level: Array
 ) -> tuple[float, Array, Array, Array, Array, Array]:
@@ -288,7 +288,7 @@ def complete(
     )
 
 
-@kernel
+@inner
 def expectations(answers: Answers, coefficients: Array) -> Array:
     """The factors' expectations of every row about the sample's average, (n, F)."""
     n, p = answers.x.shape
@@ -304,7 +304,7 @@ def expectations(answers: Answers, coefficients: Array) -> Array:
     return out
 
 
-@kernel
+@inner
 def expectations_back(answers: Answers, back: Array, size: int) -> Array:
     """Derivatives by the coefficients, given those by the expectations."""
     n, p = answers.x.shape
@@ -321,7 +321,7 @@ def expectations_back(answers: Answers, back: Array, size: int) -> Array:
     return out
 
 
-@kernel
+@inner
 def incomplete(
     answers: Answers, expected: Array, loading: Array, owner: Codes, error: Array, residual: Array, level: Array
 ) -> tuple[float, Array, Array, Array, Array, Array]:
@@ -365,7 +365,7 @@ def incomplete(
     return density, by_expected, by_loading, by_error, by_residual, by_level
 
 
-@kernel
+@inner
 def guesses(answers: Answers, guess: Guess, level: Array) -> Array:
     """The number of every answer on the scale of the thresholds, (n, k); 0 where there is none."""
     out = np.zeros_like(answers.answer)
@@ -384,7 +384,7 @@ def guesses(answers: Answers, guess: Guess, level: Array) -> Array:
     return out
 
 
-@kernel
+@inner
 def guesses_back(answers: Answers, guess: Guess, back: Array, size: int) -> Array:
     """Derivatives by the thresholds, given those by the guesses."""
     out = np.zeros(size)
@@ -408,7 +408,7 @@ def guesses_back(answers: Answers, guess: Guess, back: Array, size: int) -> Arra
     return out
 
 
-@kernel
+@inner
 def noise(answers: Answers, guess: Guess, level: Array) -> Array:
     """Variances of the guesses about their expectations, (k,)."""
     out = np.empty(len(guess.width))
@@ -418,7 +418,7 @@ def noise(answers: Answers, guess: Guess, level: Array) -> Array:
     return out
 
 
-@kernel
+@inner
 def leftovers(answers: Answers, guess: Array, expected: Array, loading: Array, owner: Codes) -> Array:
     """Guesses less what is expected of them, (n, k); 0 where there is no answer."""
     out = np.zeros_like(guess)
@@ -462,7 +462,7 @@ def people(
     return expected + residual @ root.T, residual, centre, half, turned, left, precision
 
 
-@kernel
+@inner
 def whitened(
     coordinates: Array,
     answers: Answers,
@@ -515,7 +515,7 @@ def whitened(
     return density, by_centre, by_expected, by_loading, by_root, by_level
 
 
-@kernel
+@inner
 def cholesky_back(half: Array, inverse: Array, back: Array) -> Array:
     """Twice the symmetric derivatives by a matrix, given those by its Cholesky factor (Murray 2016)."""
     lower = half.T @ back
@@ -526,7 +526,7 @@ def cholesky_back(half: Array, inverse: Array, back: Array) -> Array:
     return square + square.T
 
 
-@kernel
+@inner
 def swelling(loading: Array, owner: Codes, psi: Array, error: float) -> Array:
     """Sds of the responses behind ordered answers, in sds of their errors, (k,).
 
@@ -535,7 +535,7 @@ def swelling(loading: Array, owner: Codes, psi: Array, error: float) -> Array:
     return np.sqrt(1 + (loading * psi[owner]) ** 2 / error)
 
 
-@kernel
+@inner
 def ordinal(
     answers: Answers, scores: Array, loading: Array, owner: Codes, cut: Array, probit: bool
 ) -> tuple[float, Array, Array, Array]:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bayesmig.contract.arrays import Array, Codes
-from bayesmig.families.machine import kernel
+from bayesmig.families.machine import inner, kernel
 from bayesmig.inference.kernels import coordinates, varying
 from bayesmig.inference.kernels.coordinates import Coordinates
 from bayesmig.inference.kernels.varying import Factors, Path
@@ -77,7 +77,7 @@ class Model(NamedTuple):
     cut_sd: Array
 
 
-@kernel
+@inner
 def thresholds(value: Array, model: Model) -> Array:
     """Thresholds about the one that is fixed at zero."""
     cut = np.zeros(len(model.cut_mean))
@@ -88,7 +88,7 @@ def thresholds(value: Array, model: Model) -> Array:
     return cut
 
 
-@kernel
+@inner
 def thresholds_back(by_cut: Array, model: Model, back: Array) -> None:
     """Derivatives by the steps, given those by the thresholds."""
     total = 0.0
@@ -101,7 +101,7 @@ def thresholds_back(by_cut: Array, model: Model, back: Array) -> None:
         back[model.cut + k] -= total
 
 
-@kernel
+@inner
 def stretch(value: Array, coefficients: Coefficients) -> Array:
     """By what the coordinates of the coefficients are multiplied."""
     out = np.empty(len(coefficients.own))
@@ -113,7 +113,7 @@ def stretch(value: Array, coefficients: Coefficients) -> Array:
     return out
 
 
-@kernel
+@inner
 def row_by_row(
     cells: Cells, eta: Array, own: Array, model: Model, rows: Callable[..., float], by_eta: Array, by_own: Array
 ) -> float:
@@ -168,7 +168,8 @@ def log_density(point: Array, model: Model, rows: Callable[..., float]) -> tuple
     own, by_own = np.empty(first + len(cut)), np.zeros(first + len(cut))
     for k in range(first):
         own[k] = value[model.own[k]] if model.own[k] >= 0 else 0.0
-    own[first:] = cut
+    for k in range(len(cut)):
+        own[first + k] = cut[k]
     several = 1 + len(model.linked)
     eta, by_eta = np.empty((len(cells.y), several)), np.empty((len(cells.y), several))
     if several == 1:
@@ -235,12 +236,15 @@ def expanded(points: Array, model: Model) -> tuple[Array, Array, Array, Array]:
     for draw in range(count):
         point = points[draw]
         value, _, _, _ = coordinates.elementwise(point, model.coordinates)
-        values[draw] = value
+        for k in range(len(value)):
+            values[draw, k] = value[k]
         stretched = stretch(value, model.coefficients)
         for k in range(p):
             beta[draw, k] = model.coefficients.centre[k]
             for m in range(p):
                 beta[draw, k] += model.coefficients.turn[k, m] * stretched[m] * point[m]
         varying.forward(value, beta[draw], model.factors, model.path, effects[draw])
-        cut[draw] = thresholds(value, model)
+        levels = thresholds(value, model)
+        for k in range(len(levels)):
+            cut[draw, k] = levels[k]
     return beta, cut, effects, values

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bayesmig.contract.arrays import Array, Codes
-from bayesmig.families.machine import kernel
+from bayesmig.families.machine import inner
 from bayesmig.inference.kernels import coordinates
 
 
@@ -69,7 +69,7 @@ class Path(NamedTuple):
     work: Array
 
 
-@kernel
+@inner
 def cholesky(matrix: Array, at: int, out: Array, place: int, q: int) -> None:
     """Lower Cholesky factor of the (q, q) matrix that begins at ``at``."""
     for i in range(q):
@@ -80,7 +80,7 @@ def cholesky(matrix: Array, at: int, out: Array, place: int, q: int) -> None:
             out[place + i * q + j] = math.sqrt(total) if i == j else total / out[place + j * q + j]
 
 
-@kernel
+@inner
 def solve(half: Array, at: int, vector: Array, place: int, step: int, q: int) -> None:
     """Solve with a lower triangular matrix, in place; the vector's entries stand ``step`` apart."""
     for i in range(q):
@@ -90,7 +90,7 @@ def solve(half: Array, at: int, vector: Array, place: int, step: int, q: int) ->
         vector[place + i * step] = total / half[at + i * q + i]
 
 
-@kernel
+@inner
 def solve_transposed(half: Array, at: int, vector: Array, place: int, step: int, q: int) -> None:
     """Solve with its transpose, in place."""
     for i in range(q - 1, -1, -1):
@@ -100,7 +100,7 @@ def solve_transposed(half: Array, at: int, vector: Array, place: int, step: int,
         vector[place + i * step] = total / half[at + i * q + i]
 
 
-@kernel
+@inner
 def cholesky_back(half: Array, at: int, back: Array, place: int, out: int, q: int) -> None:
     """Symmetric derivatives by a matrix, given those by its Cholesky factor (Murray 2016, arXiv 1602.07527).
 
@@ -118,7 +118,7 @@ def cholesky_back(half: Array, at: int, back: Array, place: int, out: int, q: in
         solve_transposed(half, at, back, out + i * q, 1, q)
 
 
-@kernel
+@inner
 def prepare(value: Array, factors: Factors, path: Path) -> None:
     """Write scales and correlation roots of all factors."""
     for g in range(len(factors.table)):
@@ -136,7 +136,7 @@ def prepare(value: Array, factors: Factors, path: Path) -> None:
                 path.scale[corner + i * q + k] = value[scale + i % own] * path.root[corner + i * q + k]
 
 
-@kernel
+@inner
 def standardise(information: Array, at: int, scale: Array, corner: int, half: Array, work: Array, q: int) -> None:
     """Cholesky factor of ``I + scale' information scale``, written at the place of the information."""
     for i in range(q):
@@ -149,7 +149,7 @@ def standardise(information: Array, at: int, scale: Array, corner: int, half: Ar
     cholesky(work, 0, half, at, q)
 
 
-@kernel
+@inner
 def standardise_back(
     information: Array, at: int, scale: Array, corner: int, back: Array, place: int, by_scale: Array, q: int
 ) -> None:
@@ -163,7 +163,7 @@ def standardise_back(
             by_scale[corner + i * q + j] += 2 * total
 
 
-@kernel
+@inner
 def forward(value: Array, coefficients: Array, factors: Factors, path: Path, effects: Array) -> float:
     """Write the effects of all factors; the log density of standardised effects, the change of variables counted."""
     table = factors.table
@@ -174,7 +174,8 @@ def forward(value: Array, coefficients: Array, factors: Factors, path: Path, eff
         for k in range(len(coefficients)):
             total -= factors.tilt[i, k] * coefficients[k]
         path.ahead[i] = total
-    path.precision[:] = factors.information
+    for i in range(len(path.precision)):
+        path.precision[i] = factors.information[i]
     density = 0.0
     for g in range(len(table)):
         levels, q, place = table[g, 0], table[g, 1], table[g, 4]
@@ -207,7 +208,7 @@ def forward(value: Array, coefficients: Array, factors: Factors, path: Path, eff
     return density
 
 
-@kernel
+@inner
 def take_out(factors: Factors, s: int, effects: Array, ahead: Array) -> None:
     """Take a coarser factor's effects out of a finer one's residual sums."""
     f, g, begin, end, amount = factors.shared[s]
@@ -221,7 +222,7 @@ def take_out(factors: Factors, s: int, effects: Array, ahead: Array) -> None:
                 ahead[fine + i] -= factors.amount[a + i * q + k] * effects[coarse + k]
 
 
-@kernel
+@inner
 def integrate_out(factors: Factors, path: Path, s: int) -> None:
     """Take out of a coarser factor's sums what the next finer one, integrated out, accounts for."""
     f, g, begin, end, amount = factors.shared[s]
@@ -261,7 +262,7 @@ def integrate_out(factors: Factors, path: Path, s: int) -> None:
                     path.precision[entry] -= factors.amount[a + m * q + i] * turned
 
 
-@kernel
+@inner
 def backward(
     value: Array, factors: Factors, path: Path, by_effects: Array, back: Array, by_coefficients: Array
 ) -> None:
@@ -318,7 +319,7 @@ def backward(
         scales_back(value, factors, path, g, back)
 
 
-@kernel
+@inner
 def turn(scale: Array, corner: int, matrix: Array, at: int, out: Array, place: int, q: int) -> None:
     """``scale matrix scale'``."""
     for i in range(q):
@@ -330,7 +331,7 @@ def turn(scale: Array, corner: int, matrix: Array, at: int, out: Array, place: i
             out[place + i * q + j] = total
 
 
-@kernel
+@inner
 def take_out_back(factors: Factors, s: int, by_ahead: Array, by_effects: Array) -> None:
     """The way back of :func:`take_out`."""
     f, g, begin, end, amount = factors.shared[s]
@@ -344,7 +345,7 @@ def take_out_back(factors: Factors, s: int, by_ahead: Array, by_effects: Array) 
                 by_effects[coarse + k] -= factors.amount[a + i * q + k] * by_ahead[fine + i]
 
 
-@kernel
+@inner
 def integrate_out_back(factors: Factors, path: Path, s: int) -> None:
     """The way back of :func:`integrate_out`: derivatives by residual sums and scales of the finer factor."""
     f, g, begin, end, amount = factors.shared[s]
@@ -394,7 +395,7 @@ def integrate_out_back(factors: Factors, path: Path, s: int) -> None:
         standardise_back(factors.information, at, path.scale, corner, work, of_matrix, path.by_scale, p)
 
 
-@kernel
+@inner
 def scales_back(value: Array, factors: Factors, path: Path, g: int, back: Array) -> None:
     """Derivatives by sds and partial correlations, given those by their product."""
     q, scale, partial = factors.table[g, 1], factors.table[g, 2], factors.table[g, 3]
