@@ -33,9 +33,7 @@ def fitted_posterior(tree: xr.DataTree, draws: int | None = None, *, weighable: 
     prior times likelihood. Raises BayesmigError if the tree is no posterior, was not made from data or from several
     data sets.
     """
-    kind = schema.kind(tree)
-    if kind != "posterior":
-        raise BayesmigError(f"this needs a posterior from fit, not a tree with the group {kind!r}.")
+    schema.drawn(tree)
     if "imputations" in tree.attrs:
         raise BayesmigError(
             f"the draws come from {tree.attrs['imputations']} completed data sets, of which the tree holds one; fit"

@@ -340,6 +340,13 @@ def kind(tree: xr.DataTree) -> str:
     )
 
 
+def drawn(tree: xr.DataTree, what: str = "this") -> xr.Dataset:
+    """The draws of a posterior. Raises BayesmigError, saying what needs them, if the tree holds none."""
+    if kind(tree) != "posterior":
+        raise BayesmigError(f"{what} needs a posterior from fit, not a tree with the group {kind(tree)!r}.")
+    return tree["posterior"].to_dataset()
+
+
 def groups(dataset: xr.Dataset) -> list[str]:
     """Grouping factors of a result."""
     return [str(name)[4:] for name in dataset.data_vars if str(name).startswith("tau_") and not is_companion(name)]

@@ -11,8 +11,9 @@ import xarray as xr
 from bayesmig.checking.predictive import calibration as calibrated
 from bayesmig.checking.predictive import predictive_check
 from bayesmig.contract import schema
-from bayesmig.plots.labels import label_of, level_in_words, outcome_of, plain, spec_of, with_scale
+from bayesmig.plots.labels import label_of, level_in_words, outcome_of, spec_of, with_scale
 from bayesmig.plots.style import COLOURS, INK, MARKERS, MOST_NAMED_GROUPS, WIDTH, finished, new_axes, rule, wrap
+from bayesmig.results.summaries import common_columns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,7 +72,7 @@ def predicted(
     for k, kind in enumerate(kinds):
         shift = (k - (len(kinds) - 1) / 2) * 0.7 / len(kinds)
         label = level_in_words(spec, outcome, kind.removeprefix("share of "))
-        _draw_checked(ax, plain(table[table["statistic"] == kind]), name, places, shift, label, k)
+        _draw_checked(ax, common_columns(table[table["statistic"] == kind]), name, places, shift, label, k)
     rule(ax, "x")
     ax.set_ylim(len(places) - 0.4, -0.6)
     named = {
@@ -120,7 +121,7 @@ def calibration(tree: xr.DataTree, bins: int = 10, ax: Axes | None = None) -> Ax
     """
     spec, outcome = spec_of(tree), outcome_of(tree)
     table = calibrated(tree, bins)
-    frame, events = plain(table), list(dict.fromkeys(table["event"]))
+    frame, events = common_columns(table), list(dict.fromkeys(table["event"]))
     categories = schema.read(tree, "categories")[1:]
     ending = " or higher" if spec.distribution.ordered else ""
     labels = [f"{level_in_words(spec, outcome, name)}{ending}" for name in categories] or ["Success"]

@@ -12,7 +12,7 @@ import xarray as xr
 
 from bayesmig.contract import schema
 from bayesmig.errors import BayesmigError, NotFound, require
-from bayesmig.plots.labels import TermRow, label_of, on_predictor, outcome_of, plain, spec_of, term_rows
+from bayesmig.plots.labels import TermRow, label_of, on_predictor, outcome_of, spec_of, term_rows
 from bayesmig.plots.style import (
     BAND,
     COLOURS,
@@ -28,7 +28,7 @@ from bayesmig.plots.style import (
     typeset,
     wrap,
 )
-from bayesmig.results.summaries import coefficients
+from bayesmig.results.summaries import coefficients, common_columns
 from bayesmig.specification.model import ModelSpec
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ def _term_rows_on(
 
 def _intervals(tree: xr.DataTree) -> pd.DataFrame:
     """Columns ``estimate``, ``lower``, ``upper`` of any kind of result."""
-    return plain(coefficients(tree, interval=0.95))[["estimate", "lower", "upper"]].astype(float)
+    return common_columns(coefficients(tree, interval=0.95))[["estimate", "lower", "upper"]].astype(float)
 
 
 def _chosen_terms(intervals: Mapping[str, pd.DataFrame], terms: Sequence[str] | None) -> list[str]:

@@ -10,10 +10,10 @@ import xarray as xr
 from bayesmig.contract import schema
 from bayesmig.errors import BayesmigError
 from bayesmig.inference.response import parameters
-from bayesmig.plots.labels import label_of, level_in_words, on_predictor, outcome_of, plain, spec_of
+from bayesmig.plots.labels import label_of, level_in_words, on_predictor, outcome_of, spec_of
 from bayesmig.plots.style import COLOURS, GREY, INK, LINES, MARKERS, WIDTH, finished, name_groups, new_axes, rule
 from bayesmig.results.intersections import Maihda
-from bayesmig.results.summaries import variance_components, varying_effects
+from bayesmig.results.summaries import common_columns, variance_components, varying_effects
 from bayesmig.results.variance import variances_at_means
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def caterpillar(tree: xr.DataTree, group: str, effect: str = "intercept", ax: Ax
     6
     """
     spec = spec_of(tree)
-    effects = plain(varying_effects(tree, group, effect)).sort_values("estimate", ascending=False)
+    effects = common_columns(varying_effects(tree, group, effect)).sort_values("estimate", ascending=False)
     ax = ax or new_axes(WIDTH, caterpillar_height(len(effects)))
     places = np.arange(len(effects))
     lower, upper, centre = (effects[column].to_numpy(dtype=float) for column in ("lower", "upper", "estimate"))
@@ -110,7 +110,7 @@ def vpc(tree: xr.DataTree, ax: Axes | None = None) -> Axes:
     from scipy import stats
 
     spec, shares = spec_of(tree), _shares(tree)
-    table = plain(variance_components(tree))
+    table = common_columns(variance_components(tree))
     ax = ax or new_axes(WIDTH, 0.6 * WIDTH)
     for k, (group, draws) in enumerate(shares.items()):
         colour, row = COLOURS[(k + 1) % len(COLOURS)], table.loc[f"vpc_{group}"]

@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import pandas as pd
 import xarray as xr
 
 from bayesmig.contract import schema
@@ -56,11 +55,6 @@ def spec_of(tree: xr.DataTree) -> ModelSpec:
 
 def outcome_of(tree: xr.DataTree) -> str:
     return str(tree.attrs.get("outcome") or spec_of(tree).formula.split("~")[0].strip())
-
-
-def plain(frame: pd.DataFrame) -> pd.DataFrame:
-    """The interval's columns without their kind, which every figure states in words."""
-    return frame.rename(columns=lambda name: re.sub(r"^.*_(lower|upper)$", r"\1", str(name)))
 
 
 def remark(spec: ModelSpec, columns: str) -> str:

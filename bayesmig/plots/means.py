@@ -14,10 +14,11 @@ from bayesmig.data.design import Design, GroupTerm
 from bayesmig.data.rows import design_of
 from bayesmig.errors import BayesmigError, closest, listing, require
 from bayesmig.plots.groups import caterpillar_height
-from bayesmig.plots.labels import label_of, level_in_words, outcome_of, plain, spec_of, with_scale
+from bayesmig.plots.labels import label_of, level_in_words, outcome_of, spec_of, with_scale
 from bayesmig.plots.style import COLOURS, INK, PLANE_HEIGHT, WIDTH, finished, name_groups, new_axes, rule, wrap
 from bayesmig.results.fitted import category_scores, quantity
-from bayesmig.results.marginal import margins
+from bayesmig.results.marginal import Scale, margins
+from bayesmig.results.summaries import common_columns
 from bayesmig.results.variance import row_weights
 
 if TYPE_CHECKING:
@@ -221,8 +222,8 @@ def _term(tree: xr.DataTree, design: Design, group: str, what: str) -> GroupTerm
 def _pooled_means(tree: xr.DataTree, term: GroupTerm, draws: int) -> pd.DataFrame:
     """Expected outcome of every group's own people, in the order of the levels."""
     columns = list(parted(term.name))
-    ordered = spec_of(tree).distribution.ordered
-    table = plain(margins(tree, by=columns, random="sample", scale="score" if ordered else "response", draws=draws))
+    scale: Scale = "score" if spec_of(tree).distribution.ordered else "response"
+    table = common_columns(margins(tree, by=columns, random="sample", scale=scale, draws=draws))
     table.index = [joined(row) if len(columns) > 1 else row[0] for row in table[columns].astype(str).to_numpy()]
     return table.loc[list(term.levels)]
 

@@ -12,11 +12,11 @@ from bayesmig.contract import schema
 from bayesmig.contract.names import as_code, both
 from bayesmig.data.frames import AnyFrame
 from bayesmig.data.rows import design_of
-from bayesmig.plots.labels import label_of, level_in_words, on_predictor, outcome_of, plain, spec_of, with_scale
+from bayesmig.plots.labels import label_of, level_in_words, on_predictor, outcome_of, spec_of, with_scale
 from bayesmig.plots.style import COLOURS, GREY, INK, LINES, MARKERS, PLANE_HEIGHT, WIDTH, finished, new_axes, rule, wrap
 from bayesmig.results.fitted import quantity
 from bayesmig.results.marginal import Scale, effects, levels_of
-from bayesmig.results.summaries import interaction_lines
+from bayesmig.results.summaries import common_columns, interaction_lines
 from bayesmig.results.survival import Curve, survival_curves
 from bayesmig.specification.model import ModelSpec
 
@@ -65,7 +65,7 @@ def interaction(tree: xr.DataTree, x: str, by: str, ax: Axes | None = None) -> A
     ['Local', 'Migrant']
     """
     spec = spec_of(tree)
-    lines = plain(interaction_lines(tree, x, by))
+    lines = common_columns(interaction_lines(tree, x, by))
     ax = ax or new_axes(WIDTH, PLANE_HEIGHT)
     ends: list[tuple[str, float, str]] = []
     for k, (level, line) in enumerate(lines.groupby(by, sort=False, observed=True)):
@@ -140,7 +140,7 @@ def slopes(
     column = None if levels or by not in design.frame else design.frame[by].to_numpy(dtype=float)
     at = list(levels) if column is None else np.linspace(column.min(), column.max(), GRID).tolist()
     on: Scale = "link" if scale == "link" else "score" if spec.distribution.ordered else "response"
-    table = plain(
+    table = common_columns(
         effects(
             tree,
             x,
@@ -229,7 +229,7 @@ def survival(
     [1.0, 0.875, 0.583, 0.389]
     """
     spec = spec_of(tree)
-    table = plain(survival_curves(tree, people, period=period, curve=curve, **options))
+    table = common_columns(survival_curves(tree, people, period=period, curve=curve, **options))
     ax = ax or new_axes(WIDTH, PLANE_HEIGHT)
     named = [*table.columns[: table.columns.get_loc("estimate")].drop(period)]
     start = {"survival": [1.0], "incidence": [0.0], "hazard": []}[curve]

@@ -11,7 +11,7 @@ import xarray as xr
 from bayesmig.contract import schema
 from bayesmig.data.design import plain_term
 from bayesmig.data.rows import design_of
-from bayesmig.errors import BayesmigError, NotFound, require
+from bayesmig.errors import NotFound, require
 from bayesmig.inference.response import parameters
 from bayesmig.plots.labels import label_of, outcome_of, spec_of
 from bayesmig.plots.style import COLOURS, GREY, INK, RULE, WIDTH, finished, new_axes, rule, wrap
@@ -116,9 +116,7 @@ def prior_posterior_height(rows: int) -> float:
 
 def proper_priors(tree: xr.DataTree) -> dict[str, tuple[Prior, np.ndarray]]:
     """Prior and posterior draws of coefficients and sds whose prior is proper."""
-    if schema.kind(tree) != "posterior":
-        raise BayesmigError("prior_posterior needs a posterior from fit.")
-    design, values = design_of(tree), parameters(tree["posterior"].to_dataset())
+    values, design = parameters(schema.drawn(tree, "prior_posterior")), design_of(tree)
     priors = design.priors
     found: dict[str, tuple[Prior, np.ndarray]] = {
         term: (prior, draws)

@@ -15,13 +15,13 @@ import xarray as xr
 from bayesmig.contract import schema
 from bayesmig.contract.arrays import Array
 from bayesmig.data.design import Design, plain_term
-from bayesmig.data.rows import Rows, design_of
+from bayesmig.data.rows import Rows
 from bayesmig.errors import BayesmigError, listing
 from bayesmig.inference.engines.nuts import NUTS
 from bayesmig.inference.fitting import fit
-from bayesmig.inference.response import parameters
 from bayesmig.replication.reconstruction.joint import composite_of, models_together
 from bayesmig.replication.reconstruction.regressions import Regression
+from bayesmig.results.factors import FittedFactors
 from bayesmig.specification.model import ModelSpec, Study
 
 COUNTERPARTS = {"multilevel": "groups vary", "latent": "latent factor"}
@@ -91,18 +91,17 @@ def in_units_of_the_outcome(tree: xr.DataTree, unit: float, weights: Mapping[str
     What it means: an index is its factor plus the answers' errors. Errors are differences between people that no
     predictor explains, so in sds of the index an effect looks smaller than in sds of what the index is to measure.
     """
-    design = design_of(tree)
-    values = parameters(tree["posterior"].to_dataset())
-    names = design.items.effects
+    fitted = FittedFactors.of(tree)
+    design, values, names = fitted.design, fitted.values, fitted.design.items.effects
     chosen = _weights_of(names, weights)
-    total = _covariance(design, values)
+    total = _covariance(fitted)
     sds = np.sqrt(np.diagonal(total, axis1=1, axis2=2))
     share = chosen / sds
     share = unit * share / np.sqrt(np.einsum("df,dfg,dg->d", share, total, share))[:, None]
     slopes = values["beta"].reshape(len(total), len(names), -1)
     found: dict[str, tuple[tuple[str, ...], Array]] = {
         "beta": (("term",), np.einsum("dfp,df->dp", slopes, share)),
-        "sigma": ((), np.sqrt(np.einsum("df,dfg,dg->d", share, _residual(design, values), share))),
+        "sigma": ((), np.sqrt(np.einsum("df,dfg,dg->d", share, fitted.residual, share))),
         FACTOR_RELIABILITY: (("factor",), _reliability(design, values, sds)),
     }
     coordinates = {"term": _plain(design.terms[: slopes.shape[2]]), "factor": list(names)}
@@ -140,24 +139,14 @@ def _plain(terms: Sequence[str]) -> list[str]:
     return [plain_term(term) for term in terms]
 
 
-def _covariance(design: Design, values: Mapping[str, Array]) -> Array:
+def _covariance(factors: FittedFactors) -> Array:
     """Covariance of the factors over people, (draws, F, F): of what predictors and groups explain, and of the rest."""
-    count = len(design.items.factors)
-    fitted = _fitted(design, values, count)
+    design = factors.design
+    fitted = _fitted(design, factors.values, len(design.items.factors))
     weights = np.ones(design.n) if design.counting is None else design.counting
     fitted -= np.average(fitted, axis=2, weights=weights)[..., None]
     explained = np.einsum("dfn,n,dgn->dfg", fitted, weights / (weights.sum() - 1), fitted, optimize=True)
-    return np.asarray(explained + _residual(design, values))
-
-
-def _residual(design: Design, values: Mapping[str, Array]) -> Array:
-    """Residual covariance of the factors, (draws, F, F)."""
-    count, draws = len(design.items.factors), len(values["beta"])
-    psi = values.get("psi", np.ones((draws, count)))
-    correlation = np.broadcast_to(np.eye(count), (draws, count, count)).copy()
-    for place, (i, j) in enumerate(design.items.pairs):
-        correlation[:, i, j] = correlation[:, j, i] = values["rho_factor"][:, place]
-    return np.asarray(psi[:, :, None] * correlation * psi[:, None, :])
+    return np.asarray(explained + factors.residual)
 
 
 def _fitted(design: Design, values: Mapping[str, Array], count: int) -> Array:

@@ -14,7 +14,7 @@ import pandas as pd
 from bayesmig.contract import schema
 from bayesmig.inference.parallel import Failure, map_fits
 from bayesmig.printed.literature import printed_cells, printed_variances
-from bayesmig.replication.papers import POSTERIOR, ROUNDING, Replication, replicate
+from bayesmig.replication.papers import POSTERIOR, ROUNDING, Replication, replicate, variance_of
 from bayesmig.replication.reconstruction.provenance import printed_errors
 from bayesmig.specification import catalogue
 
@@ -135,7 +135,7 @@ def agreement_with_print(result: Replication) -> dict[str, object]:
     terms = table.loc[cells.index]
     refit, posterior = terms[refit_name], terms[POSTERIOR]
     returned = _is_returned(refit, cells["estimate"], cells["half_unit"])
-    components = table.loc[[_component(str(name)) for name in variances.index], refit_name].set_axis(variances.index)
+    components = table.loc[[variance_of(str(name)) for name in variances.index], refit_name].set_axis(variances.index)
     returned_variances = _is_returned(components, variances["variance"], variances["half_unit"])
     errors, whose = _errors(cells, terms[f"{refit_name} std_error"])
     starred = cells["p_upper"] <= LEVEL
@@ -157,11 +157,6 @@ def agreement_with_print(result: Replication) -> dict[str, object]:
         "checks": int((result.checks["verdict"] != "note").sum()),
         "failed_checks": int((~result.checks["passed"]).sum()),
     }
-
-
-def _component(name: str) -> str:
-    """What a replication's table calls the variance of a printed sd: ``sigma`` or ``tau_<group>``."""
-    return "variance_sigma" if name == "sigma" else f"variance_{name}[intercept]"
 
 
 def _is_returned(found: pd.Series, printed: pd.Series, half_unit: pd.Series) -> pd.Series:

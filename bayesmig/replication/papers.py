@@ -382,8 +382,7 @@ def _printed_rows(study: Study, model: str, block: pd.DataFrame) -> pd.DataFrame
     """What the paper prints beside coefficients: variances, not squared from their roots, VPC, p and odds ratios."""
     variances = printed_variances(study, model)
     for name, row in variances.iterrows():
-        label = "variance_sigma" if name == "sigma" else f"variance_{name}[intercept]"
-        block.loc[label, ["estimate", "std_error"]] = [row["variance"], row["std_error"]]
+        block.loc[variance_of(str(name)), ["estimate", "std_error"]] = [row["variance"], row["std_error"]]
     shares = [row for row in block.index if str(row).startswith("vpc_")]
     icc = printed_statistics(study, model).get("icc_percent")
     if icc is not None and len(shares) == 1:
@@ -392,6 +391,11 @@ def _printed_rows(study: Study, model: str, block: pd.DataFrame) -> pd.DataFrame
     told = {"p": cells["p_value"].mask(cells["p_value"] == ""), "ratio": cells["odds_ratio"]}
     block = block.drop(columns="p", errors="ignore").assign(stars=block["stars"].fillna(""))
     return block.assign(**{name: values for name, values in told.items() if values.notna().any()})
+
+
+def variance_of(name: str) -> str:
+    """What a replication's table calls the variance of a printed sd: ``sigma`` or ``tau_<group>``."""
+    return "variance_sigma" if name == "sigma" else f"variance_{name}[intercept]"
 
 
 def _block(name: str, block: pd.DataFrame) -> pd.DataFrame:

@@ -177,8 +177,7 @@ def _subject(result: xr.DataTree | Replication, against: Mapping[str, xr.DataTre
             result,
             result.study.focus,
         )
-    if schema.kind(result) != "posterior":
-        raise BayesmigError(f"report needs a posterior, from fit; this tree holds {schema.kind(result)!r}.")
+    schema.drawn(result, "report")
     if "n_used" not in result.attrs:
         source = result.attrs.get("provenance", "unknown")
         raise BayesmigError(f"report needs a posterior that was fitted to data; this one comes from: {source}.")

@@ -11,7 +11,7 @@ import xarray as xr
 from bayesmig.contract import schema
 from bayesmig.contract.names import pieces
 from bayesmig.reporting.words import provenance, quantity
-from bayesmig.results.summaries import coefficients, variance_components
+from bayesmig.results.summaries import coefficients, common_columns, variance_components
 from bayesmig.specification.model import ModelSpec
 
 
@@ -27,13 +27,11 @@ class Tabled:
 
     @property
     def __maketables_coef_table__(self) -> pd.DataFrame:
-        table = coefficients(self.tree)
-        error = table["sd"] if "sd" in table else table["std_error"]
-        lower, upper = (table[name] for name in table if str(name).endswith(("_lower", "_upper")))
+        table = common_columns(coefficients(self.tree))
         # a posterior has no p value, and so no stars
         p = table["p"] if "p" in table else pd.Series(np.nan, table.index)
-        columns = {"b": table["estimate"], "se": error, "t": table["estimate"] / error, "p": p}
-        frame = pd.DataFrame({**columns, "ci95l": lower, "ci95u": upper})
+        columns = {"b": table["estimate"], "se": table["error"], "t": table["estimate"] / table["error"], "p": p}
+        frame = pd.DataFrame({**columns, "ci95l": table["lower"], "ci95u": table["upper"]})
         return frame.set_axis(pd.Index([_called(str(term)) for term in table.index], name="Coefficient"))
 
     @property

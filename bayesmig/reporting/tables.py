@@ -50,7 +50,14 @@ from bayesmig.reporting.words import (
     settled,
     verdict,
 )
-from bayesmig.results.summaries import coefficients, interval_heads, r2, summarise_draws, variance_components
+from bayesmig.results.summaries import (
+    coefficients,
+    common_columns,
+    interval_heads,
+    r2,
+    summarise_draws,
+    variance_components,
+)
 from bayesmig.specification.model import ModelSpec
 
 MEASURES = ("r2", "loo", "aic", "bic")
@@ -403,12 +410,8 @@ def _numbers(column: _Column, asked: _Asked) -> pd.DataFrame:
 
 def _plain(part: pd.DataFrame) -> pd.DataFrame:
     """Columns under one set of names, whatever the kind of result."""
-    bounds = {str(name): str(name).rsplit("_", 1)[1] for name in part if str(name).endswith(("_lower", "_upper"))}
-    named = part.rename(columns={"sd": "error", "std_error": "error", "stars": "mark", **bounds})
-    named = named.reindex(columns=["estimate", "error", "lower", "upper", "pd", "mark"])
-    return named.astype({"estimate": float, "error": float, "lower": float, "upper": float, "pd": float}).assign(
-        mark=[mark if isinstance(mark, str) else "" for mark in named["mark"]]
-    )
+    numbers = common_columns(part).reindex(columns=["estimate", "error", "lower", "upper", "pd"]).astype(float)
+    return numbers.assign(mark=part["stars"].fillna("") if "stars" in part else "")
 
 
 def _further(column: _Column, asked: _Asked) -> pd.DataFrame:

@@ -10,7 +10,7 @@ import xarray as xr
 
 from bayesmig.contract import schema
 from bayesmig.errors import BayesmigError, listing
-from bayesmig.results.summaries import coefficients
+from bayesmig.results.summaries import coefficients, common_columns
 
 
 def compare(results: Mapping[str, xr.DataTree]) -> pd.DataFrame:
@@ -50,7 +50,8 @@ def compare(results: Mapping[str, xr.DataTree]) -> pd.DataFrame:
     """
     if len(results) < 2:
         raise BayesmigError(f"compare needs at least two results, the baseline first; got {listing(results)}.")
-    tables = {name: _common_columns(tree) for name, tree in results.items()}
+    heads = ["estimate", "error", "lower", "upper"]
+    tables = {name: common_columns(coefficients(tree))[heads] for name, tree in results.items()}
     first = next(iter(tables))
     baseline = tables[first]
     for name, table in tables.items():
@@ -68,14 +69,6 @@ def compare(results: Mapping[str, xr.DataTree]) -> pd.DataFrame:
         if schema.kind(results[name]) == "posterior":
             columns[name, "quantile"] = _quantiles(results[name], baseline["estimate"])
     return pd.DataFrame(columns)
-
-
-def _common_columns(tree: xr.DataTree) -> pd.DataFrame:
-    """Estimate, error and 95 % bounds under one set of names."""
-    table = coefficients(tree)
-    error = table["sd"] if "sd" in table else table["std_error"]
-    lower, upper = (table[name] for name in table if str(name).endswith(("_lower", "_upper")))
-    return pd.DataFrame({"estimate": table["estimate"], "error": error, "lower": lower, "upper": upper})
 
 
 def _overlap(one: pd.DataFrame, other: pd.DataFrame) -> pd.Series:

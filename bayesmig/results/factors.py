@@ -20,6 +20,7 @@ from bayesmig.data.frames import AnyFrame, frame_of
 from bayesmig.data.imputations import DRAWN
 from bayesmig.data.rows import design_of
 from bayesmig.errors import BayesmigError, DataError, EngineRefusal
+from bayesmig.inference.response import parameters
 from bayesmig.inference.working_units import base_z
 from bayesmig.results.summaries import check_interval, interval_heads, summarise_draws
 
@@ -318,12 +319,9 @@ class FittedFactors:
                 f"method {tree.attrs['estimator']!r} takes scores for the factor itself, so items have no errors of"
                 " their own; use method='ml', or draw the posterior with fit."
             )
-        values = {str(name): array.to_numpy()[None] for name, array in dataset.data_vars.items()}
-        if kind == "posterior":
-            size = dataset.sizes["chain"] * dataset.sizes["draw"]
-            ordered = dataset.transpose("chain", "draw", ...).data_vars.items()
-            values = {str(name): array.to_numpy().reshape(size, *array.shape[2:]) for name, array in ordered}
-        return cls(design_of(tree), values, kind == "posterior")
+        points = {str(name): array.to_numpy()[None] for name, array in dataset.data_vars.items()}
+        drawn = kind == "posterior"
+        return cls(design_of(tree), parameters(dataset) if drawn else points, drawn)
 
     @property
     def size(self) -> int:

@@ -271,7 +271,7 @@ def varying_effects(tree: xr.DataTree, group: str, effect: str = "intercept", in
     >>> len(varying_effects(fit("y ~ x + (1 | area)", data, seed=1), "area"))
     12
     """
-    dataset = _posterior(tree)
+    dataset = schema.drawn(tree)
     known = schema.groups(dataset)
     require([group], known, "no varying effects by ")
     effects = [str(name) for name in dataset[schema.effect_dim(group)].to_numpy()]
@@ -321,7 +321,7 @@ def interaction_lines(tree: xr.DataTree, x: str, by: str, interval: float = 0.95
     >>> [str(column) for column in lines.columns[:3]]
     ['hukou', 'x', 'estimate']
     """
-    dataset = _posterior(tree)
+    dataset = schema.drawn(tree)
     terms = [str(term) for term in dataset["term"].to_numpy()]
     levels = [term for term in terms if columns_of(term) == (by,) and term != by]
     if x not in terms or not levels:
@@ -472,6 +472,12 @@ def attributed(table: pd.DataFrame, tree: xr.DataTree) -> pd.DataFrame:
     return table
 
 
+def common_columns(table: pd.DataFrame) -> pd.DataFrame:
+    """The table of any kind of result under one set of names: ``error``, ``lower``, ``upper``; others as they are."""
+    ends = {name: str(name).rsplit("_", 1)[1] for name in table if str(name).endswith(("_lower", "_upper"))}
+    return table.rename(columns={"sd": "error", "std_error": "error", **ends})
+
+
 def interval_heads(kind: str, interval: float) -> tuple[str, str]:
     """Column heads of an interval, as in ``eti95_lower``."""
     percent = f"{100 * interval:g}"
@@ -496,12 +502,6 @@ def check_rope(rope: tuple[float, float] | None, has_draws: bool) -> None:
 
 def _dataset(tree: xr.DataTree) -> xr.Dataset:
     return tree[schema.kind(tree)].to_dataset()
-
-
-def _posterior(tree: xr.DataTree) -> xr.Dataset:
-    if schema.kind(tree) != "posterior":
-        raise BayesmigError(f"this needs a posterior from fit, not a tree with the group {schema.kind(tree)!r}.")
-    return _dataset(tree)
 
 
 def _flat(array: xr.DataArray) -> Array:

@@ -349,7 +349,7 @@ def _tree(part: str, text: str, intercept: bool = True) -> Any:
         tree = parser.parse()
         if not parser.at_end():  # formulae itself would drop the rest without a word
             raise ParseError(f"nothing can be made of {parser.peek().lexeme!r} there")
-        _check_terms(tree, text)
+        _check(tree, text, called=False)
     except SpecificationError:
         raise
     except Exception as error:  # of reading text: formulae raises whatever Python does, an IndexError for "`"
@@ -376,29 +376,23 @@ def _nodes(node: Any) -> list[Any]:
     return found
 
 
-def _check_terms(node: Any, text: str) -> None:
-    """Only signs that join terms, names, 0 and 1 stand outside of calls."""
+def _check(node: Any, text: str, called: bool) -> None:
+    """Only signs that join terms, names, 0 and 1 stand outside of calls, and arithmetic within."""
     match node:
         case expr.Binary():
-            kind = node.operator.kind
-            if kind == "STAR_STAR":
-                _check_power_of_terms(node)
-            elif kind not in ("PLUS", "MINUS", "STAR", "SLASH", "COLON"):
-                raise ParseError(f"{node.operator.lexeme!r} stands between numbers only, as in I(age > 30)")
-            _check_terms(node.left, text)
-            if kind != "STAR_STAR":
-                _check_terms(node.right, text)
-        case expr.Grouping():
-            _check_terms(node.expression, text)
-        case expr.Unary():
-            _check_terms(node.right, text)
+            (_check_arithmetic if called else _check_join)(node)
+            _check(node.left, text, called)
+            if called or node.operator.kind != "STAR_STAR":
+                _check(node.right, text, called)
+        case expr.Grouping(expression=below) | expr.Unary(right=below):
+            _check(below, text, called)
         case expr.Call():
             _check_call(node, text)
         case expr.Variable() | expr.QuotedName():
             _check_name(node, text)
-        case expr.Literal(value=bool() | str() | None):
+        case expr.Literal(value=bool() | str() | None) if not called:
             raise ParseError(f"{node.lexeme or node.value} is no term; a column's name goes without quotes")
-        case expr.Literal(value=number) if number not in (0, 1):
+        case expr.Literal(value=number) if not called and number not in (0, 1):
             raise ParseError(f"{number!r} is no term, only 0 and 1 are: without and with intercept")
         case expr.Literal():
             pass
@@ -406,45 +400,30 @@ def _check_terms(node: Any, text: str) -> None:
             raise ParseError("'=' names the setting of a function, as in bs(age, df=4)")
 
 
-def _check_power_of_terms(node: Any) -> None:
+def _check_join(node: Any) -> None:
+    if node.operator.kind not in ("PLUS", "MINUS", "STAR", "SLASH", "COLON", "STAR_STAR"):
+        raise ParseError(f"{node.operator.lexeme!r} stands between numbers only, as in I(age > 30)")
     several = isinstance(node.left, expr.Grouping) and isinstance(node.left.expression, expr.Binary)
     exponent = node.right.value if isinstance(node.right, expr.Literal) else None
-    if not several or exponent not in range(1, 10):
+    if node.operator.kind == "STAR_STAR" and not (several and exponent in range(1, 10)):
         raise ParseError(
             "** outside of I() makes interactions, as (a + b)**2 is a + b + a:b, and needs several terms in brackets"
             " and a small whole number; the square of a variable is I(x**2)"
         )
 
 
-def _check_value(node: Any, text: str) -> None:
-    """Arithmetic, as it stands inside of calls."""
-    match node:
-        case expr.Binary():
-            kind = node.operator.kind
-            if kind not in CallResolver.BINARY_OPERATORS:
-                raise ParseError(f"{node.operator.lexeme!r} is no arithmetic")
-            if kind not in ("EQUAL_EQUAL", "BANG_EQUAL") and (_is_text(node.left) or _is_text(node.right)):
-                raise ParseError(f"{node.operator.lexeme!r} stands between numbers only")
-            if kind == "STAR_STAR":
-                _check_power_of_numbers(node)
-            if kind in COMPARISONS and any(
-                isinstance(side, expr.Binary) and side.operator.kind in COMPARISONS for side in (node.left, node.right)
-            ):
-                raise ParseError("one comparison at a time: write a < x < b as (a < x) * (x < b)")
-            _check_value(node.left, text)
-            _check_value(node.right, text)
-        case expr.Grouping():
-            _check_value(node.expression, text)
-        case expr.Unary():
-            _check_value(node.right, text)
-        case expr.Call():
-            _check_call(node, text)
-        case expr.Variable() | expr.QuotedName():
-            _check_name(node, text)
-        case expr.Literal():
-            pass
-        case _:
-            raise ParseError("'=' names the setting of a function, as in bs(age, df=4)")
+def _check_arithmetic(node: Any) -> None:
+    kind = node.operator.kind
+    if kind not in CallResolver.BINARY_OPERATORS:
+        raise ParseError(f"{node.operator.lexeme!r} is no arithmetic")
+    if kind not in ("EQUAL_EQUAL", "BANG_EQUAL") and (_is_text(node.left) or _is_text(node.right)):
+        raise ParseError(f"{node.operator.lexeme!r} stands between numbers only")
+    if kind == "STAR_STAR":
+        _check_power_of_numbers(node)
+    if kind in COMPARISONS and any(
+        isinstance(side, expr.Binary) and side.operator.kind in COMPARISONS for side in (node.left, node.right)
+    ):
+        raise ParseError("one comparison at a time: write a < x < b as (a < x) * (x < b)")
 
 
 def _check_power_of_numbers(node: Any) -> None:
@@ -514,7 +493,7 @@ def _check_call(node: Any, text: str) -> None:
         value = argument.value if isinstance(argument, expr.Assign) else argument
         if name == "C" and isinstance(value, expr.Variable) and value.name.lexeme in CONTRASTS:
             raise ParseError(f"{value.name.lexeme} is called, as in C(x, {value.name.lexeme}())")
-        _check_value(value, text)
+        _check(value, text, called=True)
 
 
 def _column(node: Any) -> str:

@@ -275,18 +275,15 @@ def check_coding(tables: PublishedTables) -> Iterator[Outcome]:
         [coded] = named_levels[variable]
         where, text = means[variable, coded]
         mean, share = Interval.printed(text), Interval.printed(printed["percent"]).scaled(0.01)
-        same, rest = share.meets(mean), (Interval.exact(1) - share).meets(mean)
-        if level == coded or rest:
-            good = same if level == coded else rest
-        elif same:
-            good = False
-        else:
+        others = Interval.exact(1) - share
+        if level != coded and not (others.meets(mean) or share.meets(mean)):
             continue
+        expected = share if level == coded else others
         yield Finding.unless(
-            good,
+            expected.meets(mean),
             (where, group, named(variable, coded)),
             (text, f"{printed['percent']} % {level}"),
-            share if level == coded else Interval.exact(1) - share,
+            expected,
             f"the table gives {text} as the share of {coded}, and the text {printed['percent']} % as that of"
             f" {level}. Which level is coded 1?",
             PROVED if level == coded else LIKELY,
