@@ -163,7 +163,8 @@ ROOMS = {
         {"means"},
     ),
     "reporting": (
-        {"grids", "levels", "words"},
+        {"levels", "words"},
+        {"grids"},
         {"cuts_and_loadings", "mathematics", "plugin", "rankings", "sensitivity", "terminal"},
         {"checklists", "figures", "glance", "word"},
         {"documents", "tables"},

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-import numpy as np
 import pandas as pd
 import xarray as xr
 
@@ -13,9 +12,9 @@ from bayesmig.contract.names import both
 from bayesmig.errors import BayesmigError
 from bayesmig.plots.labels import TermRow, level_in_words
 from bayesmig.replication.remarks import number
-from bayesmig.reporting.words import Column
+from bayesmig.reporting.words import Column, columns_of
 from bayesmig.results.factors import loadings
-from bayesmig.results.summaries import summarise_draws
+from bayesmig.results.summaries import parameter_table
 from bayesmig.specification.model import ModelSpec
 
 Contents = tuple[str, list[Column], list[TermRow]]  # caption, columns and rows
@@ -47,28 +46,16 @@ def _thresholds(spec: ModelSpec, dataset: xr.Dataset, results: Mapping[str, xr.D
     names = [str(name) for name in dataset["cutpoint"].to_numpy()]
     outcome = spec.formula.partition("~")[0].strip()
     categories = [name for result in results.values() for name in schema.categories(result)]
-    columns = [
-        _cuts(name, result, names) for name, result in results.items() if "cut" in result[schema.kind(result)].data_vars
-    ]
+    tables = {
+        name: parameter_table(result, "cut").rename(lambda row: row.removeprefix("cut[").removesuffix("]"))
+        for name, result in results.items()
+        if "cut" in result[schema.kind(result)].data_vars
+    }
     rows = [
         TermRow(" | ".join(level_in_words(spec, outcome, part) for part in both(name, categories, "|")), -1, name)
         for name in names
     ]
-    return "Thresholds between neighbouring answers", columns, rows
-
-
-def _cuts(name: str, result: xr.DataTree, names: list[str]) -> Column:
-    kind = schema.kind(result)
-    found = result[kind].to_dataset()
-    if kind == "posterior":
-        draws = found["cut"].transpose("chain", "draw", "cutpoint").to_numpy().reshape(-1, len(names))
-        table = summarise_draws(draws, pd.Index(names), 0.95)
-        return Column(name, "mean [95 % equal-tailed interval]", _cells(table, "estimate", "eti95"))
-    points, errors = (
-        found[key].to_numpy() if key in found else np.full(len(names), np.nan) for key in ("cut", "cut_se")
-    )
-    brackets = [f"({number(error)})" if number(error) else "" for error in errors]
-    return Column(name, "estimate (SE)", dict(zip(names, zip(map(number, points), brackets, strict=True), strict=True)))
+    return "Thresholds between neighbouring answers", columns_of(tables, errors=True), rows
 
 
 def _measurement(spec: ModelSpec, table: pd.DataFrame) -> Contents:

@@ -6,12 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bayesmig.plots.labels import TermRow
 from bayesmig.reporting.figures import Figure
-from bayesmig.reporting.grids import MOST_UPRIGHT, Grid, Head, Line
+from bayesmig.reporting.grids import MOST_UPRIGHT, grid_of
 from bayesmig.reporting.sensitivity import MOVES, PriorWeight
 from bayesmig.reporting.word import SMALL, Document
-from bayesmig.reporting.words import FAILED, Column, Provenance, check_line, tally, verdict
+from bayesmig.reporting.words import FAILED, Provenance, check_line, tally, verdict
 
 
 def write_result(content: Mapping[str, Any], target: Path) -> Path:
@@ -131,21 +130,12 @@ def _tables(
     document: Document, tables: Sequence[Any], remarks: Iterable[str], questions: Sequence[Mapping[str, str]] = ()
 ) -> None:
     for table in tables:
-        document.grid(_grid(table.caption, table.columns, table.rows, table.first or "Term"))
+        document.grid(grid_of(table.caption, table.columns, table.rows, table.first or "Term"))
     if questions:
         document.heading("Questions to the authors about printed numbers", 2)
         document.bullets(f"{each['name']}: {each['text']}" for each in questions)
     for line in remarks:
         document.paragraph(line)
-
-
-def _grid(caption: str, columns: Sequence[Column], rows: Sequence[TermRow], first: str) -> Grid:
-    """A table of the page as lines."""
-    lines = []
-    for row in rows:
-        cells = tuple(column[row.term] for column in columns) if row.term else ()
-        lines.append(Line("head" if not row.term else "level" if row.indented else "row", row.label, cells))
-    return Grid(caption, first, tuple(Head(column.head, (column.note,)) for column in columns), tuple(lines))
 
 
 def _prior_weight(document: Document, found: PriorWeight) -> None:

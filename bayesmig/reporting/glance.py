@@ -15,7 +15,7 @@ from bayesmig.contract import schema
 from bayesmig.data.writing import printable
 from bayesmig.plots.labels import TermRow, outcome_of, spec_of
 from bayesmig.replication.remarks import number
-from bayesmig.reporting.grids import Grid, Head, Line, grid_html
+from bayesmig.reporting.grids import grid_html, grid_of
 from bayesmig.reporting.terminal import side_by_side
 from bayesmig.reporting.words import Column, cell, check_line, method_of, provenance, settled, table_rows, verdict
 from bayesmig.results.summaries import attributed, coefficients, variance_components
@@ -152,19 +152,8 @@ class Summary:
         return str(self)
 
     def _repr_html_(self) -> str:
-        lines = [
-            Line(
-                "level" if row.indented else "row",
-                row.label,
-                tuple((column[row.term][0], "") for column in self.columns),
-            )
-            if row.term
-            else Line("head", row.label)
-            for row in self.rows
-        ]
-        heads = tuple(Head(column.head) for column in self.columns)
         notes = (*self.facts, *(text for text, _ in self._said()))
-        return grid_html(Grid(self.formula, "Term", heads, tuple(lines), notes))
+        return grid_html(grid_of(self.formula, self.columns, self.rows, notes=notes))
 
 
 def _wrapped(text: str, style: str, width: int) -> Iterator[tuple[str, str]]:

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bayesmig.data.writing import printable
+from bayesmig.plots.labels import TermRow
+from bayesmig.reporting.words import Column
 
 Cell = tuple[str, str]  # what is said, and what stands in brackets below it
 
@@ -141,6 +143,17 @@ def _filled(lines: Sequence[Line]) -> tuple[Line, ...]:
         if not empty.get(line.kind, not any(map(any, line.cells))):
             kept.append(line)
     return tuple(reversed(kept))
+
+
+def grid_of(
+    caption: str, columns: Sequence[Column], rows: Iterable[TermRow], first: str = "Term", notes: tuple[str, ...] = ()
+) -> Grid:
+    """The table as text for all written forms."""
+    lines = []
+    for row in rows:
+        cells = tuple(column[row.term] for column in columns) if row.term else ()
+        lines.append(Line("head" if not row.term else "level" if row.indented else "row", row.label, cells))
+    return Grid(caption, first, tuple(Head(column.head, (column.note,)) for column in columns), tuple(lines), notes)
 
 
 def grid_html(grid: Grid, style: bool = True) -> str:

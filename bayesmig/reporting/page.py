@@ -220,9 +220,6 @@ def _study_content(results: Sequence[Replication], file: str, title: str | None)
         "people": _people(results[:1]),
         "claims": _claims(claims, results),
         "models": models,
-        "check_line": check_line,
-        "verdict": verdict,
-        "tally": tally,
         "code": (
             f"import bayesmig as bm\n\nresults = bm.replication.replicate_study({study.name!r}{own},"
             f" seed={first.attrs['seed']})\nbm.report(results, {file!r})"
@@ -260,9 +257,6 @@ def _content(subject: _Subject, file: str, items: pd.DataFrame | None) -> dict[s
         "groups": _groups(spec, tree),
         "notes": schema.read(tree, "notes"),
         "checks": subject.checks.to_dict("records"),
-        "check_line": check_line,
-        "verdict": verdict,
-        "tally": tally,
         "tables": _tables(subject),
         "questions": _questions(replication),
         "remarks": replication.remarks if replication else (),
@@ -446,6 +440,7 @@ def _rendered(template: str, content: dict[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.globals |= {"check_line": check_line, "verdict": verdict, "tally": tally}
     environment.filters["mathml"] = lambda equation: Markup(mathml(equation))
     environment.filters["sha256"] = _sha256
     has_rankings = any(figure.ranking for figure in content.get("figures", ()))

@@ -11,10 +11,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
 import xarray as xr
-from scipy import stats
 
 from bayesmig.checking.diagnostics import check
 from bayesmig.checking.validation import loo
@@ -53,9 +51,8 @@ from bayesmig.reporting.words import (
 from bayesmig.results.summaries import (
     coefficients,
     common_columns,
-    interval_heads,
+    parameter_table,
     r2,
-    summarise_draws,
     variance_components,
 )
 from bayesmig.specification.model import ModelSpec
@@ -419,25 +416,8 @@ def _further(column: _Column, asked: _Asked) -> pd.DataFrame:
     further = [name for name in column.spec.distribution.parameters if name != "sigma"]
     further += ["cut", "loading"] if column.spec.factors else []
     found = [name for name in further if name in column.dataset]
-    blocks = [_one_more(column, name, asked.interval) for name in found]
+    blocks = [parameter_table(column.tree, name, asked.interval) for name in found]
     return pd.concat(blocks) if blocks else pd.DataFrame()
-
-
-def _one_more(column: _Column, name: str, interval: float) -> pd.DataFrame:
-    array = column.dataset[name]
-    places = [dim for dim in array.dims if dim not in ("chain", "draw")]
-    index = pd.Index([f"{name}[{place}]" for place in array[places[0]].to_numpy()] if places else [name])
-    if column.kind == "posterior":
-        draws = array.transpose("chain", "draw", ...).to_numpy().reshape(-1, len(index))
-        return summarise_draws(draws, index, interval)
-    errors = column.dataset.get(f"{name}_se", array * np.nan)
-    lower, upper = interval_heads("ci", interval)
-    frame = pd.DataFrame({"estimate": np.atleast_1d(array), "std_error": np.atleast_1d(errors)}, index)
-    # the scale of a positive parameter and the df of completed data sets would ask for another interval
-    wald = name in ("cut", "loading") and "imputation" not in column.tree.children
-    reach = stats.norm.ppf(0.5 + interval / 2) * frame["std_error"] * (1.0 if wald else np.nan)
-    frame[lower], frame[upper] = frame["estimate"] - reach, frame["estimate"] + reach
-    return frame
 
 
 def _merged(indices: Iterable[pd.Index]) -> list[str]:

@@ -65,9 +65,7 @@ def show(results: Sequence[Replication], written: Path | None) -> None:
     claims = verdicts_of(results)
     for table in (descriptive_table(results[0]), claim_table(claims) if claims else None, range_table(results)):
         if table is not None:
-            caption, columns, rows = table
-            _say(console, f"\n{caption}", "bold")
-            _print_table(console, rows, columns)
+            _print_table(console, *table)
     for result in results:
         _say(console, f"\n{result.spec.title}", "bold")
         console.print()
@@ -78,17 +76,15 @@ def show(results: Sequence[Replication], written: Path | None) -> None:
 
 def _show_model(result: Replication, console: Console) -> None:
     columns = columns_of(frames_of(result.results, result.table), errors=True)
-    _print_table(console, table_rows(result.spec, [str(row) for row in result.table.index]), columns)
+    _print_table(console, "", columns, table_rows(result.spec, map(str, result.table.index)))
     ratios = ratio_columns(result.spec, result.results, result.table)
     if ratios:
         console.print()
         named = [row for row in result.table.index if row in ratios[-1].cells]
-        _print_table(console, table_rows(result.spec, named), ratios)
+        _print_table(console, "", ratios, table_rows(result.spec, named))
     average = effect_table(result)
     if average is not None:
-        caption, columns, rows = average
-        _say(console, f"\n{caption}", "bold")
-        _print_table(console, rows, columns)
+        _print_table(console, *average)
     for line in (*_shares(result), *result.remarks):
         _say(console, f"\n{line}")
     missed = result.reconstruction["not_honoured"] if result.reconstruction else []
@@ -117,7 +113,8 @@ def _shares(result: Replication) -> Iterator[str]:
             yield f"{quantity(result.spec, term)}: {'; '.join(shown)}"
 
 
-def _print_table(console: Console, rows: list[TermRow], columns: list[Column]) -> None:
+def _print_table(console: Console, caption: str, columns: list[Column], rows: list[TermRow]) -> None:
+    _say(console, caption and f"\n{caption}", "bold")
     for line, style in side_by_side(rows, columns, console):
         console.print(Text(printable(line), style), soft_wrap=True)
 

@@ -296,7 +296,7 @@ def columns_of(frames: Mapping[str, pd.DataFrame], errors: bool = False) -> list
             columns.append(Column(name, note, _cells(frame, "std_error" if errors else "ci95")))
         else:
             columns.append(Column(name, "mean [95 % equal-tailed interval]", _cells(frame, "eti95")))
-            if not any(column.head == "pd" for column in columns):
+            if "pd" in frame and not any(column.head == "pd" for column in columns):
                 direction = {str(row): (cell(value), "") for row, value in frame["pd"].items()}
                 columns.append(Column("pd", "probability of direction", direction))
     return columns

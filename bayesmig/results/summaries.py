@@ -466,6 +466,24 @@ def wald_table(
     return table
 
 
+def parameter_table(tree: xr.DataTree, name: str, interval: float = 0.95) -> pd.DataFrame:
+    """Thresholds, loadings or another parameter that is neither a coefficient nor a component, as ``cut[low|high]``."""
+    dataset = _dataset(tree)
+    array = dataset[name]
+    places = [dim for dim in array.dims if dim not in ("chain", "draw")]
+    index = pd.Index([f"{name}[{place}]" for place in array[places[0]].to_numpy()] if places else [name])
+    if schema.kind(tree) == "posterior":
+        return summarise_draws(_flat(array).reshape(-1, len(index)), index, interval)
+    errors = dataset.get(f"{name}_se", array * np.nan)
+    lower, upper = interval_heads("ci", interval)
+    frame = pd.DataFrame({"estimate": np.atleast_1d(array), "std_error": np.atleast_1d(errors)}, index)
+    # the scale of a positive parameter and the df of completed data sets would ask for another interval
+    wald = name in ("cut", "loading") and "imputation" not in tree.children
+    reach = stats.norm.ppf(0.5 + interval / 2) * frame["std_error"] * (1.0 if wald else np.nan)
+    frame[lower], frame[upper] = frame["estimate"] - reach, frame["estimate"] + reach
+    return frame
+
+
 def attributed(table: pd.DataFrame, tree: xr.DataTree) -> pd.DataFrame:
     """The table with what made it, and whose data they are, in its ``attrs``."""
     table.attrs = {key: tree.attrs[key] for key in ("engine", "estimator", "seed", "provenance") if key in tree.attrs}
