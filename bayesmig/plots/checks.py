@@ -12,7 +12,7 @@ from bayesmig.checking.predictive import calibration as calibrated
 from bayesmig.checking.predictive import predictive_check
 from bayesmig.contract import schema
 from bayesmig.plots.labels import label_of, level_in_words, outcome_of, spec_of, with_scale
-from bayesmig.plots.style import COLOURS, INK, MARKERS, MOST_NAMED_GROUPS, WIDTH, finished, new_axes, rule, wrap
+from bayesmig.plots.style import COLOURS, INK, MARKERS, MOST_NAMED_GROUPS, WIDTH, finished, name_rows, new_axes, rule
 from bayesmig.results.summaries import common_columns
 
 if TYPE_CHECKING:
@@ -75,11 +75,8 @@ def predicted(
         _draw_checked(ax, common_columns(table[table["statistic"] == kind]), name, places, shift, label, k)
     rule(ax, "x")
     ax.set_ylim(len(places) - 0.4, -0.6)
-    named = {
-        level_in_words(spec, name, level): place for level, place in places.items() if len(places) <= MOST_NAMED_GROUPS
-    }
-    ax.set_yticks(list(named.values()), [wrap(name, 34) for name in named], fontsize=8.5, color=INK)
-    ax.tick_params(axis="y", length=0)
+    names = [level_in_words(spec, name, level) for level in places]
+    name_rows(ax, names if len(names) <= MOST_NAMED_GROUPS else [])
     if shares:
         ax.set_xlabel("Share" if len(kinds) > 1 else f"Share: {label}")
     else:

@@ -16,7 +16,7 @@ from bayesmig.data.design import Design
 from bayesmig.data.rows import design_of
 from bayesmig.errors import BayesmigError, listing
 from bayesmig.plots.labels import label_of, level_in_words, outcome_of, spec_of, with_scale
-from bayesmig.plots.style import COLOURS, INK, WIDTH, finished, new_axes, rule, wrap
+from bayesmig.plots.style import COLOURS, INK, WIDTH, finished, name_rows, new_axes, rule
 from bayesmig.prediction.simulation import prior_draws
 from bayesmig.results.variance import row_weights
 from bayesmig.specification.model import ModelSpec
@@ -148,13 +148,7 @@ def prior_predictive(tree: xr.DataTree, ax: Axes | None = None) -> Axes:
         ax.set_xlim(-0.02, 1.02)
     elif spec.distribution.outcome == "count" and upper.max() > FAR * max(most.max(), 1):
         ax.set_xscale("symlog", linthresh=1)
-    ax.set_yticks(
-        places,
-        [wrap(row.what if found.are_shares else row.what[:1].upper() + row.what[1:], 34) for row in found.rows],
-        fontsize=8.5,
-        color=INK,
-    )
-    ax.tick_params(axis="y", length=0)
+    name_rows(ax, [row.what if found.are_shares else row.what[:1].upper() + row.what[1:] for row in found.rows])
     ax.set_ylim(len(places) - 0.5, -0.5)
     ax.set_xlabel("Share of all" if found.are_shares else with_scale(label_of(spec, outcome), spec, outcome))
     note = "Bar: 95 % of what the priors expect; line: from the smallest to the largest observed"

@@ -14,7 +14,7 @@ from bayesmig.data.rows import design_of
 from bayesmig.errors import NotFound, require
 from bayesmig.inference.response import parameters
 from bayesmig.plots.labels import label_of, outcome_of, spec_of
-from bayesmig.plots.style import COLOURS, GREY, INK, RULE, WIDTH, finished, new_axes, rule, wrap
+from bayesmig.plots.style import COLOURS, GREY, INK, RULE, WIDTH, finished, name_rows, new_axes, rule
 from bayesmig.specification.model import ModelSpec
 from bayesmig.specification.priors import Normal, Prior, ScalePrior
 
@@ -76,9 +76,7 @@ def prior_posterior(tree: xr.DataTree, terms: Sequence[str] | None = None, ax: A
     shares = [_width(draws) / _width(_prior_draws(prior)) for prior, draws in chosen.values()]
     ax.axvline(0, color=INK, linewidth=0.8, zorder=0)
     rule(ax, "x")
-    labels = [wrap(_parameter(spec, term), 34) for term in chosen]
-    ax.set_yticks(range(len(chosen)), labels, fontsize=8.5, color=INK)
-    ax.tick_params(axis="y", length=0)
+    name_rows(ax, [_parameter(spec, term) for term in chosen])
     ax.set_ylim(len(chosen) - 0.7, -1.0)
     for row, share in enumerate(shares):
         ax.annotate(f"{share:.0%}", (1.01, row - 0.1), xycoords=("axes fraction", "data"), fontsize=8.5, color=INK)

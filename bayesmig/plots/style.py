@@ -66,11 +66,14 @@ def left_by(ax: Axes, points: float) -> Transform:
 def name_groups(ax: Axes, names: Sequence[str], order: str) -> None:
     """Groups from top to bottom, a row each; beyond a number that can be read only how many, and in which order."""
     ax.set_ylim(len(names) - 0.4, -0.6)
-    if len(names) <= MOST_NAMED_GROUPS:
-        ax.set_yticks(range(len(names)), [wrap(name, 34) for name in names], fontsize=8, color=INK)
-    else:
-        ax.set_yticks([])
+    name_rows(ax, names if len(names) <= MOST_NAMED_GROUPS else [], 8)
+    if len(names) > MOST_NAMED_GROUPS:
         ax.set_ylabel(f"{len(names)} groups, {order}")
+
+
+def name_rows(ax: Axes, names: Sequence[str], size: float = 8.5) -> None:
+    """Names of rows on the left, without ticks."""
+    ax.set_yticks(range(len(names)), [wrap(name, 34) for name in names], fontsize=size, color=INK)
     ax.tick_params(axis="y", length=0)
 
 
