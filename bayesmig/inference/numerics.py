@@ -14,6 +14,7 @@ BatchFunction = Callable[[Array], Array]
 STEP = 1e-3
 LONGEST_MOVE = 1.5
 MOST_CLIMBS = 500
+MOST_STANDING = 20  # steps of a climb that gain nothing
 
 
 def maximise(
@@ -76,9 +77,9 @@ def climb(
     ``function``: takes a ``(d,)`` point, returns a value, -inf where there is none, and a ``(d,)`` gradient. ``start``,
     (d,) array: where the value is finite. ``inverse``, (d, d) array: a guess of the inverse of minus the second
     derivatives. ``tolerance``: stop when the climb that a step promises is smaller: half its square root is the
-    distance in standard errors.
+    distance in standard errors. It stops, too, after some steps that are no climb: at a wall, the gradient stays.
     """
-    point, matrix, fresh = start, inverse, True
+    point, matrix, fresh, stood = start, inverse, True, 0
     value, gradient = function(point)
     for _ in range(MOST_CLIMBS):
         move = matrix @ gradient
@@ -104,5 +105,8 @@ def climb(
                 matrix = matrix * bend / float(change @ matrix @ change)
             turn = np.eye(len(step)) - np.outer(step, change) / bend
             matrix, fresh = turn @ matrix @ turn.T + np.outer(step, step) / bend, False
+        stood = 0 if reached > value + 1e-9 * max(1.0, abs(value)) else stood + 1
         point, value, gradient = candidate, reached, slope
+        if stood == MOST_STANDING:
+            break
     return point

@@ -434,6 +434,7 @@ def optimum(model: Laplace, sound: Callable[[Expansion], None]) -> tuple[Array, 
     found = Climb(model)
     point = found.start()
     point = found.sharpened(point, np.ones(len(point), dtype=bool))
+    sound(model.expanded(point))
     free = np.ones(len(point), dtype=bool)
     value = found(point)[0]
     for place in np.argsort(~model.diagonal, kind="stable"):  # the diagonal first
@@ -443,7 +444,7 @@ def optimum(model: Laplace, sound: Callable[[Expansion], None]) -> tuple[Array, 
             point, free[place] = at_zero, False
     if not free.all():
         point = found.sharpened(point, free)
-    sound(model.expanded(point))
+        sound(model.expanded(point))
     information = found.information(point, free)
     covariance = np.zeros((len(point), len(point)))
     # with a sd of zero the rest of its factor may not be unique; the pseudo-inverse leaves that direction out
