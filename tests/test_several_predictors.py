@@ -73,3 +73,42 @@ def test_adjusted_posteriors_have_the_errors_of_robust_estimates(family):
     robust = bm.coefficients(bm.estimate(spec, data, errors="robust"))
     # the sd of 2,000 adjusted draws has an error of 3 %; 240 people leave some per cent to priors and curvature
     np.testing.assert_allclose(bm.coefficients(adjusted)["sd"], robust["std_error"], rtol=0.12)
+
+
+def test_calibration_of_categories_is_of_each():
+    """Categories have no order: the events are each of them, and their chances are those that the model predicts."""
+    rng = np.random.default_rng(8)
+    data = PEOPLE.assign(plan=rng.choice(["stay", "leave", "unsure"], len(PEOPLE)))
+    engine = bm.NUTS(draws=100, tune=200, chains=2)
+    tree = bm.fit("plan ~ hukou + (1 | city)", data, family="categorical", engine=engine, seed=1)
+    table = bm.checking.calibration(tree, 2)
+    assert list(table["event"].unique()) == ["plan = leave", "plan = stay", "plan = unsure"]
+    whole = table["n"] * table["observed"]
+    shares = [whole[table["event"] == event].sum() / len(data) for event in table["event"].unique()]
+    np.testing.assert_allclose(shares, data["plan"].value_counts(normalize=True).sort_index())
+    assert len(bm.plots.calibration(tree, 2).get_legend_handles_labels()[1]) == 3
+    assert len(bm.plots.prior_predictive(tree).get_yticklabels()) == 3
+    with pytest.raises(bm.BayesmigError, match="every category of 'plan' has a share of its own"):
+        bm.plots.shrinkage(tree, "city")
+
+
+def test_pictures_and_studies_know_whose_effects_vary(remittances):
+    labels = [label.get_text() for label in bm.plots.prior_posterior(remittances).get_yticklabels()]
+    joined = " ".join(labels).replace("\n", " ")
+    assert "SD of the share of zeros (log odds) ~ intercept" in joined and "slope of" not in joined
+    assert "hurdle ~ hukou" in bm.loo(remittances).formula
+
+
+def test_studies_with_several_predictors_are_simulated():
+    """200 people and a known slope of the log of the residual sd, whose error is about 1 / sqrt(2 n) = 0.05."""
+    spec = bm.ModelSpec("y ~ x", predictors={"sigma": "x"})
+    truth = {"x": 0.3, "sigma ~ intercept": 0.0, "sigma ~ x": 0.2}
+    found = bm.prediction.precision(spec, "sigma ~ x > 0", truth=truth, per_group=200, n=30, seed=1)
+    assert float(found.table["width"].iloc[0]) == pytest.approx(2 * 1.96 * 0.05, rel=0.15)
+    hurdle = bm.ModelSpec("y ~ x + (1 | a)", family="hurdle_lognormal", predictors={"hurdle": "x"})
+    truth = {"x": 0.3, "hurdle ~ x": 0.4, "sigma": 0.7, "tau_a": 0.3}
+    found = bm.prediction.precision(hurdle, "hurdle ~ x > 0", truth=truth, groups=12, per_group=20, n=5, seed=1)
+    assert int(found.table["failed"].iloc[0]) == 0
+    with pytest.raises(bm.BayesmigError, match="icc needs one residual sd"):
+        grouped = bm.ModelSpec("y ~ x + (1 | a)", predictors={"sigma": "x"})
+        bm.prediction.precision(grouped, "x > 0", truth={"x": 0.3, "icc": 0.1}, groups=9, per_group=9, n=3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -212,10 +213,11 @@ def calibration(
     Returns
     -------
     pandas.DataFrame
-        A row an event and bin: ``event`` (``"owns = yes"``; of ordered answers ``"answer >= often"``, one for each
-        category but the lowest), ``bin``, ``n``, ``observed`` (share), ``predicted`` (mean predicted chance), and where
-        the share would lie if the model were true: ``eti95_lower``, ``eti95_upper``; ``tail``, ``outside`` and
-        ``chance`` as in :func:`predictive_check`, ``attrs`` too.
+        A row an event and bin: ``event`` (``"owns = yes"``, of categories without order one for each; of
+        ordered answers ``"answer >= often"``, one for each category but the lowest), ``bin``, ``n``,
+        ``observed`` (share), ``predicted`` (mean predicted chance), and where the share would lie if the model
+        were true: ``eti95_lower``, ``eti95_upper``; ``tail``, ``outside`` and ``chance`` as in
+        :func:`predictive_check`, ``attrs`` too.
 
     Raises
     ------
@@ -415,6 +417,9 @@ def _events(fitted: Fitted, random: Treatment) -> list[tuple[str, Array, Happeni
         return [(f"success of {outcome}", chance, np.asarray)]
     if design.spec.distribution.outcome == "binary":
         return [(f"{outcome} = {design.categories[1]}", chance, lambda y: y == 1)]
+
+    if design.spec.distribution.outcome == "nominal":
+        return [(f"{outcome} = {name}", chance[:, k], partial(np.equal, k)) for k, name in enumerate(design.categories)]
 
     def at_least(code: int) -> Happening:
         return lambda y: y >= code

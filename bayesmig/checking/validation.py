@@ -510,7 +510,7 @@ def _result(
         threshold=judged.threshold,
         weight_kind=design.weight_kind if by_row and design.counting is not None else None,
         outcome=Outcome.of(design),
-        formula=design.spec.formula,
+        formula=design.spec.written,
         engine=str(tree.attrs["engine"]),
         seed=str(tree.attrs["seed"]),
         provenance=str(tree.attrs["provenance"]),

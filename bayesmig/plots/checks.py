@@ -119,7 +119,7 @@ def calibration(tree: xr.DataTree, bins: int = 10, ax: Axes | None = None) -> Ax
     spec, outcome = spec_of(tree), outcome_of(tree)
     table = calibrated(tree, bins)
     frame, events = common_columns(table), list(dict.fromkeys(table["event"]))
-    categories = schema.read(tree, "categories")[1:]
+    categories = schema.read(tree, "categories")[spec.distribution.outcome != "nominal" :]
     ending = " or higher" if spec.distribution.ordered else ""
     labels = [f"{level_in_words(spec, outcome, name)}{ending}" for name in categories] or ["Success"]
     ax = ax or new_axes(WIDTH, 0.85 * WIDTH)

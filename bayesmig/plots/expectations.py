@@ -236,7 +236,7 @@ def _answers(spec: ModelSpec, design: Design, outcome: str) -> Iterator[tuple[st
     for code, category in enumerate(design.categories):
         if spec.distribution.outcome == "ordered":
             yield level_in_words(spec, outcome, category), partial(np.equal, code)
-        elif code:
+        elif code or spec.distribution.outcome == "nominal":
             yield f"{spec.label(outcome)} = {level_in_words(spec, outcome, category)}", partial(np.equal, code)
 
 

@@ -207,7 +207,7 @@ def _shares(tree: xr.DataTree) -> dict[str, np.ndarray]:
     between = variances_at_means(tree, values)
     residual = values["sigma"] ** 2 if "sigma" in values else spec.distribution.latent_variance(spec.link)
     if not between or residual is None:
-        raise BayesmigError(f"the model {spec.formula!r} ({spec.family}) has no share of variance between groups.")
+        raise BayesmigError(f"the model {spec.written!r} ({spec.family}) has no share of variance between groups.")
     total = residual + sum(between.values())
     return {group: value / total for group, value in between.items()}
 

@@ -210,6 +210,11 @@ def _values_of_groups(tree: xr.DataTree, term: GroupTerm, along: str) -> np.ndar
 
 
 def _term(tree: xr.DataTree, design: Design, group: str, what: str) -> GroupTerm:
+    if design.spec.distribution.outcome == "nominal":
+        raise BayesmigError(
+            f"{what} shows one mean a group, and every category of {outcome_of(tree)!r} has a share of its own; take"
+            " plots.predicted(tree, by=...), or margins with by= and random='sample'."
+        )
     terms = {term.name: term for term in design.groups}
     if group not in terms or schema.kind(tree) != "posterior":
         raise BayesmigError(

@@ -166,5 +166,6 @@ def _parameter(spec: ModelSpec, name: str) -> str:
     stem, _, effect = name.removesuffix("]").partition("[")
     if not stem.startswith("tau_"):
         return label_of(spec, name)
-    what = "intercept" if effect == "intercept" else f"slope of {spec.label(effect)}"
+    named = effect == "intercept" or plain_term(effect) != effect  # those of further predictors say whose they are
+    what = spec.label(effect) if named else f"slope of {spec.label(effect)}"
     return f"{label_of(spec, stem[4:])}: SD of the {what}"

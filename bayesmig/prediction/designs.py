@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 import xarray as xr
+from scipy import special
 
 from bayesmig.contract import schema
 from bayesmig.contract.arrays import Array, Codes
@@ -24,12 +25,13 @@ from bayesmig.data.columns import check_present
 from bayesmig.data.design import Design, GroupTerm
 from bayesmig.data.encoding import PROVENANCE_COLUMN, build_design, provenance_of, without_outcome_bounds
 from bayesmig.data.frames import AnyFrame, frame_of
+from bayesmig.data.rows import Rows
 from bayesmig.errors import InferenceFailure, SpecificationError, closest, listing, require
 from bayesmig.inference.engines.base import Engine
 from bayesmig.inference.engines.exact import Exact
 from bayesmig.inference.fitting import estimate, fit
 from bayesmig.inference.parallel import Failure, map_fits
-from bayesmig.inference.response import draw_outcomes
+from bayesmig.inference.response import draw_outcomes, linear_predictor
 from bayesmig.printed.evidence.significance import errors_of_design
 from bayesmig.results.hypotheses import hypothesis
 from bayesmig.specification.claims import Claim, parse_claim
@@ -288,7 +290,10 @@ class _Plan:
     def _placeholder(self, n: int, rng: np.random.Generator) -> Any:
         kind, entry = self.spec.distribution.outcome, self.spec.variable(self.outcome)
         if kind == "number":
-            return rng.standard_normal(n)
+            drawn, support = rng.standard_normal(n), self.spec.distribution.support
+            if support is not None:
+                drawn = special.expit(drawn) if np.isfinite(support[1]) else np.exp(drawn)
+            return drawn * (np.arange(n) % 2 if self.spec.distribution.zeros else 1)
         if kind not in ("ordered", "binary"):
             return np.arange(n) % 2
         levels: list[Any]
@@ -418,7 +423,7 @@ def _stated(design: Design, truth: Mapping[str, Any]) -> dict[str, Array]:
     """Parameters from numbers by name."""
     family, group = design.spec.distribution, design.groups[0] if design.groups else None
     taus = [f"tau_{group.name}[{effect}]" for effect in group.effects] if group else []
-    own = list(family.parameters)
+    own = [name for name in family.parameters if name not in design.spec.predictors]
     known = [*design.terms, *own, *taus, *([f"tau_{group.name}", "icc"] if group else [])]
     not_there = ", which the model has not"
     require(truth, known, "truth names ", not_there, "; it has", most=20, error=SpecificationError)
@@ -432,6 +437,8 @@ def _stated(design: Design, truth: Mapping[str, Any]) -> dict[str, Array]:
             raise SpecificationError(f"truth[{name!r}]=0 must be larger.")
     values: dict[str, Array] = {"beta": np.array([[float(truth.get(term, 0.0)) for term in design.terms]])}
     icc = truth.get("icc")
+    if icc is not None and "sigma" in design.spec.predictors:
+        raise SpecificationError(f"icc needs one residual sd, and sigma has predictors; give {taus[0]!r}, an sd.")
     if icc is not None and not 0 <= icc < 1:
         raise SpecificationError(f"icc={icc!r} is the groups' share of the variance, from 0 to below 1.")
     if group is not None and icc is None and not any(name in truth for name in (*taus, f"tau_{group.name}")):
@@ -481,7 +488,7 @@ def _of_tree(design: Design, tree: xr.DataTree, rng: np.random.Generator) -> dic
     values = {"beta": np.array([[float(beta.get(term, 0.0)) for term in design.terms]])}
     if "intercept" not in known and design.spec.distribution.outcome != "number" and design.has_intercept:
         raise SpecificationError("the result that is to be the truth has no intercept, so that shares are not known.")
-    for name in design.spec.distribution.parameters:
+    for name in (name for name in design.spec.distribution.parameters if name not in design.spec.predictors):
         if name not in dataset:
             raise SpecificationError(_unsaid(name, dataset))
         values[name] = (
@@ -507,7 +514,7 @@ def _unsaid(name: str, dataset: xr.Dataset) -> str:
 def _truths(design: Design, values: Mapping[str, Array]) -> dict[Any, float]:
     """What claims may speak of, by name, as far as a truth has it."""
     found = dict(zip(design.terms, values["beta"][0].tolist(), strict=True))
-    found |= {name: float(values[name][0]) for name in design.spec.distribution.parameters if name != "cut"}
+    found |= {one.name: float(values[one.name][0]) for one in design.scalars}
     for group in design.groups:
         for effect, sd in zip(group.effects, values[f"tau_{group.name}"][0], strict=True):
             found |= {f"tau_{group.name}[{effect}]": float(sd), f"variance_tau_{group.name}[{effect}]": float(sd) ** 2}
@@ -519,10 +526,9 @@ def _shares(design: Design) -> list[str]:
 
 
 def _effects(group: GroupTerm, values: Mapping[str, Array], rng: np.random.Generator) -> Array:
-    """Varying effects of the groups, drawn, and what they add to every row."""
+    """Varying effects ``(J, q)`` of the groups, drawn."""
     root = np.linalg.cholesky(group.covariance(values)[0] + 1e-12 * np.eye(len(group.effects)))
-    drawn = rng.standard_normal((len(group.levels), len(group.effects))) @ root.T
-    return np.asarray(np.einsum("ni,ni->n", drawn[group.codes], group.z))
+    return np.asarray(rng.standard_normal((len(group.levels), len(group.effects))) @ root.T)
 
 
 def _replicate(plan: _Plan, item: tuple[tuple[int, int], np.random.SeedSequence]) -> list[dict[str, float]]:
@@ -532,9 +538,8 @@ def _replicate(plan: _Plan, item: tuple[tuple[int, int], np.random.SeedSequence]
     frame = plan.frame(cell, rng)
     design = build_design(plan.spec, frame)
     values = plan.parameters(design, rng)
-    eta = values["beta"] @ design.x.T + (0.0 if design.offset is None else design.offset)
-    for group in design.groups:
-        eta = eta + _effects(group, values, rng)
+    effects = {group.name: _effects(group, values, rng)[None] for group in design.groups}
+    eta = linear_predictor(Rows.of(design), values, effects)
     y = draw_outcomes(design, eta, values, rng)[0]
     if design.categories:
         column, codes = frame[plan.outcome], y.astype(int)
