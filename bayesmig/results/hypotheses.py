@@ -127,8 +127,7 @@ def check_claims(spec: ModelSpec, data: pd.DataFrame, claims: str | Sequence[str
     draws = {name: rng.uniform(0.1, 0.2, (1, 2, *shape)) for name, shape in shapes.items()}  # any will do
     source = _source(schema.stamp({"posterior": schema.posterior(design, draws)}, design))
     for text in _named(claims).values():
-        for name in parse_claim(text, source.names).quantities:
-            source.value(name)
+        source.row(parse_claim(text, source.names), 0.95)
 
 
 def probability(tree: xr.DataTree, claim: str, *, beyond: float = 0.0) -> tuple[float, float]:
