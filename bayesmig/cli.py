@@ -109,8 +109,8 @@ def fit(
         option(
             "What the outcome is: gaussian, student, lognormal, gamma, beta, bernoulli, binomial, categorical,"
             " cumulative, sequential, adjacent, poisson or negative_binomial; with many zeros zero_inflated_ before one"
-            " of the last two, hurdle_ before one of them, lognormal or gamma. gaussian and lognormal also of"
-            " Interval(low, high), two columns with the ends of each answer's bracket."
+            " of the last two or beta, zero_one_inflated_beta, hurdle_ before poisson, negative_binomial, lognormal or"
+            " gamma. gaussian and lognormal also of Interval(low, high), columns with the ends of each answer."
         ),
     ] = "gaussian",
     link: Annotated[str, option("Such as probit or cloglog; the family's default unless given.")] = "",

@@ -15,13 +15,19 @@ from bayesmig.inference.response import parameters
 from bayesmig.specification.model import ModelSpec
 
 OUTCOMES = {"number": "y", "binary": "owns", "ordered": "answer", "nominal": "answer", "count": "visits"}
+DERIVED = {  # outcomes that follow from a number
+    "interval_gaussian": "Interval(low, high)",
+    "interval_lognormal": "Interval(least, most)",
+    "zero_inflated_beta": "part",
+    "zero_one_inflated_beta": "part_or_all",
+}
 CASES = [(name, link) for name, family in FAMILIES.items() for link in family.links]
 
 
 def outcome_of(family: str) -> str:
     """The column, or the two, that a family can have as its outcome."""
-    if FAMILIES[family].ends:
-        return "Interval(least, most)" if FAMILIES[family].support else "Interval(low, high)"
+    if family in DERIVED:
+        return DERIVED[family]
     if FAMILIES[family].zeros and FAMILIES[family].outcome == "number":
         return "remitted"
     between = {None: OUTCOMES[FAMILIES[family].outcome], (0.0, 1.0): "share"}
@@ -33,16 +39,17 @@ def positive(data: pd.DataFrame) -> pd.DataFrame:
     income = np.exp(data["y"])
     sent = np.arange(len(data)) % 3 > 0
     return data.assign(
-        income=income, remitted=income * sent, share=1 / (1 + np.exp(-data["y"])), **in_brackets(data["y"])
+        income=income, remitted=income * sent, share=1 / (1 + np.exp(-data["y"])), **derived(data["y"].to_numpy())
     )
 
 
-def in_brackets(y: object) -> dict[str, np.ndarray]:
-    """Ends of the brackets of numbers, ``low`` and ``high``, and of what they are logs of, ``least`` and ``most``."""
+def derived(y: np.ndarray) -> dict[str, np.ndarray]:
+    """Ends of the brackets of numbers, and of what they are logs of; shares of which some are zero, or one as well."""
     edges = np.array([-np.inf, -0.8, 0.1, 1.0, np.inf])
-    place = np.searchsorted(edges, y) - 1  # type: ignore[call-overload]
-    low, high = edges[place], edges[place + 1]
-    return {"low": low, "high": high, "least": np.exp(low), "most": np.exp(high)}
+    place, third = np.searchsorted(edges, y) - 1, np.arange(len(y)) % 3
+    low, high, part = edges[place], edges[place + 1], (third > 0) / (1 + np.exp(-y))
+    ends = {"low": low, "high": high, "least": np.exp(low), "most": np.exp(high)}
+    return ends | {"part": part, "part_or_all": np.where(np.arange(len(y)) % 7 == 1, 1.0, part)}
 
 
 def survey(n: int = 120, groups: int = 8, seed: int = 3) -> pd.DataFrame:
@@ -90,7 +97,8 @@ def posterior(spec: ModelSpec, data: pd.DataFrame, draws: int = 20, spread: floa
         if name == "cut":
             values[name] = np.sort(rng.normal(0, 1.5, (*size, len(design.categories) - 1)), axis=-1) + middle[..., None]
         else:
-            low, high = {"sigma": (0.5, 1.5), spec.distribution.zeros: (0.2, 0.5)}.get(name, (3, 5))
+            shares = dict.fromkeys(spec.distribution.spikes, (0.2, 0.5))
+            low, high = {"sigma": (0.5, 1.5), **shares}.get(name, (3, 5))
             values[name] = rng.uniform(low, high, size)
     for group in design.groups:
         q = len(group.effects)

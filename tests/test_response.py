@@ -34,6 +34,7 @@ VALUES = {
     "precision": np.array([2.5, 9.0]),
     "hurdle": np.array([0.3, 0.6]),
     "zero_inflation": np.array([0.3, 0.6]),
+    "ones": np.array([0.1, 0.4]),
     "cut": np.array([[-1.0, 0.0, 1.5], [-2.0, 0.5, 0.6]]),
 }
 CASES = [(name, link) for name, family in FAMILIES.items() for link in family.links]
@@ -52,6 +53,12 @@ def design_for(family, link):
 def scipy_log_density(family, link, y, eta, k):
     inverse = {"logit": special.expit, "cloglog": lambda t: 1 - np.exp(-np.exp(t))}.get(link, stats.norm.cdf)
     base = family.removeprefix("hurdle_").removeprefix("zero_inflated_")
+    if family.endswith("inflated_beta"):
+        some, ones = (VALUES[name][k] for name in ("hurdle", "ones"))
+        with np.errstate(divide="ignore"):
+            inner = scipy_log_density("beta", link, y, eta, k)
+        inner = np.where(y == 1, np.log(ones), np.log1p(-ones) + inner) if "one" in family else inner
+        return np.where(y == 0, np.log(some), np.log1p(-some) + inner)
     if base != family:
         share, zero = VALUES["hurdle"][k], y == 0
         with np.errstate(divide="ignore"):

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from fabricated import in_brackets, outcome_of
+from fabricated import DERIVED, derived
 from scipy import optimize
 
 import bayesmig as bm
@@ -39,7 +39,7 @@ def survey(n=240, seed=0):
     eta = 0.3 * data["x"] + rng.normal(0, 0.7, 24)[school] + rng.normal(0, 0.4, 6)[school % 6]
     data["number"] = eta + rng.normal(size=n)
     data["income"], data["share"] = np.exp(data["number"] / 2), 1 / (1 + np.exp(-data["number"] / 2))
-    data = data.assign(**in_brackets(data["number"]))
+    data = data.assign(**derived(data["number"].to_numpy()))
     data["remitted"] = data["income"] * (np.arange(n) % 3 > 0)
     data["binary"] = (rng.logistic(size=n) < eta).astype(int)
     data["ordered"] = np.digitize(eta + rng.logistic(size=n), [-1, 0, 1.5])
@@ -56,7 +56,7 @@ def spec_of(family, formula="{} ~ x + (1 | school)", link=""):
     trials = "asked" if family == "binomial" else ""
     outcome = known.outcome if known.support is None else "share" if known.support[1] == 1 else "income"
     outcome = "remitted" if known.zeros and known.outcome == "number" else outcome
-    outcome = outcome_of(family) if known.ends else outcome
+    outcome = DERIVED.get(family, outcome)
     return ModelSpec(formula.format(outcome), family=family, link=link, trials=trials)
 
 

@@ -124,7 +124,7 @@ def build_design(spec: ModelSpec, data: AnyFrame) -> Design:
     groups = _group_terms(spec, formula, frame, checked, copies, notes)
     check_factors(groups, lambda k, m: np.unique(np.column_stack([groups[k].codes, groups[m].codes]), axis=0), notes)
     if spec.distribution.scale is not None:
-        there = y != 0 if spec.distribution.zeros else np.ones(len(y), dtype=bool)
+        there = ~np.isin(y, list(spec.distribution.spikes.values()))
         check_not_reproduced(formula, x[there], spec.distribution.scale(y[there]), terms)
     for group in groups:
         columns = next(term.columns for term in formula.varying if term.group == group.name)
@@ -277,24 +277,25 @@ def check_single(formula: Formula, y: Array) -> None:
 
 def check_support(spec: ModelSpec, formula: Formula, y: Array) -> None:
     """The outcome lies where the family allows. Raises DataError if some rows do not."""
-    zeros, simpler = spec.distribution.zeros, spec.family.removeprefix("hurdle_").removeprefix("zero_inflated_")
-    if zeros and (y > 0).all():
-        raise DataError(
-            f"no row has {formula.outcome!r} = 0, and family {spec.family!r} is made for many zeros; use"
-            f" family={simpler!r}."
-        )
-    if spec.distribution.support is None:
-        return
-    low, high = spec.distribution.support
-    wrong = np.flatnonzero(~(((y > low) & (y < high)) | ((y == 0) & bool(zeros))))
+    spikes, (low, high) = [*spec.distribution.spikes.values()], spec.distribution.support or (-np.inf, np.inf)
+    wrong = np.flatnonzero(~(((y > low) & (y < high)) | np.isin(y, spikes)))
     if len(wrong):
-        ends = [f"{int((y == end).sum())} are {end:g}" for end in (low, high) if (y == end).any()]
+        ends = [f"{int((y == end).sum())} are {end:g}" for end in (low, high) if (y == end).any() and end not in spikes]
         outside = y[wrong][~np.isin(y[wrong], (low, high))]
         ends += [f"{len(outside)} lie outside, first {outside[0]:g}"] if len(outside) else []
         raise DataError(
             f"outcome {formula.outcome!r} of family {spec.family!r} must be above {low:g}"
             f"{f' and below {high:g}' if np.isfinite(high) else ''}, and {len(wrong)} of {len(y)} rows are not:"
             f" {listing(ends)}. {spec.distribution.advice}"
+        )
+    absent = [f"{spike:g}" for spike in sorted(spikes) if not (y == spike).any()]
+    if absent:
+        simpler = re.sub("^(hurdle|zero_inflated|zero_one_inflated)_", "", spec.family)
+        simpler = simpler if len(absent) == len(spikes) else f"zero_inflated_{simpler}"
+        turned = f", and 1 - {formula.outcome} as the outcome" * (len(spikes) > 1 and absent == ["0"])
+        raise DataError(
+            f"no row has {formula.outcome!r} = {' or '.join(absent)}, and family {spec.family!r} is made for"
+            f" {'many zeros' if len(spikes) == 1 else 'zeros and ones'}; use family={simpler!r}{turned}."
         )
 
 

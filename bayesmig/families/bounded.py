@@ -38,6 +38,23 @@ def beta_rows(
     return total
 
 
+@kernel
+def one_inflated_beta_rows(
+    y: Array, trials: Array, root: Array, weight: Array, eta: Array, own: Array, by_eta: Array, by_own: Array
+) -> float:
+    """Log density of shares that may be one, the share of ones the last of the parameters."""
+    last, inside, below = len(own) - 1, y.copy(), weight.copy()
+    for i in range(len(y)):
+        if y[i] == 1:
+            inside[i], below[i] = 0.5, 0.0
+    total = beta_rows(inside, trials, root, below, eta, own[:last], by_eta, by_own[:last])
+    for i in range(len(y)):
+        share = own[last] if y[i] == 1 else 1 - own[last]
+        total += weight[i] * math.log(share)
+        by_own[last] += weight[i] / share if y[i] == 1 else -weight[i] / share
+    return total
+
+
 def _shapes(eta: Array, own: Own) -> tuple[Array, Array, Array, Array]:
     mean, rest = np.maximum(special.expit(eta), LEAST), np.maximum(special.expit(-eta), LEAST)
     return mean, rest, mean * own["precision"], rest * own["precision"]
@@ -105,7 +122,8 @@ BETA = Family(
     advice=(
         "Shares of a known number of trials have family='binomial'. If zeros and ones come from rounding, move them"
         " inside and say so: (y * (n - 1) + 0.5) / n for n rows (Smithson & Verkuilen 2006). If they are people of"
-        " another kind, model who they are apart (family='bernoulli')."
+        " another kind, family='zero_inflated_beta' or 'zero_one_inflated_beta' says who they are, with predictors of"
+        " their own."
     ),
     said="a share between zero and one, around an expected share.",
     law=("Beta", "μ", "φ"),

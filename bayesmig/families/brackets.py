@@ -18,7 +18,7 @@ from bayesmig.families.gaussian import GAUSSIAN
 from bayesmig.families.links import LINKS, Link
 from bayesmig.families.machine import kernel
 from bayesmig.families.positive import LOGNORMAL
-from bayesmig.families.record import Answers, Curves, Family, Own, stacked
+from bayesmig.families.record import Answers, ByDensity, Curves, Family, Own, stacked
 
 NARROW = 1e-3  # in residual sds; where a bracket is less, a density times its width has more digits
 STEEP = 0.03  # change of the log density across a narrow bracket
@@ -119,7 +119,25 @@ def _in_brackets(base: Family, rows: Callable[..., float], elsewhere: tuple[str,
         return stacked(*(np.where(narrow, *pair) / unit for *pair, unit in zip(near, wide, units, strict=True)))
 
     def graph(link: Link, answers: Answers, eta: Any, own: Own) -> tuple[Any, dict[str, Any]]:
-        return _Between(scale, answers), {"mu": eta, "sigma": own["sigma"]}
+        import pymc as pm
+        import pytensor.tensor as pt
+
+        with np.errstate(divide="ignore"):
+            ends, exact = (scale(answers.y), scale(answers.trials)), answers.y == answers.trials
+        stretch = np.where(exact & (scale is np.log), ends[0], 0.0)
+
+        def log_density(value: Any, mu: Any, sigma: Any) -> Any:
+            low, high = (
+                pt.switch(np.isfinite(end), (np.where(np.isfinite(end), end, 0) - mu) / sigma, UNBOUNDED * np.sign(end))
+                for end in ends
+            )
+            density = -0.5 * low**2 - pt.log(sigma) - math.log(links.ROOT_TWO_PI) - stretch
+            high = pt.switch(exact, low + 1, high)
+            least, most = pt.switch(low > 0, -high, low), pt.switch(low > 0, -low, high)  # as Link.log_between
+            below, above = (pm.logcdf(pm.Normal.dist(), end) for end in (least, most))
+            return pt.switch(exact, density, above + pt.log1mexp(below - above))
+
+        return ByDensity(log_density), {"mu": eta, "sigma": own["sigma"]}
 
     return dataclasses.replace(
         base,
@@ -133,40 +151,6 @@ def _in_brackets(base: Family, rows: Callable[..., float], elsewhere: tuple[str,
         said=f"{base.said.removesuffix('.')}. An answer says between which two numbers it lies.",
         called_elsewhere=dict.fromkeys(elsewhere, f"'{base.name}' of an outcome Interval(low, high)"),
     )
-
-
-class _Between:
-    """A distribution for PyMC, of which the ends of brackets are known."""
-
-    def __init__(self, scale: Callable[[Array], Array], answers: Answers) -> None:
-        with np.errstate(divide="ignore"):
-            self.ends, self.exact = (scale(answers.y), scale(answers.trials)), answers.y == answers.trials
-        self.stretch = np.where(self.exact & (scale is np.log), self.ends[0], 0.0)
-
-    def log_density(self, value: Any, mu: Any, sigma: Any) -> Any:
-        import pymc as pm
-        import pytensor.tensor as pt
-
-        low, high = (
-            pt.switch(np.isfinite(end), (np.where(np.isfinite(end), end, 0.0) - mu) / sigma, UNBOUNDED * np.sign(end))
-            for end in self.ends
-        )
-        density = -0.5 * low**2 - pt.log(sigma) - math.log(links.ROOT_TWO_PI) - self.stretch
-        high = pt.switch(self.exact, low + 1, high)
-        least, most = pt.switch(low > 0, -high, low), pt.switch(low > 0, -low, high)  # as Link.log_between
-        normal = pm.Normal.dist()
-        below, above = pm.logcdf(normal, least), pm.logcdf(normal, most)
-        return pt.switch(self.exact, density, above + pt.log1mexp(below - above))
-
-    def dist(self, mu: Any, sigma: Any) -> Any:
-        import pymc as pm
-
-        return pm.CustomDist.dist(mu, sigma, logp=self.log_density)
-
-    def __call__(self, name: str, mu: Any, sigma: Any, **known: Any) -> Any:
-        import pymc as pm
-
-        return pm.CustomDist(name, mu, sigma, logp=self.log_density, **known)
 
 
 INTERVAL_GAUSSIAN = _in_brackets(GAUSSIAN, interval_gaussian_rows, ("tobit", "intreg", "interval", "censored"))

@@ -121,8 +121,8 @@ class Family:
         Whether rows with equal predictors count by their sums of outcomes and trials.
     ends : bool
         Whether outcomes are numbers of which two ends are known.
-    zeros : str
-        The parameter that is the share of zeros, or of added ones, where the family is made for many.
+    spikes : mapping of str to float
+        Parameters that are shares of rows with one number, and that number: of zeros, of added ones, of ones.
     said : str
         The outcome in a sentence that follows "income: ".
     law : tuple of str
@@ -156,7 +156,7 @@ class Family:
     recession: Callable[[Codes, int], Recession] | None = None
     additive: bool = False
     ends: bool = False
-    zeros: str = ""
+    spikes: Mapping[str, float] = field(default_factory=dict)
     said: str = ""
     law: tuple[str, ...] = ()
     target: str = ""
@@ -168,6 +168,11 @@ class Family:
     def parameters(self) -> tuple[str, ...]:
         """Names of its own parameters."""
         return tuple(parameter.name for parameter in self.own)
+
+    @property
+    def zeros(self) -> str:
+        """The parameter that is the share of zeros, or of added ones, where the family is made for many."""
+        return next((name for name, value in self.spikes.items() if value == 0), "")
 
     @property
     def ordered(self) -> bool:
@@ -226,6 +231,25 @@ class Family:
 def chances_by_groups(link: Link, eta: Array, variance: Array, own: Own) -> Array:
     """Expectations that are a link's inverse, over groups."""
     return link.averaged(eta, variance)
+
+
+class ByDensity:
+    """A distribution for PyMC that is told by ``log_density(value, *parameters)``."""
+
+    def __init__(self, log_density: Callable[..., Any]) -> None:
+        self.log_density = log_density
+
+    def dist(self, **parameters: Any) -> Any:
+        """The distribution with these parameters."""
+        import pymc as pm
+
+        return pm.CustomDist.dist(*parameters.values(), logp=self.log_density)
+
+    def __call__(self, name: str, *, observed: Array, dims: str, **parameters: Any) -> Any:
+        """The same as a variable of a graph that has been observed."""
+        import pymc as pm
+
+        return pm.CustomDist(name, *parameters.values(), logp=self.log_density, observed=observed, dims=dims)
 
 
 def drawn_codes(chances: Array, rng: np.random.Generator) -> Array:

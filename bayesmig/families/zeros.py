@@ -1,4 +1,4 @@
-"""Outcomes with many zeros: another family behind a hurdle, or with zeros added to its own.
+"""Outcomes with many zeros, or ones: another family behind a hurdle, or with zeros added to its own.
 
 Behind a hurdle a zero is an event of its own, and what is above zero follows the other family, cut off at zero where it
 has zeros itself (Mullahy 1986, Journal of Econometrics 33). Zero-inflated counts are zero for one of two reasons
@@ -17,17 +17,20 @@ from scipy import stats
 
 from bayesmig.contract.arrays import Array
 from bayesmig.errors import BayesmigError
-from bayesmig.families import counts, positive
+from bayesmig.families import bounded, counts, positive
+from bayesmig.families.bounded import BETA
 from bayesmig.families.counts import NEGATIVE_BINOMIAL, POISSON
 from bayesmig.families.links import Link, normal_mean
 from bayesmig.families.machine import kernel
 from bayesmig.families.positive import GAMMA, LOGNORMAL
-from bayesmig.families.record import Answers, Curves, Family, Own, Parameter
+from bayesmig.families.record import Answers, ByDensity, Curves, Family, Own, Parameter
 
 POLES = np.pi / 2  # of the mean of a count that is not zero: where the chance of a zero is one
 NO_ZERO, POISSON_ZERO, NEGATIVE_BINOMIAL_ZERO = range(3)  # of the other family, as kernels know them
 EVEN = {"prior": "Beta", "a": 1.0, "b": 1.0, "why": "Every share is as likely as any other."}
 HURDLE = Parameter("hurdle", "share of zeros", "π", EVEN, start=0.5, link="logit")
+ONES = Parameter("ones", "share of ones among those above zero", "ω", EVEN, start=0.25, link="logit")
+INSIDE = 0.5  # a number that every other family may have
 INFLATION = Parameter("zero_inflation", "share of added zeros", "π", EVEN, start=0.25, link="logit")
 
 
@@ -55,7 +58,7 @@ def rows_with_zeros(
         above, counted = y.copy(), weight.copy()
         for i in range(len(y)):
             if y[i] == 0:
-                above[i], counted[i] = 1.0, 0.0
+                above[i], counted[i] = INSIDE, 0.0
         total += base(above, trials, root, counted, eta, inner, by_eta, by_inner)
     elif y[0] > 0:
         total += base(y, trials, root, weight, eta, inner, by_eta, by_inner)
@@ -143,9 +146,26 @@ def zero_inflated_negative_binomial_rows(
     )
 
 
-def _with_zeros(base: Family, parameter: Parameter, rows: Callable[..., float]) -> Family:
-    """The family with zeros of another kind; ``parameter`` says which."""
-    share, whole_numbers = parameter.name, base.outcome == "count"
+@kernel
+def zero_inflated_beta_rows(
+    y: Array, trials: Array, root: Array, weight: Array, eta: Array, own: Array, by_eta: Array, by_own: Array
+) -> float:
+    """Shares that may be zero."""
+    return rows_with_zeros(y, trials, root, weight, eta, own, by_eta, by_own, bounded.beta_rows, NO_ZERO, False)
+
+
+@kernel
+def zero_one_inflated_beta_rows(
+    y: Array, trials: Array, root: Array, weight: Array, eta: Array, own: Array, by_eta: Array, by_own: Array
+) -> float:
+    """Shares that may be zero or one."""
+    base = bounded.one_inflated_beta_rows
+    return rows_with_zeros(y, trials, root, weight, eta, own, by_eta, by_own, base, NO_ZERO, False)
+
+
+def _with_zeros(base: Family, parameter: Parameter, rows: Callable[..., float], spike: float = 0.0) -> Family:
+    """The family with zeros, or a number instead of zero, of another kind; ``parameter`` says which."""
+    share, whole_numbers, bounded_shares = parameter.name, base.outcome == "count", base.support == (0.0, 1.0)
     inflated = parameter is INFLATION
     law = base.law[0] if base is POISSON else base.law[0].lower()
     truncated = whole_numbers and not inflated
@@ -158,8 +178,8 @@ def _with_zeros(base: Family, parameter: Parameter, rows: Callable[..., float]) 
         return base.log_density(link, Answers(np.zeros(1), np.ones(1), np.ones(1)), eta, own)
 
     def log_density(link: Link, answers: Answers, eta: Array, own: Own) -> Array:
-        positive, p = answers.y > 0, own[share]
-        value = base.log_density(link, at(answers, np.where(positive, answers.y, 1.0)), eta, own)
+        positive, p = answers.y != spike, own[share]
+        value = base.log_density(link, at(answers, np.where(positive, answers.y, INSIDE)), eta, own)
         with np.errstate(divide="ignore"):
             if truncated:
                 value = value - np.log(-np.expm1(log_chance(link, eta, own)))
@@ -167,8 +187,8 @@ def _with_zeros(base: Family, parameter: Parameter, rows: Callable[..., float]) 
             return np.asarray(np.where(positive, np.log1p(-p) + value, at_zero))
 
     def derivatives(link: Link, answers: Answers, eta: Array, own: Own) -> Curves:
-        positive, p = answers.y > 0, np.broadcast_to(own[share], eta.shape)
-        inner, bent = base.derivatives(link, at(answers, np.where(positive, answers.y, 1.0)), eta, own)
+        positive, p = answers.y != spike, np.broadcast_to(own[share], eta.shape)
+        inner, bent = base.derivatives(link, at(answers, np.where(positive, answers.y, INSIDE)), eta, own)
         k = inner.shape[-1]
         slope, curvature = np.zeros((len(eta), k + 1)), np.zeros((len(eta), k + 1, k + 1))
         if whole_numbers:
@@ -202,7 +222,7 @@ def _with_zeros(base: Family, parameter: Parameter, rows: Callable[..., float]) 
         whole = base.mean(link, eta, own)
         if truncated:
             whole = whole / -np.expm1(log_chance(link, eta, own))
-        return np.asarray((1 - own[share]) * whole)
+        return np.asarray((1 - own[share]) * whole + own[share] * spike)
 
     def averaged(link: Link, eta: Array, variance: Array, own: Own) -> Array:
         whole = base.by_groups(link, eta, variance, own)
@@ -213,7 +233,7 @@ def _with_zeros(base: Family, parameter: Parameter, rows: Callable[..., float]) 
 
         if truncated:  # a bounded part is all that is left to integrate
             whole = whole + normal_mean(beyond, eta, variance, POLES)
-        return np.asarray((1 - own[share]) * whole)
+        return np.asarray((1 - own[share]) * whole + own[share] * spike)
 
     def second(value: Array, square: Array, own: Own) -> Array:
         if truncated:
@@ -221,14 +241,15 @@ def _with_zeros(base: Family, parameter: Parameter, rows: Callable[..., float]) 
                 f"the variance of family {share}_{base.name} does not follow from its expectation, so that there is no"
                 " R2; give shares of explained variance for its two parts, fitted apart."
             )
-        left = 1 - own[share]
         assert base.second is not None
-        return np.asarray(left * base.second(value / left, square / left**2, own))
+        left, fixed = 1 - own[share], own[share] * spike
+        part = base.second((value - fixed) / left, (square - 2 * fixed * value + fixed**2) / left**2, own)
+        return np.asarray(left * part + fixed * spike)
 
     def draw(link: Link, answers: Answers, eta: Array, own: Own, rng: np.random.Generator) -> Array:
         none = rng.random(eta.shape) < own[share]
         if not truncated:
-            return np.where(none, 0.0, base.draw(link, answers, eta, own, rng))
+            return np.where(none, spike, base.draw(link, answers, eta, own, rng))
         rate = base.mean(link, eta, own)
         place = 1 - rng.random(eta.shape) * -np.expm1(log_chance(link, eta, own))
         shape = own.get("dispersion")
@@ -241,11 +262,21 @@ def _with_zeros(base: Family, parameter: Parameter, rows: Callable[..., float]) 
         import pymc as pm
 
         kind, arguments = base.graph(link, answers, eta, {name: own[name] for name in base.parameters})
+        if bounded_shares:
+            import pytensor.tensor as pt
+
+            def log_density(value: Any, p: Any, *others: Any) -> Any:
+                there = pt.neq(value, spike)
+                inner = kind.dist(**dict(zip(arguments, others, strict=True)))
+                return pt.switch(there, pt.log1p(-p) + pm.logp(inner, pt.switch(there, value, INSIDE)), pt.log(p))
+
+            return ByDensity(log_density), {share: own[share], **arguments}
         name = "LogNormal" if kind is pm.LogNormal else kind.__name__
         return getattr(pm, ("ZeroInflated" if inflated else "Hurdle") + name), {"psi": 1 - own[share], **arguments}
 
     def guess(link: Link, y: Array, trials: Array) -> Array:
-        return base.guess(link, np.where(y > 0, y, y[y > 0].mean() if (y > 0).any() else 1.0), trials)
+        there = y != spike
+        return base.guess(link, np.where(there, y, y[there].mean() if there.any() else INSIDE), trials)
 
     return dataclasses.replace(
         base,
@@ -263,10 +294,11 @@ def _with_zeros(base: Family, parameter: Parameter, rows: Callable[..., float]) 
         latent=None,
         working=working if inflated else None,
         additive=False,
-        zeros=parameter.name,
+        spikes={**base.spikes, share: spike},
         advice="Numbers below zero need another family.",
-        said=f"zero with some probability{' beside the zeros of its own' if inflated else ''}, and else {base.said}",
-        law=(f"{'Zero-inflated' if inflated else 'Hurdle'} {law}", *base.law[1:], "π"),
+        said=f"{'one' if spike else 'zero'} with some probability{' beside the zeros of its own' * inflated}, and else"
+        f" {base.said}",
+        law=(f"{'Zero-inflated' if inflated else 'Hurdle'} {law}", *base.law[1:], parameter.symbol),
         called_elsewhere={},
     )
 
@@ -279,4 +311,18 @@ ZERO_INFLATED_POISSON = _with_zeros(POISSON, INFLATION, zero_inflated_poisson_ro
 ZERO_INFLATED_NEGATIVE_BINOMIAL = dataclasses.replace(
     _with_zeros(NEGATIVE_BINOMIAL, INFLATION, zero_inflated_negative_binomial_rows),
     called_elsewhere={"zip": "'zero_inflated_poisson'", "zinb": "'zero_inflated_negative_binomial'"},
+)
+ZERO_INFLATED_BETA = dataclasses.replace(
+    _with_zeros(BETA, HURDLE, zero_inflated_beta_rows),
+    name="zero_inflated_beta",
+    advice="Shares of one beside zeros have family='zero_one_inflated_beta'.",
+    law=("Zero-inflated beta", "μ", "φ", "π"),
+    called_elsewhere={"hurdle_beta": "'zero_inflated_beta'"},
+)
+ZERO_ONE_INFLATED_BETA = dataclasses.replace(
+    _with_zeros(_with_zeros(BETA, ONES, bounded.one_inflated_beta_rows, 1.0), HURDLE, zero_one_inflated_beta_rows),
+    name="zero_one_inflated_beta",
+    advice="Shares lie between zero and one; divide percentages by 100.",
+    law=("Zero-one-inflated beta", "μ", "φ", "ω", "π"),
+    called_elsewhere=dict.fromkeys(("zoib", "one_inflated_beta"), "'zero_one_inflated_beta'"),
 )

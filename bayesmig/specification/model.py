@@ -378,7 +378,8 @@ class ModelSpec:
         ``sequential``: ones that are reached step by step; ``adjacent``: each against the one before;
         ``categorical``: ones without order, each with coefficients of its own, called ``leave ~ hukou``, against the
         codebook's reference. Numbers with many zeros: ``hurdle_...`` of any of ``poisson``, ``negative_binomial``,
-        ``lognormal`` and ``gamma``, ``zero_inflated_...`` of the two of counts. ``gaussian`` and ``lognormal`` of an
+        ``lognormal`` and ``gamma``, ``zero_inflated_...`` of the two of counts. ``zero_inflated_beta`` and
+        ``zero_one_inflated_beta``: shares of which some are zero, or zero and one. ``gaussian`` and ``lognormal`` of an
         outcome ``Interval(low, high)``, or of one with brackets in the codebook, are ``interval_...`` of these.
     link : str
         ``"logit"``, ``"probit"`` or ``"cloglog"`` for binary and ordered outcomes; the family's default unless given.

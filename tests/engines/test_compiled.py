@@ -6,7 +6,7 @@ import arviz_stats
 import numpy as np
 import pandas as pd
 import pytest
-from fabricated import in_brackets, outcome_of
+from fabricated import DERIVED, derived
 from references import moments
 
 import bayesmig as bm
@@ -38,7 +38,7 @@ def answers(n=80, seed=0):
         lognormal=np.exp(y),
         gamma=np.exp(y),
         beta=1 / (1 + np.exp(-y)),
-        **in_brackets(y),
+        **derived(y.to_numpy()),
         categorical=rng.choice(["stay", "leave", "unsure", "other"], n),
         **{name: rng.poisson(np.exp(eta)) * (rng.random(n) < 0.7) for name in COUNTS},
         **{name: np.exp(y) * (rng.random(n) < 0.7) for name in ("hurdle_lognormal", "hurdle_gamma")},
@@ -61,7 +61,7 @@ EFFECTS = [
 
 def spec_of(family, link, effects):
     trials = "t" if family == "binomial" else None
-    outcome = outcome_of(family) if FAMILIES[family].ends else family
+    outcome = DERIVED.get(family, family)
     return ModelSpec(f"{outcome} ~ x + v + {effects}", family=family, link=link, trials=trials)
 
 

@@ -22,7 +22,7 @@ class Rows:
         rng = np.random.default_rng(3)
         self.family, self.link = FAMILIES[name], LINKS[link]
         self.eta = rng.normal(0, 0.8, N)
-        known = {"sigma": 1.3, "precision": 15.0, "hurdle": 0.3, "zero_inflation": 0.2}
+        known = {"sigma": 1.3, "precision": 15.0, "hurdle": 0.3, "zero_inflation": 0.2, "ones": 0.15}
         self.own = {key: known.get(key, 5.5) for key in self.family.parameters}
         if self.family.has_categories:
             self.own = (
@@ -85,8 +85,9 @@ class Rows:
             odds = np.linspace(-25, 25, 40_001)
             grid = special.expit(odds) if self.family.support == (0.0, 1.0) else np.exp(odds / 2)
             width = np.gradient(grid)
-            if self.family.zeros:  # which have a probability, not a density
-                grid, width = np.r_[0.0, grid], np.r_[1.0, width]
+            for spike in self.family.spikes.values():  # which have a probability, not a density
+                place = len(grid) if spike else 0
+                grid, width = np.insert(grid, place, spike), np.insert(width, place, 1.0)
         inside = grid[:, None] <= self.trials if self.family.most == "trials" else np.ones((len(grid), N), bool)
         return np.broadcast_to(grid[:, None], inside.shape), width[:, None] * inside
 

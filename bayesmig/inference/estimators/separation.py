@@ -34,23 +34,28 @@ def separating_terms(design: Design) -> list[str]:
     Anderson 1984, Biometrika 71: complete and quasi-complete separation; for counts Santos Silva & Tenreyro 2010,
     Economics Letters 107). A linear programme decides whether there is one, and finds a short one.
     """
-    family = design.spec.distribution
-    if not (family.most or family.zeros or family.ends) or not design.x.shape[1]:
+    family, terms, of = design.spec.distribution, design.terms, design.assigned
+    if not (family.most or family.spikes or family.ends) or not design.x.shape[1]:
         return []
-    terms, of = design.terms, design.assigned
     if family.outcome == "nominal":
-        free, fixed = _nominal_recession(design), np.zeros((0, len(terms)))
-    elif family.zeros and ("hurdle" not in design.spec.predictors or of is None):
-        return []  # what is above zero, or may be zero for two reasons, separates nothing
-    else:
-        place = design.predictors.index("hurdle") if family.zeros else 0
-        own = np.ones(len(terms), dtype=bool) if of is None else of.terms == place
+        return _separating(terms, _nominal_recession(design), np.zeros((0, len(terms))))
+    if not family.spikes:
+        own = np.ones(len(terms), dtype=bool) if of is None else of.terms == 0
         terms = tuple(term for term, mine in zip(terms, own, strict=True) if mine)
-        x = design.x[:, own]
-        if family.zeros:  # whether there is anything is a yes or no of its own
-            free, fixed = x * np.where(design.y == 0, 1, -1)[:, None], np.zeros((0, len(terms)))
-        else:
-            free, fixed = _recession(design, x)
+        return _separating(terms, *_recession(design, design.x[:, own]))
+    found = []  # what is above zero, or may be zero for two reasons, separates nothing
+    for name, spike in family.spikes.items():
+        if name in design.spec.predictors and name != "zero_inflation" and of is not None:
+            own = of.terms == design.predictors.index(name)
+            asked = (design.y != 0) | (spike == 0)  # whether there is anything comes first
+            x = (design.x * np.where(design.y == spike, 1, -1)[:, None])[np.ix_(asked, own)]
+            terms = tuple(term for term, mine in zip(design.terms, own, strict=True) if mine)
+            found += _separating(terms, x, np.zeros((0, len(terms))))
+    return found
+
+
+def _separating(terms: tuple[str, ...], free: Array, fixed: Array) -> list[str]:
+    """Terms along which no ``free`` row falls, some rise, and no ``fixed`` one moves."""
     scale = np.sqrt((np.concatenate([free, fixed]) ** 2).mean(axis=0))
     free, fixed = free / scale, fixed / scale
     still = linalg.orth(fixed.T @ fixed, rcond=1e-10).T if len(fixed) else np.zeros((0, len(scale)))
