@@ -63,6 +63,7 @@ html_theme_options = {
 }
 
 
+NEIGHBOURS: dict[str, list[str]] = {}
 SCRIPT = """{title}
 {rule}
 {body}
@@ -136,6 +137,22 @@ def write_command_line(app: Sphinx) -> None:
     page.write_text(done.stdout.replace("# `bayesmig`", "# Command line", 1), encoding="utf-8")
 
 
+def read_neighbours(app: Sphinx) -> None:
+    """Which names stand in one list of the reference, which is what they have to do with each other."""
+    for page in sorted(Path(app.srcdir, "reference").glob("*.rst")):
+        module = ""
+        for line in re.split(r"(?m)^(?=\.\. )", page.read_text(encoding="utf-8")):
+            module = next(iter(re.findall(r"(?m)^\.\. (?:current|auto)?module:: (\S+)", line)), module)
+            listed = re.findall(r"(?m)^   (\w+)$", line) if line.startswith(".. autosummary") else []
+            NEIGHBOURS.update({f"{module}.{name}": [each for each in listed if each != name] for name in listed})
+
+
+def add_neighbours(app: Sphinx, what: str, name: str, value: object, options: object, lines: list[str]) -> None:
+    """What else there is for the same purpose, where a docstring does not say it itself."""
+    if NEIGHBOURS.get(name) and "See Also" not in lines:
+        lines += ["", "See Also", "--------", ", ".join(NEIGHBOURS[name])]
+
+
 def find_at_front_door(
     app: Sphinx, env: BuildEnvironment, node: pending_xref, contents: nodes.TextElement
 ) -> nodes.reference | None:
@@ -163,5 +180,7 @@ def setup(app: Sphinx) -> None:
     app.add_config_value("run_examples", [], "env", list)
     app.connect("builder-inited", write_examples, priority=100)  # before autosummary looks for pages
     app.connect("builder-inited", write_command_line, priority=100)
+    app.connect("builder-inited", read_neighbours)
+    app.connect("autodoc-process-docstring", add_neighbours, priority=100)  # before numpydoc reads it
     app.connect("doctree-read", link_names)
     app.connect("missing-reference", find_at_front_door)

@@ -79,6 +79,15 @@ def test_a_page_of_the_reference_says_what_the_docstring_says(site):
     assert 'href="bayesmig.Exact.html' in page  # named by its home in the docstring, linked by its public name
 
 
+def test_every_page_of_the_reference_says_what_to_see_also(site):
+    """In its docstring's words, or the names that stand in one list with it."""
+    pages = (site / "generated" / "reference").glob("*.html")
+    lonely = {page.stem for page in pages if "See also" not in page.read_text(encoding="utf-8")}
+    assert not lonely, f"{sorted(lonely)}: say it in the docstring, or list them with what serves the same purpose"
+    page = (site / "generated" / "reference" / "bayesmig.fit.html").read_text(encoding="utf-8")
+    assert 'href="bayesmig.estimate.html' in page.partition("See also")[2]
+
+
 def test_names_in_running_text_lead_to_the_reference(site):
     page = (site / "bambi.html").read_text(encoding="utf-8")
     assert 'href="generated/reference/bayesmig.Bambi.html' in page

@@ -1,5 +1,7 @@
 """Summaries, comparison and checks against the draws they summarise and against closed forms."""
 
+import re
+
 import arviz_stats
 import numpy as np
 import pandas as pd
@@ -111,6 +113,32 @@ def test_compare_aligns_and_standardises(tree, ml):
     assert row["posterior", "quantile"] == pytest.approx(float(below))
     assert 0 < row["posterior", "overlap"] <= 1
     assert ("ML", "quantile") not in table
+
+
+SHOWN = {
+    "coefficients": bm.coefficients,
+    "variance components": bm.variance_components,
+    "varying effects": lambda tree: bm.varying_effects(tree, "area"),
+    "effects": bm.effects,
+    "margins": lambda tree: bm.margins(tree, at={"hukou": ["local", "migrant"]}),
+    "hypothesis": lambda tree: bm.hypothesis(tree, "x > 0"),
+    "r2": bm.r2,
+    "check": bm.check,
+    "comparison": lambda tree: bm.compare({"one": tree, "other": tree}),
+    "fewer columns": lambda tree: bm.coefficients(tree)[["estimate"]],
+}
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_tables_show_three_decimals_and_every_column_and_keep_all_digits(name, tree):
+    table = SHOWN[name](tree)
+    for text in (str(table), table._repr_html_()):
+        assert not re.search(r"\d\.\d{4}", text) and " ... " not in text, text
+        assert all(str(column[-1] if isinstance(column, tuple) else column) in text for column in table)
+    numbers = table.select_dtypes("float")
+    assert name == "check" or not numbers.equals(numbers.round(3))
+    with pd.option_context("display.precision", 5):
+        assert name == "check" or re.search(r"\d\.\d{5}", str(table))
 
 
 def test_compare_needs_two_results_of_one_model(tree):

@@ -13,6 +13,7 @@ from scipy.stats import rankdata
 from bayesmig.contract import schema
 from bayesmig.contract.arrays import Array
 from bayesmig.contract.seal import UNSEALED, is_sealed
+from bayesmig.contract.tree import Shown
 from bayesmig.errors import listing
 
 RHAT = 1.01
@@ -75,7 +76,7 @@ def check(tree: xr.DataTree, *, varying: bool = True) -> pd.DataFrame:
     rows.append(("provenance", "", "", None, sentence))
     if not is_sealed(tree):
         rows.append(("seal", "none", "", None, UNSEALED))
-    table = pd.DataFrame(rows, columns=["check", "value", "threshold", "passed", "message"])
+    table = Shown(rows, columns=["check", "value", "threshold", "passed", "message"])
     verdicts = ["note" if passed is None else "passed" if passed else "failed" for passed in table["passed"]]
     return table.assign(passed=[verdict != "failed" for verdict in verdicts], verdict=verdicts)
 

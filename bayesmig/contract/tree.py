@@ -1,10 +1,11 @@
-"""A result as a tree that shows itself."""
+"""A result as a tree, and tables of it, that show themselves."""
 
 from __future__ import annotations
 
 import warnings
 from typing import Any
 
+import pandas as pd
 import xarray as xr
 
 from bayesmig.namespaces import namespace
@@ -55,3 +56,29 @@ class Result(xr.DataTree):
 def result(tree: xr.DataTree) -> Result:
     """A tree that was read from a file, as one that shows itself. It shares the tree's arrays."""
     return Result.from_dict({path: node.to_dataset(inherit=False) for path, node in tree.subtree_with_keys})
+
+
+class Shown(pd.DataFrame):
+    """A table that shows every column, to three decimals unless pandas was told another precision. It keeps all digits.
+
+    >>> Shown({"estimate": [0.123456]}, ["x"])
+       estimate
+    x     0.123
+    """
+
+    @property
+    def _constructor(self) -> type[Shown]:
+        return Shown
+
+    def __repr__(self) -> str:
+        with _rounded():
+            return super().__repr__()
+
+    def _repr_html_(self) -> str | None:
+        with _rounded():
+            return super()._repr_html_()  # type: ignore[misc, no-any-return]
+
+
+def _rounded() -> pd.option_context:
+    digits = pd.get_option("display.precision")
+    return pd.option_context("display.precision", 3 if digits == 6 else digits, "display.max_columns", None)

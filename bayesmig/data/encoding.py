@@ -588,6 +588,10 @@ def prior_table(spec: ModelSpec | str, data: AnyFrame) -> pd.DataFrame:
         Indexed by parameter, with columns ``prior`` (in the outcome's units, per unit of the
         predictor) and ``why``. The intercept's prior concerns the outcome at the predictors' means.
 
+    See Also
+    --------
+    simulate : Which answers these priors expect.
+
     Examples
     --------
     >>> import pandas as pd

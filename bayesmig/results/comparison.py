@@ -9,6 +9,7 @@ import pandas as pd
 import xarray as xr
 
 from bayesmig.contract import schema
+from bayesmig.contract.tree import Shown
 from bayesmig.errors import BayesmigError, listing
 from bayesmig.results.summaries import coefficients, common_columns
 
@@ -68,7 +69,7 @@ def compare(results: Mapping[str, xr.DataTree]) -> pd.DataFrame:
         columns[name, "overlap"] = _overlap(aligned, baseline)
         if schema.kind(results[name]) == "posterior":
             columns[name, "quantile"] = _quantiles(results[name], baseline["estimate"])
-    return pd.DataFrame(columns)
+    return Shown(columns)
 
 
 def _overlap(one: pd.DataFrame, other: pd.DataFrame) -> pd.Series:

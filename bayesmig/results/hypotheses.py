@@ -125,7 +125,8 @@ def check_claims(spec: ModelSpec, data: pd.DataFrame, claims: str | Sequence[str
     rng, coords = np.random.default_rng(1), schema.coords(design)
     shapes = {name: [len(coords[dim]) for dim in where] for name, where in schema.dims(design).items()}
     draws = {name: rng.uniform(0.1, 0.2, (1, 2, *shape)) for name, shape in shapes.items()}  # any will do
-    source = _source(schema.stamp({"posterior": schema.posterior(design, draws)}, design))
+    tree = schema.stamp({"posterior": schema.posterior(design, draws)}, design)
+    source = _Draws(tree, quantity_values(tree))
     for text in _named(claims).values():
         source.row(parse_claim(text, source.names), 0.95)
 

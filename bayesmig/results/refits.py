@@ -46,6 +46,10 @@ def agreement(results: Mapping[str, xr.DataTree], *, rope: float | None = None, 
         If the first result is no printed table, no posterior follows, they share no term, or ``rope`` is no positive
         number.
 
+    See Also
+    --------
+    compare : The numbers of all results side by side.
+
     Notes
     -----
     Differences, signs and overlap are those of :func:`bayesmig.compare`. The default region follows Kruschke 2018

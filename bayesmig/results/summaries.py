@@ -18,6 +18,7 @@ from scipy import special, stats
 from bayesmig.contract import schema
 from bayesmig.contract.arrays import Array
 from bayesmig.contract.names import base, columns_of, pieces
+from bayesmig.contract.tree import Shown
 from bayesmig.data.rows import design_of
 from bayesmig.errors import BayesmigError, listing, require
 from bayesmig.families.registry import FAMILIES
@@ -83,7 +84,7 @@ def coefficients(
     estimate, error = dataset["beta"].to_numpy(), dataset["beta_se"].to_numpy()
     change = np.exp if exponentiate else np.asarray
     slope = np.exp(estimate) if exponentiate else 1.0
-    table = pd.DataFrame({"estimate": change(estimate), "std_error": slope * error}, index)
+    table = Shown({"estimate": change(estimate), "std_error": slope * error}, index)
     reference = _reference(tree)
     reach = reference.ppf(0.5 + interval / 2) * error
     lower, upper = interval_heads("ci", interval)
@@ -235,7 +236,7 @@ def _quantity_table(tree: xr.DataTree, quantities: dict[str, Array], interval: f
         elif estimate > 0:
             factor = float(from_point(np.asarray(z * error / estimate)))
             rows[name] |= {lower: estimate / factor, upper: estimate * factor}
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("quantity")
+    return Shown.from_dict(rows, orient="index").rename_axis("quantity")
 
 
 def varying_effects(tree: xr.DataTree, group: str, effect: str = "intercept", interval: float = 0.95) -> pd.DataFrame:
@@ -433,7 +434,7 @@ def summarise_draws(
     """
     tail = (1 - interval) / 2
     heads = interval_heads("eti", interval)
-    frame = pd.DataFrame({"estimate": draws.mean(axis=0), "sd": draws.std(axis=0, ddof=1)}, index)
+    frame = Shown({"estimate": draws.mean(axis=0), "sd": draws.std(axis=0, ddof=1)}, index)
     frame[heads[0]], frame[heads[1]] = np.quantile(draws, [tail, 1 - tail], axis=0)
     if sign is not None:
         up = np.median(sign, axis=0) >= 0
@@ -458,7 +459,7 @@ def wald_table(
     reference, error = stats.t(degrees(tree, terms)), delta_errors(values)
     reach = reference.ppf(0.5 + interval / 2) * error
     lower, upper = interval_heads("ci", interval)
-    table = pd.DataFrame({"estimate": values[0], "std_error": error}, index)
+    table = Shown({"estimate": values[0], "std_error": error}, index)
     table[lower], table[upper] = values[0] - reach, values[0] + reach
     if signed:
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -485,7 +486,8 @@ def parameter_table(tree: xr.DataTree, name: str, interval: float = 0.95) -> pd.
 
 
 def attributed(table: pd.DataFrame, tree: xr.DataTree) -> pd.DataFrame:
-    """The table with what made it, and whose data they are, in its ``attrs``."""
+    """The table, which shows itself rounded, with what made it, and whose data they are, in its ``attrs``."""
+    table = Shown(table)
     table.attrs = {key: tree.attrs[key] for key in ("engine", "estimator", "seed", "provenance") if key in tree.attrs}
     return table
 

@@ -16,7 +16,7 @@ from bayesmig.printed.literature import LAYOUTS
 
 def frame(name, rows):
     layout = LAYOUTS[name]
-    return pd.DataFrame(rows, columns=[*layout.columns, *layout.optional]).fillna("").astype(str)
+    return pd.DataFrame(rows, columns=[*layout.columns, *layout.optional], dtype=object).fillna("").astype(str)
 
 
 def coefficient(model, outcome, term, estimate, se="", p="", legend=("", ""), odds="", stars=""):
