@@ -199,9 +199,14 @@ def fit(
             bm.report(tree, page)
         outputs = {"report": page, "saved": kept, "table": printed}
         if as_json:
-            claims = {} if found is None else {"hypotheses": _records(found.rename_axis("hypothesis"))}
+            claims = [] if found is None else reporting.terminal.records(found.rename_axis("hypothesis").reset_index())
             written = {name: str(path) if path else None for name, path in outputs.items()}
-            _print_json(_facts(tree, interval) | claims | {"unanswered": frame.attrs["missing"]} | written)
+            _print_json(
+                _facts(tree, interval)
+                | ({"hypotheses": claims} if claims else {})
+                | {"unanswered": frame.attrs["missing"]}
+                | written
+            )
             return
         _show_fit(tree, interval)
         if found is not None:
@@ -433,7 +438,7 @@ def precision(
             known = stated or bm.published(study, chosen)
             found = prediction.precision(study.model(chosen), claim, truth=known, data=people, **sizes)
         if as_json:
-            rows = json.loads(found.table.to_json(orient="records", double_precision=15))
+            rows = reporting.terminal.records(found.table)
             _print_json({"formula": found.spec.formula} | dict(found.table.attrs) | {"rows": rows})
         else:
             _echo(str(found))
@@ -458,7 +463,7 @@ def _replicate_all(of_one: list[str], counterparts: bool, seed: int, no_report: 
             _say(f"Writing the page of {name}")
             pages[name] = str(bm.report(results if len(results) > 1 else results[0], target))
     if as_json:
-        models = json.loads(found.table.reset_index().to_json(orient="records", double_precision=15))
+        models = reporting.terminal.records(found.table.reset_index())
         failed = [{"study": study, "model": key, "reason": reason} for (study, key), reason in found.failed.items()]
         _print_json({"reconstructed": True, "seed": seed, "models": models, "failed": failed, "reports": pages})
     else:
@@ -627,12 +632,6 @@ def _fitted(spec: bm.ModelSpec, frame: pd.DataFrame, engine: EngineName, draws: 
     return bm.fit(spec, frame, engine=chosen, **rest)
 
 
-def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """The rows of a table as JSON values; a number that does not exist is null."""
-    found: list[dict[str, Any]] = json.loads(table.reset_index().to_json(orient="records"))
-    return found
-
-
 def _facts(tree: xr.DataTree, interval: float) -> dict[str, Any]:
     """A fit as JSON values."""
     tables = {
@@ -646,27 +645,25 @@ def _facts(tree: xr.DataTree, interval: float) -> dict[str, Any]:
         **{key: str(tree.attrs[key]) for key in ("engine", "seed", "provenance", "data_digest")},
         **{key: int(tree.attrs[key]) for key in ("n_given", "n_used")},
         "missing": json.loads(str(tree.attrs["missing"])),
-        **{name: _records(table) for name, table in tables.items()},
+        **{name: reporting.terminal.records(table.reset_index()) for name, table in tables.items()},
     }
 
 
 def _show_fit(tree: xr.DataTree, interval: float) -> None:
     """Coefficients, variance components and checks of a fit, on a terminal or in a pipe."""
-    from rich.console import Console
     from rich.text import Text
 
-    console = Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else 200)
+    console = reporting.terminal.printer()
     for line, style in bm.summary(tree, interval=interval, thorough=True).lines(console.width):
         console.print(Text(printable(line), style), soft_wrap=True)
 
 
 def _show_overview(found: Overview) -> None:
     """A line a model: how the refit, the posterior, signs, stars and checks agree with print."""
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else 200)
+    console = reporting.terminal.printer()
     console.print(Text("RECONSTRUCTED DATA: NOT EVIDENCE\n", "bold yellow"))
     table = Table("", box=None, pad_edge=False, header_style="bold")
     for head in OVERVIEW_HEADS:

@@ -476,6 +476,7 @@ study = Study(
         "Wang, Z., Zhang, F. and Wu, F. (2015). Social trust between rural migrants and urban locals in China – "
         "exploring the effects of residential diversity and neighbourhood deprivation. Population, Space and Place."
     ),
+    doi="10.1002/psp.2008",
     variables=VARIABLES,
     models={
         "table_6": ModelSpec(

@@ -434,7 +434,7 @@ def test_a_fit_that_cannot_be_trusted_has_a_status_of_its_own(tmp_path, monkeypa
         raise InferenceFailure("the importance sampler did not settle")
 
     monkeypatch.setattr(bayesmig.inference.fitting, "fit", fail)
-    shown = run("fit", "trust ~ age", str(survey_file(tmp_path)))
+    shown = run("fit", "trust ~ age", str(survey_file(tmp_path)), "--missing", "-8")
     assert (shown.exit_code, shown.stderr) == (3, "Error: the importance sampler did not settle\n")
 
 

@@ -433,3 +433,39 @@ def test_a_codebook_that_leaves_a_value_open_is_refused(tmp_path):
 def test_every_encoding_that_messages_name_exists():
     for name in separated.ENCODINGS:
         "a".encode(name)
+
+
+@pytest.mark.parametrize(
+    ("answers", "doubtful"),
+    [
+        ([0, 5, 10, 99], "99"),
+        ([1, 2, 3, 4, 9], "9"),
+        ([1, 2, 3, 4, 5, 6, 7, 8, 9], ""),
+        ([1, 2, 3, 4, 5, 98, 99], "98, 99"),
+        ([18, 44, 80, 99], ""),  # an age
+        ([18, 44, 80, 999], "999"),
+        ([1, 2, -1, -8], "-8, -1"),
+        ([-3, -2, -1, 0, 1, 2, 3], ""),
+        ([-5.5, -1, 2.5], ""),
+        ([0, 1], ""),
+        ([99, 99], ""),
+    ],
+)
+def test_codes_that_may_be_no_answers_are_asked_about(tmp_path, answers, doubtful):
+    pd.DataFrame({"x": answers}).to_csv(tmp_path / "s.csv", index=False)
+    notes = bm.read_survey(tmp_path / "s.csv").attrs["notes"]
+    expected = [f"x: taken for answers, and perhaps none: {doubtful}; missing= leaves them out"] if doubtful else []
+    assert notes == expected
+    if doubtful:
+        named = [float(code) for code in doubtful.split(", ")]
+        assert bm.read_survey(tmp_path / "s.csv", missing=named).attrs["notes"] == []
+
+
+def test_labels_of_codes_that_are_no_answers_are_asked_about(tmp_path):
+    labels = {1: "None", 2: "Primary", 8: "Don't know", 9: "Refused"}  # of schooling; nobody refused
+    pyreadstat = pytest.importorskip("pyreadstat")
+    frame = pd.DataFrame({"x": [1.0, 2.0, 8.0]})
+    pyreadstat.write_dta(frame, tmp_path / "s.dta", variable_value_labels={"x": labels})
+    notes = bm.read_survey(tmp_path / "s.dta").attrs["notes"]
+    assert notes == ["x: taken for answers, and perhaps none: Don't know; missing= leaves them out"]
+    assert bm.read_survey(tmp_path / "s.dta", missing=[8]).attrs["notes"] == []

@@ -17,7 +17,7 @@ from bayesmig.contract.names import as_code
 from bayesmig.data.columns import as_codes, without_attributes
 from bayesmig.data.files import Raw, read_csv, read_dta, read_parquet, read_sav
 from bayesmig.data.frames import AnyFrame, frame_of
-from bayesmig.data.numerals import DECIMAL_SIGNS, TextColumn, decimal_sign
+from bayesmig.data.numerals import DECIMAL_SIGNS, NO_ANSWER, TextColumn, decimal_sign
 from bayesmig.data.scores import scored_column
 from bayesmig.data.separated import SAVE_AS
 from bayesmig.errors import DataError, UnknownColumn, closest, listing, require
@@ -32,6 +32,11 @@ ELSEWHERE = {  # what other programs can do about a file that is not read
 }
 YEARS = ("0001-01-01", "9999-12-31")  # that a calendar writes with four digits
 NUMBERS = ("integer", "floating", "mixed-integer-float")
+UNSAID = NO_ANSWER - {"none"}  # which is an answer where it is a label
+CODES = [
+    *range(-9, 0),
+    *(sign * code for code in (8, 9, 77, 88, *range(97, 100), *range(997, 1000), 9999) for sign in (1, -1)),
+]
 EXACT = 2**53  # whole numbers up to here are kept by a float
 
 
@@ -375,11 +380,27 @@ def _survey(
         elif key in ordered:
             column = _ordered(key, column)
         columns[key] = column
+        doubtful = _doubtful(column, {} if key in scored else kept)
+        if doubtful:
+            notes.append(f"{key}: taken for answers, and perhaps none: {listing(doubtful)}; missing= leaves them out")
     frame = pd.DataFrame(columns)
     labels = {name: label for name, label in raw.labels.items() if label}
     frame.attrs = {"source": file.name, "labels": labels, "levels": levels, "scores": scores}
     frame.attrs |= {"missing": reasons, "notes": notes}
     return frame
+
+
+def _doubtful(column: pd.Series, levels: Mapping[str, str]) -> list[str]:
+    """Answers that have a label, or are as far from all others, as codes for no answer."""
+    if not pd.api.types.is_numeric_dtype(column):
+        return [word for word in dict.fromkeys(levels.values()) if word.casefold() in UNSAID and word in set(column)]
+    values = np.unique(column.dropna().astype(float))
+    coded = np.isin(values, CODES)
+    if np.sum(~coded) < 2:
+        return []
+    least, most = values[~coded].min(), values[~coded].max()
+    below = (values < 0) & (least >= 0) & (values.min() != -most)  # a scale from -3 to 3 has no codes
+    return [as_code(value) for value in values[coded & (below | (values - most > most - least))]]
 
 
 def _without_codes(column: pd.Series, no_answers: Flags | None, codes: set[str]) -> tuple[pd.Series, dict[str, int]]:

@@ -52,12 +52,12 @@ def show_studies(studies: Iterable[Study]) -> None:
         table.add_column(column, overflow="fold")
     for study in studies:
         table.add_row(Text(study.name), Text(study.title), Text(listing(study.models)))
-    _console().print(table)
+    printer().print(table)
 
 
 def show(results: Sequence[Replication], written: Path | None) -> None:
     """Print provenance, then for each model the side-by-side tables, remarks and checks, and where the page is."""
-    console = _console()
+    console = printer()
     source = provenance(results[0].results["posterior"])
     _say(console, results[0].study.title, "bold")
     _say(console, f"\n{source.headline.upper() if source.reconstructed else source.headline}", "bold yellow")
@@ -161,7 +161,7 @@ def _line(label: str, first: int, cells: Iterable[str], widths: Iterable[int]) -
     return "  ".join([label + " " * (first - cell_len(label)), *padded]).rstrip()
 
 
-def _console() -> Console:
+def printer() -> Console:
     """A console that never cuts a table short: piped output is as wide as it needs to be."""
     console = Console(highlight=False, markup=False, emoji=False)
     return console if console.is_terminal else Console(highlight=False, markup=False, emoji=False, width=PIPED_WIDTH)
@@ -183,17 +183,18 @@ def facts(result: Replication, written: Path | None) -> dict[str, Any]:
         "seed": str(tree.attrs["seed"]),
         "data_digest": str(tree.attrs["data_digest"]),
         "n_used": int(tree.attrs["n_used"]),
-        "table": _records(result.table.rename_axis("term").reset_index()),
-        "effects": None if result.effects is None else _records(result.effects.reset_index()),
+        "table": records(result.table.rename_axis("term").reset_index()),
+        "effects": None if result.effects is None else records(result.effects.reset_index()),
         "remarks": list(result.remarks),
-        "checks": _records(result.checks),
+        "checks": records(result.checks),
         "reconstruction": result.reconstruction,
-        "ranges": None if result.ranges is None else _records(result.ranges),
-        "descriptives": None if result.descriptives is None else _records(result.descriptives),
+        "ranges": None if result.ranges is None else records(result.ranges),
+        "descriptives": None if result.descriptives is None else records(result.descriptives),
         "report": None if written is None else str(written),
     }
 
 
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    records: list[dict[str, Any]] = json.loads(frame.to_json(orient="records", double_precision=15))
-    return records
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a table as JSON values; a number that does not exist is null."""
+    found: list[dict[str, Any]] = json.loads(frame.to_json(orient="records", double_precision=15))
+    return found
