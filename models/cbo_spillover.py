@@ -485,20 +485,19 @@ HYPOTHESES = (
         "joining, economic",
         f"{DIRECT} > 0",
         ("model_2",),
-        "not supported",
+        "not tested",
         "Section 4.2, Table 4",
         "Those who take part are better integrated economically than those who live beside an organisation and do not,"
-        " which is the direct effect; no model compares the two.",
+        " which is the direct effect.",
         absent=TENTH,
     ),
     Hypothesis(
         "joining",
         f"{DIRECT} > 0",
         ("model_4", "model_6", "model_8"),
-        "claimed",
+        "not tested",
         "Section 6",
-        "Taking part does more than living beside an organisation, as the advice to join presumes; no model compares"
-        " the two.",
+        "Taking part does more than living beside an organisation, as the advice to join presumes.",
         absent=TENTH,
     ),
     Hypothesis(

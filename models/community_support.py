@@ -415,6 +415,35 @@ HYPOTHESES = (
         absent=TENTH,
     ),
     Hypothesis(
+        "the middle-aged",
+        "age[46_69] > 0",
+        ("model_1",),
+        "claimed",
+        "Results, summary of Table 5",
+        "People of 46 to 69 are better integrated than minors.",
+        absent=TENTH,
+    ),
+    Hypothesis(
+        "schooling, time and income",
+        "education[middle_school] > 0 and education[high_school_or_secondary_vocational] > 0"
+        " and length_of_residence[0.5_to_1_year] > 0 and length_of_residence[over_1_year] > 0"
+        " and income_change[increased] > 0",
+        ("model_1",),
+        "claimed",
+        f"{WHOLE_RESULTS}; Discussion",
+        "More school, more time since the move and a higher income than before go with integration.",
+    ),
+    Hypothesis(
+        "education, communication",
+        "education[middle_school] > 0 and education[high_school_or_secondary_vocational] > 0"
+        " and education[college_or_bachelor] > 0",
+        ("model_4",),
+        "claimed",
+        "Discussion",
+        "People with more than elementary school are better integrated in communication; no star says so.",
+        absent=TENTH,
+    ),
+    Hypothesis(
         "education",
         "education[middle_school] > 0 and education[high_school_or_secondary_vocational] > 0"
         " and education[college_or_bachelor] > 0",
@@ -512,6 +541,25 @@ HYPOTHESES = (
         "claimed",
         TOWN_RESULTS,
         "In cities and towns people who had to change their livelihood are better integrated in communication.",
+        absent=TENTH,
+    ),
+    Hypothesis(
+        "livelihood in towns, economic",
+        "livelihood_change[changed] > 0",
+        ("model_8",),
+        "claimed",
+        TOWN_RESULTS,
+        "In cities and towns people who had to change their livelihood are better integrated economically too, as the"
+        " sentence reads; the table prints the other sign.",
+        absent=TENTH,
+    ),
+    Hypothesis(
+        "surroundings in towns",
+        "environmental_amenity > 0 and housing_security > 0 and spatial_security > 0",
+        ("model_6",),
+        "claimed",
+        "Discussion",
+        "In cities and towns comfort and the safety of both dwelling and surroundings go with integration.",
         absent=TENTH,
     ),
     Hypothesis(

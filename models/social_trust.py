@@ -1,5 +1,7 @@
 """Trust between migrants and natives in 35 Shanghai neighbourhoods (Wang, Zhang & Wu 2015)."""
 
+import dataclasses
+
 from bayesmig.specification.blocks import (
     age,
     formula,
@@ -183,14 +185,17 @@ PRINTED_MARGINS = (
     ),
 )
 
-CONCENTRATION = Margin(
+# Of whom Tables 2 and 3 print the answers by hukou and Tables 4 and 5 by band, 20, 32, 38 and 10 % live in the four
+# bands: no other shares give the same answers altogether.
+BANDS = Margin(
     "migrant_concentration",
-    assumed=True,
-    mean=28,
-    sd=20,
-    minimum=0,
-    maximum=76,
-    source="Tables 4 and 5 print the range of 0 to 76 percent, no mean or sd; for their shares see AS_TEXT",
+    {
+        **{"1": 1, "2": 1, "4": 1, "5": 1, "6": 1, "8": 1, "9": 1},
+        **{"10.5": 1, "12": 1, "13": 1, "14": 1, "16": 1, "17": 1, "18": 1, "20": 1, "21": 1, "22": 1, "24": 1},
+        **{"25.5": 1, "27": 1, "29": 1, "31": 1, "33": 1, "35": 1, "37": 1, "39": 1, "41": 1, "43": 1, "45": 1},
+        **{"47": 1, "49": 1, "52": 1, "57": 1, "63": 1, "74": 1},
+    },
+    source="the four bands of Tables 4 and 5, whose shares Tables 2 to 5 determine; values within them are assumed",
 )
 
 ASSUMED_MARGINS = (
@@ -300,28 +305,14 @@ CORRELATIONS = {
 POPULATION = Population(
     n=1406,
     groups={"neighbourhood": 35},
-    margins=(*PRINTED_MARGINS, CONCENTRATION, *ASSUMED_MARGINS),
+    margins=(*PRINTED_MARGINS, BANDS, *ASSUMED_MARGINS),
     correlations=CORRELATIONS,
 )
 
-# Of whom Tables 2 and 3 print the answers by hukou and Tables 4 and 5 by band, 20, 32, 38 and 10 % live in the four
-# bands: no other shares give the same answers altogether. The text says that migrants are more likely to live where
-# there is more poverty, and that places with over 50 % migrants are usually urban villages.
-BANDS = Margin(
-    "migrant_concentration",
-    {
-        **{"1": 1, "2": 1, "4": 1, "5": 1, "6": 1, "8": 1, "9": 1},
-        **{"10.5": 1, "12": 1, "13": 1, "14": 1, "16": 1, "17": 1, "18": 1, "20": 1, "21": 1, "22": 1, "24": 1},
-        **{"25.5": 1, "27": 1, "29": 1, "31": 1, "33": 1, "35": 1, "37": 1, "39": 1, "41": 1, "43": 1, "45": 1},
-        **{"47": 1, "49": 1, "52": 1, "57": 1, "63": 1, "74": 1},
-    },
-    source="the four bands of Tables 4 and 5, whose shares Tables 2 to 5 determine; values within them are assumed",
-)
-
-AS_TEXT = Population(
-    n=1406,
-    groups={"neighbourhood": 35},
-    margins=(*PRINTED_MARGINS, BANDS, *ASSUMED_MARGINS),
+# The text says that migrants are more likely to live where there is more poverty, and that places with over 50 %
+# migrants are usually urban villages.
+AS_TEXT = dataclasses.replace(
+    POPULATION,
     correlations={
         **CORRELATIONS,
         ("hukou", "migrant_concentration"): Range(0.3, 0.6),

@@ -1,5 +1,7 @@
 """Intersectional strata: against lme4, by what is known of simulated strata, and what is refused."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,23 +11,14 @@ from bayesmig.errors import DataError, SpecificationError, UnknownColumn
 from bayesmig.results import maihda
 
 # lme4 1.1-31: lmer and glmer (Laplace) of the null model, outcome ~ 1 + (1 | stratum), and of the additive one
-LME4 = {
-    "ml": {
-        "variance_null": 0.04862629,
-        "variance_additive": 0.003033158,
-        "vpc_null": 0.2042662,
-        "vpc_additive": 0.01575996,
-        "pcv": 0.9376231,
-    },
-    "reml": {
-        "variance_null": 0.05083314,
-        "variance_additive": 0.005371857,
-        "vpc_null": 0.2115743,
-        "vpc_additive": 0.02757709,
-        "pcv": 0.8943237,
-    },
-}
-LOGIT = {"variance_null": 1.901328, "variance_additive": 0.02535162, "vpc_null": 0.3662601, "pcv": 0.9866664}
+LME4 = pd.read_csv(Path(__file__).parent / "reference" / "strata.csv").set_index(["fit", "quantity"])["value"]
+SUMMARY = ["variance_null", "variance_additive", "vpc_null", "vpc_additive", "pcv"]
+
+
+def interactions(found, fit):
+    """Ours and lme4's effects of strata in the additive model, on the link scale."""
+    ours = found.additive["estimate"][f"u_{found.group}"].to_series().xs("intercept", level=-1)
+    return ours, LME4[fit].drop(SUMMARY).reindex(ours.index)
 
 
 @pytest.fixture(scope="module")
@@ -35,18 +28,18 @@ def wages():
     return data.assign(band=band, log_wage=np.log(data["wages"]))
 
 
-@pytest.mark.parametrize("method", LME4)
+@pytest.mark.parametrize("method", ["ml", "reml"])
 def test_gaussian_strata_agree_with_lme4(wages, method):
     found = maihda("log_wage ~ 1", wages, ["sex", "language", "band"], method=method)
-    for name, expected in LME4[method].items():
+    for name in SUMMARY:
         # lme4 stops near the optimum: its variances move by up to 5e-4 of a small one
-        assert found.summary.loc[name, "estimate"] == pytest.approx(expected, rel=2e-3), name
-    if method == "ml":  # the second value of ranef(additive)
-        row = found.strata.loc["Male:English:16-29"]
-        interaction = found.additive["estimate"][f"u_{found.group}"].to_series().loc["Male:English:16-29", "intercept"]
-        assert interaction == pytest.approx(-0.1012131, abs=1e-4)
-        assert row["total"] - row["additive"] == pytest.approx(row["interaction"], abs=1e-12)
-        assert row["interaction"] == pytest.approx(interaction, abs=1e-12)
+        assert found.summary.loc[name, "estimate"] == pytest.approx(LME4[f"slid_{method}", name], rel=2e-3), name
+    ours, theirs = interactions(found, f"slid_{method}")
+    assert len(ours) == 24
+    np.testing.assert_allclose(ours, theirs, atol=1e-4)  # of 0.1, from the same variances
+    rows = found.strata
+    np.testing.assert_allclose(rows["interaction"], ours.reindex(rows.index), atol=1e-12)
+    np.testing.assert_allclose(rows["total"] - rows["additive"], rows["interaction"], atol=1e-12)
 
 
 def test_binary_strata_agree_with_lme4():
@@ -54,9 +47,13 @@ def test_binary_strata_agree_with_lme4():
     band = pd.cut(data["age"], [17, 29, 44, 59, 99], labels=["18-29", "30-44", "45-59", "60+"])
     data = data.assign(much=np.where(data["poverty"] == "Too Much", "yes", "no"), band=band)
     found = maihda("much ~ 1", data, ["country", "gender", "degree", "band"], method="ml", family="bernoulli")
-    for name, expected in LOGIT.items():
+    for name in SUMMARY:
         # glmer's Laplace approximation is not quite ours and glmmTMB's (reference/README.md): up to 4e-3 of a variance
-        assert found.summary.loc[name, "estimate"] == pytest.approx(expected, rel=2e-2 if "additive" in name else 5e-3)
+        rel = 2e-2 if "additive" in name else 5e-3
+        assert found.summary.loc[name, "estimate"] == pytest.approx(LME4["wvs_ml", name], rel=rel), name
+    ours, theirs = interactions(found, "wvs_ml")
+    assert len(ours) == 64
+    np.testing.assert_allclose(ours, theirs, atol=0.02 * abs(theirs).max())  # they follow their small variance
     assert found.strata["total"].between(0, 1).all()
     assert found.strata.attrs["scale"] == "probability of much = yes"
     assert any(note.startswith("2 of 64 strata have fewer than 10 people") for note in found.notes)

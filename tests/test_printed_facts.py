@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import shutil
 from functools import cache
 
 import numpy as np
@@ -12,10 +14,12 @@ from bayesmig.errors import BayesmigError, NotFound, SpecificationError
 from bayesmig.inference.fitting import estimate, fit
 from bayesmig.printed.literature import (
     LAYOUTS,
+    NUMBER,
     named,
     printed_cells,
     printed_statistics,
     printed_variances,
+    statistics_as_printed,
     tables_of,
 )
 from bayesmig.replication import measure_discrepancies, predicted_descriptives, printed_descriptives, standard_errors
@@ -27,7 +31,7 @@ from bayesmig.reporting.terminal import shortened
 from bayesmig.reporting.words import columns_of, descriptive_table, frames_of, method_of
 from bayesmig.results.summaries import coefficients
 from bayesmig.specification.catalogue import studies, study
-from bayesmig.specification.model import Study, Variable
+from bayesmig.specification.model import ModelSpec, Study, Variable
 
 SEEDS = (1, 2, 3)
 CASES = [pytest.param(name, seed, id=f"{name}-{seed}") for name in studies() for seed in SEEDS]
@@ -49,7 +53,8 @@ def test_every_descriptive_number_is_honoured_or_listed(name, seed):
     tables, found, text = tables_of(study(name)), printed_descriptives(study(name), data), listed(data)
     stored = tables["descriptives"]["value"].ne("").sum()
     about_items = tables["fit_statistics"]["model"].isin(["pca", "reliability"]).sum()
-    assert len(found) == stored + about_items + len(tables.get("loadings", [])) - unread(tables)
+    of_design = tables["design"]["value"].str.fullmatch(NUMBER).sum()
+    assert len(found) == stored + about_items + of_design + len(tables.get("loadings", [])) - unread(tables)
     for row in found[found["honoured"].ne(True)].to_dict("records"):
         (line,) = [line for line in text.splitlines() if line.startswith(heading(row)) and row["variable"] in line]
         if row["honoured"] is False:
@@ -88,11 +93,84 @@ def test_every_coefficient_and_standard_error_is_honoured_or_listed(name, seed):
         assert missed == (f"{term} {errors['implied'][term]:.4f} ({cells['std_error'][term]:g})" in text), term
 
 
-def test_every_file_is_looked_at():
-    """Coefficients, variances and statistics by the account, people and items here; design and questions by tests
-    of margins and items, claims by the audit."""
-    known = {"coefficients", "variance_components", "fit_statistics", "descriptives", "loadings", "design", "claims"}
-    assert set(LAYOUTS) == known | {"questionnaire"}
+@pytest.mark.parametrize(("name", "seed"), CASES)
+def test_every_statistic_and_variance_is_honoured_or_listed(name, seed):
+    """Of the models of these people; those of others are of other data."""
+    paper, account = study(name), made(name, seed).attrs["reconstruction"]
+    lines = [line for part in ("honoured", "not_honoured", "not_compared") for line in account[part]]
+    for key, spec in paper.models.items():
+        if not spec.printed or paper.population_of(key) != paper.population:
+            continue
+        for statistic, text in statistics_as_printed(tables_of(paper), *spec.printed).items():
+            (line,) = [line for line in lines if line.startswith(f"{statistic} of {key}: ")]
+            assert text in line
+        for quantity, row in printed_variances(paper, key).iterrows():
+            met = any("every printed coefficient and variance component" in line for line in lines)
+            assert met or f"{quantity.removeprefix('tau_')} 0." in lines[0]
+            assert np.isnan(row["std_error"]) or any(
+                line.startswith(f"{key}: standard errors of the variances") and quantity in line for line in lines
+            )
+
+
+@pytest.mark.parametrize("name", studies())
+def test_every_row_belongs_to_what_is_looked_at(name):
+    """A file, a table or a model that nobody reads. Questions are compared by tests of items, claims by the audit."""
+    paper = study(name)
+    tables, read = tables_of(paper), {spec.printed for spec in paper.models.values()}
+    assert set(tables) <= set(LAYOUTS)
+    for file in ("coefficients", "variance_components"):
+        if file in tables:
+            filled = tables[file][tables[file]["estimate"] != ""]
+            assert {*zip(filled["table"], filled["model"], strict=True)} <= read
+    names = {place[1] for place in read if place}
+    assert set(tables["fit_statistics"]["model"]) <= {*names, "pca", "reliability"}
+    kept = [statistics_as_printed(tables, *place) for place in read if place]
+    about_models = tables["fit_statistics"]["model"].isin(names) & tables["fit_statistics"]["value"].ne("")
+    assert sum(map(len, kept)) == about_models.sum()
+
+
+PLANTED = {
+    "descriptives": ("Table 9,urban_local,shoe_size,,mean,{}", "Table 9: 1 number of shoe_size"),
+    "fit_statistics": ("Table 6,main,out_group_trust,oddness,{}", "oddness of table_6: {}"),
+    "design": ("n_shoes,{},", "n_shoes"),
+}
+
+
+@pytest.mark.parametrize("file", PLANTED)
+def test_a_number_that_nobody_reads_is_listed(file, tmp_path):
+    paper, (row, told) = study("social_trust"), PLANTED[file]
+    shutil.copytree(paper.folder / "published" / paper.name, tmp_path / "published" / paper.name)
+    with (tmp_path / "published" / paper.name / f"{file}.csv").open("a") as out:
+        out.write(row.format("0.4242") + "\n")
+    data = reconstruct(dataclasses.replace(paper, folder=tmp_path), "table_6", seed=1)
+    assert told.format("0.4242") in listed(data) and told.format("0.4242") not in listed(made("social_trust", 1))
+
+
+@pytest.mark.parametrize(
+    ("file", "row"),
+    [
+        ("coefficients", "Table 6,main,out_group_trust,shoe_size,,,0.4242,0.1,,,,,"),
+        ("variance_components", "Table 6,main,street,between_variance,0.4242,0.1"),
+    ],
+)
+def test_a_coefficient_or_variance_that_no_model_has_is_refused(file, row, tmp_path):
+    paper = study("social_trust")
+    shutil.copytree(paper.folder / "published" / paper.name, tmp_path / "published" / paper.name)
+    with (tmp_path / "published" / paper.name / f"{file}.csv").open("a") as out:
+        out.write(row + "\n")
+    with pytest.raises(BayesmigError, match="shoe_size|street"):
+        reconstruct(dataclasses.replace(paper, folder=tmp_path), "table_6", seed=1)
+
+
+def test_a_models_statistics_are_not_those_of_its_namesake(tmp_path):
+    folder = tmp_path / "published" / "mine"
+    folder.mkdir(parents=True)
+    (folder / "coefficients.csv").write_text("table,model,term,estimate\nA,main,age,1\nB,main,age,2\n")
+    rows = "table,model,statistic,value\nA,main,n,10\nB,main,n,20\nprose,main,aic,5\n"
+    (folder / "fit_statistics.csv").write_text(rows)
+    models = {key: ModelSpec("y ~ age", printed=(key, "main")) for key in "AB"}
+    paper = Study("mine", "Mine", "Me.", (Variable("y", "Y"), Variable("age", "Age")), models, folder=tmp_path)
+    assert [printed_statistics(paper, key) for key in "AB"] == [{"n": 10, "aic": 5}, {"n": 20, "aic": 5}]
 
 
 @pytest.mark.parametrize("name", studies())

@@ -482,7 +482,7 @@ def test_missing_variance_is_named(tmp_path: Path):
 
 def small_binary_study(folder: Path, intercept: str = "", shares: bool = False, varying: str = "") -> Study:
     """A study of a binary outcome, with an intercept or with shares of ones by sex."""
-    groups = {"a": 40, "b": 8} if varying else {}
+    groups = {name: count for name, count in (("a", 40), ("b", 8)) if f"| {name})" in varying}
     found = small_study(folder, f"y ~ age + sex{varying}", "ml", groups)
     path = folder / "published" / "small" / "coefficients.csv"
     path.write_text(path.read_text().replace("T,m,y,intercept,,,1.50,0.1,,,,,\n", intercept))

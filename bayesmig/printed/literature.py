@@ -7,6 +7,7 @@ researcher's own folder is read by the same function, with the columns that were
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -31,6 +32,7 @@ COEFFICIENT_NUMBERS = ("estimate", "std_error", "p_value", "p_lower", "p_upper",
 NUMBER = r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?"
 P_VALUE, STATISTIC = (rf"({signs}\s*)?{NUMBER}" for signs in ("<", "[<>]"))
 WHOLE_SAMPLE = ("", "all", "full_sample", "sample", "total")  # names of the group that holds everybody
+NOT_FILLED = "0"  # an F or R² of 0 without decimals stands for an empty cell
 STARS = ("", "+", "†", "*", "**", "***", "****")
 
 
@@ -360,16 +362,21 @@ def variances_of(rows: pd.DataFrame) -> pd.DataFrame:
 def printed_statistics(study: Study, key: str) -> dict[str, float]:
     """Fit statistics that the paper states of a model, by name, without mere bounds (``<0.001``)."""
     spec = study.model(key)
-    return statistics_of(tables_of(study), spec.printed[1]) if spec.printed else {}
+    return statistics_of(tables_of(study), *spec.printed) if spec.printed else {}
 
 
-def statistics_of(tables: Mapping[str, pd.DataFrame], model: str) -> dict[str, float]:
+def statistics_of(tables: Mapping[str, pd.DataFrame], table: str, model: str) -> dict[str, float]:
     """What :func:`printed_statistics` gives, from the tables themselves."""
-    table = tables.get("fit_statistics")
-    if table is None:
-        return {}
-    rows = table[(table["model"] == model) & table["value"].str.fullmatch(NUMBER)]
-    return dict(zip(rows["statistic"], _numbers(rows["value"]).tolist(), strict=True))
+    texts = statistics_as_printed(tables, table, model)
+    return {name: float(text) for name, text in texts.items() if re.fullmatch(NUMBER, text)}
+
+
+def statistics_as_printed(tables: Mapping[str, pd.DataFrame], table: str, model: str) -> dict[str, str]:
+    """Texts of a model's fit statistics by name, from its table and the prose, not from another table's model."""
+    found = tables.get("fit_statistics", pd.DataFrame(columns=["table", "model", "value", "statistic"]))
+    others = found["table"].isin(tables["coefficients"]["table"]) & (found["table"] != table)
+    rows = found[(found["model"] == model) & ~others & (found["value"] != "")]
+    return dict(zip(rows["statistic"], rows["value"], strict=True))
 
 
 def named(term: str, level: str) -> str:

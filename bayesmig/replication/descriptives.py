@@ -25,7 +25,7 @@ from bayesmig.errors import BayesmigError, NotFound, SpecificationError, listing
 from bayesmig.measurement.consistency import alpha
 from bayesmig.measurement.principal import sampling_adequacy, sphericity
 from bayesmig.printed.auditing.intervals import Interval, decimals
-from bayesmig.printed.literature import WHOLE_SAMPLE, tables_of
+from bayesmig.printed.literature import NUMBER, WHOLE_SAMPLE, tables_of
 from bayesmig.specification.claims import Margin, parse_claim
 from bayesmig.specification.model import ModelSpec, Study
 
@@ -50,7 +50,8 @@ def printed_descriptives(study: Study, data: AnyFrame, model: str | None = None)
     Parameters
     ----------
     study : Study
-        One with printed tables; besides ``descriptives.csv`` loadings and statistics of items are looked at.
+        One with printed tables; besides ``descriptives.csv`` loadings, statistics of items and numbers of the design
+        are looked at.
     data : pandas.DataFrame
         Reconstructed, or a researcher's own in the study's codebook.
     model : str, optional
@@ -90,7 +91,7 @@ def printed_descriptives(study: Study, data: AnyFrame, model: str | None = None)
     people = _People(
         study, frame_of(data), model is None or study.population_of(study.model(model).name) == study.population
     )
-    rows = [*_shares_and_means(table, people), *_about_items(study, people)]
+    rows = [*_shares_and_means(table, people), *_about_items(study, people), *_counts_of_design(study, people)]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
@@ -414,6 +415,21 @@ def _of_items(data: pd.DataFrame, items: list[str], name: str, statistic: str) -
     if statistic == "cronbach_alpha":
         return float(alpha(answers.cov().to_numpy()[None])[0]), ""
     return np.nan, f"{statistic} is not computed"
+
+
+def _counts_of_design(study: Study, people: _People) -> Iterator[tuple[Any, ...]]:
+    """Numbers of people and groups of the text; other numbers are about the survey or its place."""
+    facts = tables_of(study).get("design", pd.DataFrame(columns=["fact", "value"]))
+    numbers = facts[facts["value"].str.fullmatch(NUMBER)]
+    groups = {plural: name for name in people.data for plural in (f"{name}s", f"{str(name)[:-1]}ies")}
+    for fact, printed in zip(numbers["fact"], numbers["value"], strict=True):
+        word = fact.removeprefix("n_")
+        is_group = fact != word and word in groups
+        rows = people.group("" if is_group or fact == "n_analysed" else word)
+        obtained, why = np.nan, "no numbers of people or groups" if fact == word else NOBODY
+        if fact != word and not isinstance(rows, str) and rows.any():
+            obtained, why = float(people.data[groups[word]].nunique() if is_group else rows.sum()), ""
+        yield "design", "", fact, "", "n", printed, obtained, _is_honoured(printed, obtained, 0), why
 
 
 def told(found: pd.DataFrame) -> tuple[list[str], list[str], list[str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -15,9 +15,9 @@ from bayesmig.errors import InferenceFailure, NotFound, SpecificationError, list
 from bayesmig.inference.engines.exact import Exact
 from bayesmig.inference.fitting import estimate, fit
 from bayesmig.replication.descriptives import printed_descriptives
-from bayesmig.replication.reconstruction.build import reconstruct, standard_errors
-from bayesmig.results.hypotheses import probability
-from bayesmig.specification.model import ModelSpec, Population, Range, Study
+from bayesmig.replication.reconstruction.build import people, reconstruct, standard_errors
+from bayesmig.results.hypotheses import probabilities
+from bayesmig.specification.model import Hypothesis, ModelSpec, Population, Range, Study
 from bayesmig.specification.priors import PRESETS
 
 CLEAR = 0.975
@@ -31,12 +31,16 @@ COLUMNS = ("hypothesis", "over", "variants", "lowest", "highest", "for", "agains
 
 def reconstructed(study: Study, model: str, seed: int) -> pd.DataFrame:
     """Data from the printed table of a model, or of the first printed one where this is not printed."""
+    return reconstruct(study, _printed(study, model), seed=seed)
+
+
+def _printed(study: Study, model: str) -> str:
+    """A model, or the first printed one where it is not printed."""
     spec = study.model(model)
     printed = [key for key, other in study.models.items() if other.printed]
     if not printed:
         raise NotFound(f"{study.name} prints no model to reconstruct data from; pass data=.")
-    same = spec.printed or spec.distribution.outcome == "ordered"
-    return reconstruct(study, model if same else printed[0], seed=seed)
+    return model if spec.printed or spec.distribution.outcome == "ordered" else printed[0]
 
 
 def check_seeds(seeds: int, data: object) -> None:
@@ -102,20 +106,27 @@ def ranges(study: Study, model: str, *, seeds: int = 20, seed: int = 1) -> pd.Da
     asked = [stated for stated in study.hypotheses if model in stated.models]
     found: dict[tuple[str, str], list[float]] = {}
     for over, tree in _fits(study, spec, int(seeds), seed) if asked else ():
-        for stated in asked:
-            found.setdefault((stated.name, over), []).append(probability(tree, stated.text_of(model))[0])
+        for name, (p, _) in _asked(tree, asked, model).items():
+            found.setdefault((name, over), []).append(p)
     rows = []
     for (name, over), values in found.items():
-        p = np.array(values)
-        rows.append((name, over, len(p), p.min(), p.max(), int((p > CLEAR).sum()), int((p < 1 - CLEAR).sum())))
+        each = np.array(values)
+        clear = int((each > CLEAR).sum()), int((each < 1 - CLEAR).sum())
+        rows.append((name, over, len(each), each.min(), each.max(), *clear))
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
     order = {stated.name: place for place, stated in enumerate(asked)}
     return frame.sort_values("hypothesis", key=lambda names: names.map(order), kind="stable", ignore_index=True)
 
 
+def _asked(tree: xr.DataTree, asked: Sequence[Hypothesis], model: str) -> dict[str, tuple[float, float]]:
+    """Bounds of the probability of each hypothesis."""
+    found = probabilities(tree, [stated.text_of(model) for stated in asked])
+    return dict(zip((stated.name for stated in asked), found, strict=True))
+
+
 def _fits(study: Study, spec: ModelSpec, seeds: int, seed: int) -> Iterator[tuple[str, xr.DataTree]]:
     """Every variant's fit with the name of what varies."""
-    first = reconstructed(study, spec.name, seed)
+    first = people(study, _printed(study, spec.name), seed)
     exact = Exact().refuses(build_design(spec, first)) is None
     population = study.population_of(spec.name)
     assert population is not None
@@ -123,7 +134,7 @@ def _fits(study: Study, spec: ModelSpec, seeds: int, seed: int) -> Iterator[tupl
 
     def one(other: Study, own: ModelSpec, number: int) -> xr.DataTree | None:
         try:
-            data = first if other is study and number == seed else reconstructed(other, spec.name, number)
+            data = first if other is study and number == seed else people(other, _printed(other, spec.name), number)
             return fit(own, data, seed=seed) if exact else estimate(own, data)
         except InferenceFailure:
             return None
@@ -166,8 +177,8 @@ def assumption_remarks(study: Study, model: str, data: pd.DataFrame, tree: xr.Da
     lines = []
     for name in names:
         other = study.assuming(name)
-        people = reconstructed(other, model, seed)
-        p, errors, missed = _results(other, model, people, fit(spec, people, seed=seed), seed)
+        own = people(other, model, seed)
+        p, errors, missed = _results(other, model, own, fit(spec, own, seed=seed), seed)
         moved = [
             f"{claim} {value:.3f} ({usual_p[claim]:.3f})"
             for claim, value in p.items()
@@ -205,5 +216,5 @@ def _results(
     found = printed_descriptives(study, data, model)
     shares = found[(found["statistic"] == "percent") & found["obtained"].notna()]
     far = (shares["obtained"] - pd.to_numeric(shares["printed"], errors="coerce")).abs() > FAR
-    p = {stated.name: probability(tree, stated.text_of(model))[0] for stated in asked}
+    p = {name: low for name, (low, _) in _asked(tree, asked, model).items()}
     return p, standard_errors(study, model, seed=seed), int(far.sum())

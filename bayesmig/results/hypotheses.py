@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -141,8 +141,13 @@ def probability(tree: xr.DataTree, claim: str, *, beyond: float = 0.0) -> tuple[
     >>> probability(published(study("social_trust"), "table_6"), "area_poverty < 0")[0] > 0.99
     True
     """
+    return probabilities(tree, [claim], beyond=beyond)[0]
+
+
+def probabilities(tree: xr.DataTree, claims: Iterable[str], *, beyond: float = 0.0) -> list[tuple[float, float]]:
+    """What :func:`probability` gives, of several claims: what they are about is read once."""
     source = _source(tree)
-    return source.probability(parse_claim(claim, source.names).beyond(beyond))
+    return [source.probability(parse_claim(claim, source.names).beyond(beyond)) for claim in claims]
 
 
 def pairwise(tree: xr.DataTree, variable: str, *, interval: float = 0.95) -> pd.DataFrame:

@@ -32,7 +32,7 @@ ESTIMATORS = ("ml", "reml", "ols")
 SCALES = ("continuous", "ordinal")
 LINKS = ("logit", "probit")
 ANSWERS = ("listwise", "full")
-VERDICTS = ("supported", "partly supported", "not supported", "claimed", "no effect")
+VERDICTS = ("supported", "partly supported", "not supported", "claimed", "no effect", "not tested")
 VARYING = r"\(([^()|]*)\|+([^()]*)\)"
 FULL_WIDTH = frozenset("～＋－＊：｜（）")
 
@@ -971,9 +971,9 @@ class Hypothesis:
     models : tuple of str
         Models of the study that the claim is about, those of a mapping if left out; of several it holds if it holds in
         each.
-    printed : {"supported", "partly supported", "not supported", "claimed", "no effect"}
+    printed : {"supported", "partly supported", "not supported", "claimed", "no effect", "not tested"}
         The paper's verdict; ``claimed`` where it states a finding that it did not announce as a hypothesis, ``no
-        effect`` where the finding is that there is none.
+        effect`` where the finding is that there is none, ``not tested`` where it presumes what no model compares.
     where : str
         Section, table or page of the paper.
     words : str

@@ -78,7 +78,9 @@ def _from_folder(folder: Path, model: str) -> PrintedModel:
         printed=(table, name),
     )
     variances = literature.variances_of(literature.rows_of(tables, "variance_components", table, name))
-    return PrintedModel(folder.name, spec, cells, variances, literature.statistics_of(tables, name), tables, linear)
+    return PrintedModel(
+        folder.name, spec, cells, variances, literature.statistics_of(tables, table, name), tables, linear
+    )
 
 
 def _chosen(rows: pd.DataFrame, model: str, folder: Path) -> tuple[str, str]:

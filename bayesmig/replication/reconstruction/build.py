@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +20,7 @@ from bayesmig.replication.reconstruction.answers import whole_answers
 from bayesmig.replication.reconstruction.discrepancies import JointProvenance
 from bayesmig.replication.reconstruction.joint import assemble, is_least_squares, without_bounds
 from bayesmig.replication.reconstruction.predictors import population_of
-from bayesmig.replication.reconstruction.provenance import Provenance, printed_errors
+from bayesmig.replication.reconstruction.provenance import Account, Provenance, printed_errors
 from bayesmig.specification.model import ModelSpec, Population, Study
 
 SUPPORTED = {"gaussian": "identity", "bernoulli": "logit"}
@@ -83,31 +84,52 @@ def reconstruct(study: Study, model: str | None = None, *, seed: int = 0, whole_
     >>> data["provenance"].iloc[0]
     'reconstructed from social_trust table_6, seed 1'
     """
+    data, facts = _made(study, model, seed, whole_items)
+    data.attrs["reconstruction"] = facts()
+    return data
+
+
+def people(study: Study, model: str, seed: int) -> pd.DataFrame:
+    """What :func:`reconstruct` gives, without the account of it, which takes longer than the people."""
+    return _made(study, model, seed, False)[0]
+
+
+Facts = Callable[[], dict[str, list[str]]]
+
+
+def _made(study: Study, model: str | None, seed: int, whole_items: bool) -> tuple[pd.DataFrame, Facts]:
     key = model or next((name for name, spec in study.models.items() if spec.printed), next(iter(study.models)))
     if _is_joint(study, key):
-        return _joint(study, model, seed, whole_items)[0]
+        account: Account = _joint(study, model, seed, whole_items)
+        return account.data, account.facts
     spec = study.model(key)
     if whole_items:
         raise BayesmigError(f"{study.name} {key} has no index of items, so there are no whole items; leave that out.")
     if spec.printed or spec.distribution.outcome != "ordered":
-        return _build(study, key, seed)[0]
+        account = _build(study, key, seed)
+        return account.data, account.facts
     return _in_answers(study, spec, seed)
 
 
-def _in_answers(study: Study, spec: ModelSpec, seed: int) -> pd.DataFrame:
+def _in_answers(study: Study, spec: ModelSpec, seed: int) -> tuple[pd.DataFrame, Facts]:
     """Data for the ordered counterpart of a printed model: the same people, with answers in place of numbers."""
     printed = [key for key, other in study.models.items() if other.printed and other.formula == spec.formula]
     if not printed:
         raise NotFound(f"model {spec.name!r} of {study.name!r} is not printed, nor is one with the same formula.")
-    data = _build(study, printed[0], seed)[0]
+    account = _build(study, printed[0], seed)
     outcome = spec.parsed.outcome
-    data[outcome], fact = whole_answers(study, outcome, data[outcome].to_numpy())
+    answers, fact = whole_answers(study, outcome, account.data[outcome].to_numpy())
+    data = account.data.assign(**{outcome: answers})
     data[PROVENANCE_COLUMN] += ", in whole answers"
-    account = data.attrs["reconstruction"]
-    kept = f"the coefficients of {printed[0]}: answers keep the order of the people, not the distances between them"
-    account["honoured"][0] = fact
-    account["not_honoured"].insert(0, kept)
-    return data
+
+    def facts() -> dict[str, list[str]]:
+        found = account.facts()
+        kept = f"the coefficients of {printed[0]}: answers keep the order of the people, not the distances between them"
+        found["honoured"][0] = fact
+        found["not_honoured"].insert(0, kept)
+        return found
+
+    return data, facts
 
 
 def standard_errors(study: Study, model: str, *, seed: int = 0) -> pd.DataFrame:
@@ -139,9 +161,7 @@ def standard_errors(study: Study, model: str, *, seed: int = 0) -> pd.DataFrame:
     >>> bool(errors.loc["neighbourhood_type[work_unit]", "ratio"] > 1.5)
     True
     """
-    if _is_joint(study, model):
-        return _joint(study, model, seed, False)[1]
-    return _build(study, model, seed)[1]
+    return _joint(study, model, seed, False).errors if _is_joint(study, model) else _build(study, model, seed).errors
 
 
 def _is_joint(study: Study, model: str) -> bool:
@@ -155,14 +175,11 @@ def _is_joint(study: Study, model: str) -> bool:
     return any(study.population_of(key) == study.population_of(model) for key in squares)
 
 
-def _joint(study: Study, model: str | None, seed: int, whole_items: bool) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _joint(study: Study, model: str | None, seed: int, whole_items: bool) -> JointProvenance:
     """All least-squares models of the same people in one data set; a model that is not printed is met by none."""
     exact = model if model and study.models[model].printed else ""
     data, sample, indices, measurements = assemble(study, model, exact, seed, whole_items=whole_items)
-    account = JointProvenance(study, sample.keys[0], data, sample, indices, measurements, exact, whole_items)
-    data.attrs["reconstruction"] = account.facts()
-    errors = account.gaps.xs(exact or sample.keys[0])[["printed_error", "obtained_error", "ratio"]]
-    return data, pd.DataFrame(errors).set_axis(["printed", "implied", "ratio"], axis=1)
+    return JointProvenance(study, sample.keys[0], data, sample, indices, measurements, exact, whole_items)
 
 
 @dataclass(frozen=True)
@@ -178,7 +195,7 @@ class _Outcome:
     assumed: tuple[str, ...] = ()
 
 
-def _build(study: Study, model: str, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _build(study: Study, model: str, seed: int) -> Provenance:
     spec, population = _checked(study, model)
     outcome = spec.parsed.outcome
     rng = np.random.default_rng(seed)
@@ -192,9 +209,7 @@ def _build(study: Study, model: str, seed: int) -> tuple[pd.DataFrame, pd.DataFr
         index=pd.Index(design.terms, name="term"),
     )
     errors["ratio"] = errors["implied"] / errors["printed"]
-    account = Provenance(study, model, data, errors, made.gaps, (*assumed, *made.assumed))
-    data.attrs["reconstruction"] = account.facts()
-    return data, errors
+    return Provenance(study, model, data, errors, made.gaps, (*assumed, *made.assumed))
 
 
 def _checked(study: Study, model: str) -> tuple[ModelSpec, Population]:

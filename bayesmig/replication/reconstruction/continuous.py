@@ -29,11 +29,16 @@ CHECK_POINTS = 256
 
 
 def check_printed(model: str, names: list[str], printed: pd.Series) -> None:
-    """Every variance of the model is printed."""
+    """Every variance of the model is printed, and none of other groups."""
     missing = [name for name in names if name not in printed.index]
     if missing:
         raise BayesmigError(
             f"{model}: no variance is printed for {listing(missing)}; printed are {listing(printed.index)}."
+        )
+    unknown = [name for name in printed.index if name not in (*names, "sigma")]
+    if unknown:
+        raise BayesmigError(
+            f"{model}: a variance is printed for {listing(unknown)}, which the model lacks; it has {listing(names)}."
         )
 
 

@@ -16,11 +16,10 @@ from bayesmig.contract.arrays import Array
 from bayesmig.data.encoding import build_design
 from bayesmig.data.frames import AnyFrame, frame_of
 from bayesmig.errors import listing
-from bayesmig.printed.auditing.intervals import Interval, decimals
 from bayesmig.replication.reconstruction.items import Measurement
 from bayesmig.replication.reconstruction.joint import Indices, Sample, models_together
-from bayesmig.replication.reconstruction.provenance import Account, error_ratios, missed_cells
-from bayesmig.replication.reconstruction.regressions import NOT_FILLED, Regression
+from bayesmig.replication.reconstruction.provenance import Account, error_ratios, missed_cells, told_statistics
+from bayesmig.replication.reconstruction.regressions import Regression
 from bayesmig.specification.model import Study
 
 if TYPE_CHECKING:
@@ -126,22 +125,22 @@ class JointProvenance(Account):
     def _fits(self) -> dict[str, RegressionResults]:
         return {key: _fit(self.study, key, self.data) for key in self.sample.keys}
 
+    @property
+    def errors(self) -> pd.DataFrame:
+        """Standard errors by term of the model that was met: ``printed``, ``implied`` and ``ratio``."""
+        found = self.gaps.xs(self.exact or self.sample.keys[0])[["printed_error", "obtained_error", "ratio"]]
+        return pd.DataFrame(found).set_axis(["printed", "implied", "ratio"], axis=1)
+
     @cached_property
-    def statistics(self) -> pd.DataFrame:
-        """Printed and obtained statistics of each model, and whether they are the same."""
-        rows = []
-        for model in self.sample.printed.regressions:
-            fit = self._fits[model.key]
-            for name, text in model.statistics.items():
-                obtained = float(getattr(fit, STATISTICS[name])) if name in STATISTICS else math.nan
-                if text not in ("", NOT_FILLED):
-                    place = f"{name} of {model.key}"
-                    rows.append((place, text, obtained, Interval.printed(text).contains(obtained)))
-        return pd.DataFrame(rows, columns=["statistic", "printed", "obtained", "honoured"])
+    def _statistics(self) -> tuple[list[str], list[str], list[str]]:
+        printed = {model.key: model.statistics for model in self.sample.printed.regressions}
+        return told_statistics(printed, self._obtained)
+
+    def _obtained(self, key: str, name: str) -> float:
+        return float(getattr(self._fits[key], STATISTICS[name])) if name in STATISTICS else math.nan
 
     def honoured(self) -> list[str]:
         within, starred = self.gaps["within_rounding"], self.gaps["as_starred"].dropna()
-        same = self.statistics[self.statistics["honoured"]]
         exact = f"a fit of {self.exact} by least squares returns every printed coefficient, as printed"
         stars = f"p of {starred.eq(True).sum()} of {len(starred)} coefficients lies where the stars put it"
         return [
@@ -149,7 +148,7 @@ class JointProvenance(Account):
             f"{within.sum()} of {len(within)} printed coefficients of {listing(self.sample.keys, 20)} come back within"
             " rounding from these data",
             *[stars] * bool(len(starred)),
-            *(same["statistic"] + ": " + same["printed"]),
+            *self._statistics[0],
             f"{len(self.data):,} people are analysed",
             *self._told[0],
             *self._items(),
@@ -158,16 +157,12 @@ class JointProvenance(Account):
 
     def not_honoured(self) -> list[str]:
         beyond = self.gaps[~self.gaps["within_rounding"]]
-        other = self.statistics[self.statistics["honoured"].eq(False) & self.statistics["obtained"].notna()]
         return [
             *[
                 f"{key} {term}: {obtained:.3f} comes back, {printed:g} is printed"
                 for (key, term), obtained, printed in beyond[["obtained", "printed"]].itertuples()
             ],
-            *[
-                f"{name}: {obtained:.{decimals(printed) + 1}f}, {printed} is printed"
-                for name, printed, obtained in other[["statistic", "printed", "obtained"]].to_numpy()
-            ],
+            *self._statistics[1],
             *error_ratios(self.gaps["ratio"]),
             *self._cells(),
             *super().not_honoured(),
@@ -177,8 +172,7 @@ class JointProvenance(Account):
         ]
 
     def not_compared(self) -> list[str]:
-        unsaid = self.statistics[self.statistics["obtained"].isna()]
-        return [*(unsaid["statistic"] + ": " + unsaid["printed"]), *super().not_compared()]
+        return [*self._statistics[2], *super().not_compared()]
 
     def assumed(self) -> list[str]:
         facts = [fact for measurement in self.measurements for fact in measurement.facts]

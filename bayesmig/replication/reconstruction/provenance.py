@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,12 +13,20 @@ import pandas as pd
 from scipy import stats
 
 from bayesmig.errors import NotFound, listing
-from bayesmig.printed.auditing.intervals import half_unit
-from bayesmig.printed.literature import p_bounds, printed_cells, printed_statistics, printed_variances, tables_of
+from bayesmig.printed.auditing.intervals import Interval, decimals, half_unit
+from bayesmig.printed.literature import (
+    NOT_FILLED,
+    p_bounds,
+    printed_cells,
+    printed_variances,
+    statistics_as_printed,
+    tables_of,
+)
 from bayesmig.replication.descriptives import beside_print, printed_descriptives, told
 from bayesmig.replication.reconstruction.predictors import Subject, population_of
 from bayesmig.specification.model import Margin, ModelSpec, Population, Study
 
+MANY = 12  # levels of a margin
 SLACK = 1e-6  # of a coefficient, against rounding of data saved as text
 METHODS = {"ml": "maximum likelihood", "reml": "REML", "ols": "least squares"}
 
@@ -81,7 +90,8 @@ class Provenance(Account):
         return self.spec.parsed.outcome
 
     def honoured(self) -> list[str]:
-        return [*self._fit(), f"{len(self.data):,} people are analysed", *self._told[0], *super().honoured()]
+        analysed = f"{len(self.data):,} people are analysed"
+        return [*self._fit(), *self._statistics[0], analysed, *self._told[0], *super().honoured()]
 
     def assumed(self) -> list[str]:
         return [*super().assumed(), *self.drawn]
@@ -92,15 +102,25 @@ class Provenance(Account):
         return [
             *self._errors(),
             *missed_cells(cells, obtained, self.errors["implied"], math.inf, self.model),
+            *self._statistics[1],
             *(self._answers() if self.spec.family == "gaussian" else []),
             *super().not_honoured(),
         ]
 
     def not_compared(self) -> list[str]:
         errors = printed_variances(self.study, self.model)["std_error"].dropna()
-        other = [name for name in printed_statistics(self.study, self.model) if name not in ("n", "icc_percent")]
-        unsaid = [*[f"standard errors of the variances of {listing(errors.index)}"] * bool(len(errors)), *other]
-        return [*[f"{self.model}: {listing(unsaid)} (not computed)"] * bool(unsaid), *super().not_compared()]
+        unsaid = f"{self.model}: standard errors of the variances of {listing(errors.index)} (not computed)"
+        return [*[unsaid] * bool(len(errors)), *self._statistics[2], *super().not_compared()]
+
+    @cached_property
+    def _statistics(self) -> tuple[list[str], list[str], list[str]]:
+        assert self.spec.printed is not None
+        printed = {self.model: statistics_as_printed(tables_of(self.study), *self.spec.printed)}
+        variances = printed_variances(self.study, self.model)["variance"]
+        obtained = {"n": float(len(self.data))}
+        if self.gaps.empty and len(variances) == len(self.spec.parsed.varying) + 1 == 2:  # a fit returns them
+            obtained["icc_percent"] = 100 * float(variances.drop("sigma").item() / variances.sum())
+        return told_statistics(printed, lambda _, name: obtained.get(name, math.nan))
 
     def _fit(self) -> list[str]:
         method = METHODS[self.spec.estimator]
@@ -141,6 +161,25 @@ class Provenance(Account):
                 f" only with answers of 0 from at least {100 * spread['zero_share']:.1f} % of people would they agree"
             )
         return facts
+
+
+def told_statistics(
+    printed: Mapping[str, Mapping[str, str]], obtained: Callable[[str, str], float]
+) -> tuple[list[str], list[str], list[str]]:
+    """Printed statistics by model that come back, that do not, and of which nothing is known, in sentences."""
+    held: list[str] = []
+    missed: list[str] = []
+    unsaid: list[str] = []
+    for model, statistics in printed.items():
+        for name, text in statistics.items():
+            place, value = f"{name} of {model}", obtained(model, name)
+            if text == NOT_FILLED or math.isnan(value):
+                unsaid.append(f"{place}: {text}")
+            elif Interval.printed(text).contains(value):
+                held.append(f"{place}: {text}")
+            else:
+                missed.append(f"{place}: {value:.{decimals(text) + 1}f}, {text} is printed")
+    return held, missed, unsaid
 
 
 def error_ratios(ratios: pd.Series, which: str = "printed standard errors") -> list[str]:
@@ -225,6 +264,8 @@ def _met(study: Study, data: pd.DataFrame, margin: Margin) -> str:
         data = data.drop_duplicates(group)
     columns = {str(name): data[name].to_numpy() for name in data}
     values = data.loc[subject.rows(columns, len(data)), subject.variable]
+    if len(margin.counts) > MANY:
+        return f"{subject}: {len(margin.counts)} values, in proportion to {margin.source}"
     if not margin.counts:
         return f"{subject}: mean {values.mean():.4g}, with an sd of {values.std():.3g} ({margin.source})"
     met = values.value_counts()

@@ -26,11 +26,10 @@ from scipy import optimize, stats
 from bayesmig.contract.arrays import Array
 from bayesmig.data.design import Design
 from bayesmig.printed.auditing.intervals import Interval
-from bayesmig.printed.literature import cells_of, named, tables_of
+from bayesmig.printed.literature import NOT_FILLED, cells_of, named, statistics_as_printed, tables_of
 from bayesmig.specification.model import Study
 
 WHOLE_SAMPLE = ("full_sample", "total", "")
-NOT_FILLED = "0"  # an F or R² of 0 without decimals stands for an empty cell
 CONSTANT = 4.0  # half units of a constant; those of slopes it moves with are much more together
 SLOPE = 0.5  # half units of a slope of a shorter model
 R2_TOLERANCE, VIF_TOLERANCE = 0.006, 0.05
@@ -38,10 +37,6 @@ AGREEING = 0.6  # share of rows that must be one weighted sum
 
 
 ANYTHING = Interval(1.0, np.inf)  # a variance inflation factor is at least 1
-
-
-def _of_model(rows: pd.DataFrame, table: str, model: str) -> pd.DataFrame:
-    return rows[(rows["table"] == table) & (rows["model"] == model)]
 
 
 @dataclass(frozen=True)
@@ -63,10 +58,10 @@ class Regression:
     def of(cls, study: Study, key: str, n: int, outcome: str) -> Regression:
         spec, tables = study.model(key), tables_of(study)
         assert spec.printed is not None
-        cells = cells_of(_of_model(tables["coefficients"], *spec.printed))
-        empty = pd.DataFrame(columns=["table", "model", "statistic", "value"])
-        found = _of_model(tables.get("fit_statistics", empty), *spec.printed)
-        statistics = dict(zip(found["statistic"], found["value"], strict=True))
+        table, model = spec.printed
+        rows = tables["coefficients"]
+        cells = cells_of(rows[(rows["table"] == table) & (rows["model"] == model)])
+        statistics = statistics_as_printed(tables, *spec.printed)
         return cls(key, outcome, cells, statistics, n, outcome in spec.standardise)
 
     @property
