@@ -62,14 +62,11 @@ def for_arviz(tree: xr.DataTree, draws: int | None = None, *, seed: int | None =
     fitted = fitted_posterior(tree, draws, weighable=True)
     entropy = seed_of(tree, seed)
     told = log_likelihood(posterior_predictive(tree, fitted.size, seed=entropy), fitted.size)
-    assert fitted.chain is not None and fitted.draw is not None
     for name in ("posterior", "sample_stats"):
         if name in told.children and "draw" in told[name].dims:
             told[name] = xr.DataTree(told[name].to_dataset().sel(draw=fitted.draw))
-    coords = {"chain": fitted.chain, "draw": fitted.draw}
-    shape = (len(fitted.chain), len(fitted.draw))
-    densities = log_prior(fitted.design, fitted.values).reshape(shape)
-    told["log_prior"] = xr.DataTree(xr.Dataset({"prior": (("chain", "draw"), densities)}, coords))
+    densities = fitted.by_draw(log_prior(fitted.design, fitted.values))
+    told["log_prior"] = xr.DataTree(densities.to_dataset(name="prior"))
     try:
         _add_prior(told, fitted, entropy)
     except BayesmigError as error:
@@ -84,11 +81,8 @@ def for_arviz(tree: xr.DataTree, draws: int | None = None, *, seed: int | None =
 def _add_prior(told: xr.DataTree, fitted: Fitted, seed: int) -> None:
     """Draws from the priors, as many as there are of the posterior, and the outcomes that they expect."""
     design = fitted.design
-    assert fitted.chain is not None and fitted.draw is not None
-    shape = (len(fitted.chain), len(fitted.draw))
     values, outcomes = prior_draws(design, fitted.size, np.random.default_rng(seed))
-    own = {name: np.reshape(array, (*shape, *np.shape(array)[1:])) for name, array in values.items()}
-    coords = {"chain": fitted.chain, "draw": fitted.draw}
-    told["prior"] = xr.DataTree(schema.posterior(design, own).assign_coords(coords))
-    drawn = (("chain", "draw", "row"), outcomes.reshape(*shape, design.n))
-    told["prior_predictive"] = xr.DataTree(xr.Dataset({"y": drawn}, coords | {"row": design.rows}))
+    drawn = fitted.by_draw(outcomes, row=design.rows)
+    own = {name: np.reshape(array, (*drawn.shape[:2], *np.shape(array)[1:])) for name, array in values.items()}
+    told["prior"] = xr.DataTree(schema.posterior(design, own).assign_coords(chain=fitted.chain, draw=fitted.draw))
+    told["prior_predictive"] = xr.DataTree(drawn.to_dataset(name="y"))

@@ -113,11 +113,10 @@ def _by_logs(densities: Array, powers: Array, efficiency: float) -> tuple[Array,
 
 def unseen(design: Design, places: Codes) -> dict[str, Flags]:
     """Groups, by factor, that only these rows belong to: ``(J,)`` flags. ``places``: positions of rows."""
-    flags = {}
-    for group in design.groups:
-        count = len(group.levels)
-        flags[group.name] = group.sizes == np.bincount(group.codes[places], minlength=count)
-    return flags
+    return {
+        group.name: group.sizes == np.bincount(group.codes[places], minlength=len(group.levels))
+        for group in design.groups
+    }
 
 
 def refuse_unseen(people: Design, new: Mapping[str, Flags]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -334,7 +334,8 @@ def _functions(design: Design, asked: object) -> dict[str, Callable[[_Outcomes],
         if callable(what):
             functions[str(name)] = _applied(what)
         elif what == "share" and "share" in allowed:
-            functions |= _share_functions(design)
+            shares = {f"share of {name}": partial(_Outcomes.shares, happens=each) for name, each in answers(design)}
+            functions |= shares
         elif what in allowed:
             functions[str(name)] = _NAMED_FUNCTIONS[what]
         else:
@@ -358,22 +359,20 @@ def _applied(function: Function) -> Callable[[_Outcomes], Array]:
     return lambda some: np.array([float(function(row)) for row in some.y])
 
 
-def _share_functions(design: Design) -> dict[str, Callable[[_Outcomes], Array]]:
-    """Share of every category (of a binary outcome the second one only) or bracket, or of successes."""
+def answers(design: Design) -> Iterator[tuple[str, Happening]]:
+    """Every category (of a binary outcome the second one only) or bracket, or successes, and which outcomes it is."""
     if design.ends is not None:
+        for name, (low, high) in zip(*design.brackets[:2], strict=True):
+            yield name, partial(_between, low, high)
+    elif not design.categories:
+        yield "successes", np.asarray
+    for code, name in enumerate(design.categories):
+        if code or design.spec.distribution.outcome != "binary":
+            yield name, partial(np.equal, code)
 
-        def between(low: float, high: float) -> Callable[[_Outcomes], Array]:
-            return lambda some: some.shares(lambda y: (y > low) & (y < high))
 
-        return {f"share of {name}": between(*ends) for name, ends in zip(*design.brackets[:2], strict=True)}
-    if not design.categories:
-        return {"share of successes": lambda some: some.shares(np.asarray)}
-
-    def of(code: int) -> Callable[[_Outcomes], Array]:
-        return lambda some: some.shares(lambda y: y == code)
-
-    first = 1 if design.spec.distribution.outcome == "binary" else 0
-    return {f"share of {name}": of(code) for code, name in enumerate(design.categories) if code >= first}
+def _between(low: float, high: float, y: Array) -> Flags:
+    return np.asarray((y > low) & (y < high))
 
 
 def _counted(fitted: Fitted, people: Grouping) -> tuple[Fitted, Grouping]:
@@ -416,17 +415,14 @@ def _events(fitted: Fitted, random: Treatment) -> list[tuple[str, Array, Happeni
     if design.trials is not None:
         return [(f"success of {outcome}", chance, np.asarray)]
     if design.spec.distribution.outcome == "binary":
-        return [(f"{outcome} = {design.categories[1]}", chance, lambda y: y == 1)]
-
+        return [(f"{outcome} = {design.categories[1]}", chance, partial(np.equal, 1))]
     if design.spec.distribution.outcome == "nominal":
         return [(f"{outcome} = {name}", chance[:, k], partial(np.equal, k)) for k, name in enumerate(design.categories)]
-
-    def at_least(code: int) -> Happening:
-        return lambda y: y >= code
-
     above = np.cumsum(chance[:, ::-1], axis=1)[:, ::-1]
     return [
-        (f"{outcome} >= {name}", above[:, code], at_least(code)) for code, name in enumerate(design.categories) if code
+        (f"{outcome} >= {name}", above[:, code], partial(np.less_equal, code))
+        for code, name in enumerate(design.categories)
+        if code
     ]
 
 

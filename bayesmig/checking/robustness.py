@@ -119,19 +119,16 @@ def power_scaling(tree: xr.DataTree, threshold: float = THRESHOLD) -> pd.DataFra
     if fitted.design.groups and not fitted.design.spec.is_gaussian:
         fitted = fitted_posterior(tree, QUADRATURE_DRAWS)
     likelihood, about = _log_likelihood(fitted)
-    assert fitted.chain is not None and fitted.draw is not None
-    dims, shape = ("chain", "draw"), (len(fitted.chain), len(fitted.draw))
     posterior = tree["posterior"].to_dataset().sel(draw=fitted.draw)
     wanted = [name for name in posterior.data_vars if not str(name).startswith("u_")]
-    components = {"prior": log_prior(fitted.design, fitted.values), "likelihood": likelihood}
     small = xr.DataTree.from_dict(
         {
             "posterior": posterior[wanted],
-            "log_prior": xr.Dataset({"all": (dims, components["prior"].reshape(shape))}),
-            "log_likelihood": xr.Dataset({"y": (dims, components["likelihood"].reshape(shape))}),
+            "log_prior": fitted.by_draw(log_prior(fitted.design, fitted.values)).to_dataset(name="all"),
+            "log_likelihood": fitted.by_draw(likelihood).to_dataset(name="y"),
         }
     )
-    table = pd.DataFrame({name: _sensitivities(small, name) for name in components})
+    table = pd.DataFrame({name: _sensitivities(small, name) for name in ("prior", "likelihood")})
     table["diagnosis"] = np.where(
         table["prior"] < threshold, FINE, np.where(table["likelihood"] < threshold, WEAK_DATA, MATTERS)
     )

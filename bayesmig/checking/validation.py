@@ -83,13 +83,8 @@ def log_likelihood(tree: xr.DataTree, draws: int | None = None) -> xr.DataTree:
             " fewer, or loo, which needs no such array."
         )
     densities = np.concatenate([values for _, values in row_densities(fitted)], axis=1)
-    assert fitted.chain is not None and fitted.draw is not None
-    shape = (len(fitted.chain), len(fitted.draw), design.n)
-    coords = {"chain": fitted.chain, "draw": fitted.draw, "row": design.rows}
     added = tree.copy()
-    added["log_likelihood"] = xr.DataTree(
-        xr.Dataset({"y": (("chain", "draw", "row"), densities.reshape(shape))}, coords)
-    )
+    added["log_likelihood"] = xr.DataTree(fitted.by_draw(densities, row=design.rows).to_dataset(name="y"))
     return added
 
 

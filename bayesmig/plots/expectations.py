@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
+from bayesmig.checking.predictive import answers
 from bayesmig.contract import schema
 from bayesmig.contract.arrays import Array
 from bayesmig.data.design import Design
@@ -231,17 +232,9 @@ def _answers(spec: ModelSpec, design: Design, outcome: str) -> Iterator[tuple[st
     if design.trials is not None:
         yield "successes", partial(np.multiply, 1 / np.maximum(design.trials, 1))
         return
-    for name, (low, high) in zip(*design.brackets[:2], strict=True) if design.ends is not None else ():
-        yield level_in_words(spec, outcome, name), partial(_between, low, high)
-    for code, category in enumerate(design.categories):
-        if spec.distribution.outcome == "ordered":
-            yield level_in_words(spec, outcome, category), partial(np.equal, code)
-        elif code or spec.distribution.outcome == "nominal":
-            yield f"{spec.label(outcome)} = {level_in_words(spec, outcome, category)}", partial(np.equal, code)
-
-
-def _between(low: float, high: float, y: Array) -> Array:
-    return np.asarray((y > low) & (y < high))
+    named = spec.distribution.outcome in ("binary", "nominal")
+    for name, happened in answers(design):
+        yield f"{spec.label(outcome)} = " * named + level_in_words(spec, outcome, name), happened
 
 
 def _scale(spec: ModelSpec, outcome: str) -> tuple[float, float] | None:

@@ -37,7 +37,8 @@ from bayesmig.results.fitted import (
     quantity,
 )
 from bayesmig.results.integration import added_variance, integrated
-from bayesmig.results.summaries import attributed, check_interval, summarise_draws, wald_table
+from bayesmig.results.marginal import described
+from bayesmig.results.summaries import check_interval
 
 Margins = Mapping[str | tuple[str, ...], Mapping[Any, float]]
 JOINTS = ("survey", "independent")
@@ -46,7 +47,8 @@ CLOSE = 1e-9  # of the shares of a margin, where raking stops
 MOST_ROUNDS = 2000
 MOST_ROUNDED = 0.02  # of a margin's total that rounding may explain
 MOST_LEVELS = 30  # of a column whose composition is shown
-HEADS = ("category", "estimate", "sd", "std_error", "population", "respondents", "survey", "estimand", "random")
+LAST = ("population", "respondents", "survey", "estimand", "random")
+HEADS = ("category", "estimate", "sd", "std_error", *LAST)
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,12 +185,11 @@ def poststratify(
         labels["category"] = list(categories) * len(parts)
     labels["population"] = np.repeat(population, max(1, len(categories)))
     labels = labels.join(_survey(design, parts, categories, scale))
-    table = _summary(tree, fitted, labels, means.reshape(len(means), -1), interval)
-    table["estimand"] = (
+    labels["estimand"] = (
         f"population average of {quantity(design, scale, per_trial=True)}{fitted.caveats(own=False, random=random)}"
     )
-    table["random"] = random if fitted.varying else "none"
-    table = attributed(table, tree)
+    labels["random"] = random if fitted.varying else "none"
+    table = described(tree, fitted, labels, means.reshape(len(means), -1), interval, LAST)
     table.attrs["poststratification_seed"] = str(entropy)
     notes = (*_assumptions(cells), *_unasked(design, cells, count), *_notes(fitted, rows, random, people))
     return Poststratification(table, _labelled(fitted, parts, categories, means), cells, notes)
@@ -413,15 +414,6 @@ def _means(
     return np.concatenate(means)
 
 
-def _summary(tree: xr.DataTree, fitted: Fitted, labels: pd.DataFrame, draws: Array, interval: float) -> pd.DataFrame:
-    if fitted.is_point:
-        table = wald_table(tree, draws, labels.index, interval)
-    else:
-        table = summarise_draws(draws, labels.index, interval)
-    about = ["population", "respondents", "survey"]
-    return pd.concat([labels.drop(columns=about), table, labels[about]], axis=1)
-
-
 def _survey(design: Design, parts: pd.DataFrame, categories: tuple[str, ...], scale: str) -> pd.DataFrame:
     """How many respondents each part has, and their own mean or share; unknown where the model lacks a column."""
     frame = _as_codes(design.frame)
@@ -446,15 +438,8 @@ def _survey(design: Design, parts: pd.DataFrame, categories: tuple[str, ...], sc
 def _labelled(fitted: Fitted, parts: pd.DataFrame, categories: tuple[str, ...], means: Array) -> xr.DataArray:
     """Draws with the names of parts and categories."""
     names = [", ".join(map(as_code, part)) or "everybody" for part in parts.to_numpy(dtype=object)]
-    dims, coords = ["part"], {"part": names}
-    if categories:
-        dims, coords = [*dims, "category"], coords | {"category": list(categories)}
-    if fitted.chain is None or fitted.draw is None:
-        return xr.DataArray(means[0], dims=dims, coords=coords)
-    values = means.reshape(len(fitted.chain), len(fitted.draw), *means.shape[1:])
-    return xr.DataArray(
-        values, dims=["chain", "draw", *dims], coords={"chain": fitted.chain, "draw": fitted.draw, **coords}
-    )
+    coords = {"part": names} | ({"category": list(categories)} if categories else {})
+    return xr.DataArray(means[0], coords, tuple(coords)) if fitted.is_point else fitted.by_draw(means, **coords)
 
 
 def _unasked(design: Design, cells: pd.DataFrame, count: str) -> Iterator[str]:

@@ -6,11 +6,11 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from statistics import NormalDist
 
 import numpy as np
 import pandas as pd
 import xarray as xr
+from scipy import stats
 
 from bayesmig.contract import schema
 from bayesmig.contract.arrays import Array, Codes, Flags
@@ -84,7 +84,7 @@ def loadings(tree: xr.DataTree, interval: float = 0.95) -> pd.DataFrame:
         own = {f"standardised_{head}": shown[head] for head in heads}
     else:
         error = tree["estimate"]["loading_se"].to_numpy()
-        reach = _normal_quantile(interval) * error
+        reach = stats.norm.ppf(0.5 + interval / 2) * error
         found = pd.DataFrame({"estimate": values["loading"][0], "std_error": error}, index)
         for head, bound in zip(interval_heads("ci", interval), (-reach, reach), strict=True):
             found[head] = found["estimate"] + bound
@@ -149,7 +149,7 @@ def factor_summary(tree: xr.DataTree, interval: float = 0.95) -> pd.DataFrame:
     if fitted.design.items.pairs:
         error, rows = tree["estimate"]["rho_factor_se"].to_numpy(), index.str.startswith("rho_factor")
         rho = table.loc[rows, "estimate"].to_numpy()
-        reach = _normal_quantile(interval) * error / (1 - rho**2)
+        reach = stats.norm.ppf(0.5 + interval / 2) * error / (1 - rho**2)
         bounds = (np.tanh(np.arctanh(rho) + side * reach) for side in (-1, 1))
         table.loc[rows, ["std_error", *heads]] = np.column_stack([error, *bounds])
     return table
@@ -463,11 +463,6 @@ def _omega(loading: Array, own_variance: Array) -> Array:
     """Reliability of the sum of items, those that go against the factor turned round."""
     common = (loading * np.sign(loading.mean(axis=0))).sum(axis=1) ** 2
     return np.asarray(common / (common + own_variance.sum(axis=1)))
-
-
-def _normal_quantile(interval: float) -> float:
-    """Half the width of a normal interval, in standard errors."""
-    return NormalDist().inv_cdf(0.5 + interval / 2)
 
 
 def _refuse_pooled(tree: xr.DataTree) -> None:

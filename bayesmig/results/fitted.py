@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
 
@@ -90,6 +90,13 @@ class Fitted:
         if own and self.imputations > 1:
             words += f", people as in the first of {self.imputations} completed data sets"
         return words
+
+    def by_draw(self, values: Array, **places: Sequence[object] | Codes) -> xr.DataArray:
+        """Values of the draws, ``(draws, ...)``, by chain and draw; ``places``: names along each of the other dims."""
+        assert self.chain is not None and self.draw is not None
+        shape = (len(self.chain), len(self.draw), *values.shape[1:])
+        coords = {"chain": self.chain, "draw": self.draw, **places}
+        return xr.DataArray(values.reshape(shape), coords, tuple(coords))
 
     def parts(self, width: int) -> Iterator[tuple[slice, dict[str, Array]]]:
         """Runs of draws so short that ``width`` numbers a draw are few, with their parameters.

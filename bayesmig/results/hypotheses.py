@@ -126,7 +126,7 @@ def check_claims(spec: ModelSpec, data: pd.DataFrame, claims: str | Sequence[str
     shapes = {name: [len(coords[dim]) for dim in where] for name, where in schema.dims(design).items()}
     draws = {name: rng.uniform(0.1, 0.2, (1, 2, *shape)) for name, shape in shapes.items()}  # any will do
     tree = schema.stamp({"posterior": schema.posterior(design, draws)}, design)
-    source = _Draws(tree, quantity_values(tree))
+    source = _Draws(tree)
     for text in _named(claims).values():
         source.row(parse_claim(text, source.names), 0.95)
 
@@ -273,42 +273,58 @@ def _holding(claim: Claim, values: Mapping[Quantity, Array]) -> Flags:
 
 
 @dataclass(frozen=True)
-class _Draws:
-    """A posterior whose draws belong together."""
+class _Joint:
+    """A result that knows how its quantities go together: at draws, or at the points of the delta method."""
 
     tree: xr.DataTree
-    components: Mapping[str, Array]
 
     @property
     def terms(self) -> list[str]:
-        return [str(name) for name in self.tree["posterior"]["term"].to_numpy()]
+        return [str(name) for name in self.tree[schema.kind(self.tree)]["term"].to_numpy()]
 
     @property
     def names(self) -> list[str]:
         return [*self.terms, *self.components]
 
+    @cached_property
+    def components(self) -> Mapping[str, Array]:
+        """Sds, variances, correlations and shares."""
+        return quantity_values(self.tree)
+
     def value(self, name: Quantity) -> Array:
         if isinstance(name, Margin):
             return margin_draws(self.tree, dict(name.at))
-        if name in self.components:
-            return np.asarray(self.components[name])
+        return self.components[name] if name in self.components else self.coefficient(name)
+
+    def coefficient(self, name: str) -> Array:
+        raise NotImplementedError
+
+    def draws(self, names: Sequence[Quantity]) -> Mapping[Quantity, Array]:
+        """Joint draws of some quantities."""
+        return {name: self.value(name) for name in names}
+
+    def probability(self, claim: Claim) -> tuple[float, float]:
+        """Twice the share of draws in which a claim holds."""
+        share = float(_holding(claim, self.draws(claim.quantities)).mean())
+        return share, share
+
+
+@dataclass(frozen=True)
+class _Draws(_Joint):
+    """A posterior whose draws belong together."""
+
+    def coefficient(self, name: str) -> Array:
         beta = self.tree["posterior"]["beta"].sel(term=name).transpose("chain", "draw")
         return np.asarray(beta.to_numpy().ravel())
 
     def row(self, claim: Claim, interval: float) -> dict[str, Any]:
-        values = {name: self.value(name) for name in claim.quantities}
+        values = self.draws(claim.quantities)
         row = _moments(claim.subject.of(values) if claim.subject else np.full(2, np.nan), interval)
         if claim.is_equality:
             difference = np.asarray(claim.comparisons[0].difference.of(values))
             return row | {"probability": np.nan, "bayes_factor": self._equality(claim, difference)}
         holds = _holding(claim, values)
         return row | {"probability": float(holds.mean()), "bayes_factor": self._odds(claim, holds)}
-
-    def probability(self, claim: Claim) -> tuple[float, float]:
-        """Twice the share of draws in which a claim holds."""
-        values = {name: self.value(name) for name in claim.quantities}
-        share = float(_holding(claim, values).mean())
-        return share, share
 
     def _priors(self, claim: Claim) -> Mapping[str, Normal] | None:
         """Normal priors of the claim's coefficients, or nothing if it has others or other quantities."""
@@ -349,33 +365,21 @@ class _Draws:
 
 
 @dataclass(frozen=True)
-class _Estimate:
+class _Estimate(_Joint):
     """An estimate, whose quantities stand at the points of the delta method."""
-
-    tree: xr.DataTree
-
-    @property
-    def terms(self) -> list[str]:
-        return [str(name) for name in self.tree["estimate"]["term"].to_numpy()]
-
-    @property
-    def names(self) -> list[str]:
-        return [*self.terms, *self.components]
-
-    @cached_property
-    def components(self) -> Mapping[str, Array]:
-        """Sds, variances and shares at the points of the delta method."""
-        return quantity_values(self.tree)
 
     @cached_property
     def beta(self) -> Array:
         """Coefficients at the points of the delta method."""
         return moved(self.tree["estimate"].to_dataset())["beta"]
 
-    def value(self, name: Quantity) -> Array:
-        if isinstance(name, Margin):
-            return margin_draws(self.tree, dict(name.at))
-        return self.components[name] if name in self.components else self.beta[:, self.terms.index(name)]
+    def coefficient(self, name: str) -> Array:
+        return self.beta[:, self.terms.index(name)]
+
+    def draws(self, names: Sequence[Quantity]) -> Mapping[Quantity, Array]:
+        """Draws from the normal approximation."""
+        z = np.random.default_rng(0).standard_normal((PRIOR_DRAWS, len(self.beta) // 2))
+        return {name: draws_at(self.value(name), z) for name in names}
 
     def row(self, claim: Claim, interval: float) -> dict[str, Any]:
         values = {name: self.value(name) for name in claim.quantities}
@@ -387,13 +391,6 @@ class _Estimate:
         reference = stats.t(degrees(self.tree, self._rests_on(claim)))
         ratios = [side["estimate"] / side["std_error"] for side in sides]
         return row | {"p": float(2 * reference.sf(abs(ratios[0])) if claim.is_equality else max(reference.sf(ratios)))}
-
-    def probability(self, claim: Claim) -> tuple[float, float]:
-        """Twice the share of draws from the normal approximation in which a claim holds."""
-        z = np.random.default_rng(0).standard_normal((PRIOR_DRAWS, len(self.beta) // 2))
-        values = {name: draws_at(self.value(name), z) for name in claim.quantities}
-        share = float(_holding(claim, values).mean())
-        return share, share
 
     def _rests_on(self, claim: Claim) -> list[str] | None:
         """Coefficients that a claim is about; None for all parameters, which other quantities may rest on."""
@@ -503,7 +500,7 @@ def _source(tree: xr.DataTree) -> _Draws | _Estimate | _Points:
     kind = schema.kind(tree)
     dataset = tree[kind].to_dataset()
     if kind == "posterior" and tree.attrs.get("engine") != PRINTED:
-        return _Draws(tree, quantity_values(tree))
+        return _Draws(tree)
     if "covariance" in dataset:
         return _Estimate(tree)
     terms = [str(name) for name in dataset["term"].to_numpy()]

@@ -223,10 +223,11 @@ def effects(
             levels: dict[object, Array] = {}
             for contrast in _contrasts(design, frame, name, change):
                 results.append(average.compared(_difference(average, frame, name, contrast, levels)))
-                about = {"variable": name, "contrast": contrast.label} | cell
+                where = {"variable": name, "contrast": contrast.label} | cell
                 what = "average slope of the" if contrast.width is not None else "average difference in the"
-                labels += descriptions(average, about, f"{what} {quantity(design, scale)}")
-    return _table(tree, average, labels, np.concatenate(results, axis=1), interval, rope, signed=True)
+                labels += descriptions(average, where, f"{what} {quantity(design, scale)}")
+    about, values = pd.DataFrame(labels), np.concatenate(results, axis=1)
+    return described(tree, average.fitted, about, values, interval, rope=rope, signed=True)
 
 
 def margins(
@@ -283,7 +284,8 @@ def margins(
     for cell in combinations(average, at):
         results.append(average.compared(average.over(design, design.frame.assign(**cell), average.shares)))
         labels += descriptions(average, cell, f"average {quantity(design, scale)}")
-    return _table(tree, average, labels, np.concatenate(results, axis=1), interval, signed=differences)
+    about, values = pd.DataFrame(labels), np.concatenate(results, axis=1)
+    return described(tree, average.fitted, about, values, interval, signed=differences)
 
 
 def margin_draws(tree: xr.DataTree, at: Mapping[str, str]) -> Array:
@@ -515,20 +517,20 @@ def descriptions(average: Average, about: Mapping[str, object], estimand: str) -
     return [{**about, **part, **category, **last} for part in average.names for category in categories]
 
 
-def _table(
+def described(
     tree: xr.DataTree,
-    average: Average,
-    labels: list[dict[str, object]],
+    fitted: Fitted,
+    about: pd.DataFrame,
     draws: Array,
     interval: float,
+    last: Sequence[str] = ("estimand", "random"),
+    *,
     rope: tuple[float, float] | None = None,
     signed: bool = False,
 ) -> pd.DataFrame:
-    """Results with their descriptions around them."""
-    about = pd.DataFrame(labels)
-    if average.fitted.is_point:
+    """Results with their descriptions around them, the ``last`` of these behind."""
+    if fitted.is_point:
         table = wald_table(tree, draws, about.index, interval, signed)
     else:
         table = summarise_draws(draws, about.index, interval, sign=draws if signed else None, rope=rope)
-    table = pd.concat([about.drop(columns=["estimand", "random"]), table, about[["estimand", "random"]]], axis=1)
-    return attributed(table, tree)
+    return attributed(pd.concat([about.drop(columns=[*last]), table, about[[*last]]], axis=1), tree)

@@ -18,11 +18,10 @@ from bayesmig.data.rows import Rows
 from bayesmig.errors import BayesmigError, DataError, UnknownColumn, UnknownLevel, closest, listing
 from bayesmig.families.links import LINKS, normal_mean
 from bayesmig.inference.response import expected, linear_predictor
-from bayesmig.results.delta import delta_errors
 from bayesmig.results.fitted import TREATMENTS, Fitted, Treatment, check_one_of, encoded, outcome_of
 from bayesmig.results.integration import added_variances, over_effects
-from bayesmig.results.marginal import Average, combinations, descriptions, shared
-from bayesmig.results.summaries import attributed, check_interval, interval_heads, summarise_draws, wald_table
+from bayesmig.results.marginal import Average, combinations, described, descriptions, shared
+from bayesmig.results.summaries import check_interval, interval_heads, wald_table
 
 Curve = Literal["survival", "incidence", "hazard"]
 WORDS = {
@@ -261,14 +260,11 @@ def _curves(events: Array, curve: Curve) -> Array:
 
 
 def _table(tree: xr.DataTree, fitted: Fitted, about: pd.DataFrame, values: Array, interval: float) -> pd.DataFrame:
-    """Curves with their descriptions around them."""
+    """Curves with their descriptions around them; the interval of an estimate is Wald's for ``log(-log(p))``."""
+    table = described(tree, fitted, about, values, interval)
     if fitted.is_point:
         low, high = interval_heads("ci", interval)
         with np.errstate(divide="ignore", invalid="ignore"):
-            table = wald_table(tree, np.log(-np.log(values)), about.index, interval)
-        table["estimate"], table["std_error"] = values[0], delta_errors(values)
-        table[low], table[high] = np.exp(-np.exp(table[high])), np.exp(-np.exp(table[low]))
-    else:
-        table = summarise_draws(values, about.index, interval)
-    last = ["estimand", "random"]
-    return attributed(pd.concat([about.drop(columns=last), table, about[last]], axis=1), tree)
+            turned = wald_table(tree, np.log(-np.log(values)), about.index, interval)
+        table[low], table[high] = np.exp(-np.exp(turned[high])), np.exp(-np.exp(turned[low]))
+    return table
