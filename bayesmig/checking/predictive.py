@@ -366,9 +366,9 @@ def answers(design: Design) -> Iterator[tuple[str, Happening]]:
             yield name, partial(_between, low, high)
     elif not design.categories:
         yield "successes", np.asarray
-    for code, name in enumerate(design.categories):
-        if code or design.spec.distribution.outcome != "binary":
-            yield name, partial(np.equal, code)
+    else:
+        first = int(design.spec.distribution.outcome == "binary")
+        yield from ((name, partial(np.equal, code)) for code, name in enumerate(design.categories) if code >= first)
 
 
 def _between(low: float, high: float, y: Array) -> Flags:

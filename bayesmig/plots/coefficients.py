@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,7 +29,6 @@ from bayesmig.plots.style import (
     wrap,
 )
 from bayesmig.results.summaries import coefficients, common_columns
-from bayesmig.specification.model import ModelSpec
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,8 +79,7 @@ def forest(
     ['Age']
     """
     named = {"posterior": results} if isinstance(results, xr.DataTree) else dict(results)
-    intervals, places, finish = _term_rows_on(named, terms, ax, len(named))
-    ax = finish.ax
+    ax, intervals, places, finish = _term_rows_on(named, terms, ax, len(named))
     for k, (name, frame) in enumerate(intervals.items()):
         shift = 0.0 if len(named) == 1 else 0.33 * (2 * k / (len(named) - 1) - 1)
         label = f"{name}, {'95 % interval' if schema.kind(named[name]) == 'posterior' else '95 % CI'}"
@@ -124,13 +122,13 @@ def dumbbell(results: Mapping[str, xr.DataTree], terms: Sequence[str] | None = N
     """
     if len(results) < 2:
         raise BayesmigError('dumbbell needs two results or more, as in dumbbell({"printed": ..., "posterior": ...}).')
-    intervals, places, finish = _term_rows_on(results, terms, ax, 1)
+    ax, intervals, places, finish = _term_rows_on(results, terms, ax, 1)
     for term, row in places.items():
         found = [frame["estimate"][term] for frame in intervals.values() if term in frame.index]
-        finish.ax.plot([min(found), max(found)], [row, row], color=INK, linewidth=1.2, alpha=0.5, zorder=2)
+        ax.plot([min(found), max(found)], [row, row], color=INK, linewidth=1.2, alpha=0.5, zorder=2)
     for k, (name, frame) in enumerate(intervals.items()):
         points = frame.loc[frame.index.isin(list(places)), ["estimate"]].assign(lower=np.nan, upper=np.nan)
-        _draw_source(finish.ax, points, places, 0.0, name, k)
+        _draw_source(ax, points, places, 0.0, name, k)
     return finish("how far apart")
 
 
@@ -139,43 +137,34 @@ def forest_height(rows: int, sources: int) -> float:
     return 1.2 + rows * max(0.24, (0.1 if rows < 30 else 0.085) * sources)
 
 
-@dataclass(frozen=True)
-class _Finish:
-    """What remains to be done on axes of terms when the data are drawn: scale, row names, legend, title."""
-
-    ax: Axes
-    spec: ModelSpec
-    outcome: str
-    rows: Sequence[TermRow]
-
-    def __call__(self, title: str) -> Axes:
-        rule(self.ax, "x")
-        along = on_predictor("Coefficient", self.spec, self.outcome)
-        self.ax.set_xlabel(wrap(along, fitting(self.ax, 52)))
-        indent = _name_rows(self.ax, self.rows)
-        lift = _legend_above(self.ax, indent)
-        set_title(self.ax, f"{label_of(self.spec, self.outcome)}: {title}", lift=lift, indent=indent)
-        typeset(self.ax)
-        return self.ax
+def _finished(ax: Axes, tree: xr.DataTree, rows: Sequence[TermRow], title: str) -> Axes:
+    """Axes of terms whose data are drawn, with their scale, row names, legend and title."""
+    spec, outcome = spec_of(tree), outcome_of(tree)
+    rule(ax, "x")
+    ax.set_xlabel(wrap(on_predictor("Coefficient", spec, outcome), fitting(ax, 52)))
+    indent = _name_rows(ax, rows)
+    lift = _legend_above(ax, indent)
+    set_title(ax, f"{label_of(spec, outcome)}: {title}", lift=lift, indent=indent)
+    typeset(ax)
+    return ax
 
 
 def _term_rows_on(
     named: Mapping[str, xr.DataTree], terms: Sequence[str] | None, ax: Axes | None, sources: int
-) -> tuple[dict[str, pd.DataFrame], dict[str, int], _Finish]:
-    """Every result's estimates, the row of each term, and how to finish the axes that have been banded for them."""
+) -> tuple[Axes, dict[str, pd.DataFrame], dict[str, int], Callable[[str], Axes]]:
+    """Axes banded for terms, every result's estimates, the row of each term, and how to finish under a title."""
     if not named:
         raise BayesmigError('forest needs at least one result, as in forest({"posterior": tree}).')
     intervals = {name: _intervals(tree) for name, tree in named.items()}
     first = next(iter(named.values()))
-    spec = spec_of(first)
-    rows = term_rows(spec, _chosen_terms(intervals, terms))
+    rows = term_rows(spec_of(first), _chosen_terms(intervals, terms))
     ax = ax or new_axes(WIDTH, forest_height(len(rows), sources))
     for k, row in enumerate(rows):
         if row.block % 2 == 0:
             ax.axhspan(k - 0.5, k + 0.5, color=BAND, linewidth=0, zorder=0)
     ax.axvline(0, color=INK, linewidth=0.8, zorder=1)
     places = {row.term: k for k, row in enumerate(rows) if row.term}
-    return intervals, places, _Finish(ax, spec, outcome_of(first), rows)
+    return ax, intervals, places, partial(_finished, ax, first, rows)
 
 
 def _intervals(tree: xr.DataTree) -> pd.DataFrame:

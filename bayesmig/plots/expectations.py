@@ -12,7 +12,7 @@ import xarray as xr
 
 from bayesmig.checking.predictive import answers
 from bayesmig.contract import schema
-from bayesmig.contract.arrays import Array
+from bayesmig.contract.arrays import Array, Flags
 from bayesmig.data.design import Design
 from bayesmig.data.rows import design_of
 from bayesmig.errors import BayesmigError, listing
@@ -227,7 +227,7 @@ def _means(spec: ModelSpec, design: Design, drawn: Array, weights: Array) -> Ite
         yield _pooled(f"means by {spec.mention(group.name)}", means[:-1], means[-1])
 
 
-def _answers(spec: ModelSpec, design: Design, outcome: str) -> Iterator[tuple[str, Callable[[Array], Array]]]:
+def _answers(spec: ModelSpec, design: Design, outcome: str) -> Iterator[tuple[str, Callable[[Array], Flags | Array]]]:
     """Each answer in words, and which outcomes are that answer; of successes out of trials a row's part of them."""
     if design.trials is not None:
         yield "successes", partial(np.multiply, 1 / np.maximum(design.trials, 1))

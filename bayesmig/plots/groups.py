@@ -9,12 +9,10 @@ import xarray as xr
 
 from bayesmig.contract import schema
 from bayesmig.errors import BayesmigError
-from bayesmig.inference.response import parameters
 from bayesmig.plots.labels import label_of, level_in_words, on_predictor, outcome_of, spec_of
 from bayesmig.plots.style import COLOURS, GREY, INK, LINES, MARKERS, WIDTH, finished, name_groups, new_axes, rule
 from bayesmig.results.intersections import Maihda
-from bayesmig.results.summaries import common_columns, variance_components, varying_effects
-from bayesmig.results.variance import variances_at_means
+from bayesmig.results.summaries import common_columns, quantity_values, variance_components, varying_effects
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -203,13 +201,12 @@ def _shares(tree: xr.DataTree) -> dict[str, np.ndarray]:
     """Draws of every ``vpc_<group>``."""
     if schema.kind(tree) != "posterior":
         raise BayesmigError("vpc needs a posterior from fit; variance_components gives the point of an estimate.")
-    spec, values = spec_of(tree), parameters(tree["posterior"].to_dataset())
-    between = variances_at_means(tree, values)
-    residual = values["sigma"] ** 2 if "sigma" in values else spec.distribution.latent_variance(spec.link)
-    if not between or residual is None:
+    names = {f"vpc_{group}": group for group in schema.groups(tree["posterior"].to_dataset())}
+    shares = {names[name]: draws for name, draws in quantity_values(tree).items() if name in names}
+    if not shares:
+        spec = spec_of(tree)
         raise BayesmigError(f"the model {spec.written!r} ({spec.family}) has no share of variance between groups.")
-    total = residual + sum(between.values())
-    return {group: value / total for group, value in between.items()}
+    return shares
 
 
 def _bandwidth(draws: np.ndarray) -> float:

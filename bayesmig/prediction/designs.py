@@ -33,7 +33,7 @@ from bayesmig.inference.fitting import estimate, fit
 from bayesmig.inference.parallel import Failure, map_fits
 from bayesmig.inference.response import draw_outcomes, linear_predictor
 from bayesmig.printed.evidence.significance import errors_of_design
-from bayesmig.results.hypotheses import hypothesis
+from bayesmig.results.hypotheses import claims_by_name, hypothesis
 from bayesmig.specification.claims import Claim, parse_claim
 from bayesmig.specification.formula import Formula
 from bayesmig.specification.model import ModelSpec, as_spec
@@ -361,10 +361,7 @@ def _plan(
         )
     if not 0.5 <= sure < 1:
         raise SpecificationError(f"sure={sure!r} must lie between 0.5 and 1; 0.975 is the usual bar.")
-    named = {claims: claims} if isinstance(claims, str) else claims
-    named = named if isinstance(named, Mapping) else {str(claim): claim for claim in named}
-    if not named:
-        raise SpecificationError("no hypothesis was given; write one, as in 'contact > 0'.")
+    named = claims_by_name(claims)
     group = formula.varying[0].columns[0] if formula.varying else None
     needed = sorted(formula.predictors | {name for name in (spec.trials, spec.offset) if name})
     needed += [name for name in (spec.weights.columns if spec.weights else ()) if name not in needed]

@@ -108,7 +108,7 @@ def hypothesis(
         raise SpecificationError(
             f"beyond={beyond!r} must be a number of at least 0: by how much a comparison must hold."
         )
-    named = _named(claims)
+    named = claims_by_name(claims)
     source = _source(tree)
     read = {name: parse_claim(text, source.names).beyond(beyond) for name, text in named.items()}
     rows = {name: source.row(claim, interval) for name, claim in read.items()}
@@ -127,7 +127,7 @@ def check_claims(spec: ModelSpec, data: pd.DataFrame, claims: str | Sequence[str
     draws = {name: rng.uniform(0.1, 0.2, (1, 2, *shape)) for name, shape in shapes.items()}  # any will do
     tree = schema.stamp({"posterior": schema.posterior(design, draws)}, design)
     source = _Draws(tree)
-    for text in _named(claims).values():
+    for text in claims_by_name(claims).values():
         source.row(parse_claim(text, source.names), 0.95)
 
 
@@ -555,7 +555,8 @@ def _between(lowest: float, highest: float, unit: float) -> Array:
     return np.asarray(unit * np.tan(np.linspace(math.atan(lowest / unit), math.atan(highest / unit), 101)))
 
 
-def _named(claims: str | Sequence[str] | Mapping[str, str]) -> dict[str, str]:
+def claims_by_name(claims: str | Sequence[str] | Mapping[str, str]) -> dict[str, str]:
+    """Claims by name, or else by their own text."""
     if isinstance(claims, str):
         return {claims: claims}
     named = dict(claims) if isinstance(claims, Mapping) else {str(claim): claim for claim in claims}
