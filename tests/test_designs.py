@@ -1,5 +1,7 @@
 """Studies that are planned: against closed forms and simulation by other means, and what is refused."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,6 +12,8 @@ from bayesmig.errors import SpecificationError, UnknownColumn
 from bayesmig.prediction import Planned, precision
 
 EXPOSED = {"exposure": Planned("group", share=0.5)}
+# lme4 1.1-31: shares of 1,000 simulated studies that find the effect (reference/power.R), as simr counts them
+LME4 = pd.read_csv(Path(__file__).parent / "reference" / "power.csv")
 MODEL, CLAIM = "trust ~ exposure + (1 | community)", "exposure > 0"
 
 
@@ -28,6 +32,29 @@ def test_the_closed_form_is_the_t_test_of_group_means(groups, icc):
     means = rng.normal(0, error * np.sqrt(groups) / 2, (20_000, groups)) + effect * (np.arange(groups) % 2)
     test = stats.ttest_ind(means[:, 1::2], means[:, ::2], axis=1, alternative="greater")
     assert row["assurance"] == pytest.approx((test.pvalue < 0.025).mean(), abs=0.011)  # 3 Monte Carlo errors
+
+
+@pytest.mark.parametrize(
+    "cell", LME4.to_dict("records"), ids=lambda cell: "{level} {groups} x {per_group}".format(**cell)
+)
+def test_power_is_that_of_simulation_with_lme4(cell):
+    """A study with a probability over 0.975 is, under flat priors, one with p below 0.05 on the right side."""
+    planned = EXPOSED if cell["level"] == "group" else {"exposure": Planned()}
+    sizes = {"groups": cell["groups"], "per_group": cell["per_group"]}
+    truth = {"exposure": cell["effect"], "icc": cell["icc"]}
+    row = precision(MODEL, CLAIM, truth=truth, predictors=planned, n=0, **sizes).table.iloc[0]
+    error = np.sqrt(cell["power_t"] * (1 - cell["power_t"]) / cell["n"])
+    assert row["assurance"] == pytest.approx(cell["power_t"], abs=3 * error)
+    assert cell["power_z"] >= cell["power_t"]  # a normal distribution finds too much where groups are few
+
+
+def test_simulated_assurance_is_that_of_simulation_with_lme4():
+    """Forty communities, where default priors and degrees of freedom matter little."""
+    (cell,) = LME4[LME4["groups"] == 40].to_dict("records")
+    truth = {"exposure": cell["effect"], "icc": cell["icc"]}
+    sizes = {"groups": cell["groups"], "per_group": cell["per_group"]}
+    row = precision(MODEL, CLAIM, truth=truth, predictors=EXPOSED, n=60, seed=1, **sizes).table.iloc[0]
+    assert row["assurance_lower"] < cell["power_t"] < row["assurance_upper"]
 
 
 def test_the_closed_form_of_persons_and_without_groups():
