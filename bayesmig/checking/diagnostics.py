@@ -24,6 +24,7 @@ MOST_DROPPED = 0.10
 LEAST_EBFMI = 0.3
 TAILS = (0.05, 0.95)
 PARAMETERS = 256  # at once
+LEAST_HALF = 4  # draws of half a chain, of which ArviZ takes shorter ones as parts of whole chains only
 VARYING = ("u_", "eta", "imputed_")  # as many as there are groups or people
 FARTHEST_MAXIMUM = 0.3  # standard errors; farther off, a 95 % interval covers less than 94 %
 ROUNDING = 1e-9  # of the number of rows: weights that cost nothing
@@ -172,8 +173,8 @@ def _worst_diagnostics(tree: xr.DataTree, varying: bool) -> tuple[float, float]:
     for block in np.array_split(draws, math.ceil(len(draws) / PARAMETERS)):
         found = [_mixing(block[:, whose == number]) for number in np.unique(whose)]
         worst.append(max(rhat.max() for rhat, _ in found))
-        least.append(np.sum([sizes for _, sizes in found], axis=0).min())
-    return float(np.max(worst)), float(np.nanmin(least))
+        least.append(np.fmin.reduce(np.sum([sizes for _, sizes in found], axis=0), axis=None))
+    return float(np.max(worst)), float(np.fmin.reduce(least))  # what is fixed has no size
 
 
 def _mixing(draws: Array) -> tuple[Array, Array]:
@@ -193,6 +194,9 @@ def _mixing(draws: Array) -> tuple[Array, Array]:
     with np.errstate(invalid="ignore"):
         rhat = np.maximum(*(array_stats.rhat(each, method="identity") for each in (bulk, spread)))
     rhat = np.where(np.ptp(rows, axis=1) == 0, 1.0, rhat if draws.shape[1] > 1 else np.nan)
+    if half < LEAST_HALF:
+        whole = (array_stats.ess(draws), array_stats.ess(draws, method="tail", prob=TAILS))
+        return rhat, np.array(whole)
     sizes = [array_stats.ess(each, method="identity") for each in (bulk, halves <= tails[0], halves <= tails[1])]
     return rhat, np.array(sizes)
 

@@ -4,7 +4,7 @@ parameters."""
 import numpy as np
 import pytest
 import xarray as xr
-from engines.test_compiled import OUTCOMES, answers
+from engines.test_compiled import DERIVED, OUTCOMES, answers
 
 from bayesmig import priors as pr
 from bayesmig.data.encoding import build_design
@@ -20,7 +20,8 @@ def with_predictors(family, link):
     own = [one.name for one in FAMILIES[family].scalars]
     trials = "t" if family == "binomial" else None
     predictors = dict.fromkeys(own, "v + (1 |a| h)")
-    return ModelSpec(f"{family} ~ x + (1 |a| h)", family=family, link=link, trials=trials, predictors=predictors)
+    outcome = DERIVED.get(family, family)
+    return ModelSpec(f"{outcome} ~ x + (1 |a| h)", family=family, link=link, trials=trials, predictors=predictors)
 
 
 def free_values(design, values, model):
