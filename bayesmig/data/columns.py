@@ -420,6 +420,8 @@ def numeric(entry: Variable | None, name: str, column: pd.Series, role: Role) ->
             f" {len(column)} rows do not, first {text.iloc[0]!r} (row {text.index[0]})."
             f" Convert these rows or set them to missing"
             + (", or give the variable levels in the codebook." if role == "predictor" else ".")
+            + f" If answers are brackets, the codebook has their ends: Variable({name!r}, brackets={{{text.iloc[0]!r}:"
+            " (lower, upper), ...})." * (role == "outcome" and bool(re.search(r"\d", str(text.iloc[0]))))
         )
     large = numbers[(numbers.abs() > LARGEST) & ~((role == "end") & np.isinf(numbers))]
     if len(large):

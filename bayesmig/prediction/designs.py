@@ -289,12 +289,15 @@ class _Plan:
 
     def _placeholder(self, n: int, rng: np.random.Generator) -> Any:
         kind, entry = self.spec.distribution.outcome, self.spec.variable(self.outcome)
-        if kind == "number":
+        if kind == "number" and not self.spec.distribution.ends:
             drawn, support = rng.standard_normal(n), self.spec.distribution.support
             if support is not None:
                 drawn = special.expit(drawn) if np.isfinite(support[1]) else np.exp(drawn)
-            return drawn * (np.arange(n) % 2 if self.spec.distribution.zeros else 1)
-        if kind not in ("ordered", "binary"):
+            spikes = list(self.spec.distribution.spikes.values())
+            for place, spike in enumerate(spikes, 1):
+                drawn[place :: 1 + len(spikes)] = spike
+            return drawn
+        if kind not in ("ordered", "binary", "number"):
             return np.arange(n) % 2
         levels: list[Any]
         if entry is not None and entry.is_categorical:
@@ -543,6 +546,9 @@ def _replicate(plan: _Plan, item: tuple[tuple[int, int], np.random.SeedSequence]
         ordered = plan.spec.distribution.outcome == "ordered"
         drawn = pd.Categorical.from_codes(codes, column.cat.categories, ordered=True) if ordered else None
         frame[plan.outcome] = _recoded(column, design.categories, codes) if drawn is None else drawn
+    elif design.ends is not None:
+        place = np.searchsorted(design.brackets.ends[:, 0], y, side="right") - 1
+        frame[plan.outcome] = np.array(design.brackets.names)[np.maximum(place, 0)]
     else:
         frame[plan.outcome] = y
     if plan.engine is None:

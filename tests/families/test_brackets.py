@@ -220,6 +220,13 @@ def test_bootstrap_sees_simulated_numbers_in_brackets():
     np.testing.assert_allclose(again.loc["hukou[urban]", "sd"], wald.loc["hukou[urban]", "std_error"], rtol=0.25)
 
 
+def test_studies_are_planned_with_answers_in_brackets():
+    spec = ModelSpec("income ~ hukou", family="lognormal", variables=(INCOME,))
+    truth = {"intercept": 8.2, "hukou[urban]": 0.8, "sigma": 0.6}
+    found = bm.prediction.precision(spec, "hukou[urban] > 0", truth=truth, data=survey(), per_group=200, n=5, seed=1)
+    assert found.table["assurance"].iloc[0] == 1  # an effect of eight standard errors
+
+
 def test_numbers_seen_differently_are_not_simulated():
     data = survey().assign(low=lambda d: d["low"].mask(d.index % 2 == 0, d["exact"] - 500).clip(lower=0))
     data["high"] = data["high"].mask(data.index % 2 == 0, data["exact"] + 500)
@@ -341,6 +348,8 @@ def test_answers_that_are_no_brackets():
     data.loc[7, "income"] = "2000-400"
     with pytest.raises(UnknownLevel, match="'2000-400' in 1 rows.*closest: '2000-4000'"):
         build_design(ModelSpec("income ~ hukou", family="lognormal", variables=(INCOME,)), data)
+    with pytest.raises(DataError, match=r"brackets, the codebook has their ends: Variable.'income', brackets="):
+        build_design(ModelSpec("income ~ hukou", family="lognormal"), survey())
     with pytest.raises(SpecificationError, match="standardise names income"):
         build_design(ModelSpec("income ~ hukou", variables=(INCOME,), standardise={"income": "person"}), survey())
 
