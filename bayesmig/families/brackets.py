@@ -20,8 +20,7 @@ from bayesmig.families.machine import kernel
 from bayesmig.families.positive import LOGNORMAL
 from bayesmig.families.record import Answers, ByDensity, Curves, Family, Own, stacked
 
-NARROW = 1e-3  # in residual sds; where a bracket is less, a density times its width has more digits
-STEEP = 0.03  # change of the log density across a narrow bracket
+NARROW = 1e-4  # in residual sds; where a bracket is less, the density at its middle has more digits
 UNBOUNDED = 1e3  # residual sds that stand for an open end in a graph
 PROBIT = LINKS["probit"]
 
@@ -35,13 +34,11 @@ def interval_gaussian_rows(
     for i in range(len(y)):
         w, spread = weight[i], sigma / root[i]
         low, high, width = (y[i] - eta[i, 0]) / spread, (trials[i] - eta[i, 0]) / spread, (trials[i] - y[i]) / spread
-        z, square = 0.5 * (low + high), width * width / 12
-        if width < NARROW and abs(z) * width < STEEP:
-            total += w * (-0.5 * z * z + (z * z - 1) * square / 2 - math.log(spread))
-            if width > 0:
-                total += w * math.log(trials[i] - y[i])
-            by_eta[i, 0] = w * z * (1 - square) / spread
-            by_own[0] += w * (z * z * (1 - square) - 1 - (z * z - 1) * square) / sigma
+        if width < NARROW:
+            z = 0.5 * (low + high)
+            total += w * (-0.5 * z * z - math.log(spread) + (math.log(trials[i] - y[i]) if width > 0 else 0.0))
+            by_eta[i, 0] = w * z / spread
+            by_own[0] += w * (z * z - 1) / sigma
             continue
         inside, of_high, of_low = links.between_normal(low, high)
         total += w * (inside + math.log(links.ROOT_TWO_PI))
@@ -73,50 +70,40 @@ def _in_brackets(base: Family, rows: Callable[..., float], elsewhere: tuple[str,
     assert base.scale is not None
     scale = base.scale
 
-    def places(answers: Answers, eta: Array, own: Own) -> tuple[Array, Array, Array, Flags]:
-        """Ends and their distance in residual sds from the expectation, and whether they are near each other."""
-        spread = own["sigma"] / answers.root
+    def places(answers: Answers, eta: Array, own: Own) -> tuple[Array, Array, Flags, Answers]:
+        """Ends in residual sds from the expectation; whether they are near each other; and middles."""
         with np.errstate(divide="ignore", invalid="ignore"):
-            low, high = scale(answers.y), scale(answers.trials)
-            width = np.where(answers.y == answers.trials, 0.0, high - low) / spread
-            low, high = (low - eta) / spread, (high - eta) / spread
-            return low, high, width, (width < NARROW) & (abs(low + high) / 2 * width < STEEP)
+            low, high = ((scale(end) - eta) * answers.root / own["sigma"] for end in answers[:2])
+            near = (answers.y == answers.trials) | (high - low < NARROW)
+            between = middle(answers.y, answers.trials)
+            if scale is np.log:  # the middle of logs, where there is one
+                logs = np.sqrt(answers.y * answers.trials)
+                between = np.where((logs > 0) & np.isfinite(logs), logs, between)
+        middles = answers._replace(y=between)
+        return np.where(near, 0.0, low), np.where(near, 1.0, high), near, middles
 
     def log_density(link: Link, answers: Answers, eta: Array, own: Own) -> Array:
-        low, high, width, narrow = places(answers, eta, own)
-        exact = answers._replace(y=np.where(answers.y == answers.trials, answers.y, 1.0))
+        low, high, near, middles = places(answers, eta, own)
         with np.errstate(divide="ignore", invalid="ignore"):
-            z = 0.5 * (low + high)
-            near = np.log(width) - math.log(links.ROOT_TWO_PI) - 0.5 * z**2 + (z**2 - 1) * width**2 / 24
-            near = np.where(width > 0, near, base.log_density(link, exact, eta, own))
-            wide = PROBIT.log_between(np.where(narrow, 1.0, high), np.where(narrow, 0.0, low))
-        return np.where(narrow, near, wide)
+            width = np.where(answers.y == answers.trials, 1.0, answers.trials - answers.y)
+            at_middle = base.log_density(link, middles, eta, own) + np.log(width)
+            return np.where(near, at_middle, PROBIT.log_between(high, low))
 
     def derivatives(link: Link, answers: Answers, eta: Array, own: Own) -> Curves:
-        low, high, width, narrow = places(answers, eta, own)
+        low, high, near, middles = places(answers, eta, own)
         sigma, spread = own["sigma"], own["sigma"] / answers.root
-        with np.errstate(invalid="ignore"):
-            z, square = np.where(narrow, 0.5 * (low + high), 0.0), np.where(narrow, width, 0.0) ** 2 / 12
-        low, high = np.where(narrow, 0.0, low), np.where(narrow, 1.0, high)
         up, down, up_twice, across, down_twice = PROBIT.between_curves(high, low)
         low, high = (np.where(np.isfinite(end), end, 0.0) for end in (low, high))
         turn = high * up + low * down
-        near = (
-            z * (1 - square),
-            z**2 * (1 - square) - 1 - (z**2 - 1) * square,
-            square - 1,
-            4 * z * square - 2 * z,
-            1 - 3 * z**2 + 7 * z**2 * square + 3 * (z**2 - 1) * square,
+        wide = stacked(
+            (-up - down) / spread,
+            -turn / sigma,
+            (up_twice + 2 * across + down_twice) / spread**2,
+            (high * (up_twice + across) + low * (down_twice + across) + up + down) / (spread * sigma),
+            (high**2 * up_twice + 2 * high * low * across + low**2 * down_twice + 2 * turn) / sigma**2,
         )
-        wide = (
-            -up - down,
-            -turn,
-            up_twice + 2 * across + down_twice,
-            high * (up_twice + across) + low * (down_twice + across) + up + down,
-            high**2 * up_twice + 2 * high * low * across + low**2 * down_twice + 2 * turn,
-        )
-        units = (spread, sigma, spread**2, spread * sigma, sigma**2)
-        return stacked(*(np.where(narrow, *pair) / unit for *pair, unit in zip(near, wide, units, strict=True)))
+        at_middle = base.derivatives(link, middles, eta, own)
+        return np.where(near[:, None], at_middle[0], wide[0]), np.where(near[:, None, None], at_middle[1], wide[1])
 
     def graph(link: Link, answers: Answers, eta: Any, own: Own) -> tuple[Any, dict[str, Any]]:
         import pymc as pm
