@@ -13,6 +13,7 @@ from bayesmig.errors import BayesmigError, DataError, EngineRefusal, Specificati
 from bayesmig.families.links import LINKS
 from bayesmig.families.record import Answers
 from bayesmig.families.registry import FAMILIES
+from bayesmig.inference.engines.hierarchical import Layout
 from bayesmig.inference.fitting import automatic
 from bayesmig.results.intervals import confidence_intervals
 from bayesmig.specification.model import ModelSpec, Variable
@@ -360,3 +361,18 @@ def test_open_brackets_that_a_term_predicts_have_no_maximum():
     data = data.assign(rich=(data["exact"] > 12000).astype(float))
     with pytest.raises(BayesmigError, match="separated along rich"):
         bm.estimate("Interval(low, high) ~ rich", data, family="lognormal")
+
+
+@pytest.mark.parametrize("sigma", [0.5, 0.03, 0.001])
+def test_sampling_starts_where_brackets_hide_the_scatter(sigma):
+    """Answers that predictors and groups give without error: the residual sd starts above zero."""
+    rng = np.random.default_rng(0)
+    data = pd.DataFrame({"x": rng.normal(size=120), "g": rng.integers(0, 12, 120)})
+    number = np.exp(1 + data["x"] + rng.normal(0, 1.2, 12)[data["g"]] + rng.normal(0, sigma, 120))
+    edges = np.array([0, 0.3, 1, 3, 10, np.inf])
+    place = np.searchsorted(edges, number) - 1
+    data = data.assign(low=edges[place], high=edges[place + 1])
+    layout = Layout(build_design(ModelSpec("Interval(low, high) ~ x + (1 | g)", family="lognormal"), data).centred)
+    value, gradient = layout.density()(layout.begin(1))
+    assert np.isfinite(value) and np.isfinite(gradient).all()
+    assert layout.pseudo.own["sigma"] > 1e-3

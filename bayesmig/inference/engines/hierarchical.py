@@ -275,6 +275,11 @@ class Layout:
             if "sigma" in own:
                 left = (response + offset - eta)[:, 0]
                 shrunk = float(np.sqrt(np.maximum(told[:, 0], 0.0) @ left**2 / cells.weight.sum()))
+                if self.family.ends:  # a step of the EM algorithm, for numbers scatter within their brackets
+                    at = self._at_cells(eta, own)
+                    by_sigma = self.family.derivatives(self.link, self._answers, *at)[0][:, 1]
+                    squares = 1 + own["sigma"] * np.average(by_sigma, weights=cells.weight)
+                    shrunk = float(np.sqrt(np.clip(squares, 0.1, 10.0)))
                 spread *= max(shrunk, 1e-3)
             if moved < CLOSE * max(spread, 1e-12):
                 break
