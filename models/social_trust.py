@@ -1,7 +1,5 @@
 """Trust between migrants and natives in 35 Shanghai neighbourhoods (Wang, Zhang & Wu 2015)."""
 
-import dataclasses
-
 from bayesmig.specification.blocks import (
     age,
     formula,
@@ -311,8 +309,10 @@ POPULATION = Population(
 
 # The text says that migrants are more likely to live where there is more poverty, and that places with over 50 %
 # migrants are usually urban villages.
-AS_TEXT = dataclasses.replace(
-    POPULATION,
+AS_TEXT = Population(
+    n=1406,
+    groups={"neighbourhood": 35},
+    margins=(*PRINTED_MARGINS, BANDS, *ASSUMED_MARGINS),
     correlations={
         **CORRELATIONS,
         ("hukou", "migrant_concentration"): Range(0.3, 0.6),

@@ -25,7 +25,7 @@ from bayesmig.specification.model import ModelSpec
 GREEK = dict(
     re.findall(
         r"(\S) (\w+)",
-        "α alpha β beta η eta θ theta κ kappa λ lambda μ mu ν nu π pi ρ rho σ sigma τ tau φ phi ψ psi Σ Sigma"
+        "α alpha β beta η eta θ theta κ kappa λ lambda μ mu ν nu π pi ρ rho σ sigma τ tau φ phi ψ psi ω omega Σ Sigma"
         " ∼ sim ≤ leq ≥ geq | mid · cdot × times",
     )
 )
