@@ -100,7 +100,7 @@ def test_forest_draws_printed_numbers_with_their_standard_errors():
 
 
 def test_forest_draws_a_value_printed_without_error_as_a_point():
-    tree = published(study("social_trust"), "table_6").copy()
+    tree = published(study("social_trust"), "table_6").copy(deep=True)
     tree["published"]["beta_se"][:] = np.nan
     ax = plots.forest({"printed": seal(tree)})
     assert np.isfinite(ax.containers[0][0].get_xdata()).all()

@@ -186,7 +186,7 @@ def test_numbers_by_hand():
     data = made("social_trust", 1)
     found = printed_descriptives(study("social_trust"), data).set_index(["table", "group", "level"]).sort_index()
     band = data[data["migrant_concentration"] > 50]
-    row = found.loc[("Table 5", "migrant_share_50_76", "4")].iloc[0]
+    row = found.loc[[("Table 5", "migrant_share_50_76", "4")]].iloc[0]
     assert row["printed"] == "42.81"
     assert row["obtained"] == pytest.approx(100 * band["out_group_trust"].between(3.5, 4.5).mean())
     locals_ = data[data["hukou"].str.endswith("local")]
@@ -273,7 +273,7 @@ def test_predicted_answers_beside_the_cross_tabulated_ones():
     row = found.loc[("Table 3", "rural_migrant", "5")]
     assert row["printed"] == 12.06 and row["eti95_lower"] > 35 and not row["inside"]
     obtained = printed_descriptives(paper, data).set_index(["table", "group", "level"]).sort_index()
-    own = obtained.loc[("Table 3", "rural_migrant", "5")].iloc[0]["obtained"]
+    own = obtained.loc[[("Table 3", "rural_migrant", "5")]].iloc[0]["obtained"]
     assert row["eti95_lower"] < own < row["eti95_upper"]  # the model fits the data that it was fitted to
     with pytest.raises(SpecificationError, match="25 replicated data sets or more"):
         predicted_descriptives(paper, data, tree, draws=3)
