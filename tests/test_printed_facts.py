@@ -190,7 +190,7 @@ def test_numbers_by_hand():
     assert row["printed"] == "42.81"
     assert row["obtained"] == pytest.approx(100 * band["out_group_trust"].between(3.5, 4.5).mean())
     locals_ = data[data["hukou"].str.endswith("local")]
-    row = found.loc[("prose", "urban_local+rural_local", "4_or_5")]
+    row = found.loc[[("prose", "urban_local+rural_local", "4_or_5")]]
     assert row["obtained"].iloc[-1] == pytest.approx(100 * (locals_["out_group_trust"] > 3.5).mean())
 
 
