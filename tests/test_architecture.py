@@ -88,13 +88,14 @@ ROOMS = {
         },
         {
             "cache",
-            "engines.exact",
+            "importance",
             "estimators.base",
             "estimators.elimination",
             "estimators.small_sample",
             "kernels.coordinates",
         },
         {
+            "engines.exact",
             "engines.points",
             "estimators.latent",
             "estimators.likelihoods",

@@ -23,7 +23,7 @@ from bayesmig.inference import cache as stored
 from bayesmig.inference import sandwich
 from bayesmig.inference.engines import graphs
 from bayesmig.inference.engines.base import Engine, trusted
-from bayesmig.inference.engines.exact import Exact, Unsettled
+from bayesmig.inference.engines.exact import Exact
 from bayesmig.inference.engines.nuts import NUTS
 from bayesmig.inference.estimators import latent
 from bayesmig.inference.estimators.generalised import glm, glmm
@@ -31,6 +31,7 @@ from bayesmig.inference.estimators.linear import ols
 from bayesmig.inference.estimators.mixed import mixed
 from bayesmig.inference.estimators.scored import scored
 from bayesmig.inference.estimators.separation import separating_terms
+from bayesmig.inference.importance import Unsettled
 from bayesmig.inference.parallel import Failure, map_fits
 from bayesmig.inference.pooling import pooled_estimate, pooled_posterior
 from bayesmig.specification.model import Choices, ModelSpec, as_spec

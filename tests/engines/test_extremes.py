@@ -16,8 +16,8 @@ import bayesmig as bm
 from bayesmig.errors import BayesmigError, InferenceFailure, SpecificationError
 from bayesmig.inference import fitting
 from bayesmig.inference.engines.base import trusted
-from bayesmig.inference.engines.exact import Unsettled
 from bayesmig.inference.engines.nuts import sampling
+from bayesmig.inference.importance import Unsettled
 from bayesmig.specification.priors import Exponential, HalfNormal, HalfStudentT
 
 SHORT = bm.NUTS(draws=200, tune=400, chains=2)

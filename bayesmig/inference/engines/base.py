@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 
-from bayesmig.errors import InferenceFailure, listing
+from bayesmig.errors import InferenceFailure, SpecificationError, listing
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -40,6 +40,14 @@ class Engine(Protocol):
     def sample(self, design: Design, rng: np.random.Generator) -> Sampled:
         """Groups of the tree (at least ``posterior`` and ``sample_stats``), and facts for its attributes."""
         ...
+
+
+def check_draws(engine: Engine, draws: int, chains: int) -> None:
+    """Raise SpecificationError unless independent draws can be split into chains that checks can compare."""
+    if draws < 1 or chains < 1 or draws % chains:
+        raise SpecificationError(f"{engine!r}: draws must be a positive multiple of chains.")
+    if draws < LEAST_DRAWS * chains:
+        raise SpecificationError(f"{engine!r}: checks need {LEAST_DRAWS} draws of each of the {chains} chains.")
 
 
 def trusted(sampled: Sampled) -> Sampled:
