@@ -64,11 +64,60 @@ def test_claims_are_taken_apart(text, quantities, comparisons):
         ("max(age) > 0", "takes two or more"),
         ("margin(hukou) > 0", "takes values"),
         ("", "write a comparison"),
+        ("age / 0 > 1", "comparison of numbers"),
+        ("1 / (age - age) > 0", "comparison of numbers"),
+        ("0 * age > 1", "comparison of numbers"),
+        ("age > 0 and sigma > sigma", "comparison of numbers"),
+        ("max(age, 1e9) = 2", "comparison of numbers"),
+        ("hukou[urban] > 0", "the reference level of hukou has none: it is zero by definition"),
+        ("abs(age) < absent", "what counts as none a study's hypothesis says"),
+        ("age ≥ 0", "has ≥; write >="),
     ],
 )
 def test_what_cannot_be_meant_is_said(text, why):
     with pytest.raises(bm.BayesmigError, match=why):
         parse_claim(text, KNOWN)
+
+
+@pytest.mark.parametrize(
+    ("wide", "text"),
+    [
+        ("age＞0", "age>0"),
+        ("－（age ＋ 1） ＜ max（sigma，2）", "-(age + 1) < max(sigma,2)"),
+        ("age ＝ −2 ＊ sigma ／ 3", "age = -2 * sigma / 3"),
+        ("age ＞＝ 0 ＆ margin（age＝1，a b＝2） ＜ 1", "age >= 0 & margin(age=1,a b=2) < 1"),
+    ],
+)
+def test_signs_of_chinese_keyboards_are_read(wide, text):
+    assert parse_claim(wide, KNOWN).comparisons == parse_claim(text, KNOWN).comparisons
+
+
+def test_names_with_wide_signs_stay_themselves():
+    assert parse_claim("年龄（岁）＞0 and `x＝1` < 2", ["年龄（岁）", "年龄(岁)", "x＝1"]).quantities == (
+        "年龄（岁）",
+        "x＝1",
+    )
+
+
+@pytest.mark.parametrize("claims", [None, 5, [], {}, [None], {"H1": None}])
+def test_no_claim_is_said(drawn, claims):
+    with pytest.raises(bm.BayesmigError, match="no hypothesis was given, but|write a comparison"):
+        bm.hypothesis(drawn, claims)
+
+
+@pytest.mark.parametrize("claim", ["log(x) < 0", "sqrt(x) > 1", "exp(9e4 * x) = 1", "log(x) = 0", "0 < sqrt(x) < 1"])
+def test_what_has_no_value_in_some_draws_has_no_probability(drawn, claim):
+    """Of a coefficient around zero; none is counted as draws in which the claim does not hold."""
+    few = drawn.copy()
+    few["posterior"].dataset = few["posterior"].dataset.assign(beta=few["posterior"]["beta"] - 0.15)
+    with pytest.raises(bm.BayesmigError, match="has no finite value"):
+        bm.hypothesis(few, claim)
+
+
+@pytest.mark.parametrize("claim", ["x * `h[b]` = 0", "exp(x) = 1", "abs(x) = 0.1"])
+def test_equality_is_of_sums_whose_prior_is_normal(drawn, claim):
+    with pytest.raises(bm.BayesmigError, match="both sides are sums"):
+        bm.hypothesis(drawn, claim)
 
 
 def test_a_posterior_counts_draws(drawn):

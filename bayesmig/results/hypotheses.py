@@ -268,8 +268,20 @@ def jointly(bounds: Sequence[tuple[float, float]]) -> tuple[float, float]:
 
 
 def _holding(claim: Claim, values: Mapping[Quantity, Array]) -> Flags:
-    """In which draws all comparisons of a claim hold."""
-    return np.asarray(np.logical_and.reduce([one.difference.of(values) > 0 for one in claim.comparisons]))
+    """In which draws all comparisons of a claim hold; each must have a value in all."""
+    return np.asarray(np.logical_and.reduce([_finite(one.difference, values, claim) > 0 for one in claim.comparisons]))
+
+
+def _finite(expression: Expression, values: Mapping[Quantity, Any], claim: Claim) -> Array:
+    """The values of an expression, which are numbers."""
+    with np.errstate(all="ignore"):
+        found = np.asarray(expression.of(values), dtype=float)
+    if not np.isfinite(found).all():
+        raise BayesmigError(
+            f"hypothesis {claim.text!r} has no finite value, or not in all draws; write a ratio as a difference"
+            " ('a - 2 * b > 0' for 'a / b > 2'), and logarithms and roots of what is positive."
+        )
+    return found
 
 
 @dataclass(frozen=True)
@@ -319,10 +331,9 @@ class _Draws(_Joint):
 
     def row(self, claim: Claim, interval: float) -> dict[str, Any]:
         values = self.draws(claim.quantities)
-        row = _moments(claim.subject.of(values) if claim.subject else np.full(2, np.nan), interval)
+        row = _moments(_finite(claim.subject, values, claim) if claim.subject else np.full(2, np.nan), interval)
         if claim.is_equality:
-            difference = np.asarray(claim.comparisons[0].difference.of(values))
-            return row | {"probability": np.nan, "bayes_factor": self._equality(claim, difference)}
+            return row | {"probability": np.nan, "bayes_factor": self._equality(claim, values)}
         holds = _holding(claim, values)
         return row | {"probability": float(holds.mean()), "bayes_factor": self._odds(claim, holds)}
 
@@ -355,13 +366,12 @@ class _Draws(_Joint):
             return math.nan
         return math.inf if after == 1 else after / (1 - after) * (1 - before) / before
 
-    def _equality(self, claim: Claim, difference: Array) -> float:
+    def _equality(self, claim: Claim, values: Mapping[Quantity, Array]) -> float:
         """Density of the difference at zero, after the data over before; the former of a kernel estimate."""
+        difference = claim.comparisons[0].difference
+        after = stats.gaussian_kde(_finite(difference, values, claim))(0.0)[0]
         priors = self._priors(claim)
-        if priors is None:
-            return math.nan
-        mean, sd = _normal_difference(claim.comparisons[0].difference, priors)
-        return float(stats.gaussian_kde(difference)(0.0)[0] / stats.norm.pdf(0.0, mean, sd))
+        return math.nan if priors is None else float(after / stats.norm.pdf(0.0, *_normal_difference(claim, priors)))
 
 
 @dataclass(frozen=True)
@@ -401,20 +411,10 @@ class _Estimate(_Joint):
         self, expression: Expression, values: Mapping[Quantity, Array], interval: float, claim: Claim
     ) -> dict[str, Any]:
         """Estimate, error and interval of an expression."""
-        with np.errstate(all="ignore"):
-            found = np.asarray(expression.of(values), dtype=float)
-        if not np.isfinite(found).all():
-            raise _no_value(claim)
+        found = _finite(expression, values, claim)
         terms = self._rests_on(claim)
         table = wald_table(self.tree, found[:, None], pd.Index(["row"]), interval, terms=terms)
         return {str(head): float(column.iloc[0]) for head, column in table.items()}
-
-
-def _no_value(claim: Claim) -> BayesmigError:
-    return BayesmigError(
-        f"hypothesis {claim.text!r} has no finite value at the estimates; write a ratio as a difference"
-        " ('a - 2 * b > 0' for 'a / b > 2')."
-    )
 
 
 @dataclass(frozen=True)
@@ -479,20 +479,17 @@ class _Points:
                 " posterior with fit."
             )
         at = {name: self.estimate[str(name)] for name in names}
-        with np.errstate(all="ignore"):
-            value = float(expression.of(at))
-            weights = np.array([self._slope(expression, at, name) for name in names])
-        if not np.isfinite([value, *weights]).all():
-            raise _no_value(claim)
+        value = float(_finite(expression, at, claim))
+        weights = np.array([self._slope(expression, at, name, claim) for name in names])
         low, high = abs(weights) * np.array([self.error[str(name)] for name in names]).T
         others = [np.delete(high, place).sum() for place in range(len(names))]
         return value, max(0.0, float((low - others).max())), float(high.sum())
 
-    def _slope(self, expression: Expression, at: Mapping[Quantity, float], name: Quantity) -> float:
+    def _slope(self, expression: Expression, at: Mapping[Quantity, float], name: Quantity, claim: Claim) -> float:
         """Derivative by one coefficient: a central difference, exact for linear expressions but for rounding."""
         largest = self.error[str(name)][1]
         step = 1e-4 * (largest if 0 < largest < math.inf else abs(at[name]) or 1.0)
-        up, down = (float(expression.of({**at, name: at[name] + side * step})) for side in (1, -1))
+        up, down = (float(_finite(expression, {**at, name: at[name] + side * step}, claim)) for side in (1, -1))
         return (up - down) / (2 * step)
 
 
@@ -559,9 +556,10 @@ def claims_by_name(claims: str | Sequence[str] | Mapping[str, str]) -> dict[str,
     """Claims by name, or else by their own text."""
     if isinstance(claims, str):
         return {claims: claims}
-    named = dict(claims) if isinstance(claims, Mapping) else {str(claim): claim for claim in claims}
+    each = claims if isinstance(claims, Iterable) else ()
+    named = dict(claims) if isinstance(claims, Mapping) else {str(claim): claim for claim in each}
     if not named:
-        raise SpecificationError("no hypothesis was given; write one, as in 'age > 0'.")
+        raise SpecificationError(f"no hypothesis was given, but {claims!r}; write one, as in 'age > 0'.")
     return named
 
 
@@ -582,12 +580,18 @@ def _prior_probability(claim: Claim, priors: Mapping[str, Normal]) -> float:
     values: dict[Quantity, Array] = {
         name: prior.mean + prior.sd * rng.normal(size=PRIOR_DRAWS) for name, prior in priors.items()
     }
-    return float(_holding(claim, values).mean())
+    with np.errstate(all="ignore"):  # where it has no value it does not hold
+        return float(np.logical_and.reduce([one.difference.of(values) > 0 for one in claim.comparisons]).mean())
 
 
-def _normal_difference(difference: Expression, priors: Mapping[str, Normal]) -> tuple[float, float]:
-    """Prior mean and sd of a difference that is linear in the coefficients."""
+def _normal_difference(claim: Claim, priors: Mapping[str, Normal]) -> tuple[float, float]:
+    """Prior mean and sd of a difference that must be linear in the coefficients."""
+    difference = claim.comparisons[0].difference
     at: dict[Quantity, float] = {name: prior.mean for name, prior in priors.items()}
-    centre = float(difference.of(at))
-    slopes = {name: float(difference.of({**at, name: prior.mean + 1})) - centre for name, prior in priors.items()}
-    return centre, math.sqrt(sum((slopes[name] * prior.sd) ** 2 for name, prior in priors.items()))
+    centre = float(_finite(difference, at, claim))
+    slopes = np.array([float(_finite(difference, {**at, name: at[name] + 1}, claim)) for name in at]) - centre
+    steps = np.random.default_rng(0).normal(size=(len(at), 9))
+    found = _finite(difference, {name: at[name] + step for name, step in zip(at, steps, strict=True)}, claim)
+    if not np.allclose(found, centre + slopes @ steps, rtol=1e-9, atol=1e-9 * abs(found).max()):
+        raise SpecificationError(f"hypothesis {claim.text!r}: of '=' both sides are sums, as in 'a = 2 * b'.")
+    return centre, math.hypot(*(slope * prior.sd for slope, prior in zip(slopes, priors.values(), strict=True)))

@@ -29,6 +29,7 @@ ARITHMETIC: Mapping[str, Callable[..., Any]] = {"+": np.add, "-": np.subtract, "
 MARGIN = "margin"
 COMPARISONS = (">=", "<=", ">", "<", "=")
 JOINED = ("and", "&")
+WIDE = str.maketrans("＞＜＝（）－−＋＊／，＆", "><=()--+*/,&")  # signs of Chinese keyboards
 NUMBER = re.compile(r"\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?")
 
 
@@ -95,6 +96,14 @@ class Comparison:
     def quantities(self) -> tuple[Quantity, ...]:
         """The quantities compared, each once."""
         return tuple(dict.fromkeys(self.difference.quantities()))
+
+    def depends(self) -> bool:
+        """Whether the difference has values, and several, where quantities have any (of powers of two)."""
+        rng = np.random.default_rng(0)
+        any_values = {name: rng.choice([-1, 1], 200) * 2.0 ** rng.integers(-20, 21, 200) for name in self.quantities()}
+        with np.errstate(all="ignore"):
+            found = np.asarray(self.difference.of(any_values), dtype=float)
+        return len(np.unique(found[np.isfinite(found)])) > 1
 
     def beyond(self, amount: float) -> Comparison:
         """The comparison that one side is larger by more than an amount."""
@@ -173,8 +182,10 @@ class _Reader:
         if not found:
             raise self._error("nothing is compared; write '> 0', '< 0.1' or the like")
         for one in found:
-            if not one.quantities():
-                raise self._error("a comparison of numbers says nothing of the model")
+            if not one.depends():
+                raise self._error(
+                    "a comparison of numbers says nothing of the model: it is one, or none, whatever quantities are"
+                )
         return found
 
     def _sum(self) -> Expression:
@@ -202,6 +213,7 @@ class _Reader:
         if found := NUMBER.match(rest):
             self._skip(found.group())
             return Expression(float(found.group()))
+        rest = rest.translate(WIDE)
         for function in (*FUNCTIONS, MARGIN):
             if re.match(rf"{function}\s*\(", rest):
                 self._skip(function)
@@ -232,7 +244,7 @@ class _Reader:
         return Expression(FUNCTIONS[function], tuple(parts))
 
     def _margin(self) -> Margin:
-        found = re.match(r"((?:[^()`]|`[^`]*`)*)\)", self._rest())
+        found = re.match(r"((?:[^()`]|`[^`]*`)*)\)", self._rest().translate(WIDE))
         if not found:
             raise self._error("a bracket of margin( is not closed")
         self._skip(found.group())
@@ -250,8 +262,9 @@ class _Reader:
 
     def _take(self, *tokens: str) -> str:
         """The first of these tokens that comes next, which is then read; else nothing."""
+        rest = self._rest().translate(WIDE)
         for token in tokens:
-            if self._rest().startswith(token) and not (token.isalpha() and _goes_on(self._rest()[len(token) :])):
+            if rest.startswith(token) and not (token.isalpha() and _goes_on(rest[len(token) :])):
                 self._skip(token)
                 return token
         return ""
@@ -265,13 +278,21 @@ class _Reader:
         asked = name.group() if name and name.group() else rest[:20]
         if not asked:
             return self._error("something is missing at its end")
+        variable, bracket, _ = asked.partition("[")
+        hint = ""
+        if asked == "absent":
+            hint = "; what counts as none a study's hypothesis says: Hypothesis(..., absent=(0.1, 'why'))"
+        elif bracket and any(name.startswith(variable + bracket) for name in self.known):
+            hint = f"; the reference level of {variable} has none: it is zero by definition"
         return self._error(
-            f"{asked!r} is no quantity of this result{closest(asked, self.known)}; there are"
+            f"{asked!r} is no quantity of this result{closest(asked, self.known)}{hint}; there are"
             f" {listing(self.known, 20)}, and {MARGIN}(predictor=value)"
         )
 
     def _error(self, what: str) -> SpecificationError:
-        return SpecificationError(f"hypothesis {self.text!r}: {what}.")
+        wide = sorted(set(self.text) & set("≥≤≠"))
+        hint = f" (it has {listing(wide)}; write >=, <=)" if wide else ""
+        return SpecificationError(f"hypothesis {self.text!r}: {what}{hint}.")
 
 
 def _region(left: Expression, sign: str, right: Expression) -> list[Comparison]:

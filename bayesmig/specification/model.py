@@ -12,7 +12,7 @@ import html
 import itertools
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypedDict, Unpack
@@ -35,6 +35,14 @@ ANSWERS = ("listwise", "full")
 VERDICTS = ("supported", "partly supported", "not supported", "claimed", "no effect", "not tested")
 VARYING = r"\(([^()|]*)\|+([^()]*)\)"
 FULL_WIDTH = frozenset("～＋－＊：｜（）")
+
+
+def _tuple_of(kind: type, given: Any, what: str, which: str) -> tuple[Any, ...]:
+    """What was given as a tuple, if it is several of a kind."""
+    found = [None] if isinstance(given, str) or not isinstance(given, Iterable) else tuple(given)
+    if not all(isinstance(one, kind) for one in found):
+        raise SpecificationError(f"{what} must be a tuple of {which}, got {given!r}.")
+    return tuple(found)
 
 
 @dataclass(frozen=True)
@@ -94,11 +102,9 @@ class Variable:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "label", self.label or self.name.replace("_", " "))
-        if isinstance(self.overlaps, str):
-            raise SpecificationError(
-                f"variable {self.name!r}: overlaps must be a tuple of names, got {self.overlaps!r}."
-            )
-        object.__setattr__(self, "overlaps", tuple(self.overlaps))
+        object.__setattr__(
+            self, "overlaps", _tuple_of(str, self.overlaps, f"variable {self.name!r}: overlaps", "names")
+        )
         if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
             raise SpecificationError(f"variable {self.name!r}: minimum {self.minimum} exceeds maximum {self.maximum}.")
         if not isinstance(self.levels, Mapping):
@@ -309,9 +315,7 @@ class Factor:
             raise SpecificationError(
                 f"factor {self.name!r}: a factor's name is one word of letters, digits and _, as in 'integration'."
             )
-        if isinstance(self.items, str) or not all(isinstance(item, str) for item in self.items):
-            raise SpecificationError(f"factor {self.name!r}: items must be a tuple of columns, got {self.items!r}.")
-        object.__setattr__(self, "items", tuple(self.items))
+        object.__setattr__(self, "items", _tuple_of(str, self.items, f"factor {self.name!r}: items", "columns"))
         if len(self.items) < 2:
             raise SpecificationError(
                 f"factor {self.name!r} has {len(self.items)} items ({listing(self.items)}); one item cannot tell the"
@@ -473,9 +477,7 @@ class ModelSpec:
                 f"standardise must map predictors to 'person' or a group, as in {{'age': 'person'}};"
                 f" got {self.standardise!r}."
             )
-        if not isinstance(self.variables, (tuple, list)) or not all(isinstance(v, Variable) for v in self.variables):
-            raise SpecificationError(f"variables must be a tuple of Variable, got {self.variables!r}.")
-        object.__setattr__(self, "variables", tuple(self.variables))
+        object.__setattr__(self, "variables", _tuple_of(Variable, self.variables, "variables", "Variable"))
         names = [variable.name for variable in self.variables]
         repeated = sorted({name for name in names if names.count(name) > 1})
         if repeated:
@@ -483,9 +485,8 @@ class ModelSpec:
         self._check_ends()
         self._check_impute()
         self._check_predictors()
-        if isinstance(self.complete, str) or not all(isinstance(name, str) for name in self.complete):
-            raise SpecificationError(f"complete must be a tuple of columns, as in ('income',); got {self.complete!r}.")
-        object.__setattr__(self, "complete", tuple(dict.fromkeys(self.complete)))
+        complete = _tuple_of(str, self.complete, "complete", "columns, as in ('income',)")
+        object.__setattr__(self, "complete", tuple(dict.fromkeys(complete)))
         object.__setattr__(self, "title", self.title or self.name.replace("_", " "))
 
     def _check_ends(self) -> None:
@@ -509,9 +510,8 @@ class ModelSpec:
 
     def _check_impute(self) -> None:
         """Gaps are modelled in plain models without weights."""
-        if isinstance(self.impute, str) or not all(isinstance(name, str) for name in self.impute):
-            raise SpecificationError(f"impute must be a tuple of predictors, as in ('income',); got {self.impute!r}.")
-        object.__setattr__(self, "impute", tuple(dict.fromkeys(self.impute)))
+        impute = _tuple_of(str, self.impute, "impute", "predictors, as in ('income',)")
+        object.__setattr__(self, "impute", tuple(dict.fromkeys(impute)))
         if self.impute and (self.weights is not None or self.factors):
             raise SpecificationError(
                 f"impute={self.impute!r} models missing values in models without weights and latent factors; for others"
@@ -556,9 +556,7 @@ class ModelSpec:
 
     def _check_factors(self) -> None:
         """Factors are the outcome, all of one kind; the family then follows from them."""
-        if not isinstance(self.factors, (tuple, list)) or not all(isinstance(f, Factor) for f in self.factors):
-            raise SpecificationError(f"factors must be a tuple of Factor(name, items), got {self.factors!r}.")
-        object.__setattr__(self, "factors", tuple(self.factors))
+        object.__setattr__(self, "factors", _tuple_of(Factor, self.factors, "factors", "Factor(name, items)"))
         if not self.factors:
             return
         if self.family not in ("gaussian", LATENT.name) or self.link not in ("", "identity") or self.offset:
@@ -1006,10 +1004,14 @@ class Hypothesis:
     absent: tuple[float, str] | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.models, str):
-            raise SpecificationError(f"hypothesis {self.name!r}: models must be a tuple of keys, got {self.models!r}.")
-        of_each = () if isinstance(self.claim, str) else tuple(self.claim)
-        object.__setattr__(self, "models", tuple(self.models) or of_each)
+        models = _tuple_of(str, self.models, f"hypothesis {self.name!r}: models", "keys")
+        by_model = self.claim if isinstance(self.claim, Mapping) else {}
+        if not all(isinstance(claim, str) for claim in by_model.values() or [self.claim]):
+            raise SpecificationError(
+                f"hypothesis {self.name!r}: claim must be text, or map models to it; got {self.claim!r}."
+            )
+        of_each = tuple(by_model)
+        object.__setattr__(self, "models", models or of_each)
         if of_each and set(self.models) != set(of_each):
             raise SpecificationError(
                 f"hypothesis {self.name!r} has claims of {listing(of_each)}, but is about {listing(self.models)}; leave"
@@ -1119,11 +1121,18 @@ class Study:
     folder: Path | None = None
 
     def __post_init__(self) -> None:
+        what = f"study {self.name!r}: "
+        if not isinstance(self.models, Mapping):
+            raise SpecificationError(f"{what}models must map keys to ModelSpec, got {self.models!r}.")
+        _tuple_of(ModelSpec, self.models.values(), f"{what}models", "ModelSpec by key")
         models = {
             key: dataclasses.replace(spec, name=key, variables=self.variables) for key, spec in self.models.items()
         }
         object.__setattr__(self, "models", models)
-        object.__setattr__(self, "hypotheses", tuple(self.hypotheses))
+        given = _tuple_of(
+            Hypothesis, self.hypotheses, f"{what}hypotheses", "Hypothesis('H1', 'age > 0', models=('m',), ...)"
+        )
+        object.__setattr__(self, "hypotheses", given)
         names = [hypothesis.name for hypothesis in self.hypotheses]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:

@@ -213,6 +213,28 @@ def test_a_hypothesis_says_all_of_itself(change, why):
         bm.Hypothesis(**fields | change)
 
 
+@pytest.mark.parametrize(
+    ("field", "given"),
+    [
+        ("hypotheses", ("age > 0",)),
+        ("hypotheses", "age > 0"),
+        ("hypotheses", None),
+        ("models", {"m": "y ~ x"}),
+        ("models", ["y ~ x"]),
+        ("variables", ("age",)),
+    ],
+)
+def test_parts_of_a_study_are_of_their_kind(study, field, given):
+    with pytest.raises(bm.BayesmigError, match=f"{field} must .*got"):
+        dataclasses.replace(study, **{field: given})
+
+
+@pytest.mark.parametrize("claim", [5, {"m": 5}, ["age > 0"]])
+def test_a_claim_is_text(claim):
+    with pytest.raises(bm.BayesmigError, match="claim must be text"):
+        bm.Hypothesis("H1", claim, ("m",), "claimed", "p. 1")
+
+
 def test_no_name_is_there_twice_and_all_are_shown(study):
     one = bm.Hypothesis("H1", "abs(age) < absent", ("m",), "no effect", "p. 1", absent=(0.1, "A tenth."))
     with pytest.raises(bm.BayesmigError, match="'H1' twice"):
