@@ -9,7 +9,7 @@ import xarray as xr
 
 import bayesmig as bm
 from bayesmig.errors import SpecificationError
-from bayesmig.specification.model import Choices, ModelSpec, Variable, Weights
+from bayesmig.specification.model import Choices, ModelSpec, Variable, Weights, as_spec
 from bayesmig.specification.priors import preset
 
 EXACT = bm.Exact(draws=400)
@@ -85,3 +85,8 @@ def test_what_cannot_be_meant(data, verb, spec, words, fragment):
 def test_chunks_have_no_levels_to_choose_from(data):
     with pytest.raises(SpecificationError, match="with chunks"):
         bm.fit("trust ~ hukou + (1 | area)", bm.chunks(data), reference={"hukou": "local"})
+
+
+@pytest.mark.parametrize("name", typing.get_type_hints(Choices))
+def test_none_is_what_a_choice_is_without_a_word(name):
+    assert as_spec("trust ~ age", **{name: None}) == as_spec("trust ~ age")

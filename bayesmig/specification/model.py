@@ -809,8 +809,8 @@ def as_spec(spec: ModelSpec | str, **choices: Unpack[Choices]) -> ModelSpec:
     """A formula is a specification with default priors, unless something else is chosen.
 
     ``choices``, with a formula only: parameters of :class:`ModelSpec`. ``weights`` may be the name of a column of
-    survey weights, ``priors`` that of a preset. Raises SpecificationError if there is no such parameter, or a
-    specification has its own.
+    survey weights, ``priors`` that of a preset; None is what a choice is without a word. Raises SpecificationError if
+    there is no such parameter, or a specification has its own.
 
     >>> as_spec("vote ~ age", family="bernoulli", weights="w").weights.kind
     'survey'
@@ -821,16 +821,16 @@ def as_spec(spec: ModelSpec | str, **choices: Unpack[Choices]) -> ModelSpec:
             f"{unknown}={closest(unknown, Choices.__annotations__)}: no such choice; beside a formula there are"
             f" {listing(Choices.__annotations__)}."
         )
+    chosen: dict[str, Any] = {name: value for name, value in choices.items() if value is not None}
     if isinstance(spec, ModelSpec):
-        if choices:
+        if chosen:
             raise SpecificationError(
-                f"{listing(choices)} given beside a ModelSpec, which says this itself; change it by its own with_..."
+                f"{listing(chosen)} given beside a ModelSpec, which says this itself; change it by its own with_..."
                 " methods or dataclasses.replace, or give a formula."
             )
         return spec
     if not isinstance(spec, str):
         raise SpecificationError(f"expected a ModelSpec or a formula, got {type(spec).__name__}.")
-    chosen: dict[str, Any] = {**choices}
     if isinstance(chosen.get("weights"), str):
         chosen["weights"] = Weights(chosen["weights"])
     if isinstance(chosen.get("priors"), str):

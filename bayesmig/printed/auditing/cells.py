@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
 
-from scipy import stats
+from scipy import special
 
 from bayesmig.printed.auditing.intervals import Interval, decimals, exponential
 from bayesmig.printed.auditing.rules import LIKELY, PROVED, Finding, Outcome, rule
 from bayesmig.printed.auditing.tables import PrintedRegression, PublishedTables, claimed
 from bayesmig.printed.literature import named, p_bounds
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 FEWEST_DIGITS_SEEN = 5
 
@@ -28,7 +24,9 @@ def two_sided(t: Interval, df: float) -> Interval:
     0.05
     """
     size = t.absolute()
-    ends = [2 * tail for value in (size.lower, size.upper) for tail in (stats.norm.sf(value), stats.t.sf(value, df))]
+    ends = [
+        2 * tail for value in (-size.lower, -size.upper) for tail in (special.ndtr(value), special.stdtr(df, value))
+    ]
     return Interval(float(min(ends)), float(max(ends)))
 
 
@@ -39,18 +37,18 @@ def fewest_degrees(model: PrintedRegression) -> float:
     return max(1.0, float(model.n) - len(model.slopes) - 1)
 
 
-Cell = tuple[PrintedRegression, tuple[str, str, str], "pd.Series[Any]"]
+Cell = tuple[PrintedRegression, tuple[str, str, str], Mapping[str, str]]
 
 
 def _cells(tables: PublishedTables, *columns: str) -> Iterator[Cell]:
     """Every coefficient of which all these columns are printed: its model, where it stands, and its row."""
     for model in tables.models:
-        for term, row in model.cells.iterrows():
+        for term, row in model.rows:
             if all(row[column] for column in columns):
-                yield model, (model.table, model.model, str(term)), row
+                yield model, (model.table, model.model, term), row
 
 
-def _legend(row: pd.Series[Any]) -> Interval:
+def _legend(row: Mapping[str, str]) -> Interval:
     """The p that the stars of a coefficient stand for."""
     return Interval(float(row["p_lower"]), float(row["p_upper"]))
 

@@ -57,11 +57,11 @@ class Interval:
 
     def meets(self, other: Interval) -> bool:
         """Whether some number lies in both."""
-        gap = max(self.lower - other.upper, other.lower - self.upper)
-        if gap <= 0:
+        if self.lower <= other.upper and other.lower <= self.upper:
             return True
+        gap = max(self.lower - other.upper, other.lower - self.upper)
         bounds = (self.lower, self.upper, other.lower, other.upper)
-        return gap <= SLACK * max((abs(bound) for bound in bounds if math.isfinite(bound)), default=0.0)
+        return gap <= SLACK * max(abs(bound) if math.isfinite(bound) else 0.0 for bound in bounds)
 
     def within(self, other: Interval) -> bool:
         """Whether another holds all of it, up to binary fractions."""

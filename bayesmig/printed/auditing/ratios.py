@@ -76,8 +76,9 @@ class _Pair:
         """By factor, the sharp terms whose B, and SE where it is printed, differ by it exactly, up to rounding."""
         found: dict[float, list[str]] = {}
         for term in self.sharp:
+            ratios = self.of(term)
             for factor in BOTH_WAYS:
-                if all(ratio.contains(factor) for ratio in self.of(term)):
+                if all(ratio.contains(factor) for ratio in ratios):
                     found.setdefault(factor, []).append(term)
         return found
 

@@ -55,6 +55,11 @@ class PrintedRegression:
         """Printed number of cases."""
         return int(float(self.statistics["n"])) if "n" in self.statistics else None
 
+    @cached_property
+    def rows(self) -> list[tuple[str, dict[str, str]]]:
+        """Every coefficient's name and what is printed of it."""
+        return [(str(term), row) for term, row in zip(self.cells.index, self.cells.to_dict("records"), strict=True)]
+
     def text(self, term: str, column: str = "estimate") -> str:
         """One printed cell."""
         return str(self.cells.loc[term, column])
