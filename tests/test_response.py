@@ -135,7 +135,7 @@ def test_extreme_answers_keep_their_log_density(link):
 @pytest.mark.parametrize(("family", "link"), CASES)
 def test_draws_have_the_expectation(family, link):
     design = design_for(family, link)
-    size = 40_000
+    size = 15_000
     values = {name: np.repeat(value[1:], size, axis=0) for name, value in VALUES.items()}
     several = () if design.assigned is None else (3,)
     eta = np.repeat(RNG.normal(0, 0.5, size=(1, N, *several)), size, axis=0)

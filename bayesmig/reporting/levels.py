@@ -50,9 +50,10 @@ def _heading(spec: ModelSpec, group: str) -> str:
 
 def _is_constant(tree: xr.DataTree, name: str, group: str) -> bool:
     """Whether no group has two values of a variable, in data with two rows a group or more on average."""
-    frame = schema.data_frame(tree)
-    used = [column for column in frame if re.search(rf"(?<!\w){re.escape(str(column))}(?!\w)", name)]
+    schema.check_rows(tree)
+    cells = tree["data"]["cell"].to_pandas()  # codes of categories are as good as their labels, and quicker to have
+    used = [column for column in cells if re.search(rf"(?<!\w){re.escape(str(column))}(?!\w)", name)]
     codes = tree["constant_data"][f"{group}_code"].to_numpy()
     if not used or len(codes) < 2 * len(np.unique(codes)):
         return False
-    return bool((frame[used].groupby(codes).nunique() <= 1).all(axis=None))
+    return bool((cells[used].groupby(codes).nunique() <= 1).all(axis=None))

@@ -286,12 +286,12 @@ def rates(found, tried):
     return {kind: f"{found[kind]}/{tried[kind]} = {found[kind] / tried[kind]:.3f}" for kind in tried}
 
 
-def test_no_false_alarm_and_most_slips_found_in_20_papers():
+def test_no_false_alarm_and_most_slips_found_in_10_papers():
     others = [kind for kind in SLIPS if kind not in TARGETS]
-    alarms, found, tried = run(20, lambda seed: (*TARGETS, others[seed % len(others)]))
+    alarms, found, tried = run(10, lambda seed: (*TARGETS, others[seed % len(others)]))
     assert not alarms
-    # 0.95 is the target of the 1,000 papers; of 20, at least 17 are found with probability 0.98 at a true rate of 0.95
-    assert min(found[kind] for kind in TARGETS) >= 17, rates(found, tried)
+    # 0.95 is the target of the 1,000 papers; of 10, at least 8 are found with probability 0.99 at a true rate of 0.95
+    assert min(found[kind] for kind in TARGETS) >= 8, rates(found, tried)
 
 
 @pytest.mark.slow
