@@ -36,7 +36,9 @@ ROOMS = {
         {"predictors"},
         {"binary", "bounded", "counts", "gaussian", "nominal", "ordered"},
         {"positive"},
-        {"brackets", "zeros"},
+        {"brackets"},
+        {"truncated"},
+        {"zeros"},
         {"registry"},
     ),
     "specification": (

@@ -34,6 +34,7 @@ PAGES = {
     "outcomes.md": (),
     "bambi.md": (),
     "brackets.md": ("brackets.png",),
+    "truncated.md": (),
     "categories.md": (),
     "zeros.md": (),
     "event_history.md": ("survival.png",),

@@ -39,7 +39,7 @@ class Outcome:
             content.update(b"|" if values is None else values.tobytes())
         exact = design.ends is None or (design.ends[:, 0] == design.ends[:, 1]).any()
         measure = "density" if exact and design.spec.distribution.outcome == "number" else "probability"
-        return cls(design.spec.formula.split("~")[0].strip(), design.n, content.hexdigest()[:16], measure)
+        return cls(design.spec.parsed.outcome, design.n, content.hexdigest()[:16], measure)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -74,6 +74,7 @@ def subset(design: Design, places: Codes) -> Design:
         trials=take(design.trials),
         offset=take(design.offset),
         ends=take(design.ends),
+        bounds=take(design.bounds),
         rows=design.rows[places],
     )
 

@@ -275,7 +275,7 @@ def stamp(groups: Mapping[str, xr.Dataset], design: Outline, **about: object) ->
     """
     facts: dict[str, object] = {
         "spec": design.spec.to_json(),
-        "outcome": design.spec.formula.split("~")[0].strip(),
+        "outcome": design.spec.parsed.outcome,
         "provenance": design.provenance,
         "data_digest": design.digest,
         "n_given": design.n_given,

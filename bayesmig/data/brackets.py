@@ -1,11 +1,14 @@
-"""The two numbers between which each outcome lies, from two columns or from the brackets of a codebook."""
+"""The two numbers between which each outcome lies, from two columns or from the brackets of a codebook; and bounds
+within which alone outcomes are seen."""
 
 from __future__ import annotations
+
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
-from bayesmig.contract.arrays import Array
+from bayesmig.contract.arrays import Array, Flags
 from bayesmig.errors import DataError, listing
 from bayesmig.specification.formula import Formula
 from bayesmig.specification.model import ModelSpec
@@ -22,6 +25,14 @@ def check_both_ends(formula: Formula, frame: pd.DataFrame) -> None:
             f" open: {low} = -numpy.inf (or 0, where nothing lies below) or {high} = numpy.inf; who did not answer has"
             " neither."
         )
+
+
+def _refuse(outcome: str, numbers: Array, wrong: Flags, what: str) -> None:
+    place = np.flatnonzero(wrong)
+    if len(place):
+        *y, low, high = (f"{number:g}" for number in numbers[place[0]])
+        first = f"{y[0]} within {low} and {high}" if y else f"{low} to {high}"
+        raise DataError(f"outcome {outcome!r}: {len(place)} of {len(numbers)} rows {what}, first {first}.")
 
 
 def ends_of(spec: ModelSpec, formula: Formula, frame: pd.DataFrame) -> Array | None:
@@ -41,13 +52,7 @@ def ends_of(spec: ModelSpec, formula: Formula, frame: pd.DataFrame) -> Array | N
         ends = np.array([brackets[answer] for answer in column])
     least = -np.inf if family.support is None else family.support[0]
     outcome, (low, high) = formula.outcome, ends.T
-
-    def refuse(wrong: Array, what: str) -> None:
-        place = np.flatnonzero(wrong)
-        if len(place):
-            pair = f"{low[place[0]]:g} to {high[place[0]]:g}"
-            raise DataError(f"outcome {outcome!r}: {len(place)} of {len(ends)} rows {what}, first {pair}.")
-
+    refuse = partial(_refuse, outcome, ends)
     refuse(low > high, "are turned round, the lower end above the higher one")
     refuse((low < least) | (high <= least), f"reach below {least:g}, where family {spec.family!r} has no numbers")
     refuse((low == np.inf) | (high == -np.inf), "lie at infinity")
@@ -66,3 +71,35 @@ def ends_of(spec: ModelSpec, formula: Formula, frame: pd.DataFrame) -> Array | N
             " scatter; take which side they are on as a yes or no, family='bernoulli' with link='probit'."
         )
     return ends
+
+
+def check_bounds_known(formula: Formula, frame: pd.DataFrame) -> None:
+    """Rows with an outcome have bounds. Raises DataError if some lack one."""
+    gaps = frame[list(formula.bound_columns)].isna().any(axis=1) & frame[formula.outcome_column].notna()
+    if gaps.any():
+        raise DataError(
+            f"{int(gaps.sum())} rows have an outcome and lack one of the bounds {listing(formula.bound_columns)}, first"
+            f" row {gaps.idxmax()}. Where outcomes are seen however low or high they are, the bound is -numpy.inf or"
+            " numpy.inf."
+        )
+
+
+def bounds_of(spec: ModelSpec, formula: Formula, frame: pd.DataFrame, y: Array) -> Array | None:
+    """Within which numbers alone each outcome would be seen, (n, 2); None where all are.
+
+    Raises DataError where bounds are turned round, outcomes lie beyond, or a count has others than zeros cut off.
+    """
+    if not formula.bounds:
+        return None
+    columns = (frame[bound] if isinstance(bound, str) else np.full(len(y), bound) for bound in formula.bounds)
+    low, high = (np.asarray(column, dtype=float) for column in columns)
+    low = np.maximum(low, (spec.distribution.support or (-np.inf,))[0])
+    refuse = partial(_refuse, formula.outcome, np.column_stack([y, low, high]))
+    refuse(low >= high, "have a lower bound that is not below the higher one")
+    refuse((y < low) | (y > high), "lie beyond their bounds, where nobody is seen")
+    if spec.distribution.outcome == "count":
+        refuse(
+            ((low > 0) & (low != 1)) | (high < np.inf),
+            "of counts have other bounds than 1 below (zeros are not seen) and none above",
+        )
+    return np.stack([low, high], axis=1)

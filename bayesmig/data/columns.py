@@ -82,7 +82,8 @@ def named_columns(
         raise SpecificationError(f"weights name the outcome {formula.outcome!r} itself; name the column of weights.")
     _check_sides(spec, formula, items)
     scalable = [name for name in named if name in formula.predictors or name not in formula.grouping]
-    scalable = [name for name in scalable if not spec.distribution.ends or name not in outcome_columns(formula)]
+    if spec.distribution.ends or spec.distribution.bounds:
+        scalable = [name for name in scalable if name not in (*outcome_columns(formula), *formula.bound_columns)]
     unused = [name for name in spec.standardise if name not in scalable]
     if unused:
         raise SpecificationError(
@@ -129,6 +130,8 @@ def role_of(spec: ModelSpec, formula: Formula, name: str) -> Role:
         return "item"
     if name in outcome_columns(formula):
         return "end" if formula.ends else "outcome"
+    if name in formula.bound_columns:
+        return "end"
     if spec.weights is not None and name in spec.weights.columns:
         return "weights"
     if name in (spec.trials, spec.offset):

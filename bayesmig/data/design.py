@@ -539,6 +539,8 @@ class Design(Outline):
         How many of the missing values are no refusals, because the question does not concern these people.
     ends : (n, 2) array or None
         Between which two numbers each outcome lies, of which ``y`` then is the middle, or is next to the closed end.
+    bounds : (n, 2) array or None
+        Within which two numbers alone each outcome would have been seen.
 
     Derived
     -------
@@ -569,6 +571,7 @@ class Design(Outline):
     imputed: tuple[Imputed, ...] = ()
     not_asked: Mapping[str, int] = field(default_factory=dict)
     ends: Array | None = None
+    bounds: Array | None = None
 
     @property
     def n(self) -> int:
@@ -597,6 +600,8 @@ class Design(Outline):
         root = np.sqrt(self.weights) if precise else np.ones(self.n)  # type: ignore[arg-type]
         if self.ends is not None:
             return Answers(self.ends[:, 0], self.ends[:, 1], root)
+        if self.bounds is not None:
+            return Answers(self.y, self.bounds[:, 0], self.bounds[:, 1])
         return Answers(self.y, np.ones(self.n) if self.trials is None else self.trials, root)
 
     @cached_property

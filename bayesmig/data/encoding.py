@@ -17,7 +17,7 @@ from formulae.matrices import DesignMatrices
 from bayesmig.contract.arrays import Array, Codes, Flags
 from bayesmig.contract.names import as_code, joined
 from bayesmig.contract.schema import RECONSTRUCTED
-from bayesmig.data.brackets import check_both_ends, ends_of
+from bayesmig.data.brackets import bounds_of, check_both_ends, check_bounds_known, ends_of
 from bayesmig.data.columns import (
     CATEGORIES,
     check_constant_within,
@@ -78,6 +78,8 @@ def build_design(spec: ModelSpec, data: AnyFrame) -> Design:
     )
     if formula.ends:
         check_both_ends(formula, frame)
+    if formula.bound_columns:
+        check_bounds_known(formula, frame)
     answered, also = _answered(spec, used, data)
     missing = {str(name): int(count) for name, count in frame.isna().sum().items() if count} | also
     notes += (
@@ -114,6 +116,7 @@ def build_design(spec: ModelSpec, data: AnyFrame) -> Design:
     x = _standardise_categories(spec, formula, frame, x, terms, formula_terms, people, scaling)
     if ends is None:
         check_support(spec, formula, y)
+    bounds = bounds_of(spec, formula, frame, y)
     if ends is None and spec.link == "identity" and spec.distribution.outcome == "number" and len(np.unique(y)) == 2:
         notes.append(two_values(float(y.min()), float(y.max())))
     level = not spec.factors and spec.distribution.ordered  # thresholds stand for the constant
@@ -167,6 +170,7 @@ def build_design(spec: ModelSpec, data: AnyFrame) -> Design:
         latent=latent,
         imputed=gaps,
         ends=ends,
+        bounds=bounds,
     )
 
 

@@ -61,7 +61,7 @@ def interval_lognormal_rows(
 def middle(low: Array, high: Array) -> Array:
     """The number in the place of a bracket where one must be: its middle, or next to its closed end."""
     with np.errstate(invalid="ignore"):
-        above, below = np.nextafter(low, np.inf), np.nextafter(high, -np.inf)
+        above, below = np.where(np.isinf(low), 0.0, np.nextafter(low, np.inf)), np.nextafter(high, -np.inf)
         return np.where(np.isinf(high), above, np.where(np.isinf(low), below, 0.5 * (low + high)))
 
 

@@ -47,6 +47,25 @@ def negative_binomial_rows(
     return total
 
 
+@kernel
+def chance_of_zero(eta: float, own: Array) -> tuple[float, float, float]:
+    """Log of the chance of a zero, and its derivatives by the linear predictor and the dispersion, if there is one."""
+    rate = math.exp(eta)
+    if len(own) == 0:
+        return -rate, -rate, 0.0
+    ratio = own[0] / (own[0] + rate)
+    return own[0] * math.log(ratio), -rate * ratio, math.log(ratio) + 1 - ratio
+
+
+@kernel
+def chance_above_zero(eta: float, own: Array) -> tuple[float, float, float]:
+    """Log of the chance of another count than zero, and its derivatives."""
+    none, by_eta, by_shape = chance_of_zero(eta, own)
+    rest = -math.expm1(none)
+    odds = math.exp(none) / rest
+    return math.log(rest), -odds * by_eta, -odds * by_shape
+
+
 def _poisson(link: Link, answers: Answers, eta: Array, own: Own) -> Array:
     eta = np.minimum(eta, LARGEST_LOG_RATE)
     return np.asarray(answers.y * eta - answers.trials * np.exp(eta) - special.gammaln(answers.y + 1))

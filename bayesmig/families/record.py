@@ -25,7 +25,8 @@ Recession = tuple[Codes, Array, Array]
 class Answers(NamedTuple):
     """Outcomes of rows: numbers, codes of categories, counts; out of how many trials; root of the precision.
 
-    Of numbers in brackets ``y`` is the lower end and ``trials`` the upper one.
+    Of numbers in brackets ``y`` is the lower end and ``trials`` the upper one. Where only outcomes between bounds are
+    seen, ``trials`` and ``root`` are the bounds.
     """
 
     y: Array
@@ -121,6 +122,8 @@ class Family:
         Whether rows with equal predictors count by their sums of outcomes and trials.
     ends : bool
         Whether outcomes are numbers of which two ends are known.
+    bounds : bool
+        Whether only outcomes between two bounds are seen; expectations are of all.
     spikes : mapping of str to float
         Parameters that are shares of rows with one number, and that number: of zeros, of added ones, of ones.
     said : str
@@ -156,6 +159,7 @@ class Family:
     recession: Callable[[Codes, int], Recession] | None = None
     additive: bool = False
     ends: bool = False
+    bounds: bool = False
     spikes: Mapping[str, float] = field(default_factory=dict)
     said: str = ""
     law: tuple[str, ...] = ()

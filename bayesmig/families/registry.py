@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from bayesmig.families import binary, bounded, brackets, counts, gaussian, nominal, ordered, positive, zeros
+from bayesmig.families import binary, bounded, brackets, counts, gaussian, nominal, ordered, positive, truncated, zeros
 from bayesmig.families.record import Family, Parameter
 
 FAMILIES: dict[str, Family] = {
     family.name: family
-    for module in (gaussian, binary, ordered, nominal, counts, positive, bounded, zeros, brackets)
+    for module in (gaussian, binary, ordered, nominal, counts, positive, bounded, zeros, brackets, truncated)
     for family in vars(module).values()
     if isinstance(family, Family)
 }

@@ -10,14 +10,14 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from bayesmig.contract.arrays import Array
 from bayesmig.errors import BayesmigError
-from bayesmig.families import bounded, counts, positive
+from bayesmig.families import bounded, counts, positive, truncated
 from bayesmig.families.bounded import BETA
 from bayesmig.families.counts import NEGATIVE_BINOMIAL, POISSON
 from bayesmig.families.links import Link, normal_mean
@@ -25,8 +25,8 @@ from bayesmig.families.machine import kernel
 from bayesmig.families.positive import GAMMA, LOGNORMAL
 from bayesmig.families.record import Answers, ByDensity, Curves, Family, Own, Parameter
 
+NEW, INSTEAD, ADDED = range(3)  # zeros that the other family has not, in place of its own, beside these
 POLES = np.pi / 2  # of the mean of a count that is not zero: where the chance of a zero is one
-NO_ZERO, POISSON_ZERO, NEGATIVE_BINOMIAL_ZERO = range(3)  # of the other family, as kernels know them
 EVEN = {"prior": "Beta", "a": 1.0, "b": 1.0, "why": "Every share is as likely as any other."}
 HURDLE = Parameter("hurdle", "share of zeros", "π", EVEN, start=0.5, link="logit")
 ONES = Parameter("ones", "share of ones among those above zero", "ω", EVEN, start=0.25, link="logit")
@@ -45,12 +45,11 @@ def rows_with_zeros(
     by_eta: Array,
     by_own: Array,
     base: Callable[..., float],
-    zero: int,
-    inflated: bool,
+    zeros: int,
 ) -> float:
     """Log density of a family with many zeros from the rows of the other one, whose own parameters come first.
 
-    ``zero`` says what chance of a zero that one has.
+    ``zeros``: what these are to those that the other family has.
     """
     last = len(own) - 1
     share, inner, by_inner, total = own[last], own[:last], by_own[:last], 0.0
@@ -63,31 +62,25 @@ def rows_with_zeros(
     elif y[0] > 0:
         total += base(y, trials, root, weight, eta, inner, by_eta, by_inner)
     for i in range(len(y)):
-        w, none, by_none, by_shape = weight[i], 0.0, 0.0, 0.0
-        if zero == POISSON_ZERO:
-            none, by_none = -math.exp(eta[i, 0]), -math.exp(eta[i, 0])
-        elif zero == NEGATIVE_BINOMIAL_ZERO:
-            whole = inner[0] + math.exp(eta[i, 0])
-            log_ratio = math.log(inner[0] / whole)
-            none, by_none = inner[0] * log_ratio, -inner[0] * math.exp(eta[i, 0]) / whole
-            by_shape = log_ratio + 1 - inner[0] / whole
-        chance = math.exp(none) if zero else 0.0
+        w = weight[i]
         if y[i] > 0:
             total += w * math.log1p(-share)
             by_own[last] -= w / (1 - share)
-            if zero and not inflated:
-                rest = -math.expm1(none)
-                total -= w * math.log(rest)
-                by_eta[i, 0] += w * chance / rest * by_none
-                by_own[0] += w * chance / rest * by_shape
+            if zeros == INSTEAD:
+                seen, by_seen, by_shape = counts.chance_above_zero(eta[i, 0], inner)
+                total -= w * seen
+                by_eta[i, 0] -= w * by_seen
+                by_own[0] -= w * by_shape
             continue
         by_eta[i, 0] = 0.0
-        if inflated:
+        if zeros == ADDED:
+            none, by_none, by_shape = counts.chance_of_zero(eta[i, 0], inner)
+            chance = math.exp(none)
             whole = share + (1 - share) * chance
             total += w * math.log(whole)
             by_own[last] += w * (1 - chance) / whole
             by_eta[i, 0] = w * (1 - share) * chance / whole * by_none
-            by_own[0] += w * (1 - share) * chance / whole * by_shape
+            by_own[0] += w * (1 - share) * chance / whole * by_shape  # nothing, where the share is all there is
         else:
             total += w * math.log(share)
             by_own[last] += w / share
@@ -99,7 +92,7 @@ def hurdle_poisson_rows(
     y: Array, trials: Array, root: Array, weight: Array, eta: Array, own: Array, by_eta: Array, by_own: Array
 ) -> float:
     """Poisson counts behind a hurdle."""
-    return rows_with_zeros(y, trials, root, weight, eta, own, by_eta, by_own, counts.poisson_rows, POISSON_ZERO, False)
+    return rows_with_zeros(y, trials, root, weight, eta, own, by_eta, by_own, counts.poisson_rows, INSTEAD)
 
 
 @kernel
@@ -107,9 +100,8 @@ def hurdle_negative_binomial_rows(
     y: Array, trials: Array, root: Array, weight: Array, eta: Array, own: Array, by_eta: Array, by_own: Array
 ) -> float:
     """Negative binomial counts behind a hurdle."""
-    return rows_with_zeros(
-        y, trials, root, weight, eta, own, by_eta, by_own, counts.negative_binomial_rows, NEGATIVE_BINOMIAL_ZERO, False
-    )
+    base = counts.negative_binomial_rows
+    return rows_with_zeros(y, trials, root, weight, eta, own, by_eta, by_own, base, INSTEAD)
 
 
 @kernel
@@ -117,7 +109,7 @@ def hurdle_lognormal_rows(
     y: Array, trials: Array, root: Array, weight: Array, eta: Array, own: Array, by_eta: Array, by_own: Array
 ) -> float:
     """Log-normal numbers behind a hurdle."""
-    return rows_with_zeros(y, trials, root, weight, eta, own, by_eta, by_own, positive.lognormal_rows, NO_ZERO, False)
+    return rows_with_zeros(y, trials, root, weight, eta, own, by_eta, by_own, positive.lognormal_rows, NEW)
 
 
 @kernel
@@ -125,7 +117,7 @@ def hurdle_gamma_rows(
     y: Array, trials: Array, root: Array, weight: Array, eta: Array, own: Array, by_eta: Array, by_own: Array
 ) -> float:
     """Gamma numbers behind a hurdle."""
-    return rows_with_zeros(y, trials, root, weight, eta, own, by_eta, by_own, positive.gamma_rows, NO_ZERO, False)
+    return rows_with_zeros(y, trials, root, weight, eta, own, by_eta, by_own, positive.gamma_rows, NEW)
 
 
 @kernel
@@ -133,7 +125,7 @@ def zero_inflated_poisson_rows(
     y: Array, trials: Array, root: Array, weight: Array, eta: Array, own: Array, by_eta: Array, by_own: Array
 ) -> float:
     """Poisson counts with added zeros."""
-    return rows_with_zeros(y, trials, root, weight, eta, own, by_eta, by_own, counts.poisson_rows, POISSON_ZERO, True)
+    return rows_with_zeros(y, trials, root, weight, eta, own, by_eta, by_own, counts.poisson_rows, ADDED)
 
 
 @kernel
@@ -141,9 +133,8 @@ def zero_inflated_negative_binomial_rows(
     y: Array, trials: Array, root: Array, weight: Array, eta: Array, own: Array, by_eta: Array, by_own: Array
 ) -> float:
     """Negative binomial counts with added zeros."""
-    return rows_with_zeros(
-        y, trials, root, weight, eta, own, by_eta, by_own, counts.negative_binomial_rows, NEGATIVE_BINOMIAL_ZERO, True
-    )
+    base = counts.negative_binomial_rows
+    return rows_with_zeros(y, trials, root, weight, eta, own, by_eta, by_own, base, ADDED)
 
 
 @kernel
@@ -151,7 +142,7 @@ def zero_inflated_beta_rows(
     y: Array, trials: Array, root: Array, weight: Array, eta: Array, own: Array, by_eta: Array, by_own: Array
 ) -> float:
     """Shares that may be zero."""
-    return rows_with_zeros(y, trials, root, weight, eta, own, by_eta, by_own, bounded.beta_rows, NO_ZERO, False)
+    return rows_with_zeros(y, trials, root, weight, eta, own, by_eta, by_own, bounded.beta_rows, NEW)
 
 
 @kernel
@@ -160,7 +151,7 @@ def zero_one_inflated_beta_rows(
 ) -> float:
     """Shares that may be zero or one."""
     base = bounded.one_inflated_beta_rows
-    return rows_with_zeros(y, trials, root, weight, eta, own, by_eta, by_own, base, NO_ZERO, False)
+    return rows_with_zeros(y, trials, root, weight, eta, own, by_eta, by_own, base, NEW)
 
 
 def _with_zeros(base: Family, parameter: Parameter, rows: Callable[..., float], spike: float = 0.0) -> Family:
@@ -168,41 +159,33 @@ def _with_zeros(base: Family, parameter: Parameter, rows: Callable[..., float], 
     share, whole_numbers, bounded_shares = parameter.name, base.outcome == "count", base.support == (0.0, 1.0)
     inflated = parameter is INFLATION
     law = base.law[0] if base is POISSON else base.law[0].lower()
-    truncated = whole_numbers and not inflated
+    cut_off = whole_numbers and not inflated
+    above, log_chance = base, partial(truncated.log_chance_of_zero, base)
+    if cut_off:
+        above = truncated.TRUNCATED_POISSON if base is POISSON else truncated.TRUNCATED_NEGATIVE_BINOMIAL
 
     def at(answers: Answers, y: Array | float) -> Answers:
         return answers._replace(y=np.broadcast_to(np.asarray(y, dtype=float), answers.y.shape))
 
-    def log_chance(link: Link, eta: Array, own: Own) -> Array:
-        """Log of the chance of a zero of the other family."""
-        return base.log_density(link, Answers(np.zeros(1), np.ones(1), np.ones(1)), eta, own)
-
     def log_density(link: Link, answers: Answers, eta: Array, own: Own) -> Array:
         positive, p = answers.y != spike, own[share]
-        value = base.log_density(link, at(answers, np.where(positive, answers.y, INSIDE)), eta, own)
+        value = above.log_density(link, at(answers, np.where(positive, answers.y, INSIDE)), eta, own)
         with np.errstate(divide="ignore"):
-            if truncated:
-                value = value - np.log(-np.expm1(log_chance(link, eta, own)))
             at_zero = np.log(p + (1 - p) * np.exp(log_chance(link, eta, own))) if inflated else np.log(p)
             return np.asarray(np.where(positive, np.log1p(-p) + value, at_zero))
 
     def derivatives(link: Link, answers: Answers, eta: Array, own: Own) -> Curves:
         positive, p = answers.y != spike, np.broadcast_to(own[share], eta.shape)
-        inner, bent = base.derivatives(link, at(answers, np.where(positive, answers.y, INSIDE)), eta, own)
+        inner, bent = above.derivatives(link, at(answers, np.where(positive, answers.y, INSIDE)), eta, own)
         k = inner.shape[-1]
         slope, curvature = np.zeros((len(eta), k + 1)), np.zeros((len(eta), k + 1, k + 1))
-        if whole_numbers:
-            chance = np.exp(log_chance(link, eta, own))
-            of_zero, bent_zero = base.derivatives(link, at(answers, 0.0), eta, own)
-            outer = of_zero[:, :, None] * of_zero[:, None, :]
-        if truncated:
-            odds = (chance / (1 - chance))[:, None]
-            inner = inner + odds * of_zero
-            bent = bent + odds[:, :, None] * (bent_zero + outer / (1 - chance)[:, None, None])
         slope[positive, :k], curvature[positive, :k, :k] = inner[positive], bent[positive]
         slope[:, k] = np.where(positive, -1 / (1 - p), 1 / p)
         curvature[:, k, k] = -(slope[:, k] ** 2)
         if inflated:
+            chance = np.exp(log_chance(link, eta, own))
+            of_zero, bent_zero = base.derivatives(link, at(answers, 0.0), eta, own)
+            outer = of_zero[:, :, None] * of_zero[:, None, :]
             whole = p + (1 - p) * chance
             part = ((1 - p) * chance / whole)[:, None]
             by_inner, by_share = part * of_zero, (1 - chance) / whole
@@ -220,7 +203,7 @@ def _with_zeros(base: Family, parameter: Parameter, rows: Callable[..., float], 
 
     def mean(link: Link, eta: Array, own: Own) -> Array:
         whole = base.mean(link, eta, own)
-        if truncated:
+        if cut_off:
             whole = whole / -np.expm1(log_chance(link, eta, own))
         return np.asarray((1 - own[share]) * whole + own[share] * spike)
 
@@ -231,12 +214,12 @@ def _with_zeros(base: Family, parameter: Parameter, rows: Callable[..., float], 
             zero = log_chance(link, x, own)
             return base.mean(link, x, own) * np.exp(zero) / -np.expm1(zero)
 
-        if truncated:  # a bounded part is all that is left to integrate
+        if cut_off:  # a bounded part is all that is left to integrate
             whole = whole + normal_mean(beyond, eta, variance, POLES)
         return np.asarray((1 - own[share]) * whole + own[share] * spike)
 
     def second(value: Array, square: Array, own: Own) -> Array:
-        if truncated:
+        if cut_off:
             raise BayesmigError(
                 f"the variance of family {share}_{base.name} does not follow from its expectation, so that there is no"
                 " R2; give shares of explained variance for its two parts, fitted apart."
@@ -248,15 +231,7 @@ def _with_zeros(base: Family, parameter: Parameter, rows: Callable[..., float], 
 
     def draw(link: Link, answers: Answers, eta: Array, own: Own, rng: np.random.Generator) -> Array:
         none = rng.random(eta.shape) < own[share]
-        if not truncated:
-            return np.where(none, spike, base.draw(link, answers, eta, own, rng))
-        rate = base.mean(link, eta, own)
-        place = 1 - rng.random(eta.shape) * -np.expm1(log_chance(link, eta, own))
-        shape = own.get("dispersion")
-        found = (
-            stats.poisson.ppf(place, rate) if shape is None else stats.nbinom.ppf(place, shape, shape / (shape + rate))
-        )
-        return np.where(none, 0.0, np.maximum(found, 1.0))
+        return np.where(none, spike, above.draw(link, answers, eta, own, rng))
 
     def graph(link: Link, answers: Answers, eta: Any, own: Own) -> tuple[Any, dict[str, Any]]:
         import pymc as pm

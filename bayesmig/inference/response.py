@@ -85,11 +85,14 @@ def draw_outcomes(
     """Draw outcomes given the linear predictor.
 
     ``eta``: (draws, n) array. ``values``: the family's own parameters, draws first: ``sigma``, ``nu``, ``dispersion``,
-    ``cut``. ``rows``: whose outcomes, if not those of the design: their trials count, and precision weights are one.
+    ``cut``. ``rows``: whose outcomes, if not those of the design: their trials count, and precision weights are one;
+    bounds within which outcomes are seen are those of the design only.
     Returns a (draws, n) array: numbers, 0 and 1, codes of ordered categories, or counts.
     """
     family, link = design.spec.distribution, LINKS[design.spec.link]
     answers = design.answers
-    if rows is not None:
+    if rows is not None and family.bounds:
+        answers = Answers(design.y, np.array(family.support or (-np.inf,))[:1], np.array([np.inf]))
+    elif rows is not None:
         answers = Answers(design.y, np.ones(1) if rows.trials is None else rows.trials, np.ones(1))
     return family.draw(link, answers, *split(design, eta, values), rng)

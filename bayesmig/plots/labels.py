@@ -54,7 +54,7 @@ def spec_of(tree: xr.DataTree) -> ModelSpec:
 
 
 def outcome_of(tree: xr.DataTree) -> str:
-    return str(tree.attrs.get("outcome") or spec_of(tree).formula.split("~")[0].strip())
+    return str(tree.attrs.get("outcome") or spec_of(tree).parsed.outcome)
 
 
 def remark(spec: ModelSpec, columns: str) -> str:

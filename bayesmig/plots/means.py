@@ -245,12 +245,12 @@ def _expected_outcome(tree: xr.DataTree, design: Design, width: int = 70) -> str
 def _raw_means(design: Design, term: GroupTerm) -> tuple[np.ndarray, float]:
     """Mean outcome of each group's respondents and of all: shares of trials, scores of ordered answers.
 
-    Raises BayesmigError for numbers in brackets.
+    Raises BayesmigError for numbers in brackets, and outcomes seen within bounds.
     """
-    if design.ends is not None:
+    if design.ends is not None or design.bounds is not None:
         raise BayesmigError(
-            "numbers in brackets have no raw means to draw beside the model's; bm.margins has these, and"
-            " bm.plots.predicted the shares of brackets."
+            "numbers in brackets or seen within bounds have no raw means of all to draw beside the model's; bm.margins"
+            " has these, and bm.plots.predicted compares what is seen."
         )
     if design.spec.distribution.ordered:
         y = category_scores(design)[design.y.astype(int)]

@@ -351,9 +351,9 @@ def _plan(
 ) -> _Plan:
     """Refuses what cannot be planned, before any work."""
     formula = spec.parsed
-    if formula.outcome_column is None or spec.factors or spec.impute:
+    if formula.outcome_column is None or formula.bounds or spec.factors or spec.impute:
         raise SpecificationError(
-            f"{spec.formula!r}: studies are simulated for outcomes that are columns, without latent factors and"
+            f"{spec.formula!r}: studies are simulated for outcomes that are columns, without bounds, latent factors and"
             " modelled gaps. Name the outcome as it will be analysed."
         )
     if len({term.group for term in formula.varying}) > 1 or any(len(term.columns) > 1 for term in formula.varying):

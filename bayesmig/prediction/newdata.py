@@ -62,7 +62,7 @@ def predict(
     kind : {"expected", "outcome", "linear"}
         ``expected``: the expected outcome; the probability of a one, of each ordered category; expected successes
         out of the trials. ``outcome``: an outcome drawn for each person, with its residual. ``linear``: the linear
-        predictor.
+        predictor. Those of ``Truncated(y, low, high)`` are of everybody, seen or not.
     new_groups : {"allow", "refuse"}
         Whether people of groups that the model has not seen are predicted or refused.
     draws : int, optional
@@ -166,7 +166,7 @@ def _predicted(
         return eta if design.assigned is None else eta[..., 0]
     if kind == "expected":
         return expected(design, eta, values, rows.trials)
-    return draw_outcomes(design, eta, values, rng, None if own else rows)
+    return draw_outcomes(design, eta, values, rng, None if own and design.bounds is None else rows)
 
 
 def with_new_groups(

@@ -429,7 +429,7 @@ def _survey(design: Design, parts: pd.DataFrame, categories: tuple[str, ...], sc
             inside &= (frame[name] == level).to_numpy() if known else False
         for outcome in outcomes:
             people = design.respondents[inside]
-            seen = inside.any() and design.ends is None  # brackets have no mean
+            seen = inside.any() and design.ends is None and design.bounds is None  # which have no mean of all
             mean = float(np.average(outcome[inside], weights=people)) if seen else np.nan
             rows.append((round(people.sum()) if known else pd.NA, mean))
     return pd.DataFrame(rows, columns=["respondents", "survey"]).astype({"respondents": "Int64"})

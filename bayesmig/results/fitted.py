@@ -178,7 +178,7 @@ def quantity(design: Design, scale: str = "response", per_trial: bool = True) ->
         return f"probability of {outcome} = category"
     if design.spec.trials and per_trial:
         return f"probability of {outcome} in one trial"
-    return f"expected {outcome}"
+    return f"expected {outcome}{' of all, seen or not' * design.spec.distribution.bounds}"
 
 
 def check_scale(design: Design, scale: str, instead: str) -> None:
@@ -192,7 +192,7 @@ def check_scale(design: Design, scale: str, instead: str) -> None:
 
 def outcome_of(design: Design) -> str:
     """The outcome as the formula writes it."""
-    return design.spec.formula.split("~")[0].strip()
+    return design.spec.parsed.outcome
 
 
 def category_scores(design: Design) -> Array:

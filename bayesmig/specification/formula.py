@@ -51,7 +51,7 @@ ELEMENTWISE: Mapping[str, int] = {
 CODINGS = ("C", "S", "T")
 CONTRASTS = ("Treatment", "Sum")
 OF_THE_COLUMN = ("center", "scale", "standardize", "poly", "bs")
-FUNCTIONS = (*ELEMENTWISE, *CODINGS, *CONTRASTS, *OF_THE_COLUMN)
+FUNCTIONS = (*ELEMENTWISE, *CODINGS, *CONTRASTS, *OF_THE_COLUMN, "Truncated")
 ENVIRONMENT = Environment(
     [
         {"np": SimpleNamespace(**{name: found for name, (found, _) in _NUMPY.items()})},
@@ -119,17 +119,21 @@ class VaryingTerm:
 
 @dataclass(frozen=True)
 class Formula:
-    """A parsed formula: ``outcome ~ common``, common terms of further parameters by name, and all varying terms."""
+    """A parsed formula: ``outcome ~ common``, common terms of further parameters by name, and all varying terms.
+
+    ``bounds``: numbers or columns between which alone the outcome is seen, of ``Truncated(outcome, low, high)``.
+    """
 
     outcome: str
     common: str
     varying: tuple[VaryingTerm, ...]
     others: tuple[tuple[str, str], ...] = ()
+    bounds: tuple[float | str, ...] = ()
 
     @property
     def columns(self) -> tuple[str, ...]:
         """Every column that the formula names, the outcome's first, grouping columns last."""
-        names = [*_names(self.outcome), *sorted(_names(self.common))]
+        names = [*_names(self.outcome), *self.bound_columns, *sorted(_names(self.common))]
         names += [name for _, part in self.others for name in sorted(_names(part))]
         for term in self.varying:
             names += [*sorted(_names(term.effects)), *term.columns]
@@ -147,6 +151,11 @@ class Formula:
         node = _tree(self.outcome, self.outcome, intercept=False)
         between = isinstance(node, expr.Call) and node.callee.name.lexeme == "Interval"
         return tuple(map(_column, node.args)) if between else ()
+
+    @property
+    def bound_columns(self) -> tuple[str, ...]:
+        """Bounds that are columns."""
+        return tuple(bound for bound in self.bounds if isinstance(bound, str))
 
     @property
     def predictors(self) -> frozenset[str]:
@@ -208,6 +217,7 @@ def parse(text: str, predictors: Mapping[str, str] | None = None) -> Formula:
         raise SpecificationError(f"formula {text!r}: put varying effects in brackets, as in (1 | group).")
     if "|" in outcome:
         raise SpecificationError(f"formula {text!r}: {IN_THE_SPECIFICATION}.")
+    outcome, bounds = _cut_off(outcome, text)
     for part in (outcome, common):
         _names(part, text)
     others: dict[str, str] = {}
@@ -215,18 +225,50 @@ def parse(text: str, predictors: Mapping[str, str] | None = None) -> Formula:
         other = parse(f"{outcome} ~ {right.strip().removeprefix('~').strip()}")
         others[name] = other.common
         varying += [dataclasses.replace(term, predictor=name) for term in other.varying]
-    formula = Formula(outcome, common, tuple(varying), tuple(others.items()))
+    formula = Formula(outcome, common, tuple(varying), tuple(others.items()), bounds)
     if taken := {"intercept", "Intercept"} & formula.predictors:
         raise SpecificationError(f"formula {text!r}: {taken.pop()!r} means the constant; rename that column.")
-    if any("Interval" in _called(part)[0] for part in formula._parts[bool(formula.ends) :]):
-        raise SpecificationError(
-            f"formula {text!r}: Interval(low, high) is a whole outcome, as in 'Interval(low, high) ~ age', and no term."
-        )
+    called = frozenset().union(*(_called(part)[0] for part in formula._parts[bool(formula.ends) :]))
+    for name, form in (("Interval", "Interval(low, high)"), ("Truncated", "Truncated(wage, low, high)")):
+        if name in called:
+            raise SpecificationError(f"formula {text!r}: {form} is a whole outcome, as in '{form} ~ age', and no term.")
     if {formula.outcome_column, *formula.ends} & {*formula.predictors, *formula.grouping}:
         raise SpecificationError(
             f"formula {text!r} has its outcome {outcome!r} on both sides of '~'; keep it on the left."
         )
     return formula
+
+
+def _cut_off(outcome: str, text: str) -> tuple[str, tuple[float | str, ...]]:
+    """The outcome, and between which bounds alone it is seen: those that are left out are infinite.
+
+    Raises SpecificationError unless these are a column and numbers or columns.
+    """
+    node = _tree(outcome, text, intercept=False)
+    if not isinstance(node, expr.Call) or node.callee.name.lexeme != "Truncated":
+        return outcome, ()
+    parts: dict[str, float | str] = {}
+    for name, given in zip(("y", "low", "high", ""), node.args, strict=False):
+        stated = isinstance(given, expr.Assign)
+        parts[given.name.name.lexeme if stated else name] = _bound(given.value if stated else given)
+    column, low, high = parts.get("y"), parts.get("low", -np.inf), parts.get("high", np.inf)
+    named = {"y", "low", "high"} >= parts.keys() and "" not in parts.values()
+    if not named or len(node.args) < 2 or not isinstance(column, str):
+        raise SpecificationError(
+            f"formula {text!r}: Truncated(y, low, high) takes a column and bounds, each a number or a column; one may"
+            " be left out: Truncated(y, 500), Truncated(y, high=9000)."
+        )
+    if not isinstance(low, str) and not isinstance(high, str) and low >= high:
+        raise SpecificationError(f"formula {text!r}: the lower bound {low:g} is not below the higher one, {high:g}.")
+    return column if re.fullmatch(r"\w+", column) else f"`{column}`", (low, high)
+
+
+def _bound(node: Any) -> float | str:
+    """A column or a number; empty for anything else."""
+    if isinstance(node, (expr.Variable, expr.QuotedName)):
+        return _column(node)
+    sign, node = (-1.0, node.right) if isinstance(node, expr.Unary) and node.operator.kind == "MINUS" else (1.0, node)
+    return sign * node.value if isinstance(node, expr.Literal) and type(node.value) in (int, float) else ""
 
 
 def _bracketed(right: str, text: str) -> list[tuple[str, str, int, int]]:

@@ -490,23 +490,37 @@ class ModelSpec:
         object.__setattr__(self, "title", self.title or self.name.replace("_", " "))
 
     def _check_ends(self) -> None:
-        """An outcome between two ends, or in brackets of the codebook, has the family that knows of ends."""
+        """An outcome between two ends, in brackets of the codebook, or seen within bounds has a family of its own."""
         outcome = self.formula.partition("~")[0].strip()
-        entry, plain = self.variable(outcome.strip("`")), self.family.removeprefix("interval_")
-        between = outcome.startswith("Interval(")
-        if between or (entry is not None and entry.brackets and self.distribution.outcome in ("number", "count")):
-            if f"interval_{plain}" not in FAMILIES:
-                known = [name.removeprefix("interval_") for name, family in FAMILIES.items() if family.ends]
+        plain = re.sub("^(interval|truncated)_", "", self.family)
+        truncated = outcome.startswith("Truncated(")
+        entry = self.variable(self.parsed.outcome.strip("`") if truncated else outcome.strip("`"))
+        bracketed = entry is not None and entry.brackets and self.distribution.outcome in ("number", "count")
+        if truncated and bracketed:
+            raise SpecificationError(f"{outcome!r} has brackets in the codebook; brackets within bounds are not there.")
+        if truncated or bracketed or outcome.startswith("Interval("):
+            kind, what = (
+                ("truncated", "seen within bounds") if truncated else ("interval", "of which two ends are known")
+            )
+            if f"{kind}_{plain}" not in FAMILIES:
+                known = [name.removeprefix(f"{kind}_") for name in FAMILIES if name.startswith(f"{kind}_")]
+                instead = "" if truncated else "; or take brackets as ordered answers, family='cumulative'"
                 raise SpecificationError(
-                    f"family {self.family!r} of {outcome!r}, of which two ends are known: there are"
-                    f" {listing(known)}; or take brackets as ordered answers, family='cumulative'."
+                    f"family {self.family!r} of {outcome!r}, {what}: there are {listing(known)}{instead}."
                 )
-            object.__setattr__(self, "family", f"interval_{plain}")
+            object.__setattr__(self, "family", f"{kind}_{plain}")
         elif self.distribution.ends:
             raise SpecificationError(
                 f"family {self.family!r} needs an outcome of which two ends are known: 'Interval(low, high) ~ ...', or"
                 f" Variable({outcome!r}, brackets={{'under 2000': (0, 2000), ...}}) in the codebook."
             )
+        elif self.distribution.bounds:
+            raise SpecificationError(
+                f"family {self.family!r} needs the bounds within which outcomes are seen: 'Truncated({outcome}, low,"
+                " high) ~ ...'."
+            )
+        if truncated and self.weights is not None and self.weights.kind == "precision":
+            raise SpecificationError(f"precision weights of {outcome!r} are not there; leave weights or bounds out.")
 
     def _check_impute(self) -> None:
         """Gaps are modelled in plain models without weights."""
@@ -663,7 +677,7 @@ class ModelSpec:
         own = {one.name: f"{one.label} ({scales[one.link]})" for one in self.distribution.scalars}
         if predictor in own:
             return own[predictor]
-        entry = self.variable(self.formula.partition("~")[0].strip().strip("`"))
+        entry = self.variable(self.parsed.outcome.strip("`"))
         if self.factors or entry is None:
             return self.label(predictor)
         return entry.levels.get(predictor, predictor)

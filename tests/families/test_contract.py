@@ -1,5 +1,7 @@
 """What every family's record promises, by enumeration: its functions say the same of one distribution."""
 
+import copy
+
 import numpy as np
 import pytest
 from scipy import special, stats
@@ -30,9 +32,11 @@ class Rows:
             )
         successes = self.family.most == "trials" and self.family.outcome == "count"
         self.trials = rng.integers(1, 9, N).astype(float) if successes else np.ones(N)
-        root = rng.uniform(0.5, 2, N) if link == "identity" else np.ones(N)  # of precision weights
+        self.root = rng.uniform(0.5, 2, N) if link == "identity" else np.ones(N)  # of precision weights
         self.weight = rng.uniform(0.5, 2, N)
-        self.answers = Answers(np.zeros(N), self.trials, root)
+        self.answers = Answers(np.zeros(N), self.trials, self.root)
+        if self.family.bounds:
+            self.root, self.answers = np.ones(N), self.within(rng)
         self.answers = self.answers._replace(y=self.draw(rng)[0])
         if self.family.ends:
             self.answers = self.between(rng)
@@ -48,6 +52,24 @@ class Rows:
         far = kind == 5
         low, high = np.where(far, 3 * high + 40, low), np.where(far, 3 * high + 55, high)
         return self.answers._replace(y=low, trials=high)
+
+    def within(self, rng):
+        """Bounds: none, a lower, a higher, both, and far out; of counts none, and one."""
+        kind = np.arange(N) % 5
+        if self.family.outcome == "count":
+            return self.answers._replace(trials=(kind > 0).astype(float), root=np.full(N, np.inf))
+        least, far = (-np.inf, 7.0) if self.family.support is None else (0.0, 200.0)
+        low = np.select([kind == 1, kind == 3, kind == 4], [0.8, 0.5, far], least)
+        return self.answers._replace(trials=low, root=np.select([kind == 2, kind == 3], [1.2, 2.5], np.inf))
+
+    @property
+    def everybody(self):
+        """The same without bounds, of whom expectations are."""
+        whole = copy.copy(self)
+        if self.family.bounds:
+            least = (self.family.support or (-np.inf,))[0]
+            whole.answers = self.answers._replace(trials=np.full(N, least), root=np.full(N, np.inf))
+        return whole
 
     def draw(self, rng, times=1):
         eta = np.broadcast_to(self.eta, (times, N))
@@ -89,6 +111,11 @@ class Rows:
                 place = len(grid) if spike else 0
                 grid, width = np.insert(grid, place, spike), np.insert(width, place, 1.0)
         inside = grid[:, None] <= self.trials if self.family.most == "trials" else np.ones((len(grid), N), bool)
+        if self.family.bounds and self.family.outcome == "count":
+            inside = grid[:, None] >= self.answers.trials
+        elif self.family.bounds:
+            each = np.clip(grid[:, None], self.answers.trials, self.answers.root)
+            return each, np.gradient(each, axis=0)
         return np.broadcast_to(grid[:, None], inside.shape), width[:, None] * inside
 
 
@@ -133,12 +160,19 @@ def test_derivatives_are_those_of_the_density(rows):
         np.testing.assert_allclose(curvature[:, k], (ends[0] - ends[1]) / (2 * STEP), rtol=1e-5, atol=1e-6)
 
 
-def test_density_is_normalised_and_has_the_mean_and_the_second_moment(rows):
+def mass_of(rows):
+    """Every outcome, and its probability."""
     y, width = rows.values
     with np.errstate(invalid="ignore", divide="ignore"):
         mass = np.where(width > 0, np.exp(rows.log_density(y=np.where(width > 0, y, 0 if y.min() == 0 else y))), 0)
-    mass = mass * width
-    np.testing.assert_allclose(mass.sum(axis=0), 1, atol=1e-5)  # the rule of the grid, and what lies beyond it
+    return y, mass * width
+
+
+def test_density_is_normalised_and_has_the_mean_and_the_second_moment(rows):
+    # the rule of the grid, and what lies beyond it; steps are wider far out
+    np.testing.assert_allclose(mass_of(rows)[1].sum(axis=0), 1, atol=1e-4 if rows.family.bounds else 1e-5)
+    rows = rows.everybody
+    y, mass = mass_of(rows)
     mean = rows.family.mean(rows.link, rows.eta, rows.own)
     if rows.family.has_categories:
         np.testing.assert_allclose(mass.T, mean, atol=1e-12)
@@ -148,16 +182,13 @@ def test_density_is_normalised_and_has_the_mean_and_the_second_moment(rows):
         with pytest.raises(BayesmigError, match="does not follow from its expectation"):
             rows.family.second(mean, mean**2, rows.own)
     elif rows.family.second is not None:
-        own = rows.own | ({"sigma": rows.own["sigma"] / rows.answers.root} if "sigma" in rows.own else {})
+        own = rows.own | ({"sigma": rows.own["sigma"] / rows.root} if "sigma" in rows.own else {})
         np.testing.assert_allclose((y**2 * mass).sum(axis=0), rows.family.second(mean, mean**2, own), rtol=1e-3)
 
 
 def test_draws_are_those_of_the_density(rows):
     drawn = rows.draw(np.random.default_rng(5), 4000)
-    y, width = rows.values
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mass = np.where(width > 0, np.exp(rows.log_density(y=np.where(width > 0, y, 0 if y.min() == 0 else y))), 0)
-    mass = mass * width
+    y, mass = mass_of(rows)
     for low in (0.2, 0.5, 0.8):  # shares below three places, against the density's: binomial errors, 40 rows a place
         place = y[np.argmax(np.cumsum(mass, axis=0) > low, axis=0), np.arange(N)]
         below = (mass * (y <= place)).sum(axis=0)
@@ -184,7 +215,7 @@ def test_graph_says_what_the_density_says(rows):
     y = rows.answers.y if rows.family.outcome == "number" else rows.answers.y.astype(int)
     y = np.ones(N) if rows.family.ends else y  # which says nothing beside the ends
     own = {key: np.asarray(value) for key, value in rows.own.items()}
-    own |= {"sigma": own["sigma"] / rows.answers.root} if "sigma" in own else {}
+    own |= {"sigma": own["sigma"] / rows.root} if "sigma" in own else {}
     own |= {"category": np.tile(own["category"], (N, 1))} if "category" in own else {}
     answers = rows.answers if rows.family.ends else rows.answers._replace(y=y)
     kind, arguments = rows.family.graph(rows.link, answers, np.asarray(rows.eta), own)

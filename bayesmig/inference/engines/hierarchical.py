@@ -275,7 +275,7 @@ class Layout:
             if "sigma" in own:
                 left = (response + offset - eta)[:, 0]
                 shrunk = float(np.sqrt(np.maximum(told[:, 0], 0.0) @ left**2 / cells.weight.sum()))
-                if self.family.ends:  # a step of the EM algorithm, for numbers scatter within their brackets
+                if self.family.ends or self.family.bounds:  # a step of the EM algorithm, for what is not seen scatters
                     at = self._at_cells(eta, own)
                     by_sigma = self.family.derivatives(self.link, self._answers, *at)[0][:, 1]
                     squares = 1 + own["sigma"] * np.average(by_sigma, weights=cells.weight)

@@ -44,12 +44,13 @@ from bayesmig.inference.estimators.separation import check_separation
 
 NO_GAIN = 1e-4  # of the log-likelihood, by a parameter that has no finite estimate
 LIMITS = {
-    "negative_binomial": (
+    "dispersion": (
+        "negative_binomial",
         "poisson",
         "the counts vary no more than a Poisson model says, so the dispersion has no finite estimate",
     ),
-    "student": ("gaussian", "the residuals have no heavier tails than normal ones, so nu has no finite estimate"),
-}
+    "nu": ("student", "gaussian", "the residuals have no heavier tails than normal ones, so nu has no finite estimate"),
+}  # own parameters that grow for ever: of which families, what remains, and in words
 QUADRATURE_POINTS = {1: 9, 2: 7}  # a dimension, by the number of effects
 
 
@@ -67,7 +68,7 @@ def glm(design: Design, errors: str | None) -> tuple[xr.Dataset, dict[str, objec
     point, value = likelihood.maximum
     limit = _limit(centred)
     if limit is not None and value < Likelihood.of(limit).maximum[1] + NO_GAIN:
-        raise _at_limit(design)
+        raise _at_limit(limit)
     covariance = likelihood.covariance
     if kind != "classical":
         scores = likelihood.scores(point)
@@ -101,8 +102,8 @@ def glmm(design: Design, method: str, errors: str | None) -> tuple[xr.Dataset, d
     model, limit = Laplace.of(centred, nodes), _limit(centred)
 
     def check(found: Expansion) -> None:
-        if limit is not None and found.value < found.without_last(limit) + NO_GAIN:
-            raise _at_limit(design)
+        if limit is not None and found.value < found.at_limit(limit) + NO_GAIN:
+            raise _at_limit(limit)
 
     point, covariance, found = optimum(model, check)
     distance = found.distance(covariance)
@@ -138,15 +139,17 @@ def check_weights(design: Design) -> None:
 
 
 def _limit(design: Design) -> Design | None:
-    """The design with the family that remains as the last of its own parameters grows for ever."""
-    if design.spec.family not in LIMITS or design.spec.distribution.parameters[-1] in design.spec.predictors:
-        return None
-    return dataclasses.replace(design, spec=dataclasses.replace(design.spec, family=LIMITS[design.spec.family][0]))
+    """The design with the family that remains as one of its own parameters grows for ever."""
+    for name, (family, rest, _) in LIMITS.items():
+        if name in [one.name for one in design.scalars] and design.spec.family.endswith(family):
+            left = design.spec.family.removesuffix(family) + rest
+            return dataclasses.replace(design, spec=dataclasses.replace(design.spec, family=left))
+    return None
 
 
-def _at_limit(design: Design) -> EngineRefusal:
-    family, words = LIMITS[design.spec.family]
-    return EngineRefusal(f"{words}; use family={family!r}.")
+def _at_limit(limit: Design) -> EngineRefusal:
+    words = next(words for _, rest, words in LIMITS.values() if limit.spec.family.endswith(rest))
+    return EngineRefusal(f"{words}; use family={limit.spec.family.removeprefix('truncated_')!r}.")
 
 
 def _check_mixed(design: Design, method: str) -> None:

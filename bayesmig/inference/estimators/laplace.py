@@ -236,11 +236,12 @@ class Expansion:
         value = self.model.weights @ self.rows[0] - 0.5 * self.effects @ self.effects
         return float(value - 0.5 * self.precision.log_determinant)
 
-    def without_last(self, design: Design) -> float:
-        """The log-likelihood at the same parameters of a design whose family lacks the last own parameter."""
+    def at_limit(self, design: Design) -> float:
+        """The log-likelihood at the same parameters of a design whose family lacks one of its own."""
+        kept = [one.name in design.spec.distribution.parameters for one in self.model.design.scalars]
         model = dataclasses.replace(Laplace.of(design, self.model.nodes), z_bases=self.model.z_bases)
         theta, beta, own = self.model.split(self.point)
-        return model.log_likelihood(np.r_[theta, np.linalg.solve(model.basis, np.r_[beta, own[:-1]])])
+        return model.log_likelihood(np.r_[theta, np.linalg.solve(model.basis, np.r_[beta, own[kept]])])
 
     @property
     def varying(self) -> list[Array]:

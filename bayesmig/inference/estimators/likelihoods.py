@@ -155,7 +155,8 @@ class Likelihood:
             for fraction in 0.5 ** np.arange(30):
                 candidate = point + fraction * (basis @ move)
                 reached = self.parts(candidate)
-                if reached[0] >= value - 1e-13 * abs(value):  # the last digits are rounding
+                climbs = reached[0] >= value - 1e-13 * abs(value)  # the last digits are rounding
+                if climbs and np.isfinite(reached[2]).all():
                     break
             else:
                 break
@@ -163,7 +164,14 @@ class Likelihood:
             if promised < 1e-12 * (1 + abs(value)):
                 break
         else:
-            raise InferenceFailure("no maximum of the likelihood was found; check the scales of predictors and offset.")
+            why = (
+                " Numbers that grow rarer from a bound on no faster than exponentially have none: take"
+                " family='lognormal', or fit, whose priors say how far outcomes scatter."
+            )
+            raise InferenceFailure(
+                "no maximum of the likelihood was found; check the scales of predictors and offset."
+                + why * (self.family.bounds and self.family.outcome == "number")
+            )
         return point, value
 
     @property

@@ -19,9 +19,10 @@ def check_separation(design: Design) -> None:
     """
     terms = separating_terms(design)
     if terms:
-        zeros = design.spec.link == "log" and not design.spec.distribution.zeros and design.ends is None
+        counted = design.spec.link == "log" and not design.spec.distribution.zeros and design.ends is None
+        always = f"is always {'zero' if design.bounds is None else 'the least that is seen'}"
         raise EngineRefusal(
-            f"the outcome {'is always zero' if zeros else 'is separated'} along {listing(terms)}: no finite coefficient"
+            f"the outcome {always if counted else 'is separated'} along {listing(terms)}: no finite coefficient"
             " is the most likely one (complete or quasi-complete separation). Merge levels or leave the term out; or"
             " use fit, whose priors keep it finite."
         )
@@ -39,11 +40,11 @@ def separating_terms(design: Design) -> list[str]:
         return []
     if family.outcome == "nominal":
         return _separating(terms, _nominal_recession(design), np.zeros((0, len(terms))))
-    if not family.spikes:
+    found = []  # numbers above zero, and what may be zero for two reasons, separate nothing
+    if not family.spikes or (family.outcome == "count" and family.zeros == "hurdle"):
         own = np.ones(len(terms), dtype=bool) if of is None else of.terms == 0
         terms = tuple(term for term, mine in zip(terms, own, strict=True) if mine)
-        return _separating(terms, *_recession(design, design.x[:, own]))
-    found = []  # what is above zero, or may be zero for two reasons, separates nothing
+        found += _separating(terms, *_recession(design, design.x[:, own]))
     for name, spike in family.spikes.items():
         if name in design.spec.predictors and name != "zero_inflation" and of is not None:
             own = of.terms == design.predictors.index(name)
@@ -101,10 +102,11 @@ def _recession(design: Design, x: Array) -> tuple[Array, Array]:
         return _ordered_recession(design), np.zeros((0, design.x.shape[1] + len(design.categories) - 1))
     trials = design.spec.distribution.most == "trials"
     most = design.answers.trials if trials else np.full(design.n, np.inf)
-    none, all_ = design.y == 0, design.y == most
-    either = none & all_  # rows without trials say nothing
+    low = float(design.spec.distribution.zeros == "hurdle") if design.bounds is None else design.bounds[:, 0]
+    none, all_ = design.y == np.maximum(low, 0.0), design.y == most
+    either = (none & all_) | (design.y < low)  # rows without trials say nothing, nor do zeros of another kind
     free = np.concatenate([-x[none & ~either], x[all_ & ~either]])
-    return free, x[~none & ~all_]
+    return free, x[~none & ~all_ & ~either]
 
 
 def _nominal_recession(design: Design) -> Array:
