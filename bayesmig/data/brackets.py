@@ -15,15 +15,17 @@ from bayesmig.specification.model import ModelSpec
 
 
 def check_both_ends(formula: Formula, frame: pd.DataFrame) -> None:
-    """Rows have both ends or none. Raises DataError if some lack one."""
-    gaps = frame[list(formula.ends)].isna()
-    half = frame.index[gaps.any(axis=1) & ~gaps.all(axis=1)]
+    """Rows have both ends or none, and with an outcome its bounds. Raises DataError if some lack one."""
+    names = formula.ends or formula.bound_columns
+    gaps = frame[list(names)].isna()
+    asked = ~gaps.all(axis=1) if formula.ends else frame[formula.outcome_column].notna()
+    half = frame.index[gaps.any(axis=1) & asked]
     if len(half):
-        low, high = formula.ends
+        low, high = names[0], names[-1]
+        what = f"one of {low!r} and {high!r} only" if formula.ends else f"an outcome and lack a bound, {listing(names)}"
         raise DataError(
-            f"{len(half)} rows have one of {low!r} and {high!r} only, first row {half[0]}. An end that nobody knows is"
-            f" open: {low} = -numpy.inf (or 0, where nothing lies below) or {high} = numpy.inf; who did not answer has"
-            " neither."
+            f"{len(half)} rows have {what}, first row {half[0]}. An end that nobody knows is open: {low} = -numpy.inf"
+            f" (or 0, where nothing lies below) or {high} = numpy.inf; who did not answer has neither."
         )
 
 
@@ -71,17 +73,6 @@ def ends_of(spec: ModelSpec, formula: Formula, frame: pd.DataFrame) -> Array | N
             " scatter; take which side they are on as a yes or no, family='bernoulli' with link='probit'."
         )
     return ends
-
-
-def check_bounds_known(formula: Formula, frame: pd.DataFrame) -> None:
-    """Rows with an outcome have bounds. Raises DataError if some lack one."""
-    gaps = frame[list(formula.bound_columns)].isna().any(axis=1) & frame[formula.outcome_column].notna()
-    if gaps.any():
-        raise DataError(
-            f"{int(gaps.sum())} rows have an outcome and lack one of the bounds {listing(formula.bound_columns)}, first"
-            f" row {gaps.idxmax()}. Where outcomes are seen however low or high they are, the bound is -numpy.inf or"
-            " numpy.inf."
-        )
 
 
 def bounds_of(spec: ModelSpec, formula: Formula, frame: pd.DataFrame, y: Array) -> Array | None:

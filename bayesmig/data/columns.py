@@ -285,7 +285,7 @@ def encoded_outcome(spec: ModelSpec, formula: Formula, frame: pd.DataFrame) -> t
     if kind == "binary" and (column > 1).any():
         found = listing(categories if len(categories) > 2 else map(as_code, sorted(column.unique())))
         raise DataError(f"outcome {name!r} of family 'bernoulli' must be 0 or 1, or have two levels; it has {found}.")
-    if kind in ("binary", "nominal") and column.nunique() < 2:
+    if kind in CATEGORIES and column.nunique() < 2:
         raise DataError(f"all {len(column)} rows used have the same answer to {name!r}; nothing to explain.")
     if kind == "ordered" and len(categories) < 3:
         raise DataError(

@@ -17,7 +17,7 @@ from formulae.matrices import DesignMatrices
 from bayesmig.contract.arrays import Array, Codes, Flags
 from bayesmig.contract.names import as_code, joined
 from bayesmig.contract.schema import RECONSTRUCTED
-from bayesmig.data.brackets import bounds_of, check_both_ends, check_bounds_known, ends_of
+from bayesmig.data.brackets import bounds_of, check_both_ends, ends_of
 from bayesmig.data.columns import (
     CATEGORIES,
     check_constant_within,
@@ -76,10 +76,8 @@ def build_design(spec: ModelSpec, data: AnyFrame) -> Design:
     frame = pd.DataFrame(
         {name: checked_column(codebook, name, data[name], role_of(spec, formula, name)) for name in used}
     )
-    if formula.ends:
+    if formula.ends or formula.bound_columns:
         check_both_ends(formula, frame)
-    if formula.bound_columns:
-        check_bounds_known(formula, frame)
     answered, also = _answered(spec, used, data)
     missing = {str(name): int(count) for name, count in frame.isna().sum().items() if count} | also
     notes += (

@@ -82,6 +82,11 @@ INSTEAD: Mapping[tuple[str, ...], str] = {
         " scale(x) remember the rows of the fit, and anything else is computed as a column before"
     ),
     ("ln",): "the natural logarithm is log(x)",
+    ("cs",): (
+        "a predictor of an ordered outcome has one effect on all thresholds. Where effects differ by step, make rows of"
+        " steps by person_period() and fit went_on ~ C(step) * x, family='bernoulli'; family='categorical' gives every"
+        " category coefficients of its own"
+    ),
 }
 FOREIGN: Mapping[str, str] = {
     r"\^": "a power of a variable is I(x**2), and (a + b)**2 its interactions",

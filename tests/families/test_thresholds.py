@@ -48,3 +48,22 @@ def test_prior_lets_them_fall(data):
             "cut"
         ]
         assert bool((drawn.diff("cutpoint") < 0).any()) == falling
+
+
+def test_rows_of_steps_are_the_same_model(data):
+    """So that effects may differ by step, as interactions: a logit of who goes on, of those who came to a step."""
+    taken = data["level"].to_numpy() - 1
+    steps = data.assign(stopped=(taken < 2).astype(int), last=np.minimum(taken + 1, 2))
+    steps = bm.person_period(steps, 1, "last", "stopped", period="step")
+    steps["went_on"] = 1 - steps["stopped"]
+    whole = bm.estimate("level ~ x", data, family="sequential")
+    same = bm.estimate("went_on ~ C(step) + x", steps, family="bernoulli")
+    one, other = bm.coefficients(whole).loc["x"], bm.coefficients(same).loc["x"]
+    # Newton's method on both sides
+    np.testing.assert_allclose(one[["estimate", "std_error"]], other[["estimate", "std_error"]], rtol=1e-6)
+    assert whole.attrs["log_likelihood"] == pytest.approx(same.attrs["log_likelihood"], rel=1e-10)
+    apart = bm.coefficients(bm.estimate("went_on ~ C(step) / x", steps, family="bernoulli"))
+    for step in (1, 2):
+        alone = bm.estimate("went_on ~ x", steps[steps["step"] == step], family="bernoulli")
+        expected = bm.coefficients(alone).loc["x"]
+        np.testing.assert_allclose(apart.loc[f"C(step)[{step}]:x", "estimate"], expected["estimate"], rtol=1e-6)

@@ -266,7 +266,7 @@ BAD = {
     "below": (SEEN, {"wage": 1999.0}, "lie beyond their bounds, where nobody is seen, first 1999 within 2000 and"),
     "above": (SEEN, {"ceiling": 2001.0}, "lie beyond their bounds"),
     "turned": (SEEN, {"ceiling": 1000.0}, "lower bound that is not below the higher one"),
-    "missing": (SEEN, {"ceiling": np.nan}, "lack one of the bounds ceiling, first row 3"),
+    "missing": (SEEN, {"ceiling": np.nan}, "an outcome and lack a bound, ceiling, first row 3. An end"),
     "in words": (SEEN, {"ceiling": "none"}, "must hold numbers"),
     "zeros": ("Truncated(trips, 1) ~ hukou", {"trips": 0}, "lie beyond their bounds"),
     "counts": ("Truncated(trips, 2) ~ hukou", {}, "other bounds than 1"),

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import xarray as xr
@@ -21,8 +22,9 @@ from scipy import linalg
 
 from bayesmig.contract import schema
 from bayesmig.contract.arrays import Array
+from bayesmig.contract.names import of_factor
 from bayesmig.data.design import Design
-from bayesmig.errors import EngineRefusal
+from bayesmig.errors import EngineRefusal, listing
 from bayesmig.families import predictors
 from bayesmig.inference.estimators.base import (
     OVERALL,
@@ -42,6 +44,7 @@ from bayesmig.inference.estimators.laplace import Expansion, Laplace, optimum
 from bayesmig.inference.estimators.likelihoods import Likelihood, unit_scores
 from bayesmig.inference.estimators.separation import check_separation
 
+WIDEST = 50.0  # errors of log odds, a sd of the predictor; beyond, there is no maximum
 NO_GAIN = 1e-4  # of the log-likelihood, by a parameter that has no finite estimate
 LIMITS = {
     "dispersion": (
@@ -49,8 +52,13 @@ LIMITS = {
         "poisson",
         "the counts vary no more than a Poisson model says, so the dispersion has no finite estimate",
     ),
+    "zero_inflation": (
+        "zero_inflated_",
+        "",
+        "there are no more zeros than counts themselves have, so the log odds of added ones have no finite estimate",
+    ),
     "nu": ("student", "gaussian", "the residuals have no heavier tails than normal ones, so nu has no finite estimate"),
-}  # own parameters that grow for ever: of which families, what remains, and in words
+}  # own parameters that go to an end: in names of families, what is put in its place there, and in words
 QUADRATURE_POINTS = {1: 9, 2: 7}  # a dimension, by the number of effects
 
 
@@ -66,9 +74,9 @@ def glm(design: Design, errors: str | None) -> tuple[xr.Dataset, dict[str, objec
     centred, back = around_means(design)
     likelihood = Likelihood.of(centred)
     point, value = likelihood.maximum
-    limit = _limit(centred)
-    if limit is not None and value < Likelihood.of(limit).maximum[1] + NO_GAIN:
-        raise _at_limit(limit)
+    for limit, refusal in _limits(centred):
+        if value < Likelihood.of(limit).maximum[1] + NO_GAIN:
+            raise refusal
     covariance = likelihood.covariance
     if kind != "classical":
         scores = likelihood.scores(point)
@@ -77,6 +85,7 @@ def glm(design: Design, errors: str | None) -> tuple[xr.Dataset, dict[str, objec
     whole = linalg.block_diag(back, np.eye(count - len(back)))
     point, covariance = whole @ point, whole @ covariance @ whole.T
     error = np.sqrt(np.diag(covariance))
+    _check_shares(design, error)
     facts: dict[str, object] = {"estimator": "glm", "errors": kind} | _fit_facts(design, value, count)
     values = _named("beta", point[:p], error[:p]) | _auxiliary(design, point, error)
     change = _natural(likelihood, point)
@@ -99,11 +108,12 @@ def glmm(design: Design, method: str, errors: str | None) -> tuple[xr.Dataset, d
     check_separation(design)
     centred, back = around_means(design)
     nodes = 1 if method == "ml" else QUADRATURE_POINTS[len(design.groups[0].effects)]
-    model, limit = Laplace.of(centred, nodes), _limit(centred)
+    model = Laplace.of(centred, nodes)
 
     def check(found: Expansion) -> None:
-        if limit is not None and found.value < found.at_limit(limit) + NO_GAIN:
-            raise _at_limit(limit)
+        for limit, refusal in _limits(centred):
+            if found.value < found.at_limit(limit) + NO_GAIN:
+                raise refusal
 
     point, covariance, found = optimum(model, check)
     distance = found.distance(covariance)
@@ -114,6 +124,7 @@ def glmm(design: Design, method: str, errors: str | None) -> tuple[xr.Dataset, d
     turn = linalg.block_diag(back, np.eye(len(model.basis) - len(back))) @ model.basis
     of_values = turn @ covariance[count:, count:] @ turn.T
     error = np.sqrt(np.diag(of_values))
+    _check_shares(design, error)
     fitted = turn @ point[count:]
     values = _named("beta", fitted[:p], error[:p]) | _auxiliary(design, fitted, error)
     values |= {f"u_{group.name}": effect for group, effect in zip(design.groups, found.varying, strict=True)}
@@ -138,18 +149,24 @@ def check_weights(design: Design) -> None:
         )
 
 
-def _limit(design: Design) -> Design | None:
-    """The design with the family that remains as one of its own parameters grows for ever."""
-    for name, (family, rest, _) in LIMITS.items():
-        if name in [one.name for one in design.scalars] and design.spec.family.endswith(family):
-            left = design.spec.family.removesuffix(family) + rest
-            return dataclasses.replace(design, spec=dataclasses.replace(design.spec, family=left))
-    return None
+def _limits(design: Design) -> Iterator[tuple[Design, EngineRefusal]]:
+    """The design with the family that remains as one of its own parameters goes to its end, and what is said there."""
+    for name, (family, rest, words) in LIMITS.items():
+        if name in [one.name for one in design.scalars] and family in design.spec.family:
+            left = design.spec.family.replace(family, rest)
+            limit = dataclasses.replace(design, spec=dataclasses.replace(design.spec, family=left))
+            yield limit, EngineRefusal(f"{words}; use family={left.removeprefix('truncated_')!r}.")
 
 
-def _at_limit(limit: Design) -> EngineRefusal:
-    words = next(words for _, rest, words in LIMITS.values() if limit.spec.family.endswith(rest))
-    return EngineRefusal(f"{words}; use family={limit.spec.family.removeprefix('truncated_')!r}.")
+def _check_shares(design: Design, error: Array) -> None:
+    """Refuse terms along which a share goes to zero or one, which separation does not foretell."""
+    shares = [one.name for one in design.spec.distribution.scalars if one.link == "logit"]
+    sizes = zip(design.terms, error[: len(design.terms)] * design.moments[1], strict=True)
+    if lost := [term for term, size in sizes if of_factor(term)[0] in shares and size > WIDEST]:
+        raise EngineRefusal(
+            f"the share goes to zero or one along {listing(lost)}: no finite coefficient is the most likely one. Leave"
+            " the term out, or use fit, whose priors keep it finite."
+        )
 
 
 def _check_mixed(design: Design, method: str) -> None:

@@ -164,10 +164,7 @@ class Likelihood:
             if promised < 1e-12 * (1 + abs(value)):
                 break
         else:
-            why = (
-                " Numbers that grow rarer from a bound on no faster than exponentially have none: take"
-                " family='lognormal', or fit, whose priors say how far outcomes scatter."
-            )
+            why = " Numbers that thin out from a bound no faster than exponentially have none; take family='lognormal'."
             raise InferenceFailure(
                 "no maximum of the likelihood was found; check the scales of predictors and offset."
                 + why * (self.family.bounds and self.family.outcome == "number")

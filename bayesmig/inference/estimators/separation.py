@@ -40,13 +40,13 @@ def separating_terms(design: Design) -> list[str]:
         return []
     if family.outcome == "nominal":
         return _separating(terms, _nominal_recession(design), np.zeros((0, len(terms))))
-    found = []  # numbers above zero, and what may be zero for two reasons, separate nothing
-    if not family.spikes or (family.outcome == "count" and family.zeros == "hurdle"):
+    found = []  # numbers above zero separate nothing
+    if not family.spikes or family.outcome == "count":
         own = np.ones(len(terms), dtype=bool) if of is None else of.terms == 0
         terms = tuple(term for term, mine in zip(terms, own, strict=True) if mine)
         found += _separating(terms, *_recession(design, design.x[:, own]))
     for name, spike in family.spikes.items():
-        if name in design.spec.predictors and name != "zero_inflation" and of is not None:
+        if name in design.spec.predictors and of is not None:
             own = of.terms == design.predictors.index(name)
             asked = (design.y != 0) | (spike == 0)  # whether there is anything comes first
             x = (design.x * np.where(design.y == spike, 1, -1)[:, None])[np.ix_(asked, own)]
