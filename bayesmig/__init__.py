@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from bayesmig.inference.engines.bambi_adapter import Bambi as Bambi
     from bayesmig.inference.engines.exact import Exact as Exact
     from bayesmig.inference.engines.nuts import NUTS as NUTS
+    from bayesmig.inference.engines.quadrature import Quadrature as Quadrature
     from bayesmig.inference.fitting import estimate as estimate
     from bayesmig.inference.fitting import fit as fit
     from bayesmig.inference.fitting import to_pymc as to_pymc

@@ -64,6 +64,7 @@ class EngineName(StrEnum):
 
     auto = "auto"
     exact = "exact"
+    quadrature = "quadrature"
     nuts = "nuts"
 
 
@@ -131,7 +132,7 @@ def fit(
         Several, option("A number to count in sds, over people or groups, as in age=person or poverty=area.")
     ] = None,
     priors: Annotated[str | None, option("Priors of other software, such as stata or brms; else weak.")] = None,
-    engine: Annotated[EngineName, option("What draws; auto takes exact where it can.")] = EngineName.auto,
+    engine: Annotated[EngineName, option("What draws; auto takes exact or quadrature where it can.")] = EngineName.auto,
     draws: Annotated[int | None, option("Draws in all, a multiple of 4; 4,000 unless given.")] = None,
     seed: Seed = 1,
     missing: MissingCodes = None,
@@ -621,15 +622,24 @@ def _fitted(spec: bm.ModelSpec, frame: pd.DataFrame, engine: EngineName, draws: 
     """The posterior by the engine that was asked for, with so many draws in all."""
     if draws is not None and draws % 4:
         raise SpecificationError(f"--draws {draws}: four chains share them, so give a multiple of 4.")
-    exact = bm.Exact() if draws is None else bm.Exact(draws=draws)
-    nuts = bm.NUTS() if draws is None else bm.NUTS(draws=draws // 4)
-    if engine is EngineName.auto and draws is not None:
+    if engine is EngineName.auto and draws is None:
+        return bm.fit(spec, frame, **rest)
+    total = 4000 if draws is None else draws
+    engines: dict[EngineName, Any] = {
+        EngineName.exact: bm.Exact(draws=total),
+        EngineName.quadrature: bm.Quadrature(draws=total),
+        EngineName.nuts: bm.NUTS(draws=total // 4),
+    }
+    if engine is not EngineName.auto:
+        return bm.fit(spec, frame, engine=engines[engine], **rest)
+    for independent in (engines[EngineName.exact], engines[EngineName.quadrature]):
         try:
-            return bm.fit(spec, frame, engine=exact, **rest)
+            return bm.fit(spec, frame, engine=independent, **rest)
         except EngineRefusal:  # before any work
-            return bm.fit(spec, frame, engine=nuts, **rest)
-    chosen = {EngineName.auto: None, EngineName.exact: exact, EngineName.nuts: nuts}[engine]
-    return bm.fit(spec, frame, engine=chosen, **rest)
+            continue
+        except InferenceFailure as reason:
+            _echo(f"NUTS draws: {reason}", err=True)
+    return bm.fit(spec, frame, engine=engines[EngineName.nuts], **rest)
 
 
 def _facts(tree: xr.DataTree, interval: float) -> dict[str, Any]:

@@ -383,6 +383,15 @@ def test_fit_uses_the_cache_and_the_engine_that_was_asked_for(tmp_path):
     assert "Exact" in refused.stderr
 
 
+@pytest.mark.parametrize("asked", [("--engine", "quadrature"), ("--draws", "1000")])
+def test_yes_or_no_in_groups_is_drawn_by_quadrature(tmp_path, asked):
+    data = pd.DataFrame({"owns": np.arange(80) % 3 // 2, "age": np.arange(80) % 11, "area": np.arange(80) % 8})
+    data.to_csv(tmp_path / "s.csv", index=False)
+    shown = run("fit", "owns ~ age + (1 | area)", str(tmp_path / "s.csv"), "--family", "bernoulli", "--json", *asked)
+    draws = 1000 if "--draws" in asked else 4000
+    assert json.loads(shown.stdout)["engine"] == repr(bm.Quadrature(draws=draws))
+
+
 def test_labels_of_a_stata_file_are_the_words_of_the_tables(tmp_path):
     pyreadstat = pytest.importorskip("pyreadstat", reason="pyreadstat, which reads Stata and SPSS, is missing")
     data = pd.read_csv(survey_file(tmp_path)).drop(columns="户口").assign(v1=lambda frame: 1.0 + frame["age"] % 2)

@@ -99,7 +99,7 @@ def _computation(tree: xr.DataTree, varying: bool) -> list[Row]:
         limit = min(0.7, 1 - 1 / math.log10(float(tree.attrs["draws"]) / int(tree.attrs.get("imputations", 1))))
         k, ess = float(stats["pareto_k"].max()), float(stats["importance_ess"].min())
         rows.append(("Pareto k", round(k, 2), round(limit, 2), k < limit, "importance weights have a finite variance"))
-        message = f"{ess:.0f} effective draws of the variance parameters"
+        message = f"{ess:.0f} effective draws by their weights"
         rows.append(("importance sampling", round(ess), LEAST_ESS, ess >= LEAST_ESS, message))
     rhat, ess = _worst_diagnostics(tree, varying)
     over = "all parameters" if varying else "parameters but varying effects"

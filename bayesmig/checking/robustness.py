@@ -232,7 +232,7 @@ def sensitivity(
     for other in designs.values():
         _ = other.priors  # resolved, and refused, before any work
     entropy = int(np.random.SeedSequence(seed).entropy)  # type: ignore[arg-type]
-    tables = map_fits(partial(_summary, engine=chosen, seed=entropy), designs, "fits under other priors")
+    tables = map_fits(partial(_summary, engine=engine, seed=entropy), designs, "fits under other priors")
     if isinstance(tables[OWN], Failure):
         raise InferenceFailure(f"the model cannot be fitted under its own priors: {tables[OWN].reason}")
     kept = {name: table for name, table in tables.items() if not isinstance(table, Failure)}
@@ -269,7 +269,7 @@ def _sets(spec: ModelSpec, presets: Sequence[str] | Mapping[str, PriorSet] | Non
     return {name: priors for name, priors in chosen.items() if priors != spec.priors}
 
 
-def _summary(design: Design, engine: Engine, seed: int) -> pd.DataFrame:
+def _summary(design: Design, engine: Engine | None, seed: int) -> pd.DataFrame:
     """Coefficients and variance components of one fit."""
     tree = posterior_of(engine, None, (design, np.random.SeedSequence(seed)))
     table = pd.concat([coefficients(tree), variance_components(tree)])

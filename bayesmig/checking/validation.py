@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -35,13 +35,14 @@ from bayesmig.errors import BayesmigError, EngineRefusal, listing
 from bayesmig.inference.engines.base import Engine, trusted
 from bayesmig.inference.engines.exact import Exact
 from bayesmig.inference.engines.nuts import NUTS
+from bayesmig.inference.engines.quadrature import Quadrature
 from bayesmig.inference.parallel import Failure, map_fits
 from bayesmig.inference.response import parameters
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-ENGINES: dict[str, type[Exact] | type[NUTS]] = {"Exact": Exact, "NUTS": NUTS}
+ENGINES: dict[str, Callable[..., Engine]] = {"Exact": Exact, "NUTS": NUTS, "Quadrature": Quadrature}
 LARGEST = 2**29  # numbers in a result: 4 GiB
 ALIKE = 4.0
 FEW = 100

@@ -25,6 +25,7 @@ from bayesmig.inference.engines import graphs
 from bayesmig.inference.engines.base import Engine, trusted
 from bayesmig.inference.engines.exact import Exact
 from bayesmig.inference.engines.nuts import NUTS
+from bayesmig.inference.engines.quadrature import Quadrature
 from bayesmig.inference.estimators import latent
 from bayesmig.inference.estimators.generalised import glm, glmm
 from bayesmig.inference.estimators.linear import ols
@@ -67,8 +68,8 @@ def fit(
         completed data sets of one survey (multiple imputation): each is fitted, and the draws are stacked.
         :func:`bayesmig.chunks` reads data larger than memory a part at a time, for Gaussian outcomes.
     engine : Engine, optional
-        By default :class:`~bayesmig.Exact` where it can, :class:`~bayesmig.NUTS` elsewhere, and where that does not
-        settle, which :func:`~bayesmig.check` says.
+        By default :class:`~bayesmig.Exact` where it can, else :class:`~bayesmig.Quadrature` where it can, and
+        :class:`~bayesmig.NUTS` elsewhere and where they do not settle, which :func:`~bayesmig.check` says.
     seed : int, optional
         The same seed, data and versions give the same draws. A fresh one is drawn and stored if none is given.
     adjust : {"sandwich"}, optional
@@ -440,5 +441,4 @@ def _chosen_method(design: Design, method: str | None) -> str:
 
 def automatic(design: Design) -> Engine:
     """The engine that fits a design best: independent draws where they can be had."""
-    exact = Exact()
-    return NUTS() if exact.refuses(design) else exact
+    return next((engine for engine in (Exact(), Quadrature()) if not engine.refuses(design)), NUTS())

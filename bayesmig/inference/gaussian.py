@@ -27,7 +27,7 @@ from scipy import linalg, sparse, special
 
 from bayesmig.contract.arrays import Array, Codes
 from bayesmig.data.cross_products import CrossProducts, Membership, SummedDesign
-from bayesmig.data.design import Design, Grouped, Outline
+from bayesmig.data.design import Design, Grouped, Outline, ResolvedPriors
 from bayesmig.errors import EngineRefusal
 from bayesmig.specification.priors import Flat, Normal
 
@@ -553,24 +553,25 @@ def _back_substitute(factor: Array, right: Array) -> Array:
 class VarianceParameters:
     """The variance parameters of a design on an unbounded scale, in working units.
 
-    A point holds ``log sigma``, then per grouping factor one value a standard deviation and one a canonical
-    partial correlation (Lewandowski, Kurowicka & Joe 2009, section 2.4). Both are normal scores: ``sd =
-    -log Phi(-z)`` (exponential quantiles) and ``partial = 2 Phi(z) - 1`` (uniform quantiles), so that a density
-    that stays finite at sd 0 or correlation 1 has normal tails here, which importance sampling needs; on the
+    A point holds ``log sigma``, unless there is no ``residual`` sd, then per grouping factor one value a standard
+    deviation and one a canonical partial correlation (Lewandowski, Kurowicka & Joe 2009, section 2.4). Both are normal
+    scores: ``sd = -log Phi(-z)`` (exponential quantiles) and ``partial = 2 Phi(z) - 1`` (uniform quantiles), so that a
+    density that stays finite at sd 0 or correlation 1 has normal tails here, which importance sampling needs; on the
     usual log and Fisher scales it would have exponential ones.
     """
 
     groups: tuple[Grouped, ...]
+    residual: bool = True
 
     @property
     def dimension(self) -> int:
         """Number of variance parameters."""
-        return 1 + sum(len(group.effects) + len(group.pairs) for group in self.groups)
+        return self.residual + sum(len(group.effects) + len(group.pairs) for group in self.groups)
 
     @property
     def start(self) -> Array:
         """Residual sd 0.8 and group sds 0.3 of the outcome's sd, no correlations."""
-        values = [math.log(0.8)]
+        values = [math.log(0.8)] * self.residual
         for group in self.groups:
             values += [float(special.ndtri(-math.expm1(-0.3)))] * len(group.effects) + [0.0] * len(group.pairs)
         return np.array(values)
@@ -578,7 +579,7 @@ class VarianceParameters:
     @cached_property
     def places(self) -> tuple[tuple[slice, slice], ...]:
         """Where each factor's sds and partial correlations stand in a point."""
-        found, place = [], 1
+        found, place = [], int(self.residual)
         for group in self.groups:
             middle, stop = place + len(group.effects), place + len(group.effects) + len(group.pairs)
             found.append((slice(place, middle), slice(middle, stop)))
@@ -586,19 +587,34 @@ class VarianceParameters:
         return tuple(found)
 
     def parts(self, points: Array) -> tuple[Array, list[Array], list[Array]]:
-        """Sigma ``(B,)``, and per factor the sds ``(B, q)`` and partial correlations ``(B, pairs)``."""
+        """Sigma ``(B,)`` or one, and per factor the sds ``(B, q)`` and partial correlations ``(B, pairs)``."""
         sds = [-special.log_ndtr(-points[:, where]) for where, _ in self.places]
         partials = [special.erf(points[:, where] / math.sqrt(2)) for _, where in self.places]
-        return np.exp(points[:, 0]), sds, partials
+        return np.exp(points[:, 0]) if self.residual else np.ones(len(points)), sds, partials
 
     def log_jacobian(self, points: Array) -> Array:
         """Log of d(sigma, sds, partial correlations) / d(point), ``(B, d)``: one column a coordinate."""
-        columns = [points[:, :1]]
+        columns = [points[:, : int(self.residual)]]
         for at_sds, at_partials in self.places:
             log_normal = -0.5 * points**2 - 0.5 * math.log(2 * math.pi)
             columns.append(log_normal[:, at_sds] - special.log_ndtr(-points[:, at_sds]))
             columns.append(log_normal[:, at_partials] + math.log(2))
         return np.concatenate(columns, axis=1)
+
+    def log_prior(self, points: Array, priors: ResolvedPriors, units: Sequence[Array]) -> Array:
+        """Log prior density of sds and correlations at ``(B, d)`` points, Jacobians of all coordinates included.
+
+        ``units``, (q,) array a factor: what an sd of one is in the design's.
+        """
+        _, sds, partials = self.parts(points)
+        total = self.log_jacobian(points).sum(axis=1)
+        for k, group in enumerate(self.groups):
+            for effect, prior in enumerate(priors.tau[group.name]):
+                total = total + prior.log_density(sds[k][:, effect] * units[k][effect])
+            if group.pairs:
+                shape = group.partial_shapes(priors.rho[group.name].eta) - 1
+                total = total + (np.log1p(-(partials[k] ** 2) + 1e-16) * shape).sum(axis=1)
+        return total
 
     def factors(self, points: Array) -> tuple[Array, tuple[Array, ...]]:
         """Sigma and the Cholesky factors, as :meth:`MixedModelEquations.at` takes them."""

@@ -11,7 +11,7 @@ from scipy import special
 
 from bayesmig.contract.arrays import Array, Codes
 from bayesmig.errors import InferenceFailure
-from bayesmig.inference.numerics import derivatives, maximise
+from bayesmig.inference.numerics import STEP, derivatives, maximise
 
 DF = 15.0
 COMPONENTS = 5
@@ -58,15 +58,21 @@ def effective(log_ratio: Array) -> float:
     return float(weights.sum() ** 2 / (weights**2).sum())
 
 
-def at_mode(target: Callable[[Array], Array], start: Array, scores: int) -> Mixture:
-    """One component at the posterior mode, shaped by the curvature there.
+def at_mode(
+    target: Callable[[Array], Array],
+    start: Array,
+    scores: int,
+    steps: tuple[float, float] = (STEP, CURVATURE_STEP),
+    tolerance: float = 1e-9,
+) -> Mixture:
+    """One component at the posterior mode, shaped by the curvature there; ``steps`` of differences to it and there.
 
     Both are rounded: a proposal need not be exact, and the draws then do not depend on the last digits of the cross
     products, which differ with the order of the rows and with the processor. Those move the mode by up to 1e-6 sd and
     the root by up to 1e-7, if the step of the curvature is long; on a grid this coarse they hardly ever matter.
     """
-    mode, _ = maximise(target, start)
-    root = _root(-derivatives(target, mode, CURVATURE_STEP)[1])
+    mode, _ = maximise(target, start, step=steps[0], tolerance=tolerance)
+    root = _root(-derivatives(target, mode, steps[1])[1])
     scale = 2.0 ** np.floor(np.log2(np.diag(root)))
     root = _rounded(root, scale[:, None] / 64)
     return _defended(Mixture(np.array([1.0]), _rounded(mode, scale / 8)[None], root[None]), scores)

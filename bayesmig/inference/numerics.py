@@ -18,12 +18,18 @@ MOST_STANDING = 20  # steps of a climb that gain nothing
 
 
 def maximise(
-    function: BatchFunction, start: Array, bound: float = 12.0, tolerance: float = 1e-9, most: int = 100
+    function: BatchFunction,
+    start: Array,
+    bound: float = 12.0,
+    tolerance: float = 1e-9,
+    most: int = 100,
+    step: float = STEP,
 ) -> tuple[Array, float]:
     """A local maximum by Newton's method with curvatures made negative and steps halved until they climb.
 
     ``function``: takes ``(B, d)`` points, returns ``(B,)`` values. ``start``: (d,) array. ``bound``: no coordinate goes
     further from zero. ``tolerance``: stop when the climb that Newton's step promises is smaller. ``most``: iterations.
+    ``step``: of differences.
     Returns ``point``: (d,) array. Raises InferenceFailure if the function is not finite at the start, or about a point
     on the way.
     """
@@ -33,7 +39,7 @@ def maximise(
     if not np.isfinite(value):
         raise InferenceFailure("the density is not finite at its start; check the scales of priors and outcome.")
     for _ in range(most):
-        gradient, curvature = derivatives(function, point)
+        gradient, curvature = derivatives(function, point, step)
         if not np.isfinite(gradient).all() or not np.isfinite(curvature).all():
             raise InferenceFailure(
                 "the density is not finite close to its maximum; check the scales of outcome and predictors."

@@ -222,7 +222,7 @@ class Subject:
     def approximation(self) -> _Said:
         if self._is_independent():
             found = self._line("Pareto k", "importance sampling")
-            text = f"Importance sampling of the variance parameters, exact given them: {found or self._engine()}."
+            text = f"Importance sampling, exact but for the error of weights: {found or self._engine()}."
             return _Said(text)
         return _Said(f"Draws come from a Markov chain: {self._engine()}.", NOT_APPLICABLE)
 

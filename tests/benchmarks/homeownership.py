@@ -1,7 +1,7 @@
-"""NUTS against its peers on the homeownership design: 1,736 households, 145 cities in 29 provinces, logit."""
+"""Quadrature and NUTS against their peers on homeownership: 1,736 households, 145 cities in 29 provinces, logit."""
 
 from measurement import Design, compare
-from peers import bambi, lme4, ml, nuts
+from peers import bambi, lme4, ml, nuts, quadrature
 
 import bayesmig as bm
 
@@ -13,6 +13,7 @@ def case():
 
 
 PEERS = {
+    "Quadrature": quadrature(),
     "NUTS, compiled density": nuts(),
     "NUTS, graph": nuts(density="graph"),
     "Bambi, default": bambi(),

@@ -37,6 +37,13 @@ def nuts(**options: Any) -> Peer:
     )
 
 
+def quadrature() -> Peer:
+    """Independent draws, as many as all chains of the others make."""
+    return lambda spec, data, run: timed(
+        lambda: bm.fit(spec, data, engine=bm.Quadrature(draws=CHAINS * run.draws), seed=1), run
+    )
+
+
 def numpyro() -> Peer:
     """PyMC's graph of the same model, drawn from by numpyro with chains side by side, as its manual advises."""
 

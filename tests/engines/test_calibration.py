@@ -9,6 +9,8 @@ from bayesmig import priors as pr
 from bayesmig.data.encoding import build_design
 from bayesmig.inference.engines.exact import Exact
 from bayesmig.inference.engines.nuts import NUTS
+from bayesmig.inference.engines.quadrature import Quadrature
+from bayesmig.inference.importance import Unsettled
 from bayesmig.prediction.simulation import prior_draws
 from bayesmig.specification.model import ModelSpec
 
@@ -25,11 +27,12 @@ def people(rng, n=120):
     return data.assign(g=rng.integers(0, 12, n), h=rng.integers(0, 8, n))
 
 
-def ranks(spec, engine, sets, seed, thin=1):
+def ranks(spec, engine, sets, seed, thin=1, people=people):
     """Ranks of prior draws among every ``thin``-th of the posterior draws, by parameter."""
     rng = np.random.default_rng(seed)
     design = build_design(spec, people(rng))
     truth, outcomes = prior_draws(design, sets, rng)
+    truth = {name: values for name, values in truth.items() if values[0].size}
     found = {name: [] for name in truth}
     for k in range(sets):
         groups, _ = engine.sample(design.with_outcome(outcomes[k]), np.random.default_rng([seed, k]))
@@ -101,4 +104,40 @@ def test_ranks_of_the_compiled_density_are_uniform(formula, family, predictors):
     spec = ModelSpec(formula, family=family, priors=prior_set, predictors=predictors)
     p = p_values(ranks(spec, engine, sets=300, seed=3, thin=5))
     show(formula, p)
+    assert_uniform(p)
+
+
+def small_groups(rng):
+    g = np.repeat(np.arange(30), 4)
+    data = pd.DataFrame({"x": rng.normal(size=120), "g": g, "h": g // 5, "yes": np.arange(120) % 2})
+    return data.assign(level=pd.Categorical(np.arange(120) % 4, ordered=True), trips=np.arange(120) % 4)
+
+
+CALIBRATED = {
+    "groups of four": ("yes ~ x + (1 | g)", "bernoulli", 3.0),
+    "ordered": ("level ~ x + (1 + x | h) + (1 | g)", "cumulative", 1.0),
+    "nested": ("trips ~ x + (1 | h) + (1 | g)", "negative_binomial", 0.5),
+}
+
+
+class AsFit:
+    """Independent draws, and those of NUTS where it does not settle, as ``fit`` has them."""
+
+    def sample(self, design, rng):
+        try:
+            return Quadrature(draws=199, chains=1).sample(design, rng)
+        except Unsettled:
+            return NUTS(draws=199, chains=1).sample(design, rng)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", CALIBRATED)
+def test_ranks_with_integrated_effects_are_uniform(what):
+    formula, family, size = CALIBRATED[what]
+    prior_set = pr.PriorSet(
+        *(pr.Normal(0, 1), pr.Normal(0, 1)), tau=pr.HalfNormal(size), cut=pr.Normal(0, 2), rho=pr.LKJ(2)
+    )
+    spec = ModelSpec(formula, family=family, priors=prior_set)
+    p = p_values(ranks(spec, AsFit(), sets=300, seed=5, people=small_groups))
+    show(what, p)
     assert_uniform(p)

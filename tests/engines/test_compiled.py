@@ -6,7 +6,7 @@ import arviz_stats
 import numpy as np
 import pandas as pd
 import pytest
-from fabricated import DERIVED, derived
+from every_family import OUTCOMES, answers, spec_of
 from references import moments
 
 import bayesmig as bm
@@ -14,42 +14,9 @@ from bayesmig import priors as pr
 from bayesmig.data.encoding import build_design
 from bayesmig.errors import EngineRefusal, SpecificationError
 from bayesmig.families import machine
-from bayesmig.families.registry import FAMILIES
 from bayesmig.inference.engines.hierarchical import Layout
 from bayesmig.specification.model import ModelSpec, Weights
 
-COUNTS = [name for name, family in FAMILIES.items() if family.zeros and family.outcome == "count"]
-
-
-def answers(n=80, seed=0):
-    """Outcomes of every family; small groups, nested (g in p) and crossed (h)."""
-    rng = np.random.default_rng(seed)
-    data = pd.DataFrame({"x": rng.normal(3, 1, n), "v": rng.normal(size=n), "h": rng.integers(0, 5, n)})
-    data = data.assign(g=np.arange(n) % 8, p=np.arange(n) % 8 % 3, w=rng.integers(1, 4, n), t=rng.integers(1, 6, n))
-    eta = 0.5 * (data["x"] - 3) + rng.normal(0, 0.7, 8)[data["g"]]
-    y = eta + rng.normal(size=n)
-    return data.assign(
-        gaussian=y,
-        student=y,
-        bernoulli=(y > 0).astype(int),
-        binomial=rng.binomial(data["t"], 1 / (1 + np.exp(-eta))),
-        poisson=rng.poisson(np.exp(eta)),
-        negative_binomial=rng.poisson(np.exp(eta)),
-        lognormal=np.exp(y),
-        gamma=np.exp(y),
-        beta=1 / (1 + np.exp(-y)),
-        **derived(y.to_numpy()),
-        categorical=rng.choice(["stay", "leave", "unsure", "other"], n),
-        **{name: rng.poisson(np.exp(eta)) * (rng.random(n) < 0.7) for name in COUNTS},
-        **{name: np.exp(y) * (rng.random(n) < 0.7) for name in ("hurdle_lognormal", "hurdle_gamma")},
-        **dict.fromkeys(
-            ("cumulative", "sequential", "adjacent"),
-            pd.Categorical(pd.cut(y, [-99, -1, 0, 1, 99], labels=list("abcd")), ordered=True),
-        ),
-    )
-
-
-OUTCOMES = [(name, link) for name, family in FAMILIES.items() for link in family.links]
 EFFECTS = [
     "(1 | g)",
     "(1 | p) + (1 | g)",
@@ -57,12 +24,6 @@ EFFECTS = [
     "(1 + x + v | h) + (1 + v | g) + (1 | p)",
     "(x || g)",
 ]
-
-
-def spec_of(family, link, effects):
-    trials = "t" if family == "binomial" else None
-    outcome = DERIVED.get(family, family)
-    return ModelSpec(f"{outcome} ~ x + v + {effects}", family=family, link=link, trials=trials)
 
 
 @pytest.mark.parametrize("effects", EFFECTS)

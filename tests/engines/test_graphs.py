@@ -4,7 +4,7 @@ parameters."""
 import numpy as np
 import pytest
 import xarray as xr
-from engines.test_compiled import DERIVED, OUTCOMES, answers
+from every_family import DERIVED, OUTCOMES, answers
 
 from bayesmig import priors as pr
 from bayesmig.data.encoding import build_design

@@ -250,7 +250,7 @@ def test_the_exact_engine_refuses_and_another_is_taken(tree):
     with pytest.raises(EngineRefusal, match="interval_gaussian"):
         bm.fit("Interval(low, high) ~ hukou", survey(), engine=bm.Exact())
     design = build_design(ModelSpec.from_json(tree.attrs["spec"]), survey())
-    assert isinstance(automatic(design), bm.NUTS)
+    assert isinstance(automatic(design), bm.Quadrature)
 
 
 ENDS = {"a": (0, 2), "b": (2, 5)}

@@ -118,18 +118,10 @@ class VarianceDensity:
 
     def log_prior(self, points: Array) -> Array:
         """Log prior density of the points, Jacobians of the transformations included."""
-        design, scale = self.equations.design, self.equations.scale
-        priors = design.priors
-        sigma, sds, partials = self.parameters.parts(points)
-        total = priors.sigma.log_density(sigma * scale.y_sd) + self.parameters.log_jacobian(points).sum(axis=1)
-        for k, group in enumerate(design.groups):
-            raw = sds[k] * scale.y_sd / scale.z_sd[k]
-            for effect, prior in enumerate(priors.tau[group.name]):
-                total = total + prior.log_density(raw[:, effect])
-            if group.pairs:
-                shape = group.partial_shapes(priors.rho[group.name].eta) - 1
-                total = total + (np.log1p(-(partials[k] ** 2) + 1e-16) * shape).sum(axis=1)
-        return total
+        priors, scale = self.equations.design.priors, self.equations.scale
+        sigma, _, _ = self.parameters.parts(points)
+        units = [scale.y_sd / sd for sd in scale.z_sd]
+        return priors.sigma.log_density(sigma * scale.y_sd) + self.parameters.log_prior(points, priors, units)
 
     def conditional(self, points: Array) -> Conditional:
         """The mixed model equations at these points."""

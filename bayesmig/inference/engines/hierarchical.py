@@ -239,7 +239,7 @@ class Layout:
         offset[:, 0] = cells.offset
         kind, mean, sd = self.prior_of_coefficients
         sd = np.where(kind == kinds.NORMAL, sd, np.inf)  # those of levels of further parameters hardly matter here
-        tau = [0.5 * np.array(_unit(self.design, group)) for group in self.groups]
+        tau = [0.5 * np.array(unit_sizes(self.design, group)) for group in self.groups]
         places = np.cumsum([p, *(len(group.levels) * len(group.effects) for group in self.groups)])
         spread = max(self.design.moments[3], 1e-12)
         eta, far = self._first_predictor(spread), int(self.link.name == "identity")
@@ -270,7 +270,7 @@ class Layout:
                 effects = found[places[k] : places[k + 1]].reshape(len(group.levels), -1)
                 certain = information.diagonal()[places[k] : places[k + 1]].reshape(effects.shape)
                 free = len(effects) - (1 / certain / tau[k] ** 2).sum(axis=0)
-                least = LEAST_TAU * np.array(_unit(self.design, group))
+                least = LEAST_TAU * np.array(unit_sizes(self.design, group))
                 tau[k] = np.maximum(np.sqrt((effects**2).sum(axis=0) / np.maximum(free, 0.5)), least)
             if "sigma" in own:
                 left = (response + offset - eta)[:, 0]
@@ -486,7 +486,7 @@ def _path(factors: Factors) -> Path:
     return Path(*(np.zeros(length) for length in lengths))
 
 
-def _unit(design: Design, group: GroupTerm) -> list[float]:
+def unit_sizes(design: Design, group: GroupTerm) -> list[float]:
     """Sizes that varying effects may have, by effect."""
     size = np.sqrt((group.z**2).mean(axis=0))
     return list(design.moments[3] / np.where(size > 0, size, 1.0))
@@ -502,16 +502,29 @@ def draws(layout: Layout, posterior: xr.Dataset) -> dict[str, Array]:
 
     ``posterior``: with the variable ``point``.
     """
-    design = layout.design
     sampled = posterior["point"].transpose("chain", "draw", ...).to_numpy().astype(float)
     shape = sampled.shape[:2]
     coefficients, cut, effects, value = hierarchical.expanded(
         np.ascontiguousarray(sampled.reshape(-1, sampled.shape[-1])), layout.model()
     )
+    own = {name: value[:, place] for name, place in layout.blocks.places.items()}
+    return quantities(layout, shape, coefficients, cut, effects, own)
 
-    def take(name: str) -> Array:
-        return value[:, layout.blocks.places[name]].reshape(*shape, -1)
 
+def quantities(
+    layout: Layout,
+    shape: tuple[int, ...],
+    coefficients: Array,
+    cut: Array,
+    effects: Array,
+    own: Mapping[str, Array],
+) -> dict[str, Array]:
+    """Quantities of the contract from draws, one a row; ``shape`` takes the place of the rows.
+
+    ``coefficients`` and ``cut``, thresholds about the fixed one, as the density has them; ``effects`` of all factors
+    side by side; ``own``: parameters of the family, sds and partial correlations by name.
+    """
+    design = layout.design
     beta = design.at_zero(coefficients[:, int(layout.ordered) :])
     values: dict[str, Array] = {"beta": beta.reshape(*shape, -1)}
     for name in design.priors.auxiliary:
@@ -519,13 +532,14 @@ def draws(layout: Layout, posterior: xr.Dataset) -> dict[str, Array]:
             at_zero = values["beta"] @ design.centre
             values[name] = (cut - coefficients[:, :1]).reshape(*shape, -1) + at_zero[..., None]
         else:
-            values[name] = take(name)[..., 0]
+            values[name] = own[name][:, 0].reshape(shape)
     first = 0
     for group in layout.groups:
         q, levels = len(group.effects), len(group.levels)
-        values[f"tau_{group.name}"] = abs(take(f"tau_{group.name}"))
+        values[f"tau_{group.name}"] = abs(own[f"tau_{group.name}"]).reshape(*shape, -1)
         if group.pairs:
-            values[f"rho_{group.name}"] = group.correlations(group.correlation_root(take(f"partial_{group.name}")))
+            partial = own[f"partial_{group.name}"].reshape(*shape, -1)
+            values[f"rho_{group.name}"] = group.correlations(group.correlation_root(partial))
         values[f"u_{group.name}"] = effects[:, first : first + levels * q].reshape(*shape, levels, q)
         first += levels * q
     return values

@@ -146,11 +146,11 @@ class NUTS:
     def _shown(self) -> bool:
         return sys.stderr.isatty() if self.progress is None else self.progress
 
-    def _announce(self, density: Callable[..., Any]) -> None:
+    def announce(self, density: Callable[..., Any]) -> None:
         """Say that the first fit of its kind waits, where progress is shown, and in a notebook."""
         in_notebook = self.progress is None and "ipykernel" in sys.modules
         if (self._shown or in_notebook) and not machine.is_kept(density):
-            print("Making machine code of the density, once on this machine; about a minute ...", file=sys.stderr)
+            print("Making machine code of the density, once on this machine; up to a minute ...", file=sys.stderr)
 
     def _graph(self, design: Design, seed: int) -> tuple[xr.Dataset, xr.Dataset, dict[str, np.ndarray]]:
         """Draws of the graph's variables, statistics of the sampler, and the quantities of the contract."""
@@ -164,7 +164,7 @@ class NUTS:
 
     def _compiled(self, design: Design, seed: int) -> tuple[xr.Dataset, xr.Dataset, dict[str, np.ndarray]]:
         """The same from the density in machine code."""
-        self._announce(of_rows.log_density)
+        self.announce(of_rows.log_density)
         load_nutpie()
         layout = hierarchical.Layout(design)
         posterior, stats = finished(*recorded(self._nutpie(hierarchical.nutpie_model(layout), seed, INDEPENDENT, True)))
@@ -172,7 +172,7 @@ class NUTS:
 
     def _latent(self, design: Design, seed: int) -> tuple[xr.Dataset, xr.Dataset, dict[str, np.ndarray]]:
         """The same for latent factors."""
-        self._announce(of_factors.log_density)
+        self.announce(of_factors.log_density)
         load_nutpie()
         layout = latent.Layout(design, graphs.parameterisations(design, self.centred))
         posterior, stats = finished(*recorded(self._nutpie(latent.nutpie_model(layout), seed, raw=True)))

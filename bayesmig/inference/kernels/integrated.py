@@ -1,0 +1,317 @@
+"""Likelihood of rows whose groups' effects, one a group, are integrated out by quadrature.
+
+Nodes are spread about the mean of each group's effect by its sd, both of the effect's density given everything else
+(Naylor & Smith 1982, Applied Statistics 31): where working responses put them, and again where the nodes themselves
+find them to lie elsewhere.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from bayesmig.contract.arrays import Array, Codes
+from bayesmig.families.machine import kernel
+from bayesmig.inference.kernels.hierarchical import Cells
+
+MOST_PLACINGS = 12
+FAR, NARROW, WIDE = 0.4, 0.8, 1.25  # from which a mean, counted in sds, or a sd says that nodes lie elsewhere
+BEND = 1e-4  # step of the differences of slopes
+LEAST_FALL, FLAT, LEAST_LOG = 0.1, 1e-9, 1e-15 - 1
+CONCAVE = 0.999  # the prior's part in how fast slopes fall
+MOST_TRIES = 10_000
+
+
+class Groups(NamedTuple):
+    """Rows in the order of their groups, of which the first ones are at ``start``, (J + 1,).
+
+    ``cells``: their columns of effects are those of the other factors. ``amount``, (n,): of the effect that is
+    integrated. About where its density lies: ``pull``, (n,), how linear predictors draw it down, ``square`` and
+    ``target``, (J,), its precision and its precise place for an sd of one. ``nodes`` and logs of their weights.
+    """
+
+    cells: Cells
+    start: Codes
+    amount: Array
+    pull: Array
+    square: Array
+    target: Array
+    nodes: Array
+    log_weight: Array
+
+
+class Room(NamedTuple):
+    """What is written down on the way. Of rows: linear predictor without the effect that is integrated, (n,); with it,
+    and the slope by it, of the longest group, (m, 1) each. Slopes by own parameters. Of nodes: share in the integral,
+    place, log density and its slope; where tangents meet, and the mass under each."""
+
+    eta: Array
+    at: Array
+    slope: Array
+    by_own: Array
+    share: Array
+    place: Array
+    height: Array
+    tilt: Array
+    corner: Array
+    mass: Array
+
+
+@kernel
+def room(groups: Groups, own: int) -> Room:
+    """Room to work in, with so many own parameters."""
+    longest = 0
+    for c in range(len(groups.start) - 1):
+        longest = max(longest, groups.start[c + 1] - groups.start[c])
+    rows, a = np.empty((2, longest, 1)), np.empty((6, len(groups.nodes)))
+    return Room(np.empty(len(groups.cells.y)), rows[0], rows[1], np.zeros(own), a[0], a[1], a[2], a[3], a[4], a[5])
+
+
+@kernel
+def linear(beta: Array, u: Array, cells: Cells, eta: Array) -> None:
+    """Write the linear predictor without the effect that is integrated."""
+    p, q = len(beta), cells.column.shape[1]
+    for i in range(len(eta)):
+        total = cells.offset[i]
+        for k in range(p):
+            total += cells.x[i, k] * beta[k]
+        for k in range(q):
+            total += cells.amount[i, k] * u[cells.column[i, k]]
+        eta[i] = total
+
+
+@kernel
+def integral(groups: Groups, c: int, own: Array, sd: float, rows: Callable[..., float], work: Room) -> float:
+    """Log of the integral over the effect of one group."""
+    begin, end, count = groups.start[c], groups.start[c + 1], len(groups.nodes)
+    y, trials = groups.cells.y[begin:end], groups.cells.trials[begin:end]
+    root, weight = groups.cells.root[begin:end], groups.cells.weight[begin:end]
+    n = end - begin
+    eta, inner, slope = work.eta, work.at[:n], work.slope[:n]
+    share, place, height, tilt = work.share, work.place, work.height, work.tilt
+    drawn = groups.target[c]
+    for i in range(begin, end):
+        drawn -= groups.pull[i] * eta[i]
+    precision = 1 + sd * sd * groups.square[c]
+    centre, spread = sd * drawn / precision, 1 / math.sqrt(precision)
+    whole = 0.0
+    for _ in range(MOST_PLACINGS):
+        most = -np.inf
+        for k in range(count):
+            v = centre + spread * groups.nodes[k]
+            for i in range(n):
+                inner[i, 0] = eta[begin + i] + sd * v * groups.amount[begin + i]
+            height[k] = rows(y, trials, root, weight, inner, own, slope, work.by_own) - 0.5 * v * v
+            place[k], tilt[k] = v, -v
+            for i in range(n):
+                tilt[k] += sd * groups.amount[begin + i] * slope[i, 0]
+            share[k] = groups.log_weight[k] + height[k]
+            most = max(most, share[k])
+        if not math.isfinite(most):
+            return -np.inf
+        whole, mean = 0.0, 0.0
+        for k in range(count):
+            share[k] = math.exp(share[k] - most)
+            whole += share[k]
+        for k in range(count):
+            share[k] /= whole
+            mean += share[k] * place[k]
+        square = 0.0
+        for k in range(count):
+            square += share[k] * (place[k] - mean) ** 2
+        deviation = math.sqrt(square)
+        whole = most + math.log(whole * spread)
+        if abs(mean - centre) < FAR * spread and NARROW * spread < deviation < WIDE * spread:
+            break
+        centre, spread = mean, max(deviation, 0.3 * spread)
+    return whole
+
+
+@kernel
+def hull(work: Room) -> tuple[int, int, float]:
+    """Tangents at the nodes, above a log density that is concave: where they meet, ``corner``, and ``mass`` under each.
+
+    Outer tangents are made to fall outwards. Returns the first and the last of the nodes at which the density is known,
+    and the largest height.
+    """
+    place, height, tilt, corner, mass = work.place, work.height, work.tilt, work.corner, work.mass
+    first, last, top = 0, len(place) - 1, -np.inf
+    while not (math.isfinite(height[first]) and math.isfinite(tilt[first])):
+        first += 1
+    while not (math.isfinite(height[last]) and math.isfinite(tilt[last])):
+        last -= 1
+    tilt[first], tilt[last] = max(tilt[first], LEAST_FALL), min(tilt[last], -LEAST_FALL)
+    for k in range(first, last + 1):
+        top = max(top, height[k])
+    for k in range(first, last + 1):
+        if k < last:
+            fall, gap = tilt[k] - tilt[k + 1], place[k + 1] - place[k]
+            share = (height[k + 1] - height[k] - tilt[k + 1] * gap) / (fall * gap) if fall > 0 else 0.5
+            corner[k] = place[k] + gap * min(max(share, 0.0), 1.0)
+        scale = math.exp(height[k] - top)
+        if k == first:
+            mass[k] = scale * math.exp(tilt[k] * (corner[k] - place[k])) / tilt[k]
+            continue
+        low = math.exp(tilt[k] * (corner[k - 1] - place[k]))
+        if k == last:
+            mass[k] = -scale * low / tilt[k]
+        elif abs(tilt[k]) < FLAT:
+            mass[k] = scale * (corner[k] - corner[k - 1])
+        else:
+            mass[k] = scale * low * math.expm1(tilt[k] * (corner[k] - corner[k - 1])) / tilt[k]
+    return first, last, top
+
+
+@kernel
+def drawn(groups: Groups, c: int, own: Array, sd: float, rows: Callable[..., float], work: Room) -> float:
+    """A draw of the effect of one group by rejection between tangents and chords at the nodes.
+
+    Gilks & Wild 1992, Applied Statistics 41. Chords are asked where the likelihood bends down from node to node; where
+    it does not, as in families that are not log-concave, the tangents are nearly above it.
+    """
+    first, last, top = hull(work)
+    place, height, tilt, corner, mass = work.place, work.height, work.tilt, work.corner, work.mass
+    begin, end, whole = groups.start[c], groups.start[c + 1], 0.0
+    for k in range(first, last + 1):
+        whole += mass[k]
+    v: float = place[first]
+    for _ in range(MOST_TRIES):
+        left, k = np.random.random() * whole, first  # noqa: NPY002
+        while k < last and left > mass[k]:
+            left -= mass[k]
+            k += 1
+        left /= math.exp(height[k] - top)
+        if k == first:
+            v = place[k] + math.log(left * tilt[k]) / tilt[k]
+        elif abs(tilt[k]) < FLAT:
+            v = corner[k - 1] + left
+        else:
+            low = math.exp(tilt[k] * (corner[k - 1] - place[k]))
+            v = corner[k - 1] + math.log1p(max(left * tilt[k] / low, LEAST_LOG)) / tilt[k]
+        level = height[k] + tilt[k] * (v - place[k]) + math.log(np.random.random())  # noqa: NPY002
+        j = k if v > place[k] else k - 1
+        if first <= j < last:
+            gap = place[j + 1] - place[j]
+            chord = height[j] + (height[j + 1] - height[j]) * (v - place[j]) / gap
+            if level <= chord and tilt[j] - tilt[j + 1] >= CONCAVE * gap:
+                break
+        for i in range(begin, end):
+            work.at[i - begin, 0] = work.eta[i] + sd * v * groups.amount[i]
+        n = end - begin
+        y, trials = groups.cells.y[begin:end], groups.cells.trials[begin:end]
+        root, weight = groups.cells.root[begin:end], groups.cells.weight[begin:end]
+        density = rows(y, trials, root, weight, work.at[:n], own, work.slope[:n], work.by_own)
+        if level <= density - 0.5 * v * v:
+            break
+    return v
+
+
+@kernel
+def log_likelihoods(
+    beta: Array, own: Array, u: Array, sd: Array, groups: Groups, rows: Callable[..., float], seed: Codes, effect: Array
+) -> Array:
+    """Log likelihood of many draws, one a row, with a draw of the integrated effects of each, in their sds."""
+    work = room(groups, own.shape[1])
+    value = np.zeros(len(beta))
+    for s in range(len(beta)):
+        np.random.seed(seed[s])  # noqa: NPY002 - of machine code
+        linear(beta[s], u[s], groups.cells, work.eta)
+        for c in range(len(groups.start) - 1):
+            value[s] += integral(groups, c, own[s], sd[s], rows, work)
+            if not math.isfinite(value[s]):
+                value[s] = -np.inf
+                break
+            if effect.shape[1]:
+                effect[s, c] = drawn(groups, c, own[s], sd[s], rows, work)
+    return value
+
+
+@kernel
+def expansion(
+    beta: Array, own: Array, u: Array, sd: float, groups: Groups, rows: Callable[..., float]
+) -> tuple[float, Array, Array, Array]:
+    """Log likelihood of one point; slopes by coefficients and other effects, ``(p + Q,)``, and by the family's own
+    parameters; minus the curvature by the former, ``(p + Q, p + Q)``.
+
+    The integral's slope is the mean of slopes over the effect, its curvature the mean of curvatures and the variance of
+    slopes.
+    """
+    cells, p, work, count = groups.cells, len(beta), room(groups, len(own)), len(groups.nodes)
+    wide, longest, by_own = p + cells.column.shape[1], len(work.at), np.zeros(len(own))
+    at, slope, share, place, bent = work.at, work.slope, work.share, work.place, np.empty((longest, 1))
+    gradient, curvature = np.zeros(p + len(u)), np.zeros((p + len(u), p + len(u)))
+    first, second, each = np.empty(longest), np.empty(longest), np.empty((count, longest))
+    column, amount, across = np.empty(wide, dtype=np.int64), np.empty(wide), np.empty((p + len(u), count))
+    touched, last = np.empty(p + len(u), dtype=np.int64), np.full(p + len(u), -1)
+    for k in range(p):
+        column[k] = touched[k] = k
+    linear(beta, u, cells, work.eta)
+    total = 0.0
+    for c in range(len(groups.start) - 1):
+        total += integral(groups, c, own, sd, rows, work)
+        begin, end = groups.start[c], groups.start[c + 1]
+        n = end - begin
+        y, trials = cells.y[begin:end], cells.trials[begin:end]
+        root, weight = cells.root[begin:end], cells.weight[begin:end]
+        first[:n] = 0.0
+        second[:n] = 0.0
+        for k in range(count):
+            for i in range(n):
+                at[i, 0] = work.eta[begin + i] + sd * place[k] * groups.amount[begin + i]
+            work.by_own[:] = 0.0
+            rows(y, trials, root, weight, at[:n], own, slope[:n], work.by_own)
+            for j in range(len(own)):
+                by_own[j] += share[k] * work.by_own[j]
+            for i in range(n):
+                at[i, 0] += BEND
+            rows(y, trials, root, weight, at[:n], own, bent[:n], work.by_own)
+            for i in range(n):
+                first[i] += share[k] * slope[i, 0]
+                second[i] += share[k] * (slope[i, 0] - bent[i, 0]) / BEND
+                each[k, i] = slope[i, 0]
+        across[:p] = 0.0
+        used = p
+        for i in range(n):
+            for k in range(p):
+                amount[k] = cells.x[begin + i, k]
+            for k in range(wide - p):
+                a = p + cells.column[begin + i, k]
+                column[p + k], amount[p + k] = a, cells.amount[begin + i, k]
+                if last[a] != c:
+                    across[a] = 0.0
+                    last[a], touched[used] = c, a
+                    used += 1
+            for m in range(count):
+                each[m, i] = math.sqrt(share[m]) * (each[m, i] - first[i])
+            for k in range(wide):
+                a = column[k]
+                gradient[a] += first[i] * amount[k]
+                for m in range(count):
+                    across[a, m] += each[m, i] * amount[k]
+                for m in range(k + 1):
+                    curvature[a, column[m]] += second[i] * amount[k] * amount[m]
+        for k in range(used):
+            for m in range(k + 1):
+                both = 0.0
+                for j in range(count):
+                    both += across[touched[k], j] * across[touched[m], j]
+                curvature[touched[k], touched[m]] -= both
+    return total, gradient, by_own, curvature + curvature.T - np.diag(np.diag(curvature))
+
+
+@kernel
+def placed(middle: Array, root: Array, step: Array) -> None:
+    """Move ``middle`` (B, d) by steps divided by the transposed roots, (B, d (d + 1) / 2), logs on their diagonals."""
+    d = middle.shape[1]
+    moved = np.empty(d)
+    for s in range(len(middle)):
+        for k in range(d - 1, -1, -1):
+            total = step[s, k]
+            for j in range(k + 1, d):
+                total -= root[s, j * (j + 1) // 2 + k] * moved[j]
+            moved[k] = total / math.exp(root[s, k * (k + 1) // 2 + k])
+        for k in range(d):
+            middle[s, k] += moved[k]

@@ -1,0 +1,93 @@
+"""Quadrature beside NUTS in one process: CPU seconds of warm calls, effective draws, and how far posteriors are apart.
+
+    python tests/benchmarks/independent.py A,B,CU
+
+A to E are yes-or-no answers of people in cities in provinces, X of people to items, P, NB, CU and BI counts, ordered
+answers and successes. Differences are in Monte Carlo errors, over all quantities, varying effects included.
+"""
+
+import sys
+import time
+
+import arviz_stats
+import numpy as np
+import pandas as pd
+
+import bayesmig as bm
+
+NESTED = {  # provinces, cities of each, people of each, sds of cities and of provinces, level, predictors
+    "A": ("bernoulli", (30, 10, 6, 2.0, 1.0, 0.0, 8)),
+    "B": ("bernoulli", (30, 33, 10, 1.0, 0.5, -1.0, 10)),
+    "C": ("bernoulli", (30, 10, 10, 1.0, 0.5, -4.0, 8)),
+    "D": ("bernoulli", (10, 3, 200, 0.5, 0.3, 0.0, 12)),
+    "E": ("bernoulli", (100, 10, 4, 3.0, 1.0, 0.0, 5)),
+    "P": ("poisson", (30, 10, 6, 2.0, 1.0, 0.0, 8)),
+    "NB": ("negative_binomial", (20, 8, 10, 0.7, 0.4, 1.0, 5)),
+    "CU": ("cumulative", (20, 8, 10, 1.0, 0.5, 0.0, 5)),
+    "BI": ("binomial", (20, 8, 10, 1.0, 0.5, 0.0, 5)),
+}
+
+
+def case(name):
+    """Formula, data and what else a fit takes."""
+    rng = np.random.default_rng(5)
+    if name == "X":
+        family, level, columns, sds = "bernoulli", 0.0, 4, (1.5, 1.0)
+        fine, coarse = np.repeat(np.arange(300), 24), np.tile(np.arange(24), 300)
+    else:
+        family, (provinces, cities, people, fine_sd, coarse_sd, level, columns) = NESTED[name]
+        fine, sds = np.repeat(np.arange(provinces * cities), people), (fine_sd, coarse_sd)
+        coarse = fine // cities
+    x = rng.standard_normal((len(fine), columns))
+    eta = level + x @ rng.normal(0, 0.4, columns)
+    eta += rng.normal(0, sds[1], coarse.max() + 1)[coarse] + rng.normal(0, sds[0], fine.max() + 1)[fine]
+    chance, trials = 1 / (1 + np.exp(-eta)), rng.integers(2, 12, len(fine))
+    y = {
+        "bernoulli": lambda: (rng.random(len(fine)) < chance).astype(int),
+        "poisson": lambda: rng.poisson(np.exp(eta)),
+        "negative_binomial": lambda: rng.poisson(np.exp(eta) * rng.gamma(2, 0.5, len(fine))),
+        "cumulative": lambda: np.digitize(eta + rng.logistic(size=len(fine)), [-1.5, 0, 1.5]),
+        "binomial": lambda: rng.binomial(trials, chance),
+    }[family]()
+    data = pd.DataFrame(x, columns=[f"x{k}" for k in range(columns)])
+    data = data.assign(fine=[f"f{k}" for k in fine], coarse=[f"c{k}" for k in coarse], y=y, trials=trials)
+    formula = f"y ~ {' + '.join(f'x{k}' for k in range(columns))} + (1 | coarse) + (1 | fine)"
+    return formula, data, {"family": family} | ({"trials": "trials"} if family == "binomial" else {})
+
+
+def flat(posterior, name):
+    """Draws of a variable, ``(draws, k)``."""
+    values = posterior[name].transpose("chain", "draw", ...).to_numpy()
+    return values.reshape(values.shape[0] * values.shape[1], -1)
+
+
+def main():
+    """Print a line a design."""
+    for name in sys.argv[1].split(","):
+        formula, data, model = case(name)
+        trees, cpu = [], []
+        for engine in (bm.Quadrature(), bm.NUTS(progress=False)):
+            for seed in (1, 2):  # the first call makes or reads machine code
+                start = time.process_time()
+                tree = bm.fit(formula, data, engine=engine, seed=seed, **model)
+                spent = time.process_time() - start
+            trees.append(tree)
+            cpu.append(spent)
+        ours, chains = (tree["posterior"].to_dataset() for tree in trees)
+        stats, sizes = trees[0]["sample_stats"], arviz_stats.ess(chains, method="mean")
+        effective, least, apart = float(stats["importance_ess"]), np.inf, []
+        for variable in ours.data_vars:
+            one, other, size = flat(ours, variable), flat(chains, variable), sizes[variable].to_numpy().ravel()
+            error = np.sqrt(one.var(axis=0) / effective + other.var(axis=0) / size)
+            apart += list((one.mean(axis=0) - other.mean(axis=0)) / error)
+            least = least if str(variable).startswith("u_") else min(least, size.min())
+        print(
+            f"{name}: Quadrature {cpu[0]:.2f} s, {effective:.0f} effective, k {float(stats['pareto_k']):.2f};"
+            f" NUTS {cpu[1]:.2f} s, {least:.0f} effective; {len(apart)} quantities, root mean square"
+            f" {np.sqrt(np.mean(np.square(apart))):.2f}, largest {np.abs(apart).max():.2f}",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
