@@ -6,6 +6,7 @@
     ├── DataError              data that do not fit the specification
     │   ├── UnknownColumn      a name in the formula that is no column
     │   └── UnknownLevel       a value outside the codebook's levels
+    ├── WrongKind              an argument of a kind that is not taken (a SpecificationError and a DataError)
     ├── EngineRefusal          an engine or estimator that cannot fit this design
     └── InferenceFailure       a fit that was tried and cannot be trusted
 
@@ -42,6 +43,10 @@ class UnknownLevel(DataError):
     """A value outside the levels that the codebook allows."""
 
 
+class WrongKind(SpecificationError, DataError):
+    """An argument of another kind than a function or value takes."""
+
+
 class EngineRefusal(BayesmigError):
     """An engine or estimator that cannot fit this design; the message names one that can."""
 
@@ -65,6 +70,9 @@ def closest(name: object, allowed: Iterable[object]) -> str:
     best = max(likeness.values(), default=0.0)
     found = [repr(option) for option, ratio in likeness.items() if ratio == best]
     return f" (closest: {' or '.join(found)})" if best >= 0.5 and len(found) <= 3 else ""
+
+
+ALLOWED = "; allowed are"
 
 
 def require(

@@ -9,9 +9,12 @@ find it without running anything, and so does this module.
 from __future__ import annotations
 
 import importlib
+import inspect
 import os
 from collections.abc import Callable
 from functools import cache
+
+from bayesmig.arguments import checked
 
 ROOMS = ("checking", "data", "measurement", "plots", "prediction", "printed", "replication", "reporting", "results")
 SPACES = ("bayesmig", *(f"bayesmig.{room}" for room in ROOMS))
@@ -44,7 +47,8 @@ def namespace(space: str) -> tuple[Callable[[str], object], Callable[[], list[st
 
     def load(name: str) -> object:
         if name in defined:
-            return getattr(importlib.import_module(defined[name]), name)
+            value = getattr(importlib.import_module(defined[name]), name)
+            return checked(value, space) if inspect.isfunction(value) else value
         module = modules.get(name, f"{space}.{name}")
         try:
             if not name.startswith("_"):

@@ -24,6 +24,7 @@ HEAVY = ("pandas", "scipy", "pymc", "bambi", "statsmodels", "matplotlib", "xarra
 # own room, from layers above its own. New modules go where they belong.
 ROOMS = {
     "errors": ({"errors"},),
+    "arguments": ({"arguments"},),
     "namespaces": ({"namespaces"},),
     "contract": (
         {"arrays", "names", "seal", "tree"},
@@ -176,7 +177,7 @@ ROOMS = {
     ),
     "cli": ({"cli"},),
 }
-TOP = {"__init__.py", "cli.py", "errors.py", "namespaces.py", "py.typed"}
+TOP = {"__init__.py", "arguments.py", "cli.py", "errors.py", "namespaces.py", "py.typed"}
 
 # they read trees and know nothing of how they were made
 READERS_OF_TREES = {"results.summaries", "results.comparison", "checking.diagnostics"}

@@ -24,9 +24,9 @@ from bayesmig.results.summaries import check_interval, interval_heads
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    Function = Callable[[Array], float]
     Happening = Callable[[Array], Flags | Array]
 
+Function = Callable[[Array], float]
 MOST_PEOPLE = 2_000_000
 OVERALL = "everybody"
 USUAL = {"number": ("mean", "sd", "min", "max"), "count": ("mean", "sd", "zeros", "max")}

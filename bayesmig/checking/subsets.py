@@ -171,6 +171,8 @@ def grouping(design: Design, by: str | pd.Series | ArrayLike) -> Grouping:
 
 def _used(design: Design, values: pd.Series | ArrayLike) -> pd.Series:
     """One value for each row used."""
+    if isinstance(values, pd.DataFrame):
+        raise DataError("the groups are a data frame; give one column of it.")
     column = pd.Series(values).reset_index(drop=True)
     if len(column) == design.n_given:
         return column.iloc[design.rows].reset_index(drop=True)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pandas as pd
 
+from bayesmig.arguments import fits
 from bayesmig.data.frames import AnyFrame, frame_of, is_table, pandas_of
 from bayesmig.data.numerals import PLAIN, TextColumn, decimal_sign
 from bayesmig.data.separated import mark, table_of
@@ -139,8 +140,9 @@ def chunks(
         raise DataError(f"rows={rows!r}: give a positive whole number, how many rows to read at a time.")
     if isinstance(source, pd.DataFrame):
         return Chunks(_Frame(source, rows))
-    if isinstance(source, (str, Path)) or (isinstance(source, Sequence) and source):
-        return Chunks(_files([source] if isinstance(source, (str, Path)) else source, rows))
+    paths = [source] if isinstance(source, (str, Path)) else source
+    if isinstance(paths, Sequence) and paths and fits(paths, Sequence[str | Path]):
+        return Chunks(_files(paths, rows))
     if hasattr(source, "to_delayed") and hasattr(source, "dtypes"):
         return Chunks(_Dask(source))
     if is_table(source) and not hasattr(source, "read_next_batch") and not hasattr(source, "collect"):

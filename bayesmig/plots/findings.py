@@ -46,6 +46,8 @@ def synthesis(table: pd.DataFrame, predictor: str | None = None, ax: Axes | None
     >>> [label.get_text() for label in synthesis(together(two)).get_yticklabels()]
     ['A', 'B', 'mean', 'a new paper']
     """
+    if "findings" not in table.attrs:
+        raise SpecificationError("table must be what bm.printed.synthesis returns.")
     known = list(dict.fromkeys(table.index.get_level_values("predictor")))
     chosen = known[0] if predictor is None else predictor
     require([chosen], known, "no predictor ", error=SpecificationError)

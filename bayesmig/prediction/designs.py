@@ -19,6 +19,7 @@ import pandas as pd
 import xarray as xr
 from scipy import special
 
+from bayesmig.arguments import check_fields
 from bayesmig.contract import schema
 from bayesmig.contract.arrays import Array, Codes
 from bayesmig.data.columns import check_present
@@ -76,6 +77,7 @@ class Planned:
     icc: float = 0.0
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.of not in ("person", "group"):
             raise SpecificationError(f"of={self.of!r}: a predictor describes a 'person' or a 'group'.")
         if not 0 <= self.icc < 1 or (self.icc and (self.of == "group" or self.share is not None)):

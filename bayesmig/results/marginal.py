@@ -17,14 +17,13 @@ from bayesmig.contract.names import as_code
 from bayesmig.data.cross_products import Membership
 from bayesmig.data.design import Design
 from bayesmig.data.rows import Rows
-from bayesmig.errors import BayesmigError, UnknownColumn, UnknownLevel, closest, listing, require
+from bayesmig.errors import ALLOWED, BayesmigError, UnknownColumn, UnknownLevel, closest, listing, require
 from bayesmig.inference.response import linear_predictor
 from bayesmig.results.fitted import (
     TREATMENTS,
     Fitted,
     Treatment,
     category_scores,
-    check_one_of,
     check_scale,
     encoded,
     expectation,
@@ -326,8 +325,8 @@ def _average(
     draws: int | None,
 ) -> Average:
     check_interval(interval)
-    check_one_of("scale", scale, SCALES)
-    check_one_of("random", random, TREATMENTS)
+    require([scale], SCALES, "scale=", there=ALLOWED)
+    require([random], TREATMENTS, "random=", there=ALLOWED)
     fitted = Fitted.of(tree, draws)
     design = fitted.design
     family = design.spec.distribution
@@ -395,7 +394,7 @@ def _variables(design: Design, variable: str | Sequence[str] | None, change: Cha
     if not chosen:
         raise BayesmigError(f"the model {design.spec.formula!r} has no predictor whose effect could be asked for.")
     if isinstance(change, str):
-        check_one_of("change", change, CHANGES)
+        require([change], CHANGES, "change=", there=ALLOWED)
     elif not isinstance(change, (tuple, list)) or len(change) != 2:
         raise BayesmigError(f"change={change!r}: give one of {listing(CHANGES)}, or a pair (low, high).")
     elif len(chosen) > 1:

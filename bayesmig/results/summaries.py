@@ -272,6 +272,7 @@ def varying_effects(tree: xr.DataTree, group: str, effect: str = "intercept", in
     >>> len(varying_effects(fit("y ~ x + (1 | area)", data, seed=1), "area"))
     12
     """
+    check_interval(interval)
     dataset = schema.drawn(tree)
     known = schema.groups(dataset)
     require([group], known, "no varying effects by ")
@@ -322,6 +323,7 @@ def interaction_lines(tree: xr.DataTree, x: str, by: str, interval: float = 0.95
     >>> [str(column) for column in lines.columns[:3]]
     ['hukou', 'x', 'estimate']
     """
+    check_interval(interval)
     dataset = schema.drawn(tree)
     terms = [str(term) for term in dataset["term"].to_numpy()]
     levels = [term for term in terms if columns_of(term) == (by,) and term != by]

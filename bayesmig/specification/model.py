@@ -12,13 +12,14 @@ import html
 import itertools
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypedDict, Unpack
 
+from bayesmig.arguments import check_fields, fits
 from bayesmig.contract.names import FACTOR_MARK, as_code, columns_of, of_factor, pieces
-from bayesmig.errors import NotFound, SpecificationError, closest, listing
+from bayesmig.errors import NotFound, SpecificationError, closest, listing, require
 from bayesmig.families.record import Family
 from bayesmig.families.registry import FAMILIES, LATENT, meant_by
 from bayesmig.specification.claims import parse_claim
@@ -37,12 +38,16 @@ VARYING = r"\(([^()|]*)\|+([^()]*)\)"
 FULL_WIDTH = frozenset("～＋－＊：｜（）")
 
 
-def _tuple_of(kind: type, given: Any, what: str, which: str) -> tuple[Any, ...]:
-    """What was given as a tuple, if it is several of a kind."""
-    found = [None] if isinstance(given, str) or not isinstance(given, Iterable) else tuple(given)
-    if not all(isinstance(one, kind) for one in found):
-        raise SpecificationError(f"{what} must be a tuple of {which}, got {given!r}.")
-    return tuple(found)
+def _require(value: str, allowed: Collection[str], before: str, there: str = "allowed are", after: str = "") -> None:
+    """Refuse a value that is none of those allowed."""
+    require([value], allowed, before, after, f"; {there}", error=SpecificationError)
+
+
+def _texts(given: Any, what: str) -> tuple[str, ...]:
+    """Several texts as a tuple."""
+    if not fits(given, tuple[str, ...]):
+        raise SpecificationError(f"{what}, got {given!r}.")
+    return tuple(given)
 
 
 @dataclass(frozen=True)
@@ -101,9 +106,10 @@ class Variable:
     brackets: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        check_fields(self, but=("levels", "reference", "overlaps", "brackets"))
         object.__setattr__(self, "label", self.label or self.name.replace("_", " "))
         object.__setattr__(
-            self, "overlaps", _tuple_of(str, self.overlaps, f"variable {self.name!r}: overlaps", "names")
+            self, "overlaps", _texts(self.overlaps, f"variable {self.name!r}: overlaps must be a tuple of names")
         )
         if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
             raise SpecificationError(f"variable {self.name!r}: minimum {self.minimum} exceeds maximum {self.maximum}.")
@@ -112,7 +118,7 @@ class Variable:
                 f"variable {self.name!r}: levels must map codes to labels, as in {{'1': 'yes', '2': 'no'}};"
                 f" got {self.levels!r}."
             )
-        if self.brackets:
+        if not isinstance(self.brackets, Mapping) or self.brackets:
             self._check_brackets()
         levels = {as_code(code): str(label) for code, label in self.levels.items()}
         if len(levels) < len(self.levels):
@@ -127,11 +133,8 @@ class Variable:
             raise SpecificationError(f"variable {self.name!r} needs at least two levels, got {listing(self.levels)}.")
         if not self.reference:
             object.__setattr__(self, "reference", next(iter(self.levels)))
-        if self.reference not in self.levels:
-            raise SpecificationError(
-                f"variable {self.name!r}: reference {self.reference!r} is no level"
-                f"{closest(self.reference, self.levels)}; levels are {listing(self.levels)}."
-            )
+        what = f"variable {self.name!r}: reference "
+        _require(self.reference, self.levels, what, "levels are", after=" is no level")
 
     def _check_brackets(self) -> None:
         """Brackets lie beside each other, from the lowest to the highest, and are the levels."""
@@ -223,11 +226,8 @@ class Weights:
     scaling: Literal["", "size", "effective", "none"] = ""
 
     def __post_init__(self) -> None:
-        if self.kind not in WEIGHT_KINDS:
-            raise SpecificationError(
-                f"weights {self.column!r}: kind {self.kind!r}{closest(self.kind, WEIGHT_KINDS)}; "
-                f"allowed are {listing(WEIGHT_KINDS)}."
-            )
+        check_fields(self, but=("groups",))
+        _require(self.kind, WEIGHT_KINDS, f"weights {self.column!r}: kind ")
         if not isinstance(self.groups, Mapping) or not all(isinstance(name, str) for name in self.groups.values()):
             raise SpecificationError(
                 "weights of groups must map grouping factors to columns, as in {'school': 'w_school'};"
@@ -235,11 +235,7 @@ class Weights:
             )
         object.__setattr__(self, "groups", dict(self.groups))
         object.__setattr__(self, "scaling", self.scaling or ("size" if self.groups else "none"))
-        if self.scaling not in WEIGHT_SCALINGS:
-            raise SpecificationError(
-                f"weights: scaling {self.scaling!r}{closest(self.scaling, WEIGHT_SCALINGS)}; "
-                f"allowed are {listing(WEIGHT_SCALINGS)}."
-            )
+        _require(self.scaling, WEIGHT_SCALINGS, "weights: scaling ")
         if not self.columns:
             raise SpecificationError("weights name no column; give that of people, of groups, or both.")
         if self.kind != "survey" and (self.groups or self.scaling != "none"):
@@ -311,11 +307,12 @@ class Factor:
     missing: Literal["listwise", "full"] = "listwise"
 
     def __post_init__(self) -> None:
+        check_fields(self, but=("name", "items"))
         if not isinstance(self.name, str) or not self.name.isidentifier():
             raise SpecificationError(
                 f"factor {self.name!r}: a factor's name is one word of letters, digits and _, as in 'integration'."
             )
-        object.__setattr__(self, "items", _tuple_of(str, self.items, f"factor {self.name!r}: items", "columns"))
+        object.__setattr__(self, "items", _texts(self.items, f"factor {self.name!r}: items must be a tuple of columns"))
         if len(self.items) < 2:
             raise SpecificationError(
                 f"factor {self.name!r} has {len(self.items)} items ({listing(self.items)}); one item cannot tell the"
@@ -325,21 +322,15 @@ class Factor:
         if twice:
             raise SpecificationError(f"factor {self.name!r} has the item {listing(twice)} twice.")
         for what, value, allowed in (("scale", self.scale, SCALES), ("missing", self.missing, ANSWERS)):
-            if value not in allowed:
-                raise SpecificationError(
-                    f"factor {self.name!r}: {what} {value!r}{closest(value, allowed)}; allowed are {listing(allowed)}."
-                )
+            _require(value, allowed, f"factor {self.name!r}: {what} ")
         if self.link not in ("", *LINKS) or (self.link and self.scale == "continuous"):
             raise SpecificationError(
                 f"factor {self.name!r}: link {self.link!r} with scale {self.scale!r}; ordinal items have the link"
                 f" {' or '.join(LINKS)}, continuous ones none."
             )
         object.__setattr__(self, "link", self.link or ("logit" if self.scale == "ordinal" else ""))
-        if self.marker and self.marker not in self.items:
-            raise SpecificationError(
-                f"factor {self.name!r}: marker {self.marker!r} is none of its items"
-                f"{closest(self.marker, self.items)}; they are {listing(self.items)}."
-            )
+        what = f"factor {self.name!r}: marker "
+        _require(self.marker or self.items[0], self.items, what, "they are", after=" is none of its items")
 
     @property
     def first(self) -> str:
@@ -448,6 +439,7 @@ class ModelSpec:
                 f"formula {self.formula!r}: write 'outcome ~ predictors + (1 | group)' with exactly one '~'."
                 + (f" It has full-width signs ({listing(sorted(wide))}); type them half-width." if wide else "")
             )
+        check_fields(self, but=("impute", "complete", "standardise", "weights"))
         self._check_factors()
         if self.family not in FAMILIES and not self.factors:
             meant = meant_by(re.sub(r"[\W_]+", "_", str(self.family).strip().casefold()))
@@ -462,14 +454,7 @@ class ModelSpec:
                 f"family {self.family!r} with trials={self.trials!r}: binomial needs the column of trials, others none;"
                 " outcomes of 0 and 1 have the family 'bernoulli'."
             )
-        if not isinstance(self.priors, PriorSet):
-            raise SpecificationError(
-                f"priors must be a PriorSet, got {self.priors!r}; see bayesmig.specification.priors.preset."
-            )
-        if self.estimator not in ESTIMATORS:
-            raise SpecificationError(
-                f"estimator {self.estimator!r}{closest(self.estimator, ESTIMATORS)}; available: {listing(ESTIMATORS)}."
-            )
+        _require(self.estimator, ESTIMATORS, "estimator ", "available:")
         if not isinstance(self.weights, Weights | None):
             raise SpecificationError(f"weights must be Weights(column, kind), got {self.weights!r}.")
         if not isinstance(self.standardise, Mapping):
@@ -477,7 +462,7 @@ class ModelSpec:
                 f"standardise must map predictors to 'person' or a group, as in {{'age': 'person'}};"
                 f" got {self.standardise!r}."
             )
-        object.__setattr__(self, "variables", _tuple_of(Variable, self.variables, "variables", "Variable"))
+        object.__setattr__(self, "variables", tuple(self.variables))
         names = [variable.name for variable in self.variables]
         repeated = sorted({name for name in names if names.count(name) > 1})
         if repeated:
@@ -485,7 +470,7 @@ class ModelSpec:
         self._check_ends()
         self._check_impute()
         self._check_predictors()
-        complete = _tuple_of(str, self.complete, "complete", "columns, as in ('income',)")
+        complete = _texts(self.complete, "complete must be a tuple of columns, as in ('income',)")
         object.__setattr__(self, "complete", tuple(dict.fromkeys(complete)))
         object.__setattr__(self, "title", self.title or self.name.replace("_", " "))
 
@@ -524,7 +509,7 @@ class ModelSpec:
 
     def _check_impute(self) -> None:
         """Gaps are modelled in plain models without weights."""
-        impute = _tuple_of(str, self.impute, "impute", "predictors, as in ('income',)")
+        impute = _texts(self.impute, "impute must be a tuple of predictors, as in ('income',)")
         object.__setattr__(self, "impute", tuple(dict.fromkeys(impute)))
         if self.impute and (self.weights is not None or self.factors):
             raise SpecificationError(
@@ -534,11 +519,6 @@ class ModelSpec:
 
     def _check_predictors(self) -> None:
         """Further parameters with predictors are the family's own; one with an intercept alone is a single number."""
-        if not isinstance(self.predictors, Mapping) or not all(isinstance(v, str) for v in self.predictors.values()):
-            raise SpecificationError(
-                f"predictors must map parameters to right sides of formulas, as in {{'sigma': 'hukou'}}; got"
-                f" {self.predictors!r}."
-            )
         own = [parameter.name for parameter in self.distribution.scalars]
         for name, right in self.predictors.items():
             if name not in own:
@@ -570,7 +550,7 @@ class ModelSpec:
 
     def _check_factors(self) -> None:
         """Factors are the outcome, all of one kind; the family then follows from them."""
-        object.__setattr__(self, "factors", _tuple_of(Factor, self.factors, "factors", "Factor(name, items)"))
+        object.__setattr__(self, "factors", tuple(self.factors))
         if not self.factors:
             return
         if self.family not in ("gaussian", LATENT.name) or self.link not in ("", "identity") or self.offset:
@@ -1018,13 +998,9 @@ class Hypothesis:
     absent: tuple[float, str] | None = None
 
     def __post_init__(self) -> None:
-        models = _tuple_of(str, self.models, f"hypothesis {self.name!r}: models", "keys")
-        by_model = self.claim if isinstance(self.claim, Mapping) else {}
-        if not all(isinstance(claim, str) for claim in by_model.values() or [self.claim]):
-            raise SpecificationError(
-                f"hypothesis {self.name!r}: claim must be text, or map models to it; got {self.claim!r}."
-            )
-        of_each = tuple(by_model)
+        check_fields(self, but=("models",))
+        models = _texts(self.models, f"hypothesis {self.name!r}: models must be a tuple of keys")
+        of_each = () if isinstance(self.claim, str) else tuple(self.claim)
         object.__setattr__(self, "models", models or of_each)
         if of_each and set(self.models) != set(of_each):
             raise SpecificationError(
@@ -1034,11 +1010,7 @@ class Hypothesis:
         for what in ("name", "claim", "models", "where"):
             if not getattr(self, what):
                 raise SpecificationError(f"hypothesis {self.name!r} says no {what}.")
-        if self.printed not in VERDICTS:
-            raise SpecificationError(
-                f"hypothesis {self.name!r}: printed verdict {self.printed!r}{closest(self.printed, VERDICTS)}; allowed"
-                f" are {listing(VERDICTS)}."
-            )
+        _require(self.printed, VERDICTS, f"hypothesis {self.name!r}: printed verdict ")
         if self.absent is not None and not (len(self.absent) == 2 and self.absent[0] > 0 and self.absent[1]):
             raise SpecificationError(
                 f"hypothesis {self.name!r}: absent={self.absent!r} must be a positive size and why it counts as none,"
@@ -1135,18 +1107,12 @@ class Study:
     folder: Path | None = None
 
     def __post_init__(self) -> None:
-        what = f"study {self.name!r}: "
-        if not isinstance(self.models, Mapping):
-            raise SpecificationError(f"{what}models must map keys to ModelSpec, got {self.models!r}.")
-        _tuple_of(ModelSpec, self.models.values(), f"{what}models", "ModelSpec by key")
+        check_fields(self)
         models = {
             key: dataclasses.replace(spec, name=key, variables=self.variables) for key, spec in self.models.items()
         }
         object.__setattr__(self, "models", models)
-        given = _tuple_of(
-            Hypothesis, self.hypotheses, f"{what}hypotheses", "Hypothesis('H1', 'age > 0', models=('m',), ...)"
-        )
-        object.__setattr__(self, "hypotheses", given)
+        object.__setattr__(self, "hypotheses", tuple(self.hypotheses))
         names = [hypothesis.name for hypothesis in self.hypotheses]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
@@ -1181,10 +1147,7 @@ class Study:
 
     def model(self, key: str) -> ModelSpec:
         """One model, with an error that lists the others if the key is wrong."""
-        if key not in self.models:
-            raise NotFound(
-                f"study {self.name!r} has no model {key!r}{closest(key, self.models)}; it has {listing(self.models)}."
-            )
+        require([key], self.models, f"study {self.name!r} has no model ", there="; it has", error=NotFound)
         return self.models[key]
 
     def population_of(self, key: str) -> Population | None:
@@ -1199,11 +1162,8 @@ class Study:
         NotFound
             If the study has no such alternative.
         """
-        if name not in self.alternatives:
-            raise NotFound(
-                f"study {self.name!r} has no alternative {name!r}{closest(name, self.alternatives)}; it has"
-                f" {listing(self.alternatives)}."
-            )
+        before = f"study {self.name!r} has no alternative "
+        require([name], self.alternatives, before, there="; it has", error=NotFound)
         chosen = self.alternatives[name]
         same = dataclasses.replace(self, alternatives={}, assumptions=name)
         if isinstance(chosen, Population):

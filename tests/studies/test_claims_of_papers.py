@@ -231,7 +231,7 @@ def test_parts_of_a_study_are_of_their_kind(study, field, given):
 
 @pytest.mark.parametrize("claim", [5, {"m": 5}, ["age > 0"]])
 def test_a_claim_is_text(claim):
-    with pytest.raises(bm.BayesmigError, match="claim must be text"):
+    with pytest.raises(bm.BayesmigError, match="claim must be text or a mapping of text to text, got"):
         bm.Hypothesis("H1", claim, ("m",), "claimed", "p. 1")
 
 

@@ -20,12 +20,13 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bayesmig.arguments import check_fields
 from bayesmig.contract import schema
 from bayesmig.contract.arrays import Array
 from bayesmig.data.design import Design, GroupTerm
 from bayesmig.data.encoding import build_design
 from bayesmig.data.frames import AnyFrame
-from bayesmig.errors import EngineRefusal, SpecificationError, closest, listing
+from bayesmig.errors import EngineRefusal, SpecificationError, listing, require
 from bayesmig.inference.engines import graphs
 from bayesmig.inference.engines.base import LEAST_DRAWS
 from bayesmig.inference.engines.exact import Exact
@@ -95,10 +96,8 @@ class Bambi:
     progress: bool | None = None
 
     def __post_init__(self) -> None:
-        if self.sampler not in SAMPLERS:
-            raise SpecificationError(
-                f"sampler {self.sampler!r}{closest(self.sampler, SAMPLERS)}; there are {listing(SAMPLERS)}."
-            )
+        check_fields(self)
+        require([self.sampler], SAMPLERS, "sampler ", error=SpecificationError)
         if self.draws < LEAST_DRAWS or self.chains < 1 or self.tune < 0 or not 0 < self.target_accept < 1:
             raise SpecificationError(
                 f"{self!r}: draws are at least {LEAST_DRAWS} a chain, chains positive, target_accept lies"

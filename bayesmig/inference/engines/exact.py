@@ -16,6 +16,7 @@ import numpy as np
 import xarray as xr
 from threadpoolctl import threadpool_limits
 
+from bayesmig.arguments import check_fields
 from bayesmig.contract import schema
 from bayesmig.contract.arrays import Array, Codes
 from bayesmig.data.design import Outline
@@ -68,6 +69,7 @@ class Exact:
     rounds: int = 8
 
     def __post_init__(self) -> None:
+        check_fields(self)
         check_draws(self, self.draws, self.chains)
         if not 0 < self.efficiency < 1 or self.rounds < 1:
             raise SpecificationError(f"{self!r}: efficiency lies between 0 and 1, rounds is at least 1.")

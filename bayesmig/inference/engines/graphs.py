@@ -16,7 +16,7 @@ from bayesmig.contract.arrays import Array
 from bayesmig.contract.names import of_factor
 from bayesmig.data.design import Correlated, Design, GroupTerm, Scaling
 from bayesmig.data.missing import COEFFICIENT, SPREAD
-from bayesmig.errors import SpecificationError, closest, listing
+from bayesmig.errors import SpecificationError, require
 from bayesmig.families import predictors
 from bayesmig.families.links import LINKS
 from bayesmig.specification.priors import Beta, Exponential, Flat, HalfNormal, HalfStudentT, InverseGamma, Normal, Prior
@@ -39,11 +39,7 @@ def parameterisations(design: Design, chosen: Mapping[str, bool] | None = None) 
     no grouping factor of the design.
     """
     known = [group.name for group in design.groups]
-    unknown = [name for name in chosen or {} if name not in known]
-    if unknown:
-        raise SpecificationError(
-            f"centred names {unknown[0]!r}{closest(unknown[0], known)}; grouping factors are {listing(known)}."
-        )
+    require(chosen or {}, known, "centred names ", there="; grouping factors are", error=SpecificationError)
     if design.assigned is not None:
         return dict.fromkeys(known, False) | dict(chosen or {})
     fitted = design.x @ np.linalg.lstsq(design.x, design.y)[0]

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import xarray as xr
 
+from bayesmig.arguments import check_fields
 from bayesmig.contract import schema
 from bayesmig.data.design import Design
-from bayesmig.errors import EngineRefusal, InferenceFailure, SpecificationError, closest, listing
+from bayesmig.errors import EngineRefusal, InferenceFailure, SpecificationError, require
 from bayesmig.families import machine
 from bayesmig.inference.engines import graphs, hierarchical, latent
 from bayesmig.inference.engines.base import ADVICE, LEAST_DRAWS
@@ -78,14 +79,9 @@ class NUTS:
     progress: bool | None = None
 
     def __post_init__(self) -> None:
-        if self.sampler not in SAMPLERS:
-            raise SpecificationError(
-                f"sampler {self.sampler!r}{closest(self.sampler, SAMPLERS)}; there are {listing(SAMPLERS)}."
-            )
-        if self.density not in DENSITIES:
-            raise SpecificationError(
-                f"density {self.density!r}{closest(self.density, DENSITIES)}; there are {listing(DENSITIES)}."
-            )
+        check_fields(self)
+        require([self.sampler], SAMPLERS, "sampler ", error=SpecificationError)
+        require([self.density], DENSITIES, "density ", error=SpecificationError)
         accepted = self.target_accept is None or 0 < self.target_accept < 1
         if self.draws < LEAST_DRAWS or min(self.tune, self.chains) < 1 or not accepted:
             raise SpecificationError(

@@ -262,6 +262,8 @@ def write_template(folder: str | Path) -> Path:
     ['claims', 'coefficients']
     """
     folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise DataError(f"{str(folder)!r} is a file; give a folder.")
     folder.mkdir(parents=True, exist_ok=True)
     there = sorted(path.name for path in folder.iterdir() if path.stem in LAYOUTS)
     if there:

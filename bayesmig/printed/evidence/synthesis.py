@@ -17,6 +17,7 @@ import pandas as pd
 import xarray as xr
 from scipy import optimize, stats
 
+from bayesmig.arguments import check_fields
 from bayesmig.contract.arrays import Array
 from bayesmig.errors import BayesmigError, DataError, InferenceFailure, SpecificationError, closest, listing
 from bayesmig.printed.evidence.cells import check_terms
@@ -70,6 +71,9 @@ class Finding:
     predictor: str = ""
     sample: str = ""
     scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     def values(self) -> tuple[float, float, str]:
         """Estimate and standard error in the common unit, and where they come from."""

@@ -1,0 +1,137 @@
+"""Arguments held against the kinds that signatures state, by one rule.
+
+Whoever comes in by the front door is checked there; inside the package functions call each other without. What only a
+function can judge (names, sizes, what goes together, tables of other libraries) it judges itself.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+import re
+import reprlib
+import sys
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sized
+from numbers import Integral, Real
+from types import NoneType, UnionType
+from typing import Any, Literal, TypeAliasType, Union, get_args, get_origin
+
+from bayesmig.errors import WrongKind
+
+SIMPLE = {float: Real, int: Integral, str: str}
+WORDS = {"float": "a number", "int": "a whole number", "str": "text", "bool": "True or False", "NoneType": "None"}
+WORDS |= {"DataTree": "a result, as of fit", "PriorSet": "a PriorSet, as of priors.preset", "Study": "a study"}
+
+
+@functools.cache
+def checked(function: Callable[..., Any], space: str) -> Callable[..., Any]:
+    """The same function for users, who find it in a namespace: it refuses arguments of other kinds than it states."""
+    signature = inspect.signature(function)
+
+    @functools.wraps(function)
+    def verb(*given: Any, **named: Any) -> Any:
+        try:
+            bound = signature.bind(*given, **named).arguments
+        except TypeError:
+            return function(*given, **named)  # which says what is missing
+        kinds = {name: one.annotation for name, one in signature.parameters.items() if one.kind != one.VAR_KEYWORD}
+        check_kinds(function, {name: kind for name, kind in kinds.items() if name in bound}, bound)
+        return function(*given, **named)
+
+    verb.__module__ = space  # where copies for other processes look
+    return verb
+
+
+def check_kinds(owner: Callable[..., Any], kinds: Mapping[str, str], values: Mapping[str, Any]) -> None:
+    """Refuse the first value that is of another kind than its annotation says."""
+    for name, annotation in kinds.items():
+        kind = stated(owner, annotation)
+        if not fits(values[name], kind):
+            allowed = " or ".join(dict.fromkeys(_words(kind)))
+            several = isinstance(values[name], str) and fits([values[name]], kind)
+            hint = f"; give a list, as in [{values[name]!r}]" * several
+            raise WrongKind(f"{owner.__name__}: {name} must be {allowed}, got {_shown(values[name])}{hint}.")
+
+
+@functools.cache
+def stated(owner: Callable[..., Any], annotation: str) -> Any:
+    """The kind that an annotation in the owner's module means."""
+    return eval(annotation, {}, _names(owner.__module__))
+
+
+def check_fields(value: Any, but: Collection[str] = ()) -> None:
+    """Refuse a value's fields of other kinds than stated, but those that it judges itself."""
+    kinds = type(value).__annotations__
+    check_kinds(type(value), {name: kind for name, kind in kinds.items() if name not in but}, vars(value))
+
+
+class _Names(dict[str, Any]):
+    """What the annotations of a module name, with what is imported for them alone."""
+
+    def __missing__(self, name: str) -> Any:
+        source = inspect.getsource(sys.modules[self["__name__"]])
+        found = re.search(rf"(?m)^    (?:from (\S+) import (?:.*\W)?{name}\b|import (\S+) as {name}$)", source)
+        if found is None:
+            raise KeyError(name)  # one of Python's own
+        module = importlib.import_module(found[1] or found[2])
+        self[name] = getattr(module, name) if found[1] else module
+        return self[name]
+
+
+@functools.cache
+def _names(module: str) -> _Names:
+    return _Names(vars(sys.modules[module]))
+
+
+def fits(value: object, kind: Any) -> bool:
+    """Whether a value is of a kind: numbers are those of numpy too, several are what can be iterated, but no text."""
+    origin, parts = get_origin(kind) or kind, get_args(kind)
+    is_tree, is_flag = hasattr(type(value), "children"), type(value).__name__ in ("bool", "bool_")
+    is_table = is_tree or hasattr(type(value), "columns")
+    if origin in (Any, object) or isinstance(origin, TypeAliasType):
+        return not (is_tree and isinstance(origin, TypeAliasType))  # tables and arrays of many libraries
+    if origin in (Union, UnionType):
+        return any(fits(value, part) for part in parts)
+    if origin is Literal:
+        return isinstance(value, tuple({type(part) for part in parts}))
+    if origin is bool or is_flag:
+        return is_flag and origin is bool
+    if origin is Callable:
+        return callable(value)
+    if getattr(origin, "_is_protocol", False):
+        return not isinstance(value, type) and all(hasattr(value, name) for name in origin.__protocol_attrs__)
+    if not parts or not issubclass(origin, Iterable):
+        return isinstance(value, SIMPLE.get(origin, origin))
+    if not isinstance(value, Iterable) or isinstance(value, (str, bytes)) or is_table:
+        return False
+    if issubclass(origin, Mapping):
+        return isinstance(value, Mapping) and all(all(map(fits, pair, parts)) for pair in value.items())
+    if isinstance(value, Mapping) or not isinstance(value, Sized):
+        return not isinstance(value, Mapping)  # what can be read once only
+    if origin is tuple and ... not in parts:
+        return len(value) == len(parts) and all(map(fits, value, parts))
+    return all(fits(each, parts[0]) for each in value)
+
+
+def _words(kind: Any) -> Iterator[str]:
+    """A kind in words, its alternatives one by one."""
+    origin, parts = get_origin(kind) or kind, get_args(kind)
+    if origin in (Union, UnionType):
+        for part in parts:
+            yield from _words(part)
+    elif origin is Literal:
+        yield from map(repr, parts)
+    elif parts and issubclass(origin, Iterable):
+        within = [" or ".join(_words(part)) for part in parts if part is not ...]
+        several = f"a {'tuple' if origin is tuple else 'list'} of {within[0]}"
+        fixed = f"({', '.join(within)})" if origin is tuple and ... not in parts else several
+        yield f"a mapping of {' to '.join(within)}" if issubclass(origin, Mapping) else fixed
+    elif not origin.__name__.startswith("_"):
+        yield WORDS.get(origin.__name__, origin.__name__)
+
+
+def _shown(value: object) -> str:
+    """What came, in short."""
+    plain = isinstance(value, (str, Real, list, tuple, dict, NoneType))
+    return reprlib.repr(value) if plain else f"a {type(value).__name__}"
