@@ -61,8 +61,11 @@ def stated(owner: Callable[..., Any], annotation: str) -> Any:
 
 
 def check_fields(value: Any, but: Collection[str] = ()) -> None:
-    """Refuse a value's fields of other kinds than stated, but those that it judges itself."""
+    """Refuse a value's fields of other kinds than stated, but those that it judges itself; None is text left out."""
     kinds = type(value).__annotations__
+    for name in kinds:
+        if getattr(value, name) is None and getattr(type(value), name, None) == "":
+            object.__setattr__(value, name, "")
     check_kinds(type(value), {name: kind for name, kind in kinds.items() if name not in but}, vars(value))
 
 
@@ -128,7 +131,7 @@ def _words(kind: Any) -> Iterator[str]:
         fixed = f"({', '.join(within)})" if origin is tuple and ... not in parts else several
         yield f"a mapping of {' to '.join(within)}" if issubclass(origin, Mapping) else fixed
     elif not origin.__name__.startswith("_"):
-        yield WORDS.get(origin.__name__, origin.__name__)
+        yield WORDS.get(origin.__name__, f"{'an' if origin.__name__[0] in 'AEIOU' else 'a'} {origin.__name__}")
 
 
 def _shown(value: object) -> str:

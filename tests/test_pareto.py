@@ -49,3 +49,17 @@ def test_densities_that_differ_by_more_than_numbers_hold():
     weights, shares, elpd, seen, _ = leave_units_out(densities, np.ones(1), 1.0)
     assert np.isfinite([elpd, seen]).all()
     assert (weights.sum(), shares.sum()) == pytest.approx((1, 1))
+
+
+def test_who_is_impossible_in_a_draw_is_not_left_out_by_reweighting():
+    """1 / p is infinite there; the other units have what they have alone."""
+    densities = np.random.default_rng(3).normal(-1, 0.3, (3, 400))
+    whole = leave_units_out(densities[[0, 2]], np.ones(2), 1.0)
+    densities[1, :5] = -np.inf
+    with np.errstate(all="raise"):
+        found = leave_units_out(densities, np.ones(3), 1.0)
+    assert np.isnan(found[2][1])
+    assert found[4][1] == np.inf
+    for ours, alone in zip(found, whole, strict=True):
+        np.testing.assert_array_equal(ours[[0, 2]], alone)
+        assert not np.isnan(found[1]).any()

@@ -504,3 +504,14 @@ def test_the_log_likelihood_fits_in_memory(monkeypatch):
     with pytest.raises(BayesmigError, match="use draws=7 or fewer, or loo"):
         log_likelihood(fitted())
     assert log_likelihood(fitted(), draws=4)["log_likelihood"]["y"].shape == (4, 1, 140)
+
+
+def test_people_whom_draws_hold_impossible_are_refitted_or_refused():
+    """With an sd of 1e-160 in some draws, squares of residuals are beyond what numbers hold."""
+    rng = np.random.default_rng(3)
+    tree = bm.fit("y ~ 1", pd.DataFrame({"y": rng.normal(size=20)}), engine=Exact(draws=64), seed=1)
+    posterior = tree["posterior"].to_dataset()
+    posterior["sigma"][0, :3] = 1e-160
+    tree["posterior"].dataset = posterior
+    with np.errstate(over="ignore"), pytest.raises(InferenceFailure, match="some draws hold row 0, 1, .*refit=True"):
+        loo(seal(tree))

@@ -73,8 +73,14 @@ def leave_units_out(densities: Array, powers: Array, efficiency: float) -> tuple
     the posterior. ``efficiency``: effective over actual draws. Returns ``weights`` and ``shares``, (units, draws)
     arrays that sum to one in each unit: of each draw in the posterior without the unit, and in the unit's density
     there; ``elpd`` and ``seen``, (units,) arrays: log density of the unit when it is left out and when it is not;
-    ``pareto_k``, (units,) array: minus infinity where a unit says nothing of the parameters.
+    ``pareto_k``, (units,) array: minus infinity where a unit says nothing of the parameters. Of a unit that some draw
+    holds impossible ``elpd`` is missing, and Pareto k infinite.
     """
+    impossible = ~np.isfinite(densities).all(axis=1)
+    if impossible.any():
+        left = leave_units_out(np.where(impossible[:, None], 0.0, densities), powers, efficiency)
+        left[2][impossible], left[3][impossible], left[4][impossible] = np.nan, np.nan, np.inf
+        return left
     low = densities.min(axis=1, keepdims=True)
     above = densities - low
     spread = above.max(axis=1)

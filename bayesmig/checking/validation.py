@@ -31,7 +31,7 @@ from bayesmig.checking.predictive import seed_of
 from bayesmig.checking.subsets import fitted_posterior, grouping, subset, without
 from bayesmig.contract.arrays import Array, Codes
 from bayesmig.data.design import Design
-from bayesmig.errors import BayesmigError, EngineRefusal, listing
+from bayesmig.errors import BayesmigError, EngineRefusal, InferenceFailure, listing
 from bayesmig.inference.engines.base import Engine, trusted
 from bayesmig.inference.engines.exact import Exact
 from bayesmig.inference.engines.nuts import NUTS
@@ -495,6 +495,13 @@ def _result(
     design: Design,
     failed: Mapping[str, str],
 ) -> Elpd:
+    lost = pointwise.index[~np.isfinite(pointwise["elpd"])]
+    if len(lost) and not failed:
+        raise InferenceFailure(
+            f"{method} of {design.spec.written!r}: some draws hold {pointwise.index.name} {listing(lost, 5)} impossible"
+            ", so that no reweighting leaves them out; look whether the model can be meant for them (predictive_check),"
+            " and fit it again without each, refit=True."
+        )
     pointwise["p"] = pointwise.pop("seen") - pointwise["elpd"]
     columns = ["n", "elpd", "p", "mcse", "pareto_k", "refitted", "weight"]
     by_row = pointwise.index.name == "row" and method == "leave-one-out"
