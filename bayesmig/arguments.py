@@ -1,7 +1,7 @@
 """Arguments held against the kinds that signatures state, by one rule.
 
-Whoever comes in by the front door is checked there; inside the package functions call each other without. What only a
-function can judge (names, sizes, what goes together, tables of other libraries) it judges itself.
+Public functions judge their arguments themselves, in words of their own; what none foresaw ends in an exception of
+whatever line met it first, and is then said by this rule. Values check their fields before anything else.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numbers import Integral, Real
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeAliasType, Union, get_args, get_origin
 
-from bayesmig.errors import WrongKind
+from bayesmig.errors import BayesmigError, SpecificationError
 
 SIMPLE = {float: Real, int: Integral, str: str}
 WORDS = {"float": "a number", "int": "a whole number", "str": "text", "bool": "True or False", "NoneType": "None"}
@@ -26,32 +26,39 @@ WORDS |= {"DataTree": "a result, as of fit", "PriorSet": "a PriorSet, as of prio
 
 @functools.cache
 def checked(function: Callable[..., Any], space: str) -> Callable[..., Any]:
-    """The same function for users, who find it in a namespace: it refuses arguments of other kinds than it states."""
-    signature = inspect.signature(function)
+    """The same function for users, who find it in a namespace; where it breaks, arguments of wrong kinds are named."""
 
     @functools.wraps(function)
     def verb(*given: Any, **named: Any) -> Any:
         try:
-            bound = signature.bind(*given, **named).arguments
-        except TypeError:
-            return function(*given, **named)  # which says what is missing
-        kinds = {name: one.annotation for name, one in signature.parameters.items() if one.kind != one.VAR_KEYWORD}
-        check_kinds(function, {name: kind for name, kind in kinds.items() if name in bound}, bound)
-        return function(*given, **named)
+            return function(*given, **named)
+        except (BayesmigError, Warning):
+            raise
+        except Exception as error:
+            signature = inspect.signature(function)
+            try:
+                bound = signature.bind(*given, **named).arguments
+            except TypeError:
+                raise error from None  # it says what is missing
+            stated = {name: one.annotation for name, one in signature.parameters.items() if name in bound}
+            kinds = {name: kind for name, kind in stated.items() if not kind.startswith("Unpack")}
+            check_kinds(function, kinds, bound, error)
+            raise
 
     verb.__module__ = space  # where copies for other processes look
     return verb
 
 
-def check_kinds(owner: Callable[..., Any], kinds: Mapping[str, str], values: Mapping[str, Any]) -> None:
+def check_kinds(
+    owner: Callable[..., Any], kinds: Mapping[str, str], values: Mapping[str, Any], cause: Exception | None = None
+) -> None:
     """Refuse the first value that is of another kind than its annotation says."""
     for name, annotation in kinds.items():
         kind = stated(owner, annotation)
         if not fits(values[name], kind):
             allowed = " or ".join(dict.fromkeys(_words(kind)))
-            several = isinstance(values[name], str) and fits([values[name]], kind)
-            hint = f"; give a list, as in [{values[name]!r}]" * several
-            raise WrongKind(f"{owner.__name__}: {name} must be {allowed}, got {_shown(values[name])}{hint}.")
+            came = f"{name} must be {allowed}, got {_shown(values[name])}"
+            raise SpecificationError(f"{owner.__name__}: {came}.") from cause
 
 
 @functools.cache

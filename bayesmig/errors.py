@@ -6,7 +6,6 @@
     ├── DataError              data that do not fit the specification
     │   ├── UnknownColumn      a name in the formula that is no column
     │   └── UnknownLevel       a value outside the codebook's levels
-    ├── WrongKind              an argument of a kind that is not taken (a SpecificationError and a DataError)
     ├── EngineRefusal          an engine or estimator that cannot fit this design
     └── InferenceFailure       a fit that was tried and cannot be trusted
 
@@ -41,10 +40,6 @@ class UnknownColumn(DataError):
 
 class UnknownLevel(DataError):
     """A value outside the levels that the codebook allows."""
-
-
-class WrongKind(SpecificationError, DataError):
-    """An argument of another kind than a function or value takes."""
 
 
 class EngineRefusal(BayesmigError):

@@ -196,7 +196,7 @@ def test_what_was_found_is_the_next_prior():
         (trials(), {"method": "REML"}, SpecificationError, "closest: 'reml'"),
         (trials(), {"correlations": (0.9, 0.1)}, SpecificationError, "the lower first"),
         (trials(), {"interval": 95}, BayesmigError, "must lie between"),
-        (trials(), {"heterogeneity": 0.5}, SpecificationError, "must be a HalfNormal or None, got 0.5"),
+        (trials(), {"heterogeneity": 0.5}, SpecificationError, "give a HalfNormal"),
         (trials(), {"heterogeneity": HalfNormal(1e5)}, InferenceFailure, "much wider than"),
         (outcomes(0.0), {"correlations": (-0.5, 0)}, SpecificationError, "cannot all be -0.5"),
     ],

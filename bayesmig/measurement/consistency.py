@@ -138,7 +138,7 @@ def reliability(
     >>> bool(0.7 < found.posterior.loc["alpha", "estimate"] < 0.85)
     True
     """
-    _check_settings(draws, interval, seed)
+    _check_settings(reverse, draws, interval, seed)
     answers = read_items(items)
     require(reverse, answers.names, "reverse names ", ", which is no item", "; items are", error=UnknownColumn)
     x = answers.complete * np.array([-1.0 if name in reverse else 1.0 for name in answers.names])
@@ -179,7 +179,9 @@ def reliability(
     )
 
 
-def _check_settings(draws: int, interval: float, seed: int | None) -> None:
+def _check_settings(reverse: Sequence[str], draws: int, interval: float, seed: int | None) -> None:
+    if isinstance(reverse, str):
+        raise BayesmigError(f"reverse={reverse!r} must be a list of items; write [{reverse!r}].")
     if isinstance(draws, bool) or not isinstance(draws, (int, np.integer)) or draws < LEAST_DRAWS:
         raise BayesmigError(f"draws={draws!r}: give a whole number of at least {LEAST_DRAWS}.")
     if not 0 < interval < 1:

@@ -39,7 +39,7 @@ from bayesmig.results.integration import added_variance, integrated
 from bayesmig.results.marginal import described
 from bayesmig.results.summaries import check_interval
 
-type Margins = Mapping[str | tuple[str, ...], Mapping[Any, float]]
+Margins = Mapping[str | tuple[str, ...], Mapping[Any, float]]
 JOINTS = ("survey", "independent")
 SCALES = ("response", "score")
 CLOSE = 1e-9  # of the shares of a margin, where raking stops
