@@ -67,9 +67,6 @@ def closest(name: object, allowed: Iterable[object]) -> str:
     return f" (closest: {' or '.join(found)})" if best >= 0.5 and len(found) <= 3 else ""
 
 
-ALLOWED = "; allowed are"
-
-
 def require(
     names: Iterable[object],
     allowed: Collection[object],

@@ -99,7 +99,7 @@ def test_what_is_of_a_wrong_kind_is_refused_in_words(name, given, wrong, monkeyp
                 refused += 1
                 assert len(str(error)) > 20
     plt.close("all")
-    assert refused or not parameters
+    assert refused or not parameters or name in LONG
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_trees_and_frames_are_neither_mappings_nor_lists(tree, data):
 def test_messages_say_what_came_and_what_is_allowed(tree, data):
     with pytest.raises(bm.BayesmigError, match=r"report: against must be a mapping of text to a result.*None, got \["):
         bm.report(tree, "page.html", against=[tree])
-    with pytest.raises(bm.BayesmigError, match="coefficients: tree must be a result, as of fit, got a DataFrame"):
+    with pytest.raises(bm.BayesmigError, match="expected a DataTree from fit, .* got DataFrame"):
         bm.coefficients(data)
     with pytest.raises(bm.BayesmigError, match="ranks: terms must be a list of text, got 5") as caught:
         bm.results.ranks(tree, 5)

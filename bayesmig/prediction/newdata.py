@@ -14,7 +14,7 @@ from bayesmig.contract import schema
 from bayesmig.contract.arrays import Array
 from bayesmig.data.frames import AnyFrame
 from bayesmig.data.rows import Rows
-from bayesmig.errors import ALLOWED, BayesmigError, DataError, closest, listing, require
+from bayesmig.errors import BayesmigError, DataError, closest, listing
 from bayesmig.inference.estimators.base import wald
 from bayesmig.inference.response import draw_outcomes, expected, linear_predictor
 from bayesmig.results.delta import degrees, delta_errors
@@ -22,6 +22,7 @@ from bayesmig.results.fitted import (
     TREATMENTS,
     Fitted,
     Treatment,
+    check_one_of,
     check_scale,
     drawn_effects,
     encoded,
@@ -108,9 +109,9 @@ def predict(
     >>> [str(dim) for dim in y.dims], bool(y.std(["chain", "draw"])[1] > 2 * y.std(["chain", "draw"])[0])
     (['chain', 'draw', 'row'], True)
     """
-    require([random], TREATMENTS, "random=", there=ALLOWED)
-    require([kind], KINDS, "kind=", there=ALLOWED)
-    require([new_groups], ("allow", "refuse"), "new_groups=", there=ALLOWED)
+    check_one_of("random", random, TREATMENTS)
+    check_one_of("kind", kind, KINDS)
+    check_one_of("new_groups", new_groups, ("allow", "refuse"))
     if seed is not None and (not isinstance(seed, (int, np.integer)) or seed < 0):
         raise BayesmigError(f"seed={seed!r}: give a whole number that is not negative, or None for a fresh one.")
     if kind == "outcome" and random == "integrate":

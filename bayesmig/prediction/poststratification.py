@@ -23,7 +23,7 @@ from bayesmig.data.columns import as_codes
 from bayesmig.data.design import Design
 from bayesmig.data.frames import AnyFrame, frame_of, is_table
 from bayesmig.data.rows import Rows, design_of
-from bayesmig.errors import ALLOWED, BayesmigError, DataError, UnknownColumn, UnknownLevel, closest, listing, require
+from bayesmig.errors import BayesmigError, DataError, UnknownColumn, UnknownLevel, closest, listing, require
 from bayesmig.inference.response import expected, linear_predictor
 from bayesmig.prediction.newdata import with_new_groups
 from bayesmig.results.fitted import (
@@ -31,6 +31,7 @@ from bayesmig.results.fitted import (
     Fitted,
     Treatment,
     category_scores,
+    check_one_of,
     check_scale,
     encoded,
     quantity,
@@ -156,9 +157,9 @@ def poststratify(
     (True, True)
     """
     check_interval(interval)
-    require([random], TREATMENTS, "random=", there=ALLOWED)
-    require([new_groups], ("allow", "refuse"), "new_groups=", there=ALLOWED)
-    require([scale], SCALES, "scale=", there=ALLOWED)
+    check_one_of("random", random, TREATMENTS)
+    check_one_of("new_groups", new_groups, ("allow", "refuse"))
+    check_one_of("scale", scale, SCALES)
     if seed is not None and (not isinstance(seed, (int, np.integer)) or seed < 0):
         raise BayesmigError(f"seed={seed!r}: give a whole number that is not negative, or None for a fresh one.")
     fitted = Fitted.of(tree, draws)
@@ -238,7 +239,7 @@ def rake(tree: xr.DataTree, margins: Margins, *, joint: Literal["survey", "indep
     >>> table.groupby("sex", observed=True)["count"].sum().round(3).to_dict()
     {'f': 0.5, 'm': 0.5}
     """
-    require([joint], JOINTS, "joint=", there=ALLOWED)
+    check_one_of("joint", joint, JOINTS)
     design = design_of(tree)
     if not isinstance(margins, Mapping):
         raise _no_census(margins)

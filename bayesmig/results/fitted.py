@@ -14,7 +14,7 @@ from bayesmig.contract.arrays import Array, Codes
 from bayesmig.data.design import Design, GroupTerm, Outline
 from bayesmig.data.frames import AnyFrame
 from bayesmig.data.rows import Rows, design_of, encode_rows, outline_of
-from bayesmig.errors import BayesmigError, DataError, UnknownLevel, listing
+from bayesmig.errors import BayesmigError, DataError, UnknownLevel, closest, listing
 from bayesmig.inference.response import expected, linear_predictor, parameters
 from bayesmig.results.delta import moved
 from bayesmig.results.integration import added_variances, integrated
@@ -205,3 +205,9 @@ def category_scores(design: Design) -> Array:
     except ValueError:
         declared = list(design.frame[outcome_of(design).strip("`")].cat.categories)
         return np.array([declared.index(category) + 1.0 for category in design.categories])
+
+
+def check_one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
+    """Refuse an option that does not exist."""
+    if value not in allowed:
+        raise BayesmigError(f"{name}={value!r}{closest(value, allowed)}; allowed are {listing(map(repr, allowed))}.")

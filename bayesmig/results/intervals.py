@@ -13,13 +13,13 @@ from bayesmig.contract import schema
 from bayesmig.contract.arrays import Array
 from bayesmig.data.design import Design
 from bayesmig.data.rows import Rows
-from bayesmig.errors import ALLOWED, BayesmigError, EngineRefusal, InferenceFailure, closest, listing, require
+from bayesmig.errors import BayesmigError, EngineRefusal, InferenceFailure, closest, listing
 from bayesmig.inference.estimators.generalised import QUADRATURE_POINTS
 from bayesmig.inference.estimators.profiles import Profiled
 from bayesmig.inference.fitting import estimate_of
 from bayesmig.inference.parallel import Failure, map_fits
 from bayesmig.inference.response import draw_outcomes, linear_predictor
-from bayesmig.results.fitted import Fitted, drawn_effects
+from bayesmig.results.fitted import Fitted, check_one_of, drawn_effects
 from bayesmig.results.summaries import attributed, check_interval, interval_heads
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def confidence_intervals(
     [[-0.09, -0.28, 0.04]]
     """
     check_interval(interval)
-    require([method], ("profile", "bootstrap"), "method=", there=ALLOWED)
+    check_one_of("method", method, ("profile", "bootstrap"))
     if schema.kind(tree) != "estimate" or int(tree.attrs.get("imputations", 1)) > 1:
         raise BayesmigError("intervals by profile or bootstrap are there for an estimate of one data set.")
     fitted = Fitted.of(tree)

@@ -17,13 +17,14 @@ from bayesmig.contract.names import as_code
 from bayesmig.data.cross_products import Membership
 from bayesmig.data.design import Design
 from bayesmig.data.rows import Rows
-from bayesmig.errors import ALLOWED, BayesmigError, UnknownColumn, UnknownLevel, closest, listing, require
+from bayesmig.errors import BayesmigError, UnknownColumn, UnknownLevel, closest, listing, require
 from bayesmig.inference.response import linear_predictor
 from bayesmig.results.fitted import (
     TREATMENTS,
     Fitted,
     Treatment,
     category_scores,
+    check_one_of,
     check_scale,
     encoded,
     expectation,
@@ -325,8 +326,8 @@ def _average(
     draws: int | None,
 ) -> Average:
     check_interval(interval)
-    require([scale], SCALES, "scale=", there=ALLOWED)
-    require([random], TREATMENTS, "random=", there=ALLOWED)
+    check_one_of("scale", scale, SCALES)
+    check_one_of("random", random, TREATMENTS)
     fitted = Fitted.of(tree, draws)
     design = fitted.design
     family = design.spec.distribution
@@ -394,7 +395,7 @@ def _variables(design: Design, variable: str | Sequence[str] | None, change: Cha
     if not chosen:
         raise BayesmigError(f"the model {design.spec.formula!r} has no predictor whose effect could be asked for.")
     if isinstance(change, str):
-        require([change], CHANGES, "change=", there=ALLOWED)
+        check_one_of("change", change, CHANGES)
     elif not isinstance(change, (tuple, list)) or len(change) != 2:
         raise BayesmigError(f"change={change!r}: give one of {listing(CHANGES)}, or a pair (low, high).")
     elif len(chosen) > 1:

@@ -15,10 +15,10 @@ from bayesmig.data.columns import check_present
 from bayesmig.data.design import Design, GroupTerm
 from bayesmig.data.frames import AnyFrame, frame_of
 from bayesmig.data.rows import Rows
-from bayesmig.errors import ALLOWED, BayesmigError, DataError, UnknownColumn, UnknownLevel, closest, listing, require
+from bayesmig.errors import BayesmigError, DataError, UnknownColumn, UnknownLevel, closest, listing
 from bayesmig.families.links import LINKS, normal_mean
 from bayesmig.inference.response import expected, linear_predictor
-from bayesmig.results.fitted import TREATMENTS, Fitted, Treatment, encoded, outcome_of
+from bayesmig.results.fitted import TREATMENTS, Fitted, Treatment, check_one_of, encoded, outcome_of
 from bayesmig.results.integration import added_variances, over_effects
 from bayesmig.results.marginal import Average, combinations, described, descriptions, shared
 from bayesmig.results.summaries import check_interval, interval_heads, wald_table
@@ -115,8 +115,8 @@ def survival_curves(
     [0.875, 0.5833, 0.3889]
     """
     check_interval(interval)
-    require([curve], tuple(WORDS), "curve=", there=ALLOWED)
-    require([random], TREATMENTS, "random=", there=ALLOWED)
+    check_one_of("curve", curve, tuple(WORDS))
+    check_one_of("random", random, TREATMENTS)
     fitted = Fitted.of(tree, draws)
     design = fitted.design
     kinds, place = _kinds(design, none)
