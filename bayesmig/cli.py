@@ -111,7 +111,8 @@ def fit(
             "What the outcome is: gaussian, student, lognormal, gamma, beta, bernoulli, binomial, categorical,"
             " cumulative, sequential, adjacent, poisson or negative_binomial; with many zeros zero_inflated_ before one"
             " of the last two or beta, zero_one_inflated_beta, hurdle_ before poisson, negative_binomial, lognormal or"
-            " gamma. gaussian and lognormal also of Interval(low, high), columns with the ends of each answer."
+            " gamma. gaussian and lognormal also of Interval(low, high), columns with the ends of each answer; these"
+            " and counts also of Truncated(y, low, high), where only who lies within bounds is in the data."
         ),
     ] = "gaussian",
     link: Annotated[str, option("Such as probit or cloglog; the family's default unless given.")] = "",

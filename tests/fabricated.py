@@ -18,6 +18,10 @@ OUTCOMES = {"number": "y", "binary": "owns", "ordered": "answer", "nominal": "an
 DERIVED = {  # outcomes that follow from a number
     "interval_gaussian": "Interval(low, high)",
     "interval_lognormal": "Interval(least, most)",
+    "truncated_gaussian": "Truncated(within, floor, ceiling)",
+    "truncated_lognormal": "Truncated(amount, smallest, largest)",
+    "truncated_poisson": "Truncated(stays, counted)",
+    "truncated_negative_binomial": "Truncated(stays, counted)",
     "zero_inflated_beta": "part",
     "zero_one_inflated_beta": "part_or_all",
 }
@@ -44,11 +48,18 @@ def positive(data: pd.DataFrame) -> pd.DataFrame:
 
 
 def derived(y: np.ndarray) -> dict[str, np.ndarray]:
-    """Ends of the brackets of numbers, and of what they are logs of; shares of which some are zero, or one as well."""
+    """Ends of brackets of numbers, and of what they are logs of; bounds of these and of counts; shares with zeros."""
     edges = np.array([-np.inf, -0.8, 0.1, 1.0, np.inf])
     place, third = np.searchsorted(edges, y) - 1, np.arange(len(y)) % 3
     low, high, part = edges[place], edges[place + 1], (third > 0) / (1 + np.exp(-y))
     ends = {"low": low, "high": high, "least": np.exp(low), "most": np.exp(high)}
+    floor, ceiling, stays = (
+        np.where(third > 0, y - 0.7, -np.inf),
+        np.where(third < 2, y + 1.1, np.inf),
+        np.floor(np.exp(y)),
+    )
+    ends |= {"within": y, "floor": floor, "ceiling": ceiling, "stays": stays, "counted": np.minimum(stays, 1)}
+    ends |= {"amount": np.exp(y), "smallest": np.exp(floor), "largest": np.exp(ceiling)}
     return ends | {"part": part, "part_or_all": np.where(np.arange(len(y)) % 7 == 1, 1.0, part)}
 
 

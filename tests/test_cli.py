@@ -329,9 +329,9 @@ def test_fit_takes_latent_outcomes(tmp_path, monkeypatch):
 
 def test_help_names_every_family():
     shown = runner.invoke(app, ["fit", "--help"], terminal_width=300).stdout
-    prefixes = ("hurdle_", "zero_inflated_", "interval_")
+    prefixes = ("hurdle_", "zero_inflated_", "interval_", "truncated_")
     plain = {name.removeprefix(next((each for each in prefixes if name.startswith(each)), "")) for name in FAMILIES}
-    assert all(name in shown for name in (*plain, *prefixes[:2], "Interval("))
+    assert all(name in shown for name in (*plain, *prefixes[:2], "Interval(", "Truncated("))
 
 
 def test_fit_standardises_and_takes_the_priors_of_other_programs(tmp_path):

@@ -72,6 +72,16 @@ def scipy_log_density(family, link, y, eta, k):
         sigma = VALUES["sigma"][k]
         law = stats.lognorm(sigma, scale=np.exp(eta)) if link == "log" else stats.norm(eta, sigma)
         return np.log(law.cdf(ends[1]) - law.cdf(ends[0]))
+    if FAMILIES[family].bounds:
+        base = family.removeprefix("truncated_")
+        inner = scipy_log_density(base, link, y, eta, k)
+        if base in ("gaussian", "lognormal"):
+            low, high = DATA[["smallest", "largest"] if link == "log" else ["floor", "ceiling"]].to_numpy().T
+            sigma = VALUES["sigma"][k]
+            law = stats.lognorm(sigma, scale=np.exp(eta)) if link == "log" else stats.norm(eta, sigma)
+            return inner - np.log(law.cdf(high) - law.cdf(low))
+        at_zero = scipy_log_density(base, link, np.zeros_like(y), eta, k)
+        return inner - np.where(DATA["counted"] > 0, np.log1p(-np.exp(at_zero)), 0.0)
     match family:
         case "lognormal":
             return stats.lognorm.logpdf(y, VALUES["sigma"][k], scale=np.exp(eta))
@@ -139,7 +149,8 @@ def test_draws_have_the_expectation(family, link):
     values = {name: np.repeat(value[1:], size, axis=0) for name, value in VALUES.items()}
     several = () if design.assigned is None else (3,)
     eta = np.repeat(RNG.normal(0, 0.5, size=(1, N, *several)), size, axis=0)
-    draws = draw_outcomes(design, eta, values, np.random.default_rng(1))
+    everybody = Rows.of(design) if design.bounds is not None else None  # expectations are not of those who are seen
+    draws = draw_outcomes(design, eta, values, np.random.default_rng(1), everybody)
     means = expected(design, eta[:1], {name: value[:1] for name, value in values.items()}, design.trials)[0]
     if FAMILIES[family].has_categories:
         np.testing.assert_allclose(means.sum(axis=1), 1, atol=1e-12)

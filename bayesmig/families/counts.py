@@ -66,6 +66,23 @@ def chance_above_zero(eta: float, own: Array) -> tuple[float, float, float]:
     return math.log(rest), -odds * by_eta, -odds * by_shape
 
 
+@kernel
+def seen_rows(
+    y: Array, trials: Array, root: Array, weight: Array, eta: Array, own: Array, by_eta: Array, by_own: Array
+) -> float:
+    """Log probability that a count is seen: one above zero if ``y`` is one, any if it is less."""
+    total = 0.0
+    by_eta[:] = 0.0
+    for i in range(len(y)):
+        if y[i] >= 1:
+            chance, by_chance, by_shape = chance_above_zero(eta[i, 0], own)
+            total += weight[i] * chance
+            by_eta[i, 0] = weight[i] * by_chance
+            if len(own) > 0:
+                by_own[0] += weight[i] * by_shape
+    return total
+
+
 def _poisson(link: Link, answers: Answers, eta: Array, own: Own) -> Array:
     eta = np.minimum(eta, LARGEST_LOG_RATE)
     return np.asarray(answers.y * eta - answers.trials * np.exp(eta) - special.gammaln(answers.y + 1))

@@ -66,28 +66,11 @@ def truncated_lognormal_rows(
 
 
 @kernel
-def seen_count_rows(
-    y: Array, trials: Array, root: Array, weight: Array, eta: Array, own: Array, by_eta: Array, by_own: Array
-) -> float:
-    """Log probability that a count is seen: one above zero if ``y`` is one, any if it is less."""
-    total = 0.0
-    by_eta[:] = 0.0
-    for i in range(len(y)):
-        if y[i] >= 1:
-            chance, by_chance, by_shape = counts.chance_above_zero(eta[i, 0], own)
-            total += weight[i] * chance
-            by_eta[i, 0] = weight[i] * by_chance
-            if len(own) > 0:
-                by_own[0] += weight[i] * by_shape
-    return total
-
-
-@kernel
 def truncated_poisson_rows(
     y: Array, trials: Array, root: Array, weight: Array, eta: Array, own: Array, by_eta: Array, by_own: Array
 ) -> float:
     """Poisson counts without zeros."""
-    return rows_within(y, trials, root, weight, eta, own, by_eta, by_own, counts.poisson_rows, seen_count_rows)
+    return rows_within(y, trials, root, weight, eta, own, by_eta, by_own, counts.poisson_rows, counts.seen_rows)
 
 
 @kernel
@@ -96,7 +79,7 @@ def truncated_negative_binomial_rows(
 ) -> float:
     """Negative binomial counts without zeros."""
     base = counts.negative_binomial_rows
-    return rows_within(y, trials, root, weight, eta, own, by_eta, by_own, base, seen_count_rows)
+    return rows_within(y, trials, root, weight, eta, own, by_eta, by_own, base, counts.seen_rows)
 
 
 def log_chance_of_zero(base: Family, link: Link, eta: Array, own: Own) -> Array:
@@ -151,12 +134,15 @@ def _normal_draw(base: Family) -> Callable[..., Array]:
 
 
 def _count_draw(base: Family) -> Callable[..., Array]:
+    """Counts, and in the place of a zero that is not seen another one, from the distribution function."""
+
     def draw(link: Link, answers: Answers, eta: Array, own: Own, rng: np.random.Generator) -> Array:
-        rate, shape, low = base.mean(link, eta, own), own.get("dispersion"), answers.trials >= 1
-        none = np.where(low, np.exp(log_chance_of_zero(base, link, eta, own)), 0.0)
+        drawn, rate, shape = base.draw(link, answers, eta, own, rng), base.mean(link, eta, own), own.get("dispersion")
+        none = np.exp(log_chance_of_zero(base, link, eta, own))
         place = none + (1 - none) * rng.random(eta.shape)
         law = stats.poisson(rate) if shape is None else stats.nbinom(shape, shape / (shape + rate))
-        return np.maximum(law.ppf(place), low)
+        with np.errstate(all="ignore"):  # of rates beyond 10^15, where nobody draws a zero
+            return np.where((drawn > 0) | (answers.trials < 1), drawn, np.maximum(law.ppf(place), 1.0))
 
     return draw
 
