@@ -134,7 +134,7 @@ def _words(kind: Any) -> Iterator[str]:
         yield from map(repr, parts)
     elif parts and issubclass(origin, Iterable):
         within = [" or ".join(_words(part)) for part in parts if part is not ...]
-        several = f"a {'tuple' if origin is tuple else 'list'} of {within[0]}"
+        several = f"a {'tuple' if origin is tuple else 'list'} of {within[0].removeprefix('a ')}"
         fixed = f"({', '.join(within)})" if origin is tuple and ... not in parts else several
         yield f"a mapping of {' to '.join(within)}" if issubclass(origin, Mapping) else fixed
     elif not origin.__name__.startswith("_"):
