@@ -455,7 +455,6 @@ def test_groups_that_are_numbers_here_and_text_there():
         ("y ~ I(age - np.mean(age))", "np.mean.*depends on all others"),
         ("y ~ age + (1 + scale(age) | area)", r"scale\(\)"),
         ("y ~ C(np.round(age))", r"C\(\)"),
-        (bm.ModelSpec("hukou ~ age", family="bernoulli"), "only for Gaussian outcomes"),
         (bm.ModelSpec("y ~ age", impute=("age",)), "impute"),
         (bm.ModelSpec("y ~ age + (1 | area)", weights=bm.Weights("w", scaling="size")), "scaled within groups"),
         (bm.ModelSpec("y ~ hukou", standardise={"hukou": "person"}), "standardise"),

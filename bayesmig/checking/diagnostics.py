@@ -214,14 +214,15 @@ def _normal_scores(rows: Array) -> Array:
 
 def _data(tree: xr.DataTree) -> list[Row]:
     weightless = int(tree.attrs.get("n_weightless", 0))
-    given, used = int(tree.attrs["n_given"]) - weightless, int(tree.attrs["n_used"])
+    given, used, what = schema.flow(tree)
+    given -= weightless if what == "rows" else 0
     share = 1 - used / given
     not_asked = schema.read(tree, "not_asked") if "not_asked" in tree.attrs else {}
     gaps = ", ".join(
         f"{name} {count}" + (f" ({not_asked[name]} of them not asked)" if name in not_asked else "")
         for name, count in schema.read(tree, "missing").items()
     )
-    message = f"{used} of {given} rows used" + (f"; missing: {gaps}" if gaps else "")
+    message = f"{used} of {given} {what} used" + (f"; missing: {gaps}" if gaps else "")
     message += f"; of weight zero, so counted neither as used nor as lost: {weightless}" if weightless else ""
     rows: list[Row] = [
         ("complete rows", f"{100 * share:.1f} % dropped", f"at most {MOST_DROPPED:.0%}", share <= MOST_DROPPED, message)

@@ -248,6 +248,13 @@ def data_frame(tree: xr.DataTree) -> pd.DataFrame:
     return frame_of(tree["data"].to_dataset())
 
 
+def flow(tree: xr.DataTree) -> tuple[int, int, str]:
+    """How many were given, how many are used, and what is counted: rows, or people where rows stand for several."""
+    what = "people" if "people_given" in tree.attrs else "rows"
+    names = ("people_given", "people_used") if what == "people" else ("n_given", "n_used")
+    return int(tree.attrs[names[0]]), int(tree.attrs[names[1]]), what
+
+
 def group_sizes(tree: xr.DataTree, group: str) -> np.ndarray:
     """Rows per group of a grouping factor, of a tree from ``fit`` or ``estimate``."""
     constant = tree["constant_data"]
@@ -289,6 +296,8 @@ def stamp(groups: Mapping[str, xr.Dataset], design: Outline, **about: object) ->
         "versions": versions(*about.pop("packages", ())),  # type: ignore[misc]
         **about,
     }
+    if design.people_given is not None:
+        facts |= {"people_given": design.people_given, "people_used": design.people_used}
     if not design.has_rows:
         return stamped({**groups, **_summed_groups(design)}, {**facts, ADDED_UP: "yes"})  # type: ignore[arg-type]
     facts |= {"not_asked": dict(design.not_asked)} if design.not_asked else {}  # type: ignore[attr-defined]

@@ -28,8 +28,10 @@ from bayesmig.data.encoding import (
     check_single,
     common_terms,
     constant_outcome,
+    counts,
     evaluated,
     no_row_left,
+    stands_for,
     two_values,
     weightless,
 )
@@ -136,6 +138,7 @@ class _Part:
     """Rows, and the complete ones added up if there are any."""
 
     n_given: int
+    people: int
     missing: Codes
     unweighted: int
     sums: _Sums | None
@@ -144,6 +147,7 @@ class _Part:
         both = self.sums is not None and other.sums is not None
         return _Part(
             self.n_given + other.n_given,
+            self.people + other.people,
             self.missing + other.missing,
             self.unweighted + other.unweighted,
             self.sums + other.sums if both else self.sums or other.sums,  # type: ignore[operator]
@@ -156,6 +160,7 @@ def _part(plan: Plan, piece: Piece) -> _Part:
     columns: dict[str, Array] = {}
     codes: dict[str, Codes] = {}
     missing = np.zeros(len(plan.used), dtype=np.int64)
+    stands = stands_for(spec, given)
     complete = np.ones(len(given), dtype=bool)
     for place, name in enumerate(plan.used):
         column = given[name]
@@ -166,7 +171,7 @@ def _part(plan: Plan, piece: Piece) -> _Part:
             columns[name] = _number(plan, name, column)
             gone = np.isnan(columns[name]) if np.isnan(np.min(columns[name])) else None  # mostly there is none
         if gone is not None and gone.any():
-            missing[place] = int(gone.sum())
+            missing[place] = int(stands[gone].sum())
             complete &= ~gone
     rows = np.flatnonzero(complete)
     weighing = {name: columns[name] for name in (spec.weights.columns if spec.weights else ())}
@@ -175,11 +180,11 @@ def _part(plan: Plan, piece: Piece) -> _Part:
     if weights is not None:
         rows, weights = rows[weights > 0], weights[weights > 0]
     if len(rows) == 0:
-        return _Part(len(given), missing, unweighted, None)
+        return _Part(len(given), int(stands.sum()), missing, unweighted, None)
     if len(rows) < len(given):
         columns = {name: values[rows] for name, values in columns.items()}
         codes = {name: places[rows] for name, places in codes.items()}
-    return _Part(len(given), missing, unweighted, _sums(plan, columns, codes, weights, len(rows)))
+    return _Part(len(given), int(stands.sum()), missing, unweighted, _sums(plan, columns, codes, weights, len(rows)))
 
 
 def _number(plan: Plan, name: str, column: pd.Series) -> Array:
@@ -351,7 +356,7 @@ def _finished(plan: Plan, part: _Part) -> SummedDesign:
     spec, formula, notes = plan.spec, plan.formula, []
     missing = {name: int(count) for name, count in zip(plan.used, part.missing, strict=True) if count}
     for name, count in missing.items():
-        if count == part.n_given:
+        if count == part.people:
             raise DataError(without_values(name, part.n_given))
     if part.unweighted:
         notes.append(weightless(part.unweighted))
@@ -405,6 +410,7 @@ def _finished(plan: Plan, part: _Part) -> SummedDesign:
         uncentred=sums.uncentred / sums.n,
         log_weight=sums.log_weight,
         effective=effective,
+        people_given=part.people if counts(spec) else None,
     )
 
 

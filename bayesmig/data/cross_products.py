@@ -257,6 +257,7 @@ class SummedDesign(Outline):
     uncentred : (p + 1,) array: mean squares of the common columns and the outcome; no weight counts
     log_weight : sum of the logs of precision weights
     effective : rows without weights that those with survey weights are worth (Kish 1965)
+    people_given : as of :class:`bayesmig.data.design.Design`
     """
 
     spec: ModelSpec
@@ -279,6 +280,7 @@ class SummedDesign(Outline):
     uncentred: Array
     log_weight: float
     effective: float | None
+    people_given: int | None = None
     categories: tuple[str, ...] = ()
     latent: None = None
     imputed: tuple[()] = ()
@@ -287,6 +289,11 @@ class SummedDesign(Outline):
     def n(self) -> int:
         """Rows used."""
         return self.rows
+
+    @property
+    def people_used(self) -> int:
+        """How many people the rows stand for by frequency weights."""
+        return int(self.common.weight)
 
     @property
     def has_rows(self) -> bool:

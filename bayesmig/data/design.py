@@ -350,6 +350,7 @@ class Outline(ABC):
     notes: tuple[str, ...]
     provenance: str
     digest: str
+    people_given: int | None
     latent: LatentOutcome | None
     imputed: tuple[Imputed, ...]
 
@@ -357,6 +358,11 @@ class Outline(ABC):
     @abstractmethod
     def n(self) -> int:
         """Rows used."""
+
+    @property
+    @abstractmethod
+    def people_used(self) -> int:
+        """How many people the rows stand for by frequency weights."""
 
     @property
     @abstractmethod
@@ -537,6 +543,8 @@ class Design(Outline):
         Predictors whose missing values are modelled; only NUTS can.
     not_asked : mapping of str to int
         How many of the missing values are no refusals, because the question does not concern these people.
+    people_given : int or None
+        How many people the given rows stand for, if their weights are frequencies; None if one each.
     ends : (n, 2) array or None
         Between which two numbers each outcome lies, of which ``y`` then is the middle, or is next to the closed end.
     bounds : (n, 2) array or None
@@ -570,6 +578,7 @@ class Design(Outline):
     latent: LatentOutcome | None = None
     imputed: tuple[Imputed, ...] = ()
     not_asked: Mapping[str, int] = field(default_factory=dict)
+    people_given: int | None = None
     ends: Array | None = None
     bounds: Array | None = None
 
@@ -577,6 +586,11 @@ class Design(Outline):
     def n(self) -> int:
         """Rows used."""
         return len(self.y)
+
+    @property
+    def people_used(self) -> int:
+        """How many people the rows used stand for, by their frequency weights."""
+        return int(self.n if self.weights is None else self.weights.sum())
 
     @property
     def has_rows(self) -> bool:

@@ -47,7 +47,7 @@ from bayesmig.data.missing import COEFFICIENT, SPREAD, completed, filled, traced
 from bayesmig.data.weighting import weighted
 from bayesmig.errors import DataError, SpecificationError, UnknownColumn, closest, listing
 from bayesmig.families.brackets import middle
-from bayesmig.specification.formula import ENVIRONMENT, Formula, VaryingTerm, description
+from bayesmig.specification.formula import ENVIRONMENT, OF_THE_COLUMN, Formula, VaryingTerm, description
 from bayesmig.specification.model import ModelSpec, as_spec
 from bayesmig.specification.priors import Prior
 
@@ -78,8 +78,10 @@ def build_design(spec: ModelSpec, data: AnyFrame) -> Design:
     )
     if formula.ends or formula.bound_columns:
         check_both_ends(formula, frame)
-    answered, also = _answered(spec, used, data)
-    missing = {str(name): int(count) for name, count in frame.isna().sum().items() if count} | also
+    _check_counts_people(spec, formula)
+    stands = stands_for(spec, frame)
+    answered, also = _answered(spec, used, data, stands)
+    missing = _gaps(frame, stands) | also
     notes += (
         [f"left out as well: rows without an answer on {listing(also)}, which this model does not use"] if also else []
     )
@@ -103,7 +105,7 @@ def build_design(spec: ModelSpec, data: AnyFrame) -> Design:
     frame = _drop_empty_levels(formula, frame, notes)
     trials = frame[spec.trials].to_numpy(dtype=int) if spec.trials else np.ones(len(frame), int)
     people = trials
-    if weights is not None and spec.weights is not None and spec.weights.kind == "frequency":
+    if weights is not None and counts(spec):
         people = weights.astype(int) * trials
     scaling = _standardise(spec, formula, frame, people)
     frame, gaps = filled(spec, frame, notes)
@@ -169,17 +171,47 @@ def build_design(spec: ModelSpec, data: AnyFrame) -> Design:
         imputed=gaps,
         ends=ends,
         bounds=bounds,
+        people_given=int(stands.sum()) if counts(spec) else None,
     )
 
 
-def _answered(spec: ModelSpec, used: Collection[str], data: pd.DataFrame) -> tuple[Flags, dict[str, int]]:
+def counts(spec: ModelSpec) -> bool:
+    """Whether weights say how many people each row stands for."""
+    return spec.weights is not None and spec.weights.kind == "frequency"
+
+
+def stands_for(spec: ModelSpec, data: pd.DataFrame) -> Codes:
+    """How many people each row stands for by its frequency weight, where it has one; else one."""
+    if spec.weights is None or not counts(spec):
+        return np.ones(len(data), dtype=int)
+    return data[spec.weights.column].fillna(1).to_numpy(dtype=float).round().astype(int)
+
+
+def _check_counts_people(spec: ModelSpec, formula: Formula) -> None:
+    """What a formula computes from rows, each for one person, it does not from rows that stand for several."""
+    found = sorted(formula.functions & {*OF_THE_COLUMN})
+    if found and counts(spec):
+        raise SpecificationError(
+            f"{found[0]}() in formula {spec.formula!r} counts rows, and by their frequency weights these stand for"
+            " several people each. Name the predictor in standardise, which counts people, or compute the column."
+        )
+
+
+def _gaps(frame: pd.DataFrame, stands: Codes) -> dict[str, int]:
+    """How many people have no value, by column that some have none in."""
+    found = {str(name): int(stands[column.isna().to_numpy()].sum()) for name, column in frame.items()}
+    return {name: count for name, count in found.items() if count}
+
+
+def _answered(
+    spec: ModelSpec, used: Collection[str], data: pd.DataFrame, stands: Codes
+) -> tuple[Flags, dict[str, int]]:
     """Which rows answer the columns that must be complete without being used, and how many do not, by column."""
     also = [name for name in spec.complete if name not in used]
     for name in also:
         if name not in data.columns:
             raise UnknownColumn(f"complete names {name!r}, which is no column{closest(name, data.columns)}.")
-    gaps = data[also].isna()
-    return ~gaps.any(axis=1).to_numpy(), {str(name): int(count) for name, count in gaps.sum().items() if count}
+    return ~data[also].isna().any(axis=1).to_numpy(), _gaps(data[also], stands)
 
 
 def _numbered(

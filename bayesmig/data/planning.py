@@ -34,26 +34,21 @@ from bayesmig.data.encoding import (
     varying_effects,
     without_outcome_bounds,
 )
-from bayesmig.data.sources import Chunks, Piece
+from bayesmig.data.sources import SAMPLE, Chunks, Piece
 from bayesmig.errors import DataError, EngineRefusal, SpecificationError, listing
 from bayesmig.specification.formula import CONTRASTS, ELEMENTWISE, Formula
 from bayesmig.specification.model import ModelSpec
 
 MOST_LEVELS = 2_000_000
-SAMPLE = "To use it all the same, fit a random sample of the rows that fits in memory."
+
+
+def can_add(spec: ModelSpec) -> bool:
+    """Whether sums of products say all that rows say of a model: of a Gaussian outcome with one linear predictor."""
+    return spec.family == "gaussian" and not spec.predictors
 
 
 def check_addable(spec: ModelSpec, formula: Formula) -> None:
     """Refuse what sums of products do not say."""
-    if spec.family != "gaussian":
-        raise EngineRefusal(
-            f"family {spec.family!r} with chunks: only for Gaussian outcomes do sums of products say all that the rows"
-            f" say. {SAMPLE}"
-        )
-    if spec.predictors:
-        raise EngineRefusal(
-            f"predictors of {listing(spec.predictors)} with chunks: sums of products say nothing of them. {SAMPLE}"
-        )
     if spec.impute:
         raise EngineRefusal(
             f"missing values of {listing(spec.impute)} are to be modelled, which needs all rows at once; leave impute"

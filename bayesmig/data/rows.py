@@ -101,6 +101,7 @@ def design_of(tree: xr.DataTree) -> Design:
         missing=schema.read(tree, "missing"),
         notes=tuple(schema.read(tree, "notes")),
         not_asked=schema.read(tree, "not_asked") if "not_asked" in tree.attrs else {},
+        people_given=tree.attrs.get("people_given", design.people_given),
     )
 
 
@@ -142,6 +143,7 @@ def outline_of(tree: xr.DataTree) -> Outline:
         uncentred=common.mean**2 + common.sd**2,
         log_weight=0.0,
         effective=float(constant["effective"]) if "effective" in constant else None,
+        people_given=tree.attrs.get("people_given"),
     )
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 ROWS = 500_000
 LOOKED_AT = 1 << 20  # bytes of a text file, to find its layout
+SAMPLE = "To use it all the same, fit a random sample of the rows that fits in memory."
 
 
 class Summable(Protocol):

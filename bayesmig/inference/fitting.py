@@ -12,10 +12,12 @@ import pandas as pd
 
 from bayesmig.contract import schema
 from bayesmig.data.accumulation import summed_design
+from bayesmig.data.cells import counted
 from bayesmig.data.design import Design, Outline
 from bayesmig.data.encoding import build_design
 from bayesmig.data.frames import AnyFrame, completed_frames, frame_of
 from bayesmig.data.imputations import completed_designs
+from bayesmig.data.planning import can_add
 from bayesmig.data.sources import Chunks
 from bayesmig.data.surveys import codebook
 from bayesmig.errors import EngineRefusal, InferenceFailure, SpecificationError, listing, require
@@ -66,7 +68,8 @@ def fit(
     data : pandas.DataFrame, table of polars, pyarrow or DuckDB, list of them, or Chunks
         One row a person; it is not changed. Rows with a missing value are left out and counted. A list holds
         completed data sets of one survey (multiple imputation): each is fitted, and the draws are stacked.
-        :func:`bayesmig.chunks` reads data larger than memory a part at a time, for Gaussian outcomes.
+        :func:`bayesmig.chunks` reads data larger than memory a part at a time: rows of Gaussian outcomes are added up,
+        of others those who are alike are counted, and their numbers become frequency weights.
     engine : Engine, optional
         By default :class:`~bayesmig.Exact` where it can, else :class:`~bayesmig.Quadrature` where it can, and
         :class:`~bayesmig.NUTS` elsewhere and where they do not settle, which :func:`~bayesmig.check` says.
@@ -129,7 +132,10 @@ def fit(
         data = completed_frames(data)
     spec = specified(spec, data, reference, model)
     if isinstance(data, Chunks):
-        return _drawn_from_chunks(spec, data, engine, seed, adjust, cache)
+        if can_add(spec):
+            return _drawn_from_chunks(spec, data, engine, seed, adjust, cache)
+        _check_once(adjust, cache)
+        spec, data = counted(spec, data)
     folder = None if cache is None else stored.folder_of(cache)
     completed = isinstance(data, list)
     designs = completed_designs(spec, data) if isinstance(data, list) else (build_design(spec, data),)
@@ -174,6 +180,13 @@ def _drawn_from_chunks(
     chosen = engine or Exact()
     if not isinstance(chosen, Exact):
         raise EngineRefusal(f"{chosen!r} needs all rows at once; with chunks leave engine out, or say engine=Exact().")
+    _check_once(adjust, cache)
+    design, sequence = summed_design(spec, data), np.random.SeedSequence(seed)
+    return _checked(trusted(chosen.sample(design, np.random.default_rng(sequence))), design, chosen, sequence)
+
+
+def _check_once(adjust: str | None, cache: str | Path | None) -> None:
+    """Refuse what rows that are read once do not give."""
     if adjust is not None:
         raise EngineRefusal(
             "adjust='sandwich' needs the residual of every row, and chunks are read once. Fit a random sample of whole"
@@ -184,8 +197,6 @@ def _drawn_from_chunks(
             "cache= knows a result by its data, all of which would have to be read; with chunks keep the result"
             " itself, as in tree.to_netcdf('result.nc')."
         )
-    design, sequence = summed_design(spec, data), np.random.SeedSequence(seed)
-    return _checked(trusted(chosen.sample(design, np.random.default_rng(sequence))), design, chosen, sequence)
 
 
 def _drawn_from(
@@ -262,8 +273,8 @@ def estimate(
         Priors are ignored.
     data : pandas.DataFrame, list of them, or Chunks
         A list holds completed data sets (multiple imputation), whose estimates are put together by Rubin's rules.
-        :func:`bayesmig.chunks` reads data larger than memory a part at a time, for ``ml`` and ``reml`` with classical
-        errors.
+        :func:`bayesmig.chunks` reads data larger than memory a part at a time, of Gaussian outcomes for ``ml`` and
+        ``reml`` with classical errors.
     method : {"ml", "reml", "ols", "agq", "glm", "components", "sumscore"}, optional
         Gaussian outcomes: maximum likelihood (the default of Stata's ``mixed``), restricted maximum likelihood
         (the default of lme4), or least squares on the common terms. Other families: ``ml`` by Laplace's approximation
@@ -311,7 +322,9 @@ def estimate(
         data = completed_frames(data)
     spec = specified(spec, data, reference, model)
     if isinstance(data, Chunks):
-        return _estimated_from_chunks(spec, data, method, errors, df)
+        if can_add(spec):
+            return _estimated_from_chunks(spec, data, method, errors, df)
+        spec, data = counted(spec, data)
     if isinstance(data, list):
         if df is not None:
             raise EngineRefusal(f"df={df!r}: completed data sets have the degrees of freedom of Rubin's rules.")

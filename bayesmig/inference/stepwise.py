@@ -73,9 +73,9 @@ class Steps(Mapping[str, xr.DataTree]):
     def notes(self) -> tuple[str, ...]:
         """How many rows are in none of the models, and what else a reader must know."""
         last = self._trees[self.steps[-1].label]
-        given, used = int(last.attrs["n_given"]), int(last.attrs["n_used"])
+        given, used, what = schema.flow(last)
         gaps = ", ".join(f"{name} {count}" for name, count in schema.read(last, "missing").items())
-        said = [f"all models have the same {used} of {given} rows" + (f"; missing: {gaps}" if gaps else "")]
+        said = [f"all models have the same {used} of {given} {what}" + (f"; missing: {gaps}" if gaps else "")]
         said += [note for step in self.steps for note in step.notes]
         link = self.steps[-1].spec.link
         return (*said, *([SCALED.format(link=link)] if LINKS[link].variance else []))

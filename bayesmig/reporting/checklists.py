@@ -374,9 +374,9 @@ class Subject:
         return f"{label}: {len(sizes)} groups of {sizes.min()} to {sizes.max()} rows (median {np.median(sizes):g})"
 
     def flow(self) -> str:
-        given, used = int(self.tree.attrs["n_given"]), int(self.tree.attrs["n_used"])
+        given, used, what = schema.flow(self.tree)
         groups = "; ".join(self._sizes(group) for group in self.factors)
-        return f"{given:,} rows given, {given - used:,} left out, {used:,} analysed" + (
+        return f"{given:,} {what} given, {given - used:,} left out, {used:,} analysed" + (
             f"; {groups}." if groups else "."
         )
 

@@ -181,7 +181,9 @@ def _facts(tree: xr.DataTree, spec: ModelSpec, left_out: int) -> Iterator[str]:
     dataset = tree[schema.kind(tree)]
     people = []
     if "n_used" in tree.attrs:
-        people = [f"{cell(int(tree.attrs['n_used']))} of {cell(int(tree.attrs['n_given']))} rows"]
+        given, used, what = schema.flow(tree)
+        alike = f" in {cell(int(tree.attrs['n_used']))} rows" if what == "people" else ""
+        people = [f"{cell(used)} of {cell(given)} {what}{alike}"]
     people += [
         f"{cell(dataset.sizes[group])} groups of {spec.mention(group)}"
         for group in schema.groups(dataset.to_dataset())

@@ -332,8 +332,8 @@ def _raw_priors(replication: Replication | None) -> list[tuple[str, str]]:
 
 
 def _flow(tree: xr.DataTree) -> list[tuple[str, str]]:
-    given, used = int(tree.attrs["n_given"]), int(tree.attrs["n_used"])
-    return [("rows given", cell(given)), ("left out", cell(given - used)), ("rows used", cell(used))]
+    given, used, what = schema.flow(tree)
+    return [(f"{what} given", cell(given)), ("left out", cell(given - used)), (f"{what} used", cell(used))]
 
 
 def _groups(spec: ModelSpec, tree: xr.DataTree) -> list[tuple[str, ...]]:
