@@ -342,10 +342,10 @@ def _emptied(plan: Plan, part: _Part) -> dict[str, Coding]:
     if part.sums is None:
         return {}
     found = {}
-    for name, counts in part.sums.level_counts.items():
-        if name in plan.codings and not counts.all():
+    for name, sizes in part.sums.level_counts.items():
+        if name in plan.codings and not sizes.all():
             levels = plan.codings[name].levels
-            present = {level for level, count in zip(levels, counts, strict=True) if count}
+            present = {level for level, count in zip(levels, sizes, strict=True) if count}
             check_levels(name, plan.codings[name].allowed, present, part.sums.n, [])
             found[name] = plan.codings[name].only([level for level in levels if level in present])
     return found

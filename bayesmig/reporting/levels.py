@@ -6,6 +6,7 @@ import dataclasses
 import re
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from bayesmig.contract import schema
@@ -51,7 +52,8 @@ def _heading(spec: ModelSpec, group: str) -> str:
 def _is_constant(tree: xr.DataTree, name: str, group: str) -> bool:
     """Whether no group has two values of a variable, in data with two rows a group or more on average."""
     schema.check_rows(tree)
-    cells = tree["data"]["cell"].to_pandas()  # codes of categories are as good as their labels, and quicker to have
+    cell = tree["data"]["cell"]  # codes of categories are as good as their labels, and quicker to have
+    cells = pd.DataFrame(cell.to_numpy(), columns=cell["column"].to_numpy())
     used = [column for column in cells if re.search(rf"(?<!\w){re.escape(str(column))}(?!\w)", name)]
     codes = tree["constant_data"][f"{group}_code"].to_numpy()
     if not used or len(codes) < 2 * len(np.unique(codes)):

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import cast
 
 import pandas as pd
 
@@ -58,7 +59,8 @@ class PrintedRegression:
     @cached_property
     def rows(self) -> list[tuple[str, dict[str, str]]]:
         """Every coefficient's name and what is printed of it."""
-        return [(str(term), row) for term, row in zip(self.cells.index, self.cells.to_dict("records"), strict=True)]
+        rows = cast(list[dict[str, str]], self.cells.to_dict("records"))
+        return list(zip(map(str, self.cells.index), rows, strict=True))
 
     def text(self, term: str, column: str = "estimate") -> str:
         """One printed cell."""
