@@ -52,7 +52,7 @@ ROOMS = {
         {"brackets", "columns", "design", "writing"},
         {"cross_products", "identification", "items", "missing", "scores", "separated", "weighting"},
         {"encoding", "files", "sources"},
-        {"contexts", "imputations", "periods", "planning", "rows", "surveys"},
+        {"cells", "contexts", "imputations", "periods", "planning", "rows", "surveys"},
         {"accumulation", "matching"},
     ),
     "printed": (
