@@ -125,6 +125,10 @@ def fit(
     items: Annotated[
         Scale, option("Whether these columns are numbers or answers in ordered categories.")
     ] = Scale.continuous,
+    score: Annotated[
+        Several,
+        option("A new column, the mean of answers on a scale, a minus turning one round: trust=t1+t2-t3; several too."),
+    ] = None,
     weights: Annotated[str | None, option("Column with survey weights.")] = None,
     reference: Annotated[
         Several, option("The level that a category is compared with, as in hukou=local; of a yes-or-no outcome the no.")
@@ -169,7 +173,7 @@ def fit(
             raise SpecificationError(
                 f"--table {str(table)!r}: its ending says the form; allowed are {listing(TABLES)}."
             )
-        frame = _read(data, _Reading(missing, encoding, codes, skip, decimal, numbers, text))
+        frame = _scored(_read(data, _Reading(missing, encoding, codes, skip, decimal, numbers, text)), score)
         asked = {name: sorted(frame[name].dropna().astype(str))[0] for name in text or () if frame[name].notna().any()}
         asked |= _pairs("--reference", reference)
         measured = {name: tuple(re.split(r"\s*\+\s*", given)) for name, given in _pairs("--factor", factor).items()}
@@ -559,8 +563,28 @@ def _read(path: Path, how: _Reading) -> pd.DataFrame:
 
 
 EXAMPLES = {"--reference": "a column and its level, as in hukou=local", "--standardise": "as in age=person"}
-EXAMPLES |= {"--factor": "as in integration=friends+work+stay"}
+EXAMPLES |= {"--factor": "as in integration=friends+work+stay", "--score": "as in trust=t1+t2-t3"}
 EXAMPLES |= {"--truth": "as in contact=0.2 or icc=0.1", "--share": "as in member=0.3"}
+
+
+def _scored(frame: pd.DataFrame, given: Several) -> pd.DataFrame:
+    """The survey with columns that are means of answers on one scale; who left one out has none."""
+    for name, text in _pairs("--score", given).items():
+        parts = re.findall(r"([+-]?)\s*([^\s+-][^+-]*)", text)
+        items, turned = [item.strip() for _, item in parts], [item.strip() for sign, item in parts if sign == "-"]
+        if name in frame and items != [name]:
+            raise DataError(f"--score {name}={text}: the survey has a column {name!r} already; choose another name.")
+        scored = bm.score(frame, items, reverse=turned)
+        scales = {item: sorted(map(float, words)) for item, words in scored.attrs["scores"].items() if item in items}
+        ends = {item: f"{item} from {scale[0]:g} to {scale[-1]:g}" for item, scale in scales.items() if scale}
+        if len({(scale[0], scale[-1]) for scale in scales.values() if scale}) > 1:
+            raise DataError(
+                f"--score {name}={text}: the scales differ ({'; '.join(ends.values())}), so a mean says little."
+            )
+        for note in scored.attrs["notes"][len(frame.attrs["notes"]) :]:
+            typer.echo(f"Note: {note}", err=True)
+        frame = scored if items == [name] else frame.assign(**{name: scored[items].mean(axis=1, skipna=False)})
+    return frame
 
 
 def _number(option: str, name: str, text: str) -> float:
@@ -575,7 +599,7 @@ def _pairs(option: str, given: Several) -> dict[str, str]:
     for text in given or ():
         if not all(text.partition("=")):
             raise DataError(f"{option} {text!r}: write {EXAMPLES[option]}.")
-    return {name: value for name, _, value in (text.partition("=") for text in given or ())}
+    return {name.strip(): value.strip() for name, _, value in (text.partition("=") for text in given or ())}
 
 
 def _own(study: bm.Study, path: Path, reading: _Reading, codebook: Path | None) -> pd.DataFrame:

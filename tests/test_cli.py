@@ -696,3 +696,53 @@ def test_precision_in_closed_form_and_by_simulation():
         wrong = run("precision", *study, *sizes, *options)
         assert wrong.exit_code == 2
         assert words in wrong.output
+
+
+@pytest.fixture
+def panel(tmp_path: Path) -> Path:
+    """An SPSS file with three answers on labelled scales of 1 to 5, one of them the other way round."""
+    pyreadstat = pytest.importorskip("pyreadstat", reason="pyreadstat, which writes such files, is missing")
+    rng = np.random.default_rng(1)
+    n, steps = 240, dict(zip(range(1, 6), ["非常不同意", "不同意", "一般", "同意", "非常同意"], strict=True))
+    trust = np.clip(np.round(rng.normal(3, 1, (n, 1)) + rng.normal(0, 0.7, (n, 3))), 1, 5)
+    trust[:, 2] = 6 - trust[:, 2]
+    frame = pd.DataFrame(trust, columns=["t1", "t2", "t3"]).assign(
+        age=rng.integers(18, 70, n), yes=rng.integers(1, 3, n)
+    )
+    frame.loc[:5, "t2"] = np.nan
+    labels = dict.fromkeys(["t1", "t2", "t3"], steps) | {"yes": {1: "no", 2: "yes"}}
+    pyreadstat.write_sav(frame, str(tmp_path / "panel.sav"), variable_value_labels=labels)
+    return tmp_path / "panel.sav"
+
+
+def test_labelled_answers_become_a_score(panel: Path) -> None:
+    survey = bm.score(bm.read_survey(panel), ["t1", "t2", "t3"], reverse=["t3"])
+    mean = survey[["t1", "t2", "t3"]].mean(axis=1, skipna=False)
+    wanted = bm.coefficients(bm.fit("trust ~ age", survey.assign(trust=mean), seed=1))
+    page, table = panel.with_name("page.html"), panel.with_name("table.docx")
+    options = ["--score", "trust = t1 + t2 - t3", "--report", str(page), "--table", str(table)]
+    shown = runner.invoke(app, ["fit", "trust ~ age", str(panel), *options, "--json"])
+    assert shown.exit_code == 0, shown.output
+    found = json.loads(shown.stdout)
+    assert found["n_used"] == 234
+    assert found["coefficients"][1]["estimate"] == pytest.approx(wanted["estimate"].iloc[1], rel=1e-9)
+    assert page.is_file() and table.is_file()
+    assert "t3" in shown.stderr
+    single = runner.invoke(app, ["fit", "t1 ~ age", str(panel), "--score", "t1=t1", "--json"])
+    assert single.exit_code == 0, single.output
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("trust", ": write as in trust=t1.t2-t3"),
+        ("trust=", ": write as in trust=t1.t2-t3"),
+        ("trust=t1+t9", "'t9'.* is no column|t9"),
+        ("age=t1+t2", "the survey has a column 'age' already"),
+        ("trust=t1+yes", "the scales differ .t1 from 1 to 5; yes from 1 to 2."),
+    ],
+)
+def test_scores_that_cannot_be_meant(panel: Path, given: str, message: str) -> None:
+    shown = runner.invoke(app, ["fit", "trust ~ age", str(panel), "--score", given])
+    assert shown.exit_code == 2
+    assert re.search(message, " ".join(shown.stderr.split())), shown.stderr
