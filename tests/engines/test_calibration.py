@@ -28,18 +28,24 @@ def people(rng, n=120):
 
 
 def ranks(spec, engine, sets, seed, thin=1, people=people):
-    """Ranks of prior draws among every ``thin``-th of the posterior draws, by parameter."""
+    """Ranks of prior draws among every ``thin``-th of the posterior draws, by parameter.
+
+    Sets of one outcome for all, which no design takes, are left out: given any property of the data ranks are uniform.
+    """
     rng = np.random.default_rng(seed)
     design = build_design(spec, people(rng))
     truth, outcomes = prior_draws(design, sets, rng)
     truth = {name: values for name, values in truth.items() if values[0].size}
+    drawn_from = [design.with_outcome(each) for each in outcomes]
+    kept = [k for k in range(sets) if np.ptp(drawn_from[k].y) > 0]
+    assert len(kept) > 0.9 * sets
     found = {name: [] for name in truth}
-    for k in range(sets):
-        groups, _ = engine.sample(design.with_outcome(outcomes[k]), np.random.default_rng([seed, k]))
+    for k in kept:
+        groups, _ = engine.sample(drawn_from[k], np.random.default_rng([seed, k]))
         for name, values in truth.items():
             drawn = groups["posterior"][name].to_numpy()[0, ::thin]
             found[name].append((drawn < values[k]).sum(axis=0))
-    return {name: np.array(values).reshape(sets, -1) for name, values in found.items()}
+    return {name: np.array(values).reshape(len(kept), -1) for name, values in found.items()}
 
 
 def exact_ranks(formula, sets, seed):
