@@ -22,6 +22,7 @@ import xarray as xr
 from scipy import linalg, special
 from threadpoolctl import threadpool_limits
 
+from bayesmig.arguments import check_fields
 from bayesmig.contract import schema
 from bayesmig.contract.arrays import Array, Codes
 from bayesmig.data.design import Design, GroupTerm
@@ -546,6 +547,7 @@ class Quadrature:
     efficiency: float = 0.77
 
     def __post_init__(self) -> None:
+        check_fields(self)
         check_draws(self, self.draws, self.chains)
         if not 0 < self.efficiency < 1:
             raise SpecificationError(f"{self!r}: efficiency lies between 0 and 1.")
