@@ -14,8 +14,8 @@ import reprlib
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sized
 from numbers import Integral, Real
-from types import NoneType, UnionType
-from typing import Any, Literal, TypeAliasType, Union, get_args, get_origin
+from types import NoneType, SimpleNamespace, UnionType
+from typing import Any, Literal, TypeAliasType, Union, get_args, get_origin, get_type_hints
 
 from bayesmig.errors import BayesmigError, SpecificationError
 
@@ -64,7 +64,8 @@ def check_kinds(
 @functools.cache
 def stated(owner: Callable[..., Any], annotation: str) -> Any:
     """The kind that an annotation in the owner's module means."""
-    return eval(annotation, {}, _names(owner.__module__))
+    holder = SimpleNamespace(__annotations__={"kind": annotation})
+    return get_type_hints(holder, {}, _names(owner.__module__))["kind"]
 
 
 def check_fields(value: Any, but: Collection[str] = ()) -> None:
