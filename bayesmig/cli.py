@@ -569,7 +569,7 @@ EXAMPLES |= {"--truth": "as in contact=0.2 or icc=0.1", "--share": "as in member
 
 def _scored(frame: pd.DataFrame, given: Several) -> pd.DataFrame:
     """The survey with columns that are means of answers on one scale; who left one out has none."""
-    for name, text in _pairs("--score", given).items():
+    for name, text in ((name.strip(), text.strip()) for name, text in _pairs("--score", given).items()):
         parts = re.findall(r"([+-]?)\s*([^\s+-][^+-]*)", text)
         items, turned = [item.strip() for _, item in parts], [item.strip() for sign, item in parts if sign == "-"]
         if name in frame and items != [name]:
@@ -599,7 +599,7 @@ def _pairs(option: str, given: Several) -> dict[str, str]:
     for text in given or ():
         if not all(text.partition("=")):
             raise DataError(f"{option} {text!r}: write {EXAMPLES[option]}.")
-    return {name.strip(): value.strip() for name, _, value in (text.partition("=") for text in given or ())}
+    return {name: value for name, _, value in (text.partition("=") for text in given or ())}
 
 
 def _own(study: bm.Study, path: Path, reading: _Reading, codebook: Path | None) -> pd.DataFrame:
@@ -664,6 +664,7 @@ def _fitted(spec: bm.ModelSpec, frame: pd.DataFrame, engine: EngineName, draws: 
             continue
         except InferenceFailure as reason:
             _echo(f"NUTS draws: {reason}", err=True)
+            break
     return bm.fit(spec, frame, engine=engines[EngineName.nuts], **rest)
 
 

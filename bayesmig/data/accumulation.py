@@ -161,6 +161,7 @@ def _part(plan: Plan, piece: Piece) -> _Part:
     codes: dict[str, Codes] = {}
     missing = np.zeros(len(plan.used), dtype=np.int64)
     stands = stands_for(spec, given)
+    people = int(stands.sum())
     complete = np.ones(len(given), dtype=bool)
     for place, name in enumerate(plan.used):
         column = given[name]
@@ -180,11 +181,11 @@ def _part(plan: Plan, piece: Piece) -> _Part:
     if weights is not None:
         rows, weights = rows[weights > 0], weights[weights > 0]
     if len(rows) == 0:
-        return _Part(len(given), int(stands.sum()), missing, unweighted, None)
+        return _Part(len(given), people, missing, unweighted, None)
     if len(rows) < len(given):
         columns = {name: values[rows] for name, values in columns.items()}
         codes = {name: places[rows] for name, places in codes.items()}
-    return _Part(len(given), int(stands.sum()), missing, unweighted, _sums(plan, columns, codes, weights, len(rows)))
+    return _Part(len(given), people, missing, unweighted, _sums(plan, columns, codes, weights, len(rows)))
 
 
 def _number(plan: Plan, name: str, column: pd.Series) -> Array:

@@ -174,6 +174,11 @@ class Family:
         return tuple(parameter.name for parameter in self.own)
 
     @property
+    def law_within(self) -> str:
+        """What its law is called after another word."""
+        return self.law[0] if self.law[0] == "Poisson" else self.law[0].lower()
+
+    @property
     def zeros(self) -> str:
         """The parameter that is the share of zeros, or of added ones, where the family is made for many."""
         return next((name for name, value in self.spikes.items() if value == 0), "")

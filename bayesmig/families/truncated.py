@@ -176,7 +176,6 @@ def _truncated(base: Family, rows: Callable[..., float], inside: Family, *elsewh
 
         return ByDensity(density), arguments
 
-    law = base.law[0] if base is POISSON else base.law[0].lower()
     return dataclasses.replace(
         base,
         name=f"truncated_{base.name}",
@@ -189,7 +188,7 @@ def _truncated(base: Family, rows: Callable[..., float], inside: Family, *elsewh
         additive=False,
         bounds=True,
         said=f"{base.said.removesuffix('.')}. Only who lies within the bounds is in the data.",
-        law=(f"Truncated {law}", *base.law[1:]),
+        law=(f"Truncated {base.law_within}", *base.law[1:]),
         called_elsewhere=dict.fromkeys(elsewhere, f"'{base.name}' of an outcome Truncated(y, low, high)"),
     )
 

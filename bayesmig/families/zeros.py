@@ -158,7 +158,6 @@ def _with_zeros(base: Family, parameter: Parameter, rows: Callable[..., float], 
     """The family with zeros, or a number instead of zero, of another kind; ``parameter`` says which."""
     share, whole_numbers, bounded_shares = parameter.name, base.outcome == "count", base.support == (0.0, 1.0)
     inflated = parameter is INFLATION
-    law = base.law[0] if base is POISSON else base.law[0].lower()
     cut_off = whole_numbers and not inflated
     above, log_chance = base, partial(truncated.log_chance_of_zero, base)
     if cut_off:
@@ -273,7 +272,7 @@ def _with_zeros(base: Family, parameter: Parameter, rows: Callable[..., float], 
         advice="Numbers below zero need another family.",
         said=f"{'one' if spike else 'zero'} with some probability{' beside the zeros of its own' * inflated}, and else"
         f" {base.said}",
-        law=(f"{'Zero-inflated' if inflated else 'Hurdle'} {law}", *base.law[1:], parameter.symbol),
+        law=(f"{'Zero-inflated' if inflated else 'Hurdle'} {base.law_within}", *base.law[1:], parameter.symbol),
         called_elsewhere={},
     )
 

@@ -369,7 +369,7 @@ class Subject:
         return "; ".join([people, *(self._sizes(group) for group in self.factors)]) + "."
 
     def _sizes(self, group: str) -> str:
-        sizes = np.bincount(self.tree["constant_data"][f"{group}_code"].to_numpy())
+        sizes = schema.group_sizes(self.tree, group)
         label = quantity(self.spec, group)
         return f"{label}: {len(sizes)} groups of {sizes.min()} to {sizes.max()} rows (median {np.median(sizes):g})"
 

@@ -340,7 +340,7 @@ def _groups(spec: ModelSpec, tree: xr.DataTree) -> list[tuple[str, ...]]:
     """Per grouping factor: label, number of groups, and the smallest, median and largest number of rows in one."""
     rows = []
     for name in schema.groups(tree["posterior"].to_dataset()):
-        sizes = np.bincount(tree["constant_data"][f"{name}_code"].to_numpy())
+        sizes = schema.group_sizes(tree, name)
         shape = [len(sizes), int(sizes.min()), float(np.median(sizes)), int(sizes.max())]
         rows.append((quantity(spec, name), *(f"{value:g}" for value in shape)))
     return rows
