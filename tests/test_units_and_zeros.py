@@ -7,7 +7,7 @@ import pytest
 import bayesmig as bm
 from bayesmig.checking.robustness import log_prior
 from bayesmig.data.encoding import build_design
-from bayesmig.errors import DataError
+from bayesmig.errors import DataError, InferenceFailure
 from bayesmig.inference.engines import graphs
 from bayesmig.inference.engines.exact import Exact, VarianceDensity
 from bayesmig.inference.engines.hierarchical import Layout
@@ -274,6 +274,33 @@ def test_outcomes_in_any_unit_and_from_any_zero(family):
         # of NUTS other draws of the same posterior, 200 of them; of Exact the same
         tolerance = 0.4 * float(one.std()) if family == "student" else 1e-6
         assert float(other.mean()) / unit == pytest.approx(float(one.mean()), abs=tolerance)
+
+
+@pytest.mark.parametrize("family", ["lognormal", "gamma", "hurdle_lognormal", "hurdle_gamma"])
+def test_positive_outcomes_in_any_unit(family):
+    positive = np.exp(DATA["y"] - 3) * (DATA["yes"] if family.startswith("hurdle") else 1)
+    plain = bm.estimate("money ~ x + w + (1 | g)", DATA.assign(money=positive), family=family)
+    for unit in (1e-20, 1e16, 1e40):
+        found = bm.estimate("money ~ x + w + (1 | g)", DATA.assign(money=unit * positive), family=family)
+        for verb in (lambda tree: bm.effects(tree, "x"), lambda tree: bm.margins(tree, by="g")):
+            one, other = (verb(tree)[["estimate", "std_error"]].to_numpy() for tree in (plain, found))
+            np.testing.assert_allclose(other / unit, one, rtol=1e-4)  # that of a maximum found by steps
+
+
+def test_expectations_beyond_numbers_are_refused():
+    """The mean of a log-normal outcome with a residual sd of 40 is exp(800)."""
+    wide = DATA.assign(money=np.exp(np.clip(40 * np.random.default_rng(0).normal(size=len(DATA)), -110, 110)))
+    tree = bm.estimate("money ~ x + (1 | g)", wide, family="lognormal")
+    new = wide.head(3)
+    for verb in (
+        lambda: bm.effects(tree, "x"),
+        lambda: bm.margins(tree),
+        lambda: bm.predict(tree, new),
+        lambda: bm.poststratify(tree, wide.assign(count=1)),
+    ):
+        with pytest.raises(InferenceFailure, match="beyond the largest number"):
+            verb()
+    assert np.isfinite(bm.effects(tree, "x", scale="link")["estimate"]).all()
 
 
 def test_uncorrelated_slopes_far_from_zero_are_noted():

@@ -13,7 +13,7 @@ from bayesmig.contract.arrays import Array
 from bayesmig.families.machine import kernel
 
 LOGIT, PROBIT, CLOGLOG = range(3)  # as kernels know them
-LARGEST_LOG_RATE = 40.0  # counts beyond 10^17 have no use and overflow
+LARGEST_LOG_RATE = 40.0  # counts beyond 10^17 are as good as their rates
 FARTHEST = 300.0
 ROOT_TWO = math.sqrt(2)
 ROOT_TWO_PI = math.sqrt(2 * math.pi)
@@ -203,7 +203,9 @@ def _cloglog(t: Array) -> Array:
 
 
 def _rate(eta: Array) -> Array:
-    return np.asarray(np.exp(np.minimum(eta, LARGEST_LOG_RATE)))
+    """Exponential function; infinite where a computer has no such number, which whoever shows it refuses."""
+    with np.errstate(over="ignore"):
+        return np.asarray(np.exp(eta))
 
 
 LINKS = {

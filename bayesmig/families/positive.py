@@ -10,7 +10,7 @@ from scipy import special
 
 from bayesmig.contract.arrays import Array
 from bayesmig.families import gaussian, links
-from bayesmig.families.links import LARGEST_LOG_RATE, Link
+from bayesmig.families.links import FARTHEST, LARGEST_LOG_RATE, Link
 from bayesmig.families.machine import kernel
 from bayesmig.families.record import SIGMA, Answers, Curves, Family, Own, Parameter, stacked
 
@@ -54,7 +54,7 @@ def _lognormal(link: Link, answers: Answers, eta: Array, own: Own) -> Array:
 
 
 def _lognormal_draw(link: Link, answers: Answers, eta: Array, own: Own, rng: np.random.Generator) -> Array:
-    return np.asarray(np.exp(np.minimum(gaussian.normal_draw(link, answers, eta, own, rng), LARGEST_LOG_RATE)))
+    return np.exp(np.minimum(gaussian.normal_draw(link, answers, eta, own, rng), FARTHEST))
 
 
 def _lognormal_graph(link: Link, answers: Answers, eta: Any, own: Own) -> tuple[Any, dict[str, Any]]:
@@ -77,7 +77,7 @@ def _gamma_derivatives(link: Link, answers: Answers, eta: Array, own: Own) -> Cu
 
 
 def _gamma_draw(link: Link, answers: Answers, eta: Array, own: Own, rng: np.random.Generator) -> Array:
-    drawn = link.inverse(eta) * rng.gamma(own["shape"], 1.0, eta.shape) / own["shape"]
+    drawn = np.exp(np.minimum(eta, FARTHEST)) * rng.gamma(own["shape"], 1.0, eta.shape) / own["shape"]
     return np.asarray(np.maximum(drawn, np.finfo(float).tiny))
 
 
@@ -95,7 +95,7 @@ LOGNORMAL = Family(
     rows={"log": lognormal_rows},
     log_density=_lognormal,
     derivatives=lambda link, answers, eta, own: gaussian.normal_derivatives(link, _logs(answers), eta, own),
-    mean=lambda link, eta, own: np.exp(np.minimum(eta + own["sigma"] ** 2 / 2, LARGEST_LOG_RATE)),
+    mean=lambda link, eta, own: link.inverse(eta + own["sigma"] ** 2 / 2),
     draw=_lognormal_draw,
     graph=_lognormal_graph,
     guess=lambda link, y, trials: np.log(y),

@@ -20,7 +20,7 @@ from bayesmig.errors import BayesmigError
 from bayesmig.families import bounded, counts, positive, truncated
 from bayesmig.families.bounded import BETA
 from bayesmig.families.counts import NEGATIVE_BINOMIAL, POISSON
-from bayesmig.families.links import Link, normal_mean
+from bayesmig.families.links import FARTHEST, Link, normal_mean
 from bayesmig.families.machine import kernel
 from bayesmig.families.positive import GAMMA, LOGNORMAL
 from bayesmig.families.record import Answers, ByDensity, Curves, Family, Own, Parameter
@@ -211,7 +211,7 @@ def _with_zeros(base: Family, parameter: Parameter, rows: Callable[..., float], 
 
         def beyond(x: Array) -> Array:
             zero = log_chance(link, x, own)
-            return base.mean(link, x, own) * np.exp(zero) / -np.expm1(zero)
+            return base.mean(link, np.minimum(x, FARTHEST), own) * np.exp(zero) / -np.expm1(zero)
 
         if cut_off:  # a bounded part is all that is left to integrate
             whole = whole + normal_mean(beyond, eta, variance, POLES)

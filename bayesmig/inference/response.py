@@ -14,6 +14,7 @@ import xarray as xr
 from bayesmig.contract.arrays import Array
 from bayesmig.data.design import Design
 from bayesmig.data.rows import Rows
+from bayesmig.errors import InferenceFailure
 from bayesmig.families import predictors
 from bayesmig.families.links import LINKS
 from bayesmig.families.record import Answers
@@ -67,10 +68,22 @@ def expected(design: Design, eta: Array, values: Mapping[str, Array], trials: Ar
     """Expectation of the outcome, ``(draws, n)``; of categories the probabilities, ``(draws, n, categories)``.
 
     ``eta``: (draws, n) array. ``trials``, (n,) array: expected successes out of so many; without it the probability of
-    one.
+    one. Raises InferenceFailure where it is no number that a computer has.
     """
     mean = design.spec.distribution.mean(LINKS[design.spec.link], *split(design, eta, values))
-    return mean if trials is None else np.asarray(mean * trials)
+    return in_range(design, mean if trials is None else np.asarray(mean * trials))
+
+
+def in_range(design: Design, mean: Array) -> Array:
+    """Expectations, refused where they are beyond the numbers that a computer has."""
+    if np.isfinite(mean).all():
+        return mean
+    draws = int((~np.isfinite(mean)).reshape(len(mean), -1).any(axis=1).sum())
+    raise InferenceFailure(
+        f"the expected {design.spec.parsed.outcome!r} is beyond the largest number of a computer (1e308) in {draws} of"
+        f" {len(mean)} draws: its logarithm, or the variance around it, is far too large. Look at the linear predictor"
+        " (scale='link', kind='linear'), at typical groups (random='zero'), or at priors and units of the predictors."
+    )
 
 
 def log_density(design: Design, eta: Array, values: Mapping[str, Array]) -> Array:

@@ -17,7 +17,7 @@ from bayesmig.contract.arrays import Array
 from bayesmig.data.design import Assigned, Design, GroupTerm
 from bayesmig.data.rows import Rows
 from bayesmig.families.links import LINKS
-from bayesmig.inference.response import expected, split
+from bayesmig.inference.response import expected, in_range, split
 
 NODES = {1: 25, 2: 15, 3: 9}  # a dimension, by the number of linear predictors that vary
 HARDLY = 1e-8
@@ -64,7 +64,7 @@ def integrated(
     family, link = design.spec.distribution, LINKS[design.spec.link]
     main, own = split(design, eta, values)
     mean = family.by_groups(link, main, variance, own)
-    return mean if trials is None else np.asarray(mean * trials)
+    return in_range(design, mean if trials is None else np.asarray(mean * trials))
 
 
 def over_effects(function: Callable[[Array], Array], eta: Array, covariance: Array) -> Array:
