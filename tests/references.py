@@ -369,6 +369,7 @@ def _ordered_poverty(data: pd.DataFrame) -> pd.Categorical:
 
 TEETH = {"girl": _is("Sex", "Female")}
 POVERTY = "poverty ~ religion + degree + age + man + country"
+POVERTY_APART = "poverty ~ degree + man + country + cs(religion + age)"
 WORLD_VALUES = {
     "poverty": _ordered_poverty,
     "degree": _is("degree", "yes"),
@@ -478,6 +479,10 @@ FAMILY_CASES: tuple[GeneralisedCase, ...] = (
     *(
         _family_case(f"poverty_{family}", "carData::WVS", POVERTY, family, **WORLD_VALUES)
         for family in ("cumulative", "sequential", "adjacent")
+    ),
+    *(
+        _family_case(f"poverty_{family}_apart", "carData::WVS", POVERTY_APART, family, **WORLD_VALUES)
+        for family in ("sequential", "adjacent")
     ),
 )
 

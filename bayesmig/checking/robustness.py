@@ -58,7 +58,7 @@ def log_prior(design: Design, values: Mapping[str, Array]) -> Array:
         total += log_density_of(prior, column)
     for name, prior in priors.auxiliary.items():
         if name == "cut":
-            total += log_density_of(prior, values[name] - (beta @ design.moments[0])[:, None]).sum(axis=1)
+            total += log_density_of(prior, values[name] - design.cut_levels(beta)).sum(axis=1)
         else:
             total += prior.log_density(values[name])  # type: ignore[attr-defined]
     for group in design.centred.groups:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import itertools
 import re
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
@@ -96,6 +97,15 @@ def of_factor(term: str) -> tuple[str, str]:
         return quoted[1].replace('""', '"'), term[quoted.end() :]
     before, mark, after = term.partition(FACTOR_MARK)
     return (before, after) if mark and "[" not in before and "(" not in before else ("", term)
+
+
+def cutpoints(categories: Sequence[str]) -> tuple[str, ...]:
+    """Names of the thresholds between ordered categories.
+
+    >>> cutpoints(["low", "middle", "high"])
+    ('low|middle', 'middle|high')
+    """
+    return tuple(f"{low}|{high}" for low, high in itertools.pairwise(categories))
 
 
 def both(name: str, known: Sequence[str], sign: str) -> tuple[str, str]:

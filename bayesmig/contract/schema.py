@@ -43,13 +43,13 @@ import importlib.metadata
 import json
 from collections.abc import Mapping
 from functools import cache
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bayesmig.contract.names import cutpoints
 from bayesmig.contract.seal import check_seal, seal
 from bayesmig.contract.tree import Result
 from bayesmig.errors import BayesmigError, listing
@@ -103,7 +103,7 @@ def coords(design: Outline) -> dict[str, Any]:
     """Coordinates of those dims."""
     values: dict[str, Any] = {"term": list(design.terms)}
     if "cut" in design.spec.distribution.parameters:
-        values["cutpoint"] = [f"{low}|{high}" for low, high in pairwise(design.categories)]
+        values["cutpoint"] = list(cutpoints(design.categories))
     for group in design.groups:
         values |= {group.name: list(group.levels), effect_dim(group.name): list(group.effects)}
         values |= {pair_dim(group.name): list(group.pair_names)} if group.pairs else {}

@@ -9,13 +9,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
 
 from bayesmig.contract.arrays import Array, Codes, Flags
-from bayesmig.contract.names import for_factor, of_factor, pieces
+from bayesmig.contract.names import cutpoints, for_factor, of_factor, pieces
 from bayesmig.errors import DataError, SpecificationError, closest, listing
 from bayesmig.families.brackets import middle
 from bayesmig.families.record import Answers, Parameter
@@ -35,7 +34,7 @@ class Assigned:
     Attributes
     ----------
     names : tuple of str
-        Of the predictors: categories; or the outcome's own, empty, and then parameters of the family.
+        Of the predictors: categories; or the outcome's own, empty, and then thresholds or parameters of the family.
     terms : (p,) int array
         Position of the predictor of each common column.
     effects : mapping of str to (q,) int array
@@ -260,10 +259,8 @@ class LatentOutcome(Correlated):
     @property
     def cut_names(self) -> tuple[str, ...]:
         """Thresholds of all ordinal items by name, as in ``work:1|2``."""
-        pairs = [
-            (name, pair) for name, steps in zip(self.names, self.categories, strict=True) for pair in pairwise(steps)
-        ]
-        return tuple(f"{name}:{low}|{high}" for name, (low, high) in pairs)
+        steps = zip(self.names, map(cutpoints, self.categories), strict=True)
+        return tuple(f"{name}:{cut}" for name, cuts in steps for cut in cuts)
 
     @cached_property
     def answered(self) -> Flags:
@@ -433,7 +430,8 @@ class Outline(ABC):
     @property
     def predictors(self) -> tuple[str, ...]:
         """Names of the linear predictors, the outcome's own first; that of a single one is empty."""
-        return (*copies_of(self.spec, self.categories), *self.spec.predictors)
+        own = (*copies_of(self.spec, self.categories), *thresholds_of(self.spec, self.categories))
+        return (*own, *self.spec.predictors)
 
     @cached_property
     def owners(self) -> Assigned:
@@ -485,6 +483,16 @@ class Outline(ABC):
         if self.spec.distribution.ordered:
             return self.moments[0]
         return np.asarray(np.where(levels, 0.0, self.level_moves[levels].sum(axis=0)))
+
+    @property
+    def at_thresholds(self) -> Flags:
+        """``(p, thresholds)``: at which thresholds each coefficient counts, all unless it has one of its own."""
+        owner = self.owners.terms[:, None]
+        return np.asarray((owner == 0) | (owner == np.arange(1, len(self.categories))))
+
+    def cut_levels(self, beta: Array) -> Array:
+        """Thresholds as reported less those where priors hold, ``(..., thresholds)``, by coefficients ``(..., p)``."""
+        return np.asarray(beta * self.centre @ self.at_thresholds)
 
     @property
     def term_priors(self) -> tuple[Prior, ...]:
@@ -941,6 +949,11 @@ def _widened(prior: Prior, shifts: Array, others: Sequence[Prior]) -> Prior:
 def copies_of(spec: ModelSpec, categories: tuple[str, ...]) -> tuple[str, ...]:
     """Whom the terms of the formula itself belong to: every category but the reference, or nobody in particular."""
     return categories[1:] if spec.distribution.outcome == "nominal" else ("",)
+
+
+def thresholds_of(spec: ModelSpec, categories: tuple[str, ...]) -> tuple[str, ...]:
+    """Thresholds that terms of the formula have an effect at, each its own."""
+    return cutpoints(categories) if spec.parsed.by_threshold else ()
 
 
 def plain_term(term: str) -> str:

@@ -15,7 +15,7 @@ import pandas as pd
 from formulae.matrices import DesignMatrices
 
 from bayesmig.contract.arrays import Array, Codes, Flags
-from bayesmig.contract.names import as_code, joined
+from bayesmig.contract.names import as_code, for_factor, joined
 from bayesmig.contract.schema import RECONSTRUCTED
 from bayesmig.data.brackets import bounds_of, check_both_ends, ends_of
 from bayesmig.data.columns import (
@@ -31,7 +31,7 @@ from bayesmig.data.columns import (
     weightless_rows,
     without_attributes,
 )
-from bayesmig.data.design import Design, GroupTerm, Scaling, copies_of, plain_term
+from bayesmig.data.design import Design, GroupTerm, Scaling, copies_of, plain_term, thresholds_of
 from bayesmig.data.frames import AnyFrame, frame_of
 from bayesmig.data.identification import (
     check_factors,
@@ -135,6 +135,13 @@ def build_design(spec: ModelSpec, data: AnyFrame) -> Design:
             check_told_apart(next(group.of_predictors()), columns, x, formula_terms, frame, notes)
     if copies != ("",):
         x, terms, formula_terms = np.tile(x, (1, len(copies))), named(copies, terms), named(copies, formula_terms)
+    if cuts := thresholds_of(spec, categories):
+        apart = np.isin(formula_terms, list(formula.by_threshold))
+        pairs = [("", k) for k in np.flatnonzero(~apart)] + [(cut, k) for cut in cuts for k in np.flatnonzero(apart)]
+        x = x[:, [k for _, k in pairs]]
+        terms, formula_terms = (
+            tuple(for_factor(cut, names[k]) for cut, k in pairs) for names in (terms, formula_terms)
+        )
     for name, part in formula.others:
         more = _of_parameter(spec, formula, name, part, frame, people, scaling)
         x, terms, formula_terms = np.hstack([x, more[0]]), terms + more[1], formula_terms + more[2]

@@ -15,7 +15,7 @@ from bayesmig.contract.arrays import Array, Codes
 from bayesmig.contract.names import of_factor
 from bayesmig.data.columns import as_codes, numeric, plain, role_of
 from bayesmig.data.cross_products import Moments, SummedDesign, SummedGroups
-from bayesmig.data.design import Assigned, Design, Outline, Scaling, copies_of
+from bayesmig.data.design import Assigned, Design, Outline, Scaling, copies_of, thresholds_of
 from bayesmig.data.encoding import (
     PROVENANCE_COLUMN,
     build_design,
@@ -185,8 +185,9 @@ def encode_rows(design: Outline, data: AnyFrame) -> Rows:
     given = frame.reset_index(drop=True)
     frame = _encoded(design, given)
     copies = copies_of(spec, design.categories)
-    x = np.tile(_matrix(design, formula.common, own, frame, copies[0]), (1, len(copies)))
-    x = np.hstack([x, *(_matrix(design, part, own, frame, name) for name, part in formula.others)])
+    alike = (names for names in (copies, thresholds_of(spec, design.categories)) if names)
+    x = [np.tile(_matrix(design, formula.common, own, frame, names[0]), (1, len(names))) for names in alike]
+    x += [_matrix(design, part, own, frame, name) for name, part in formula.others]
     codes, new_groups, z = {}, {}, {}
     for group in design.groups:
         parts = [term for term in formula.varying if term.group == group.name]
@@ -197,7 +198,7 @@ def encode_rows(design: Outline, data: AnyFrame) -> Rows:
             columns += [_matrix(design, part.effects, own, frame)] * (1 if part.predictor else len(copies))
         z[group.name] = np.column_stack(columns)
     return Rows(
-        x=x,
+        x=np.hstack(x),
         codes=codes,
         new_groups=new_groups,
         z=z,

@@ -1,4 +1,7 @@
-"""Several linear predictors of one outcome: that of its expectation, and those of the family's own parameters."""
+"""Several linear predictors of one outcome: that of its expectation, and those of the family's own parameters.
+
+Of ordered outcomes the others are what is taken from each of the thresholds.
+"""
 
 from __future__ import annotations
 
@@ -43,15 +46,17 @@ def link_of(family: Family, name: str) -> str:
     return {parameter.name: parameter.link for parameter in family.scalars}.get(name, "identity")
 
 
-def split(family: Family, names: Sequence[str], eta: Array) -> tuple[Array, dict[str, Any]]:
-    """The first linear predictor ``(...)`` and the parameters at rows, from ``(..., predictors)``.
+def split(family: Family, names: Sequence[str], eta: Array, own: Mapping[str, Any]) -> tuple[Array, dict[str, Any]]:
+    """The first linear predictor ``(...)`` and all parameters at rows, from ``(..., predictors)``.
 
-    ``names`` are those of :attr:`bayesmig.data.design.Outline.predictors`.
+    ``names`` are those of :attr:`bayesmig.data.design.Outline.predictors`. ``own``: the parameters as they are without.
     """
     if family.outcome == "nominal":
-        return eta[..., 0], {"category": eta[..., 1:]}
-    own = {name: inverse(link_of(family, name), eta[..., k]) for k, name in enumerate(names) if k}
-    return eta[..., 0], own
+        return eta[..., 0], {**own, "category": eta[..., 1:]}
+    if family.ordered:
+        return eta[..., 0], {**own, "cut": own["cut"] - eta[..., 1:]} if len(names) > 1 else dict(own)
+    led = {name: inverse(link_of(family, name), eta[..., k]) for k, name in enumerate(names) if k}
+    return eta[..., 0], {**own, **led}
 
 
 def along(family: Family, names: Sequence[str], own: Mapping[str, Any], curves: Curves) -> Curves:
@@ -61,6 +66,10 @@ def along(family: Family, names: Sequence[str], own: Mapping[str, Any], curves: 
     (n, 1 + k, 1 + k) array: as :attr:`bayesmig.families.record.Family.derivatives` gives them.
     """
     slope, curvature = curves
+    if family.ordered and len(names) > 1:
+        cuts = np.eye(slope.shape[1])[1:]
+        moves = np.concatenate([np.eye(1, len(cuts) + 1), -cuts, cuts])
+        return slope @ moves.T, moves @ curvature @ moves.T
     if not family.scalars:
         return curves
     units: Any = [1.0, *(slope_of(one.link, own[one.name]) for one in family.scalars)]

@@ -60,8 +60,7 @@ def split(design: Design, eta: Array, values: Mapping[str, Array]) -> tuple[Arra
     own = {name: values[name][:, None] for name in family.parameters if name in values}
     if design.assigned is None:
         return eta, own
-    main, led = predictors.split(family, design.predictors, eta)
-    return main, own | led
+    return predictors.split(family, design.predictors, eta, own)
 
 
 def expected(design: Design, eta: Array, values: Mapping[str, Array], trials: Array | None = None) -> Array:

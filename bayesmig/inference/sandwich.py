@@ -381,8 +381,8 @@ class _Space:
             if name != "cut":
                 total = total + log_density_of(prior, part[:, 0])
             else:
-                level = values["beta"] @ self.design.moments[0]
-                total = total + log_density_of(prior, values[name] - level[:, None]).sum(axis=1)
+                at_means = values[name] - self.design.cut_levels(values["beta"])
+                total = total + log_density_of(prior, at_means).sum(axis=1)
                 total = total + part[:, 1:].sum(axis=1) * self.design.spec.distribution.rising
         for group in self.design.groups:
             score = raw[:, places[f"tau_{group.name}"]]

@@ -109,7 +109,7 @@ def _thresholds(design: Design, beta: Array, size: int, rng: np.random.Generator
     count = len(design.categories) - 1
     at_means = rng.normal(prior.mean, prior.sd, (size, count))
     at_means = np.sort(at_means, axis=1) if design.spec.distribution.rising else at_means
-    return np.asarray(at_means + (beta @ design.moments[0])[:, None])
+    return np.asarray(at_means + design.cut_levels(beta))
 
 
 def _correlations(design: Design, group: GroupTerm, size: int, rng: np.random.Generator) -> tuple[Array, Array]:

@@ -165,7 +165,7 @@ def _outcome(spec: ModelSpec, outcome: str) -> Iterator[Equation]:
     if family.ordered:
         signs = [y if sign == "y" else Sign(sign) if sign in ("k", "k+1") else _do(sign) for sign in family.law]
         inside = (link, _do("["), Sign("P"), _do("("), *signs, _do(")"), _do("]"))
-        yield (*inside, _do("="), _at("κ", Sign("k")), _do("\N{MINUS SIGN}"), eta)
+        yield (*inside, _do("="), _at("κ", Sign("k")), _do("\N{MINUS SIGN}"), _at("η", *_threshold(spec), Sign("i")))
         return
     name, *parameters = family.law
     written: dict[str, Equation] = {"η": (eta,), "σ²": (Script(Sign("σ"), (), (Sign("2"),)),)}
@@ -194,11 +194,17 @@ def _measured(spec: ModelSpec) -> Iterator[Equation]:
 def _predictors(spec: ModelSpec, terms: Sequence[str], dataset: xr.Dataset) -> Iterator[Equation]:
     """The linear predictors one after the other; those of factors are all alike and stand once."""
     signs = {one.name: (_at(one.symbol), one.link) for one in spec.distribution.own}
-    for owner in dict.fromkeys("" if spec.factors else of_factor(term)[0] for term in terms):
-        left: Equation = (_at("η", *_owner(spec, owner), Sign("i")),)
+    alike = spec.factors or spec.distribution.ordered
+    for owner in dict.fromkeys("" if alike else of_factor(term)[0] for term in terms):
+        left: Equation = (_at("η", *(_owner(spec, owner) or _threshold(spec)), Sign("i")),)
         if owner in signs:
             left = _call(signs[owner][1], (signs[owner][0],))
         yield from _predictor(spec, owner, left, terms, dataset)
+
+
+def _threshold(spec: ModelSpec) -> tuple[Node, ...]:
+    """The index of what differs between thresholds, if something does."""
+    return (Sign("k"), _do(",")) if spec.parsed.by_threshold else ()
 
 
 def _owner(spec: ModelSpec, owner: str) -> tuple[Node, ...]:
@@ -212,11 +218,14 @@ def _predictor(
 ) -> Iterator[Equation]:
     """One linear predictor, in lines short enough for a telephone."""
     mark = _owner(spec, owner)
-    own = dict.fromkeys(term for name, term in map(of_factor, terms) if name == owner or spec.factors)
+    pairs = list(map(of_factor, terms))
+    apart = {term for name, term in pairs if name and spec.distribution.ordered}
+    own = dict.fromkeys(term for name, term in pairs if name == owner or spec.factors or term in apart)
     summands: list[tuple[Node, ...]] = [(_at("β", *mark, Sign("0")),)] if "intercept" in own else []
     blocks = itertools.groupby((term for term in own if term != "intercept"), key=base)
     for number, (_, members) in enumerate(blocks, 1):
-        summands.append(_piece(spec, mark, number, next(iter(members))))
+        term = next(iter(members))
+        summands.append(_piece(spec, _threshold(spec) if term in apart else mark, number, term))
     if spec.offset and not owner:
         summands.append((_at(_words(spec.heading(spec.offset))),))
     for group in schema.groups(dataset):
@@ -319,6 +328,10 @@ def in_words(tree: xr.DataTree) -> list[str]:
             + (products if any(len(pieces(term)) > 1 for term in terms) else "")
             + "."
             + (differences if any(level is not None and name not in spec.standardise for name, level in parts) else "")
+        )
+    if spec.parsed.by_threshold:
+        lines.append(
+            f"Each threshold has effects of its own of {listing(map(spec.label, spec.parsed.by_threshold), 30)}."
         )
     for name in spec.predictors:
         own = dict.fromkeys(term for term in _own_terms(spec, dataset, name) if term != "intercept")

@@ -182,10 +182,11 @@ def quantity(design: Design, scale: str = "response", per_trial: bool = True) ->
 
 
 def check_scale(design: Design, scale: str, instead: str) -> None:
-    """Refuse the one linear predictor of an outcome that has one for each of its categories."""
-    if scale == "link" and design.spec.distribution.outcome == "nominal":
+    """Refuse the one linear predictor of an outcome that has one for each of its categories or thresholds."""
+    if scale == "link" and len(design.predictors) > 1 and design.spec.distribution.has_categories:
+        what = "threshold" if design.spec.distribution.ordered else "category"
         raise BayesmigError(
-            f"every category of {outcome_of(design)!r} has a linear predictor of its own, whose differences are the"
+            f"every {what} of {outcome_of(design)!r} has a linear predictor of its own, whose differences are the"
             f" coefficients; ask for probabilities, {instead}."
         )
 

@@ -111,7 +111,7 @@ def maihda(
     """
     data = frame_of(data)
     spec = as_spec(formula, **model)
-    if spec.predictors or spec.distribution.outcome == "nominal":
+    if spec.predictors or spec.parsed.by_threshold or spec.distribution.outcome == "nominal":
         raise SpecificationError(
             f"strata have one variance, of the one linear predictor of an outcome; {spec.written!r} of family"
             f" {spec.family!r} has several. Take a yes or no of one category, or the parts of a hurdle by themselves."

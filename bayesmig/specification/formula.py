@@ -83,9 +83,8 @@ INSTEAD: Mapping[tuple[str, ...], str] = {
     ),
     ("ln",): "the natural logarithm is log(x)",
     ("cs",): (
-        "a predictor of an ordered outcome has one effect on all thresholds. Where effects differ by step, make rows of"
-        " steps by person_period() and fit went_on ~ C(step) * x, family='bernoulli'; family='categorical' gives every"
-        " category coefficients of its own"
+        "cs(x), an effect at each threshold, is added to common terms by a plus sign, as in y ~ age + cs(x), and holds"
+        " all that is multiplied, as cs(x * z); the outcome, groups and further parameters have none"
     ),
 }
 FOREIGN: Mapping[str, str] = {
@@ -178,6 +177,11 @@ class Formula:
         return frozenset().union(*(_called(part)[1] for part in self._parts))
 
     @property
+    def by_threshold(self) -> tuple[str, ...]:
+        """Common terms with an effect at each threshold of an ordered outcome, those in ``cs()``."""
+        return _by_threshold(self.common)
+
+    @property
     def _parts(self) -> tuple[str, ...]:
         others = (part for _, part in self.others)
         return (self.outcome, self.common, *others, *(term.effects for term in self.varying))
@@ -233,6 +237,8 @@ def parse(text: str, predictors: Mapping[str, str] | None = None) -> Formula:
     formula = Formula(outcome, common, tuple(varying), tuple(others.items()), bounds)
     if taken := {"intercept", "Intercept"} & formula.predictors:
         raise SpecificationError(f"formula {text!r}: {taken.pop()!r} means the constant; rename that column.")
+    if any(_by_threshold(part) for place, part in enumerate(formula._parts) if place != 1):
+        raise SpecificationError(f"formula {text!r}: {INSTEAD['cs',]}.")
     called = frozenset().union(*(_called(part)[0] for part in formula._parts[bool(formula.ends) :]))
     for name, form in (("Interval", "Interval(low, high)"), ("Truncated", "Truncated(wage, low, high)")):
         if name in called:
@@ -351,10 +357,40 @@ def summands(part: str) -> list[list[tuple[str, ...]]]:
                 raise SpecificationError(f"{part!r} takes terms away with '-'; a block adds terms.")
             nodes += [node.right, node.left]
             continue
-        resolved = node.accept(_Resolver(None))
-        terms = resolved.common_terms if isinstance(resolved, Model) else [resolved]
-        found.append([tuple(str(each.name) for each in term.components) for term in terms if isinstance(term, Term)])
+        found.append([tuple(str(each.name) for each in term.components) for term in _terms(node)])
     return found
+
+
+def _terms(node: Any) -> list[Term]:
+    """The terms that an expression stands for."""
+    resolved = node.accept(_Resolver(None))
+    return [term for term in getattr(resolved, "common_terms", [resolved]) if isinstance(term, Term)]
+
+
+@cache
+def _by_threshold(part: str) -> tuple[str, ...]:
+    """Terms of a part of a formula that stand in ``cs()``.
+
+    Raises SpecificationError if there are none in it, or one stands outside as well.
+    """
+    apart: list[str] = []
+    common: list[str] = []
+    nodes = [_tree(part, part)]
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, expr.Binary) and node.operator.kind in ("PLUS", "MINUS"):
+            nodes += [node.right, node.left] if node.operator.kind == "PLUS" else [node.left]
+            continue
+        names = [str(term.name) for term in _terms(node)]
+        if isinstance(node, _Apart) and not names:
+            raise SpecificationError(f"{part!r}: cs() holds no predictor; thresholds are there without it.")
+        (apart if isinstance(node, _Apart) else common).extend(names)
+    if twice := {*apart} & {*common}:
+        raise SpecificationError(
+            f"{part!r} has {twice.pop()!r} inside and outside of cs(); write it once, in cs() for an effect at each"
+            " threshold, outside for one that all share."
+        )
+    return tuple(dict.fromkeys(apart))
 
 
 @cache
@@ -393,7 +429,7 @@ def _tree(part: str, text: str, intercept: bool = True) -> Any:
     """
     try:
         parser = Parser(Scanner(part).scan(add_intercept=intercept))
-        tree = parser.parse()
+        tree = _opened(parser.parse())
         if not parser.at_end():  # formulae itself would drop the rest without a word
             raise ParseError(f"nothing can be made of {parser.peek().lexeme!r} there")
         _check(tree, text, called=False)
@@ -412,6 +448,20 @@ def _unreadable(part: str, text: str, error: Exception | None) -> SpecificationE
         f"formula {text!r} cannot be read near {part!r}{reason}. Terms are joined by + - * : /; arithmetic goes inside"
         " I(...), as in I(age**2); a name with blanks or signs goes in backticks."
     )
+
+
+class _Apart(expr.Grouping):  # type: ignore[misc]
+    """What ``cs()`` holds."""
+
+
+def _opened(node: Any) -> Any:
+    """The expression with what stands in ``cs()`` between plus signs in brackets of its own."""
+    if isinstance(node, expr.Binary) and node.operator.kind in ("PLUS", "MINUS"):
+        node.left = _opened(node.left)
+        node.right = _opened(node.right) if node.operator.kind == "PLUS" else node.right
+    elif isinstance(node, expr.Call) and isinstance(node.callee, expr.Variable) and node.callee.name.lexeme == "cs":
+        return _Apart(node.args[0]) if len(node.args) == 1 else node
+    return node
 
 
 def _nodes(node: Any) -> list[Any]:

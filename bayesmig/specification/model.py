@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Literal, TypedDict, Unpack
 
 from bayesmig.arguments import check_fields, fits
-from bayesmig.contract.names import FACTOR_MARK, as_code, columns_of, of_factor, pieces
+from bayesmig.contract.names import FACTOR_MARK, as_code, both, columns_of, of_factor, pieces
 from bayesmig.errors import NotFound, SpecificationError, closest, listing, require
 from bayesmig.families.record import Family
 from bayesmig.families.registry import FAMILIES, LATENT, meant_by
@@ -353,7 +353,8 @@ class ModelSpec:
     formula : str
         lme4/Bambi dialect: ``trust ~ hukou * area_poverty + age + (1 + age | neighbourhood)``. Varying
         effects are written ``(1 | g)``, ``(1 + x | g)``, ``(x || g)`` (uncorrelated), ``(1 | a/b)``
-        (b nested in a), several of them crossed. An outcome may be a latent factor, or several correlated ones
+        (b nested in a), several of them crossed. ``cs(x)`` has an effect at each threshold of a ``sequential`` or
+        ``adjacent`` outcome, called ``low|middle ~ x``. An outcome may be a latent factor, or several correlated ones
         with the same predictors: ``visual + speed ~ age``.
     name, title : str
         Key in a study, and a line for people.
@@ -470,6 +471,7 @@ class ModelSpec:
         self._check_ends()
         self._check_impute()
         self._check_predictors()
+        self._check_thresholds()
         complete = _texts(self.complete, "complete must be a tuple of columns, as in ('income',)")
         object.__setattr__(self, "complete", tuple(dict.fromkeys(complete)))
         object.__setattr__(self, "title", self.title or self.name.replace("_", " "))
@@ -532,11 +534,23 @@ class ModelSpec:
                 )
         plain = {name: right.strip().removeprefix("~").strip() for name, right in self.predictors.items()}
         object.__setattr__(self, "predictors", {name: right for name, right in plain.items() if right != "1"})
-        if self.impute and (self.predictors or self.distribution.outcome == "nominal"):
+        if self.impute and (self.predictors or self.parsed.by_threshold or self.distribution.outcome == "nominal"):
             raise SpecificationError(
                 f"impute={self.impute!r} models missing values where one linear predictor describes the outcome; impute"
                 " before, and pass the completed data sets as a list."
             )
+
+    def _check_thresholds(self) -> None:
+        """Effects at each threshold have families whose thresholds need not be in order."""
+        if not self.parsed.by_threshold or not self.distribution.rising:
+            return
+        rise = "whose thresholds must rise, and with effects of their own they cross for some people"
+        raise SpecificationError(
+            f"formula {self.formula!r} has cs() in family {self.family!r},"
+            f" {rise if self.distribution.ordered else 'which has no thresholds'}; take family="
+            + " or ".join(repr(name) for name, family in FAMILIES.items() if not family.rising)
+            + "."
+        )
 
     @property
     def parsed(self) -> Formula:
@@ -660,7 +674,8 @@ class ModelSpec:
         entry = self.variable(self.parsed.outcome.strip("`"))
         if self.factors or entry is None:
             return self.label(predictor)
-        return entry.levels.get(predictor, predictor)
+        parts = both(predictor, tuple(entry.levels), "|") if self.distribution.ordered else (predictor,)
+        return " | ".join(entry.levels.get(part, part) for part in parts)
 
     def heading(self, name: str) -> str:
         """A label where a line begins: the codebook's words as they are, a bare column name with a capital.

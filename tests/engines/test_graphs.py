@@ -21,7 +21,8 @@ def with_predictors(family, link):
     trials = "t" if family == "binomial" else None
     predictors = dict.fromkeys(own, "v + (1 |a| h)")
     outcome = DERIVED.get(family, family)
-    return ModelSpec(f"{outcome} ~ x + (1 |a| h)", family=family, link=link, trials=trials, predictors=predictors)
+    x = "x" if FAMILIES[family].rising else "v + cs(x)"
+    return ModelSpec(f"{outcome} ~ {x} + (1 |a| h)", family=family, link=link, trials=trials, predictors=predictors)
 
 
 def free_values(design, values, model):
@@ -37,7 +38,7 @@ def free_values(design, values, model):
         elif name == "b":
             found[name] = at_means[[k for k in places if k >= first]]
         elif name == "cut":
-            found[name] = values["cut"] - values["beta"] @ design.centre
+            found[name] = values["cut"] - design.cut_levels(values["beta"])
         elif name.startswith("tau_"):
             found[name] = values["tau_h"][int(name.rpartition("_")[2])]
         elif name == "partial_h":

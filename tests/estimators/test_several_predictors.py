@@ -165,6 +165,11 @@ SEVERAL = {
         "trips ~ years + (1 | city)",
         {"family": "hurdle_negative_binomial", "predictors": {"hurdle": "hukou + (1 | city)", "dispersion": "hukou"}},
     ),
+    "sequential": (
+        "intention ~ hukou + cs(years) + (years | city)",
+        {"family": "sequential", "variables": (INTENTION,)},
+    ),
+    "adjacent": ("intention ~ hukou + cs(years) + (1 | city)", {"family": "adjacent", "variables": (INTENTION,)}),
     "zero": (
         "trips ~ years + (1 | city)",
         {"family": "zero_inflated_poisson", "predictors": {"zero_inflation": "hukou"}},

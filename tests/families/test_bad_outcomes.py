@@ -120,9 +120,3 @@ def test_families_without_ends_and_bounds_say_which_have_them(family):
     for outcome in ("Interval(low, high)", "Truncated(y, 1)"):
         with pytest.raises(SpecificationError, match="there are gaussian, lognormal"):
             ModelSpec(f"{outcome} ~ x", family=family)
-
-
-@pytest.mark.parametrize("family", ["cumulative", "sequential", "adjacent"])
-def test_effects_by_threshold_are_refused(family):
-    with pytest.raises(BayesmigError, match="one effect on all thresholds.*person_period.*categorical"):
-        bm.estimate("y ~ x + cs(late)", people().assign(y=np.arange(N) % 3), family=family)

@@ -131,3 +131,17 @@ errors <- sqrt(diag(vcov(fit)))
 show("poverty_adjacent", "cut", paste0("cut[", cuts, "]"), -coef(fit)[1:2], errors[1:2])
 show("poverty_adjacent", "fixed", people, coef(fit)[-(1:2)], errors[-(1:2)])
 show("poverty_adjacent", "loglik", "loglik", as.numeric(logLik(fit)))
+
+# effects at each threshold; the signs are of staying, ours of going on
+apart <- paste(rep(cuts, 2), rep(c("religion", "age"), each = 2), sep = " ~ ")
+together <- c("degree", "man", "country[Norway]", "country[Sweden]", "country[USA]")
+of_thresholds <- function(id, family, sign, model = NULL) {
+  fit <- vglm(poverty ~ degree + man + country + religion + age, family, poverty, control = vglm.control(epsilon = 1e-13, maxit = 100))
+  errors <- sqrt(diag(vcov(if (is.null(model)) fit else model)))  # sratio's are from the expected information
+  show(id, "cut", paste0("cut[", cuts, "]"), sign[1] * coef(fit)[1:2], errors[1:2])
+  show(id, "fixed", c(together, apart), sign[2] * coef(fit)[-(1:2)], errors[-(1:2)])
+  show(id, "loglik", "loglik", as.numeric(logLik(fit)))
+}
+of_steps <- glm(on ~ 0 + step + degree + man + country + step:religion + step:age, binomial, steps, control = control)
+of_thresholds("poverty_sequential_apart", sratio(parallel = FALSE ~ religion + age), c(1, -1), of_steps)
+of_thresholds("poverty_adjacent_apart", acat(parallel = FALSE ~ religion + age), c(-1, 1))

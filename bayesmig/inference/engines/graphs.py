@@ -250,6 +250,7 @@ def _likelihood(design: Design, eta: list[Any]) -> None:
             own[parameter.name] = (pm.math.invlogit if parameter.link == "logit" else pm.math.exp)(value)
         elif parameter.name == "cut":
             own["cut"] = _thresholds(prior, len(design.categories) - 1, parameter.increasing)
+            own["cut"] = own["cut"] - pt.stack(eta[1:], axis=1) if eta[1:] else own["cut"]
         else:
             own[parameter.name] = scale(parameter.name, prior)
     if design.weight_kind == "precision" and weights is not None:
@@ -289,7 +290,7 @@ def draws(design: Design, posterior: xr.Dataset) -> dict[str, Array]:
     values: dict[str, Array] = {"beta": design.at_zero(beta)}
     for name, prior in design.priors.auxiliary.items():
         if name == "cut":  # P(y <= k) = F(cut - eta): what centring took out of eta goes back to the thresholds
-            values[name] = take(name) + (beta @ design.centre)[..., None]
+            values[name] = take(name) + design.cut_levels(beta)
         else:
             values[name] = _drawn(name, prior, take)
     for group in design.groups:

@@ -186,7 +186,7 @@ class Layout:
         eta = np.zeros((len(cells.y), len(self.design.predictors)))
         if self.ordered:
             counts = np.bincount(self.design.y.astype(int), minlength=len(self.design.categories)) + 0.5
-            eta[:] = -self.family.guess(self.link, counts)[self.fixed]
+            eta[:, 0] = -self.family.guess(self.link, counts)[self.fixed]
             return eta
         eta[:, 0] = self.family.guess(self.link, cells.y, cells.trials)
         if len(self.linked):  # a residual of zero says nothing of how large residuals are
@@ -201,8 +201,8 @@ class Layout:
 
     def _at_cells(self, eta: Array, own: Mapping[str, float]) -> tuple[Array, dict[str, Any]]:
         """The first linear predictor and all parameters of the family, at cells where they have predictors."""
-        main, led = predictors.split(self.family, self.design.predictors, eta)
-        return main, {**own, **led, **({"cut": self.cut} if self.ordered else {})}
+        cut = {"cut": self.cut} if self.ordered else {}
+        return predictors.split(self.family, self.design.predictors, eta, {**own, **cut})
 
     def _working(self, eta: Array, own: Mapping[str, float]) -> tuple[Array, Array]:
         """Derivatives ``(cells, H)`` of each cell's log density by its predictors: first, and minus second; weighted.
@@ -373,7 +373,7 @@ class Layout:
     def _places_of_own(self) -> Codes:
         """Places in a point of the family's own parameters; below zero of those that have predictors."""
         led = self.design.predictors[1:]
-        names = [one.name for one in self.family.scalars] or led
+        names = [one.name for one in self.family.scalars] or ([] if self.ordered else led)
         return np.array([-1 - led.index(n) if n in led else self.blocks.start(n) for n in names], dtype=np.int64)
 
     def density(self, model: Model | None = None) -> points.Evaluate:
@@ -529,8 +529,7 @@ def quantities(
     values: dict[str, Array] = {"beta": beta.reshape(*shape, -1)}
     for name in design.priors.auxiliary:
         if name == "cut":
-            at_zero = values["beta"] @ design.centre
-            values[name] = (cut - coefficients[:, :1]).reshape(*shape, -1) + at_zero[..., None]
+            values[name] = (cut - coefficients[:, :1]).reshape(*shape, -1) + design.cut_levels(values["beta"])
         else:
             values[name] = own[name][:, 0].reshape(shape)
     first = 0

@@ -149,7 +149,7 @@ def around_means(design: Design) -> tuple[Design, Array]:
     size = np.sqrt(((design.x - mean) ** 2).mean(axis=0))
     back = np.diag(np.r_[1 / size, np.ones(cuts)])
     back[:p, :p] -= 0.0 if cuts else move / size
-    back[p:, :p] = mean / size
+    back[p:, :p] = mean / size * (design.at_thresholds.T if cuts else 1.0)
     return dataclasses.replace(design, x=(design.x - mean) / size), back
 
 

@@ -99,8 +99,7 @@ class Likelihood:
     def given(self, eta: Array, values: Array) -> tuple[Array, Array, Array]:
         """The same of linear predictors, and values that stand for the own parameters."""
         with np.errstate(all="ignore"):
-            main, led = predictors.split(self.family, self.names, eta)
-            own = self.own(values) | led
+            main, own = predictors.split(self.family, self.names, eta, self.own(values))
             value = self.family.log_density(self.link, self.answers, main, own)
             curves = self.family.derivatives(self.link, self.answers, main, own)
             slope, curvature = predictors.along(self.family, self.names, own, curves)
@@ -187,8 +186,14 @@ class Likelihood:
                 own = np.ix_(self.owners == h, self.owners == h)
                 basis[:p, :p][own] = (1.0 if h else self.unit) * whitening(self.x[:, self.owners == h])
             return basis
-        cuts = np.equal.outer(np.minimum(self.answers.y, count - p - 1), np.arange(count - p))
-        return whitening(np.column_stack([-self.x, cuts]))
+        shares = np.bincount(np.minimum(self.answers.y.astype(int), count - p - 1), minlength=count - p) / len(self.x)
+        triangle = np.linalg.qr(np.column_stack([np.ones(len(self.x)), self.x]), mode="r")
+        rows = []
+        for k, share in enumerate(np.sqrt(shares)):
+            there, cut = np.isin(self.owners, (0, 1 + k)), np.arange(count - p) == k
+            rows.append(share * np.column_stack([-triangle[:, 1:] * there, triangle[:, :1] * cut]))
+        stacked = np.concatenate(rows)
+        return whitening(stacked * np.sqrt(len(stacked) / len(self.x)))
 
     @cached_property
     def covariance(self) -> Array:

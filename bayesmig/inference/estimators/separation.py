@@ -38,6 +38,8 @@ def separating_terms(design: Design) -> list[str]:
     family, terms, of = design.spec.distribution, design.terms, design.assigned
     if not (family.most or family.spikes or family.ends) or not design.x.shape[1]:
         return []
+    if family.ordered:
+        return _separating(terms, _ordered_recession(design), np.zeros((0, len(terms) + len(design.categories) - 1)))
     if family.outcome == "nominal":
         return _separating(terms, _nominal_recession(design), np.zeros((0, len(terms))))
     found = []  # numbers above zero separate nothing
@@ -98,8 +100,6 @@ def _recession(design: Design, x: Array) -> tuple[Array, Array]:
         least = design.spec.distribution.support[0] if design.spec.distribution.support else -np.inf
         open_below, open_above = design.ends[:, 0] == least, np.isposinf(design.ends[:, 1])
         return np.concatenate([-x[open_below], x[open_above]]), x[~open_below & ~open_above]
-    if design.spec.distribution.ordered:
-        return _ordered_recession(design), np.zeros((0, design.x.shape[1] + len(design.categories) - 1))
     trials = design.spec.distribution.most == "trials"
     most = design.answers.trials if trials else np.full(design.n, np.inf)
     low = float(design.spec.distribution.zeros == "hurdle") if design.bounds is None else design.bounds[:, 0]
@@ -123,4 +123,5 @@ def _ordered_recession(design: Design) -> Array:
     recession = design.spec.distribution.recession
     assert recession is not None
     place, by_eta, by_cut = recession(design.y.astype(np.int64), len(design.categories) - 1)
-    return np.column_stack([by_eta[:, None] * design.x[place], by_cut])
+    by_predictor = np.column_stack([by_eta, -by_cut])
+    return np.column_stack([by_predictor[:, design.owners.terms] * design.x[place], by_cut])

@@ -117,11 +117,15 @@ def stretch(value: Array, coefficients: Coefficients) -> Array:
 def row_by_row(
     cells: Cells, eta: Array, own: Array, model: Model, rows: Callable[..., float], by_eta: Array, by_own: Array
 ) -> float:
-    """Log density of rows whose own parameters have linear predictors, one after the other; the same derivatives."""
+    """Log density of rows whose own parameters have linear predictors, one after the other; the same derivatives.
+
+    Where the predictors are of no such parameters, they are taken from the thresholds.
+    """
     total, given = 0.0, own.copy()
     y, trials, root, weight, by_given = np.empty(1), np.empty(1), np.empty(1), np.empty(1), np.empty(len(own))
     main, by_main, slope = np.empty((1, 1)), np.empty((1, 1)), np.empty(len(model.linked))
-    place = np.empty(len(model.linked), dtype=np.int64)
+    first = len(model.own)
+    place = np.arange(first, first + len(model.linked))
     for k in range(len(model.own)):
         if model.own[k] < 0:
             place[-1 - model.own[k]] = k
@@ -129,13 +133,17 @@ def row_by_row(
         y[0], trials[0], root[0], weight[0] = cells.y[i], cells.trials[i], cells.root[i], cells.weight[i]
         main[0, 0] = eta[i, 0]
         for h in range(len(model.linked)):
-            given[place[h]], slope[h], _, _ = coordinates.one(model.linked[h], eta[i, 1 + h], 0.0, 1.0)
+            if place[h] < first:
+                given[place[h]], slope[h], _, _ = coordinates.one(model.linked[h], eta[i, 1 + h], 0.0, 1.0)
+            else:
+                given[place[h]], slope[h] = own[place[h]] - eta[i, 1 + h], -1.0
         by_given[:] = 0.0
         total += rows(y, trials, root, weight, main, given, by_main, by_given)
         by_eta[i, 0] = by_main[0, 0]
         for h in range(len(model.linked)):
             by_eta[i, 1 + h] = by_given[place[h]] * slope[h]
-            by_given[place[h]] = 0.0
+            if place[h] < first:
+                by_given[place[h]] = 0.0
         for k in range(len(own)):
             by_own[k] += by_given[k]
     return total
