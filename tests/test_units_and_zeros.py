@@ -327,3 +327,18 @@ def test_default_priors_of_products_and_powers_do_not_hold_at_zero(formula):
     assert abs(one - ml["estimate"]) < 0.1 * ml["std_error"]  # the prior's own pull
     sums = bm.fit(formula.format(v="year"), bm.chunks(lambda: (data[k : k + 100] for k in (0, 100, 200))), seed=1)
     assert abs(bm.coefficients(sums).iloc[-1, 0] - one) < 1e-3 * sd  # the same priors, from sums
+
+
+@pytest.mark.parametrize("family", ["cumulative", "sequential"])
+def test_default_priors_of_products_beside_thresholds_do_not_hold_at_zero(family):
+    """As beside an intercept: thresholds make up for where the columns are counted from."""
+    data = DATA.assign(year=2005 + DATA["x"])
+    inside = "cs({v} * w)" if family == "sequential" else "{v} * w"
+    specs = [as_spec(f"level ~ {inside.format(v=name)}", family=family) for name in ("year", "x")]
+    one, other = (build_design(spec, data) for spec in specs)
+    of_w = [term.endswith("w") and ":" not in term for term in one.terms]  # at another zero it is another coefficient
+    sds = [[prior.sd for prior in design.term_priors] for design in (one, other)]
+    np.testing.assert_allclose(*(np.delete(each, np.flatnonzero(of_w)) for each in sds), rtol=1e-6)
+    plain = build_design(as_spec("y ~ x * w"), data)
+    ratio = np.array([prior.sd for prior in plain.term_priors[1:]])
+    np.testing.assert_allclose(sds[1][:3] / ratio * plain.moments[3], 1, rtol=1e-6)

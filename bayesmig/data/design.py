@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 import numpy as np
 
 from bayesmig.contract.arrays import Array, Codes, Flags
-from bayesmig.contract.names import cutpoints, for_factor, of_factor, pieces
+from bayesmig.contract.names import cutpoints, of_factor, pieces
 from bayesmig.errors import DataError, SpecificationError, closest, listing
 from bayesmig.families.brackets import middle
 from bayesmig.families.record import Answers, Parameter
@@ -389,7 +389,7 @@ class Outline(ABC):
     @property
     @abstractmethod
     def gram(self) -> Array:
-        """Cross products ``(p, p)`` of the columns of ``x`` in their sds, weighted, and centred beside an intercept."""
+        """Cross products ``(p, p)`` of the columns of ``x`` in their sds, weighted, about :attr:`centre`."""
 
     @property
     @abstractmethod
@@ -712,10 +712,8 @@ class Design(Outline):
 
     @property
     def gram(self) -> Array:
-        """Cross products ``(p, p)`` of the columns of ``x`` in their sds, weighted, and centred beside an intercept."""
-        x_mean, x_sd, _, _ = self.moments
-        levelled = [for_factor(of_factor(term)[0], "intercept") in self.terms for term in self.terms]
-        columns = (self.x - x_mean * np.array(levelled, dtype=bool)) / x_sd
+        """Cross products ``(p, p)`` of the columns of ``x`` in their sds, weighted, about :attr:`centre`."""
+        columns = (self.x - self.centre) / self.moments[1]
         return np.asarray(columns.T @ (columns if self.weights is None else columns * self.weights[:, None]))
 
     @property
