@@ -129,7 +129,7 @@ ROOMS = {
     ),
     "checking": (
         {"diagnostics", "elpd", "subsets"},
-        {"out_of_sample", "predictive"},
+        {"evidence", "out_of_sample", "predictive"},
         {"robustness", "validation"},
         {"arviz"},
     ),

@@ -21,8 +21,11 @@ def draws() -> dict[str, np.ndarray]:
     data = pd.DataFrame({"x": rng.normal(size=400), "g": rng.integers(0, 20, 400), "h": rng.integers(0, 6, 400)})
     slopes, own = rng.normal(0, 0.4, 20)[data["g"]], rng.normal(0, 0.7, 20)[data["g"]]
     data["y"] = 3 + slopes * data["x"] + own + rng.normal(0, 1, 400)
-    fits = {formula: bm.fit(formula, data, seed=1)["posterior"].to_dataset() for formula in FORMULAS}
-    return {f"{formula}: {name}": fit[name].to_numpy() for formula, fit in fits.items() for name in fit.data_vars}
+    trees = {formula: bm.fit(formula, data, seed=1) for formula in FORMULAS}
+    fits = {formula: tree["posterior"].to_dataset() for formula, tree in trees.items()}
+    found = {f"{formula}: {name}": fit[name].to_numpy() for formula, fit in fits.items() for name in fit.data_vars}
+    evidence = [float(tree["sample_stats"]["log_marginal_likelihood"]) for tree in trees.values()]
+    return found | {"log_marginal_likelihood": np.array([evidence])}
 
 
 @pytest.mark.blas

@@ -41,6 +41,26 @@ class Outcome:
         measure = "density" if exact and design.spec.distribution.outcome == "number" else "probability"
         return cls(design.spec.parsed.outcome, design.n, content.hexdigest()[:16], measure)
 
+    def check_same(self, other: Outcome, mine: str, theirs: str) -> None:
+        """Raise BayesmigError unless the model of another formula predicts the same values of the same people."""
+        if self.rows != other.rows:
+            raise BayesmigError(
+                f"{mine!r} uses {self.rows:,} rows and {theirs!r} {other.rows:,}; models can be compared only on the"
+                " same people. Fit both to the rows that are complete in all variables (data.dropna(subset=[...]))."
+            )
+        if self.measure != other.measure:
+            raise BayesmigError(
+                f"{mine!r} gives the {self.measure} of the outcome and {theirs!r} the {other.measure}, which have"
+                " different units. Compare models for numbers with each other, and models for answers or counts with"
+                " each other."
+            )
+        if self.digest != other.digest:
+            raise BayesmigError(
+                f"{mine!r} and {theirs!r} do not predict the same values ({self.name}, {other.name}): the outcome, its"
+                " order of rows, its categories or the weights differ. A transformed outcome, such as a logarithm,"
+                " cannot be compared with the plain one."
+            )
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Elpd:
@@ -141,24 +161,7 @@ class Elpd:
             raise BayesmigError(
                 f"{self.formula!r} was judged by {self.method}, {other.formula!r} by {other.method}; judge both alike."
             )
-        if mine.rows != theirs.rows:
-            raise BayesmigError(
-                f"{self.formula!r} uses {mine.rows:,} rows and {other.formula!r} {theirs.rows:,}; models can be"
-                " compared only on the same people. Fit both to the rows that are complete in all their variables"
-                " (data.dropna(subset=[...]))."
-            )
-        if mine.measure != theirs.measure:
-            raise BayesmigError(
-                f"{self.formula!r} gives the {mine.measure} of the outcome and {other.formula!r} the {theirs.measure},"
-                " which have different units. Compare models for numbers with each other, and models for answers or"
-                " counts with each other."
-            )
-        if mine.digest != theirs.digest:
-            raise BayesmigError(
-                f"{self.formula!r} and {other.formula!r} do not predict the same values ({mine.name}, {theirs.name}):"
-                " the outcome, its order of rows, its categories or the weights differ. A transformed outcome, such as"
-                " a logarithm, cannot be compared with the plain one."
-            )
+        mine.check_same(theirs, self.formula, other.formula)
         if self.unit != "row" and set(self.pointwise.index) != set(other.pointwise.index):
             raise BayesmigError(
                 f"{self.formula!r} and {other.formula!r} were not judged by the same groups of {self.unit}."

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,7 @@ from scipy import special
 from threadpoolctl import threadpool_limits
 
 from bayesmig.checking.elpd import Elpd, Outcome
+from bayesmig.checking.evidence import compare_evidence
 from bayesmig.checking.out_of_sample import (
     QUADRATURE_DRAWS,
     leave_units_out,
@@ -261,26 +262,40 @@ def leave_one_group_out(
     return _result(method, pointwise, judged, tree, design, failed)
 
 
-def compare_models(models: Mapping[str, xr.DataTree | Elpd]) -> pd.DataFrame:
-    """Which of several models of the same outcome predicts best what it has not seen.
+def compare_models(
+    models: Mapping[str, xr.DataTree | Elpd],
+    by: Literal["elpd", "marginal"] = "elpd",
+    *,
+    prior: Mapping[str, float] | None = None,
+) -> pd.DataFrame:
+    """Which of several models of the same outcome predicts best what it has not seen, or is the most probable.
 
     Parameters
     ----------
     models : mapping of str to DataTree or Elpd
         At least two: posteriors, which are judged by :func:`loo`, or results of :func:`loo` or
         :func:`leave_one_group_out`, all of one kind.
+    by : {"elpd", "marginal"}
+        Predictions of what was left out, or marginal likelihoods: how probable the data are under a model, on average
+        over its priors. The latter of posteriors by :class:`~bayesmig.Exact` or :class:`~bayesmig.Quadrature`.
+    prior : mapping of str to float, optional
+        By marginal likelihoods: how probable each model is before the data; all alike unless given.
 
     Returns
     -------
     pandas.DataFrame
         Indexed by model, the best first: ``elpd``, ``se``, ``p``, ``difference`` to the best and ``difference_se``,
         ``above``, the number of units whose Pareto k is too high, and ``reading``, a sentence. ``attrs`` say what was
-        left out, and each model's engine, seed and provenance.
+        left out, and each model's engine, seed and provenance. By marginal likelihoods: ``log_marginal_likelihood`` and
+        its Monte Carlo standard error ``mcse``, ``pareto_k``, ``log_bayes_factor`` against the best and
+        ``log_bayes_factor_mcse``, ``prior`` and ``posterior`` probabilities of the models, and ``reading``; ``attrs``
+        say what role the priors have.
 
     Raises
     ------
     BayesmigError
-        If they are fewer than two, or do not predict the same values of the same people.
+        If they are fewer than two, or do not predict the same values of the same people; by marginal likelihoods also
+        where a coefficient has a flat prior, under survey weights, and of other engines.
 
     Notes
     -----
@@ -292,6 +307,14 @@ def compare_models(models: Mapping[str, xr.DataTree | Elpd]) -> pd.DataFrame:
     are for. A difference of several standard errors is clear. A model that predicts better need not be nearer to the
     causes.
 
+    The marginal likelihood is the mean of the importance weights of the engine, whose densities lack no constant; its
+    error is by the delta method and what a Pareto tail may hold beyond the largest weight; it is too small where
+    Pareto k is above 0.5. Probabilities are those
+    of the models given that one of them holds (Kass & Raftery 1995, Journal of the American Statistical Association
+    90). They hang on the priors: a coefficient's prior that is ten times as wide makes its model about a tenth as
+    probable, where predictions of what was left out hardly change. Default priors are relative to the data, and shared
+    by the models compared.
+
     Examples
     --------
     >>> rng = np.random.default_rng(1)
@@ -301,9 +324,19 @@ def compare_models(models: Mapping[str, xr.DataTree | Elpd]) -> pd.DataFrame:
     >>> table = compare_models({"without x": fit("y ~ 1", data, seed=1), "with x": fit("y ~ x", data, seed=1)})
     >>> table.loc["without x", "reading"]
     'predicts worse than the best'
+    >>> models = {formula: fit(formula, data, seed=1) for formula in ("y ~ 1", "y ~ x")}
+    >>> compare_models(models, by="marginal")["reading"].to_list()
+    ['best', 'the data are more than a million times as probable under the best']
     """
     if not isinstance(models, Mapping) or len(models) < 2:
         raise BayesmigError('compare_models needs two models or more, as in {"null": tree, "full": other}.')
+    if by not in ("elpd", "marginal") or (by == "elpd" and prior is not None):
+        raise BayesmigError(
+            f"by={by!r}, prior={prior!r}: by is 'elpd' or 'marginal', and prior= is of by='marginal', which alone gives"
+            " models a probability."
+        )
+    if by == "marginal":
+        return compare_evidence(models, prior)
     judged = {name: model if isinstance(model, Elpd) else loo(model) for name, model in models.items()}
     incomplete = [name for name, result in judged.items() if not math.isfinite(result.elpd)]
     if incomplete:

@@ -34,6 +34,9 @@ because an intercept-only factor and one with slopes can stand side by side in o
 latent factors, categories, or parameters that have predictors, each term and effect names its own, as in
 ``visual ~ age``, ``leave ~ age`` and ``sigma ~ age``.
 
+``sample_stats`` of independent draws says how they were weighted (``pareto_k``, ``importance_ess``) and has the
+``log_marginal_likelihood`` with its ``log_marginal_likelihood_mcse``, where priors are proper and weights count people.
+
 The root's attributes carry the specification (JSON), engine, seed, provenance, versions and the data flow.
 """
 

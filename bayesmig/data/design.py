@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
+from scipy import special
 
 from bayesmig.contract.arrays import Array, Codes, Flags
 from bayesmig.contract.names import cutpoints, of_factor, pieces
@@ -74,6 +75,12 @@ class Correlated:
         return np.array(
             [eta + (len(block) - 2 - i) / 2 for block in self.blocks for i in range(len(block)) for _ in block[i + 1 :]]
         )
+
+    def log_prior(self, partial: Array, eta: float) -> Array:
+        """Log density ``(...)`` of partial correlations ``(..., pairs)`` under LKJ(eta)."""
+        shapes = self.partial_shapes(eta)
+        within = np.log1p(-(partial**2) + 1e-16) * (shapes - 1)
+        return np.asarray((within - (2 * shapes - 1) * math.log(2) - special.betaln(shapes, shapes)).sum(axis=-1))
 
     def correlation_root(self, partial: Array) -> Array:
         """Cholesky factor ``(..., q, q)`` of the correlations with these canonical partial correlations, (..., pairs).

@@ -503,6 +503,12 @@ class MixedModelEquations:
         """What :attr:`Conditional.profile` leaves out of the log-likelihood of the outcome in its own units."""
         return self.stats.log_weight - self.stats.n * (0.5 * math.log(2 * math.pi) + math.log(self.scale.y_sd))
 
+    @property
+    def log_density_constant(self) -> float:
+        """What :attr:`Conditional.log_density` leaves out of that of the outcome in its own units."""
+        proper = self.prior_precision[self.prior_precision > 0]
+        return self.log_likelihood_constant + 0.5 * float(np.log(proper).sum())
+
 
 def _inner_blocks(distinct: Array, sigma: Array, scale: Array) -> Array:
     """``L' K L / sigma^2 + I`` for every distinct block K: shape (B, distinct, q, q)."""
@@ -610,10 +616,9 @@ class VarianceParameters:
         total = self.log_jacobian(points).sum(axis=1)
         for k, group in enumerate(self.groups):
             for effect, prior in enumerate(priors.tau[group.name]):
-                total = total + prior.log_density(sds[k][:, effect] * units[k][effect])
+                total = total + prior.log_density(sds[k][:, effect] * units[k][effect]) + math.log(units[k][effect])
             if group.pairs:
-                shape = group.partial_shapes(priors.rho[group.name].eta) - 1
-                total = total + (np.log1p(-(partials[k] ** 2) + 1e-16) * shape).sum(axis=1)
+                total = total + group.log_prior(partials[k], priors.rho[group.name].eta)
         return total
 
     def factors(self, points: Array) -> tuple[Array, tuple[Array, ...]]:

@@ -1,4 +1,7 @@
-"""Importance sampling of few parameters: mixtures of Student t densities, fitted to what has been found."""
+"""Importance sampling of few parameters: mixtures of Student t densities, fitted to what has been found.
+
+The mean of the weights is the marginal likelihood, if densities lack no constant.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,11 @@ import numpy as np
 from scipy import special
 
 from bayesmig.contract.arrays import Array, Codes
-from bayesmig.errors import InferenceFailure
+from bayesmig.data.design import Outline
+from bayesmig.errors import InferenceFailure, listing
 from bayesmig.inference.numerics import STEP, derivatives, maximise
+from bayesmig.inference.pareto import pareto_smoothed
+from bayesmig.specification.priors import Flat
 
 DF = 15.0
 COMPONENTS = 5
@@ -50,6 +56,55 @@ class Mixture:
 
     def log_density(self, points: Array) -> Array:
         return np.asarray(special.logsumexp(self.component_log_density(points), axis=1))
+
+
+@dataclass(frozen=True)
+class Weighed:
+    """Log ratios of the density to the proposal's, and the Pareto-smoothed weights that they make."""
+
+    log_ratio: Array
+    weights: Array
+    pareto_k: float
+
+    @classmethod
+    def of(cls, log_ratio: Array) -> Weighed:
+        """Weights of these ratios."""
+        (weights,), (khat,) = pareto_smoothed(np.exp(log_ratio - log_ratio.max())[None])
+        return cls(log_ratio, weights, float(khat))
+
+    @property
+    def size(self) -> float:
+        """Effective number of draws."""
+        return 1 / float(self.weights @ self.weights)
+
+    def statistics(self, design: Outline, constant: float) -> dict[str, float]:
+        """What ``sample_stats`` says: Pareto k, effective draws, and the log marginal likelihood with its error.
+
+        ``constant``: what the log density left out. The Monte Carlo standard error is that of the delta method, beside
+        the mass of a Pareto tail beyond the largest weight.
+        """
+        found, count = {"pareto_k": self.pareto_k, "importance_ess": self.size}, len(self.log_ratio)
+        if undefined(design):
+            return found
+        total = float(special.logsumexp(self.log_ratio))
+        beyond = math.exp(self.log_ratio.max() - total) / (1 - self.pareto_k)
+        error = math.hypot(math.sqrt(max(1 / effective(self.log_ratio) - 1 / count, 0.0)), beyond)
+        told = {"log_marginal_likelihood": total - math.log(count) + constant, "log_marginal_likelihood_mcse": error}
+        return found | told
+
+
+def undefined(design: Outline) -> str | None:
+    """Why a design has no marginal likelihood; None if it has one."""
+    flat = [term for term, prior in zip(design.terms, design.term_priors, strict=True) if isinstance(prior, Flat)]
+    if flat:
+        return (
+            f"flat priors, here of {listing(flat)}, do not integrate to one, so that it is anything; give proper ones,"
+            " as in priors='weak' or"
+            " priors=bm.priors.PriorSet(intercept=bm.priors.Normal(0, 5), slopes=bm.priors.Normal(0, 1))"
+        )
+    if design.weight_kind == "survey":
+        return "survey weights make a pseudo-likelihood, which is no density of the data; compare by='elpd'"
+    return None
 
 
 def effective(log_ratio: Array) -> float:

@@ -25,7 +25,7 @@ def parameters(posterior: xr.Dataset) -> dict[str, Array]:
     flat = {}
     for name, array in posterior.data_vars.items():
         values = array.transpose("chain", "draw", ...).to_numpy()
-        flat[str(name)] = np.asarray(values.reshape(-1, *values.shape[2:]), dtype=float)
+        flat[str(name)] = np.asarray(values.reshape(values.shape[0] * values.shape[1], *values.shape[2:]), dtype=float)
     return flat
 
 

@@ -24,7 +24,6 @@ from bayesmig.errors import SpecificationError, listing
 from bayesmig.inference import importance
 from bayesmig.inference.engines.base import check_draws
 from bayesmig.inference.gaussian import Conditional, MixedModelEquations, VarianceParameters
-from bayesmig.inference.pareto import pareto_smoothed
 
 CHEAP_COLUMNS = 150
 EXPENSIVE_DRAWS = 600
@@ -92,15 +91,16 @@ class Exact:
         most = max(self.draws, LEAST_PROPOSALS)
         size = int(np.clip(most * (CHEAP_COLUMNS / width) ** 2, min(EXPENSIVE_DRAWS, most), most))
         with threadpool_limits(1 if width <= SMALL_COLUMNS else None, user_api="blas"):
-            points, weights, khat, ess = _explore(target, size, self.efficiency, self.rounds, rng)
-            chosen = importance.resample(weights, self.draws, rng)
+            points, weighed = _explore(target, size, self.efficiency, self.rounds, rng)
+            chosen = importance.resample(weighed.weights, self.draws, rng)
             draws = _complete(target, points, chosen, rng)
         shape = (self.chains, self.draws // self.chains)
         order = rng.permutation(self.draws)
         shaped = {name: values[order].reshape(*shape, *values.shape[1:]) for name, values in draws.items()}
         log_posterior = shaped.pop("lp")
+        told = weighed.statistics(design, target.equations.log_density_constant)
         stats = xr.Dataset(
-            {"lp": (("chain", "draw"), log_posterior), "pareto_k": float(khat), "importance_ess": float(ess)},
+            {"lp": (("chain", "draw"), log_posterior), **told},
             {"chain": np.arange(shape[0]), "draw": np.arange(shape[1])},
         )
         facts: dict[str, object] = {"draws": self.draws, "independent_draws": "yes"}
@@ -123,7 +123,8 @@ class VarianceDensity:
         priors, scale = self.equations.design.priors, self.equations.scale
         sigma, _, _ = self.parameters.parts(points)
         units = [scale.y_sd / sd for sd in scale.z_sd]
-        return priors.sigma.log_density(sigma * scale.y_sd) + self.parameters.log_prior(points, priors, units)
+        residual = priors.sigma.log_density(sigma * scale.y_sd) + math.log(scale.y_sd)
+        return residual + self.parameters.log_prior(points, priors, units)
 
     def conditional(self, points: Array) -> Conditional:
         """The mixed model equations at these points."""
@@ -136,33 +137,31 @@ class VarianceDensity:
 
 def _explore(
     target: VarianceDensity, size: int, efficiency: float, rounds: int, rng: np.random.Generator
-) -> tuple[Array, Array, float, float]:
-    """Points, smoothed importance weights, Pareto k and effective size under a proposal that fits."""
+) -> tuple[Array, importance.Weighed]:
+    """Points and their importance weights under a proposal that fits."""
     threshold = min(0.7, 1 - 1 / math.log10(size))
     proposal = importance.at_mode(target, target.parameters.start, scores=1)
     pilot = min(size, max(400, 100 * target.parameters.dimension))
     best = 0.0
     seen: list[tuple[Array, Array]] = []
-    khat = ess = math.nan
     for attempt in range(rounds + 1):
         points, ratio = _propose(target, proposal, pilot, rng)
         share = importance.effective(ratio) / pilot
         if share > efficiency or (share > 0.7 and share < best + 0.02 and attempt > 1) or attempt == rounds:
             more, more_ratio = _propose(target, proposal, size - pilot, rng)
             whole = np.concatenate([ratio, more_ratio])
-            (weights,), (khat,) = pareto_smoothed(np.exp(whole - whole.max())[None])
-            ess = 1 / (weights @ weights)
+            found = importance.Weighed.of(whole)
             enough = 0.4 * size if attempt < rounds else min(LEAST_EFFECTIVE, 0.8 * size)
-            if khat < threshold and ess > enough:
-                return np.concatenate([points, more]), weights, khat, ess
+            if found.pareto_k < threshold and found.size > enough:
+                return np.concatenate([points, more]), found
         best = max(best, share)
         seen.append((points, ratio))
         proposal = importance.refit(np.concatenate([p for p, _ in seen]), np.concatenate([r for _, r in seen]), 1, rng)
         pilot = min(size, 2 * pilot)
     raise importance.Unsettled(
-        f"the importance sampler did not settle in {rounds} rounds: Pareto k {khat:.2f} (threshold {threshold:.2f}),"
-        f" {ess:.0f} effective of {size} draws. The variance parameters are probably hardly identified: give them"
-        " tighter priors, take a varying slope out, or raise Exact(rounds=...)."
+        f"the importance sampler did not settle in {rounds} rounds: Pareto k {found.pareto_k:.2f} (threshold"
+        f" {threshold:.2f}), {found.size:.0f} effective of {size} draws. The variance parameters are probably hardly"
+        " identified: give them tighter priors, take a varying slope out, or raise Exact(rounds=...)."
     )
 
 

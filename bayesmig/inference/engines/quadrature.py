@@ -34,7 +34,7 @@ from bayesmig.inference.engines.base import check_draws
 from bayesmig.inference.engines.nuts import NUTS
 from bayesmig.inference.gaussian import VarianceParameters
 from bayesmig.inference.kernels import integrated
-from bayesmig.inference.pareto import pareto_smoothed
+from bayesmig.inference.response import log_density
 
 MOST_SCORES, MOST_REMAINING = 12, 200  # sds and correlations; coordinates besides them
 MOST_STEPS = 60
@@ -198,8 +198,8 @@ class Target:
             prior: Any = priors.auxiliary["cut"]
             z = (own[:, first:] - beta[:, :1] - prior.mean) / prior.sd
             total -= 0.5 * (z**2).sum(axis=1) + z.shape[1] * math.log(prior.sd * math.sqrt(2 * math.pi))
-            if layout.family.rising:
-                total += rest[:, self.places["cut"]].sum(axis=1)
+            if layout.family.rising:  # of the orders that thresholds may have one is allowed
+                total += rest[:, self.places["cut"]].sum(axis=1) + math.lgamma(z.shape[1] + 1)
         return np.asarray(total)
 
     def _own(self, name: str, coordinate: Array) -> tuple[Array, Array, Array]:
@@ -220,6 +220,20 @@ class Target:
         with np.errstate(all="ignore"):  # far out, where numbers overflow, the density is zero
             value += self.prior_of_rest(rest, beta, own) + self.prior_of_scores(scores)
         return np.where(np.isnan(value), -np.inf, value), drawn * sd[:, None]
+
+    @property
+    def left_out(self) -> float:
+        """What the family's rows in machine code leave out of the log likelihood; it is the same at all points."""
+        layout, design = self.layout, self.layout.design
+        beta, own, effects = self.natural(self.begin[None], self.scales(self.parameters.start[None])[1])
+        zero, nothing = np.zeros(1), np.empty((1, 0))
+        seeds = np.zeros(1, dtype=np.int64)
+        told = integrated.log_likelihoods(beta, own, effects, zero, self.groups, self.rows, seeds, nothing)
+        values = {name: own[:, k] for k, name in enumerate(layout.pseudo.own)}
+        values["cut"] = own[:, len(values) :]
+        eta = beta @ layout.x.T + (0.0 if design.offset is None else design.offset)
+        counting = np.ones(design.n) if design.counting is None else design.counting
+        return float(log_density(design, eta, values)[0] @ counting - told[0])
 
     def quantities(self, drawn: Drawn, chosen: Codes, shape: tuple[int, int]) -> dict[str, Array]:
         """Quantities of the contract from proposals that were chosen."""
@@ -585,27 +599,24 @@ class Quadrature:
         with threadpool_limits(1, user_api="blas"):
             try:
                 target = Target.of(layout)
-                drawn, weights, khat = self._explored(target, rng)
+                drawn, weighed = self._explored(target, rng)
+                told = weighed.statistics(layout.design, target.left_out)
             except importance.Unsettled:
                 raise
             except (InferenceFailure, np.linalg.LinAlgError) as reason:
                 raise importance.Unsettled(f"no proposal was found: {reason}") from None
-        chosen = rng.permutation(importance.resample(weights, self.draws, rng))
+        chosen = rng.permutation(importance.resample(weighed.weights, self.draws, rng))
         shape = (self.chains, self.draws // self.chains)
         stats = xr.Dataset(
-            {
-                "lp": (("chain", "draw"), drawn.value[chosen].reshape(shape)),
-                "pareto_k": khat,
-                "importance_ess": 1 / float(weights @ weights),
-            },
+            {"lp": (("chain", "draw"), drawn.value[chosen].reshape(shape)), **told},
             {"chain": np.arange(shape[0]), "draw": np.arange(shape[1])},
         )
         facts: dict[str, object] = {"draws": self.draws, "independent_draws": "yes", "packages": ("numba",)}
         values = target.quantities(drawn, chosen, shape)
         return {"posterior": schema.posterior(layout.design, values), "sample_stats": stats}, facts
 
-    def _explored(self, target: Target, rng: np.random.Generator) -> tuple[Drawn, Array, float]:
-        """Proposals of all rounds, their smoothed weights and Pareto k.
+    def _explored(self, target: Target, rng: np.random.Generator) -> tuple[Drawn, importance.Weighed]:
+        """Proposals of all rounds and their weights.
 
         Weights are against the mixture of all proposals (Cornuet et al. 2012, Scandinavian Journal of Statistics 39).
         """
@@ -620,17 +631,17 @@ class Quadrature:
             shares = np.log([len(part.value) / len(whole.value) for part in parts])
             each = [one.log_density(whole.scores, whole.steps) for one in used]
             log_ratio = whole.height - special.logsumexp(np.add(each, shares[:, None]), axis=0)
-            (weights,), (khat,) = pareto_smoothed(np.exp(log_ratio - log_ratio.max())[None])
-            before, ess = ess, 1 / float(weights @ weights)
-            if khat < min(0.7, 1 - 1 / math.log10(len(weights))) and ess >= wanted:
-                return whole, weights, float(khat)
-            if len(parts) > 2 and ess < LEAST_SHARE * len(weights):
+            weighed = importance.Weighed.of(log_ratio)
+            count, before, ess = len(log_ratio), ess, weighed.size
+            if weighed.pareto_k < min(0.7, 1 - 1 / math.log10(count)) and ess >= wanted:
+                return whole, weighed
+            if len(parts) > 2 and ess < LEAST_SHARE * count:
                 break
             proposal = proposal.adapted(whole, log_ratio, rng)
-            needed = 1.02 * (wanted - ess) / max((ess - before) / size, ess / len(weights), 0.05)
+            needed = 1.02 * (wanted - ess) / max((ess - before) / size, ess / count, 0.05)
             size = int(np.clip(needed if len(parts) > 1 else 2 * size, LEAST_PILOT, max(self.draws, 2 * LEAST_PILOT)))
         raise importance.Unsettled(
-            f"the importance sampler did not settle: Pareto k {khat:.2f}, {ess:.0f} effective of"
-            f" {len(weights):,} draws. Groups are probably few, or the outcome hardly informs some parameter: give"
+            f"the importance sampler did not settle: Pareto k {weighed.pareto_k:.2f}, {ess:.0f} effective of"
+            f" {count:,} draws. Groups are probably few, or the outcome hardly informs some parameter: give"
             " tighter priors, or use engine=NUTS()."
         )
