@@ -82,6 +82,8 @@ def _marginal(name: str, tree: xr.DataTree, design: Design) -> tuple[float, ...]
         return tuple(float(stats[each]) for each in (VALUE, f"{VALUE}_mcse", "pareto_k"))
     able = [engine for engine in (Exact(), Quadrature()) if not engine.refuses(design)]
     advice = f"Fit it again with engine=bm.{type(able[0]).__name__}()" if able else "Neither of them takes this model"
+    if tried := tree.attrs.get("instead_of"):
+        advice = f"Tried was {str(tried).rstrip('.')}"
     raise EngineRefusal(
         f"{name!r} was drawn by {tree.attrs['engine']} and has no marginal likelihood; engines of independent draws,"
         f" Exact and Quadrature, give one with the draws. {advice}, or compare by='elpd'."
