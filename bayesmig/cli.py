@@ -129,7 +129,13 @@ def fit(
         Several,
         option("A new column, the mean of answers on a scale, a minus turning one round: trust=t1+t2-t3; several too."),
     ] = None,
+    order: Annotated[
+        Several,
+        option("Answers in words from the lowest, as in 'trust=disagree<neither<agree'; may be given several times."),
+    ] = None,
+    rename: Annotated[Several, option("What to call a column of the file, as in a2=hukou; several times too.")] = None,
     weights: Annotated[str | None, option("Column with survey weights.")] = None,
+    adjust: Annotated[bool, option("Intervals that know of survey weights and groups.", "--adjust")] = False,
     reference: Annotated[
         Several, option("The level that a category is compared with, as in hukou=local; of a yes-or-no outcome the no.")
     ] = None,
@@ -173,8 +179,16 @@ def fit(
             raise SpecificationError(
                 f"--table {str(table)!r}: its ending says the form; allowed are {listing(TABLES)}."
             )
-        frame = _scored(_read(data, _Reading(missing, encoding, codes, skip, decimal, numbers, text)), score)
-        asked = {name: sorted(frame[name].dropna().astype(str))[0] for name in text or () if frame[name].notna().any()}
+        called = _pairs("--rename", rename)
+        back = {new: old for old, new in called.items()}
+        steps = {
+            back.get(name, name): [step.strip() for step in text.split("<")]
+            for name, text in _pairs("--order", order).items()
+        }
+        reading = _Reading(missing, encoding, codes, skip, decimal, numbers, text)
+        frame = _scored(_read(data, reading, rename=called, ordered=steps), score)
+        texts = [called.get(name, name) for name in text or ()]
+        asked = {name: sorted(frame[name].dropna().astype(str))[0] for name in texts if frame[name].notna().any()}
         asked |= _pairs("--reference", reference)
         measured = {name: tuple(re.split(r"\s*\+\s*", given)) for name, given in _pairs("--factor", factor).items()}
         spec = bm.ModelSpec(
@@ -195,6 +209,7 @@ def fit(
             bm.results.hypotheses.check_claims(spec, frame, hypothesis)
         _say(f"Fitting {formula} to {len(frame)} rows")
         tree = _fitted(spec, frame, engine, draws, seed=seed, cache=cache)
+        tree = bm.adjust(tree) if adjust else tree
         if kept is not None:
             write(kept, tree.to_netcdf(engine="h5netcdf"))
         found = bm.hypothesis(tree, hypothesis, interval=interval) if hypothesis else None
@@ -524,10 +539,10 @@ def _user_errors() -> Iterator[None]:
     try:
         yield
     except InferenceFailure as error:
-        _echo(f"Error: {error}", err=True)
+        _echo(f"Error: {_as_options(error)}", err=True)
         raise typer.Exit(NOT_TRUSTED) from None
     except (BayesmigError, OSError) as error:
-        _echo(f"Error: {error}", err=True)
+        _echo(f"Error: {_as_options(error)}", err=True)
         raise typer.Exit(USER_ERROR) from None
 
 
@@ -543,7 +558,7 @@ class _Reading(NamedTuple):
     text: Several
 
 
-def _read(path: Path, how: _Reading) -> pd.DataFrame:
+def _read(path: Path, how: _Reading, **more: Any) -> pd.DataFrame:
     """A survey; what was decided while reading it is said where no output is in its way."""
     _say(f"Reading {path.name}")
     frame = bm.read_survey(
@@ -555,15 +570,17 @@ def _read(path: Path, how: _Reading) -> pd.DataFrame:
         decimal=how.decimal,  # type: ignore[arg-type]
         numbers=how.numbers or (),
         text=how.text or (),
+        **more,
     )
     notes = frame.attrs["notes"]
     for note in [*notes[:NOTES_SHOWN], *([f"and {len(notes) - NOTES_SHOWN} more"] if notes[NOTES_SHOWN:] else [])]:
-        typer.echo(f"Note: {note}", err=True)
+        _note(note)
     return frame
 
 
 EXAMPLES = {"--reference": "a column and its level, as in hukou=local", "--standardise": "as in age=person"}
 EXAMPLES |= {"--factor": "as in integration=friends+work+stay", "--score": "as in trust=t1+t2-t3"}
+EXAMPLES |= {"--order": "as in 'trust=disagree<neither<agree'", "--rename": "as in a2=hukou"}
 EXAMPLES |= {"--truth": "as in contact=0.2 or icc=0.1", "--share": "as in member=0.3"}
 
 
@@ -582,7 +599,7 @@ def _scored(frame: pd.DataFrame, given: Several) -> pd.DataFrame:
                 f"--score {name}={text}: the scales differ ({'; '.join(ends.values())}), so a mean says little."
             )
         for note in scored.attrs["notes"][len(frame.attrs["notes"]) :]:
-            typer.echo(f"Note: {note}", err=True)
+            _note(note)
         frame = scored if items == [name] else frame.assign(**{name: scored[items].mean(axis=1, skipna=False)})
     return frame
 
@@ -627,6 +644,32 @@ def _open(path: Path) -> xr.DataTree:
 def _echo(text: object, err: bool = False) -> None:
     """A line for people, in which no label commands their terminal."""
     typer.echo(printable(str(text)), err=err)
+
+
+def _note(text: str) -> None:
+    _echo(f"Note: {_as_options(text)}", err=True)
+
+
+WAYS = {  # to mend something: what messages say to people who write Python, and the options that do it
+    r"\bby score\(data, '(.*?)', order=\[.*?\]\)": r"by --order '\1=lowest<...<highest' --score '\1=\1'",
+    r"\bby score\(data, '(.*?)'\)": r"by --score '\1=\1'",
+    r"\bin the codebook, Variable\('(.*?)', levels=.*? ordered=True\)": r"by --order '\1=lowest<...<highest'",
+    r"\bordered=\{'(.*?)': \[lowest, .*?\]\}": r"--order '\1=lowest<...<highest'",
+    r"\bordered=(?=')": "--order ",
+    r"\bdata\.drop_duplicates\(\) leaves": "a copy of the file without repeats leaves",
+    r"\border=\[lowest, \.\.\., highest\]": "--order 'COLUMN=lowest<...<highest'",
+    r"\bscale='(.*?)'": r"--items \1",
+    r"\b(text|numbers|decimal|encoding|family)=\[?('.*?')\]?": r"--\1 \2",
+    r"\b(skip|missing)=(?=[\s.;])": r"--\1",
+}
+
+
+def _as_options(text: object) -> str:
+    """A message in the words of the command line."""
+    said = str(text)
+    for python, options in WAYS.items():
+        said = re.sub(python, options, said)
+    return said
 
 
 def _say(text: str) -> None:

@@ -333,11 +333,17 @@ LEVELS = [
         "one level only", DataError, ("no variation in hukou", "64 rows used have 'rural'", "leave it out"),
         data=lambda frame: frame[frame.hukou != "urban"].assign(hukou="rural"), spec=book(HUKOU),
     ),
+    Case(
+        "a question that one group was asked", DataError, ("all 64 rows", "what has no answer: age 32."),
+        data=lambda frame: frame.assign(
+            age=frame.age.where(np.arange(96) > 31), hukou=np.repeat(["urban", "rural", "rural"], 32)
+        ),
+    ),
 ]  # fmt: skip
 
 OUTCOMES = [
     Case("constant outcome", DataError, ("'trust' is constant (3)", "96 rows", "any filter"), data=column(trust=3)),
-    Case("text outcome", DataError, ("outcome 'gender' must hold numbers", "'woman' (row 0)"), "gender ~ age"),
+    Case("text outcome", DataError, ("outcome 'gender' must hold numbers", "its answers are words"), "gender ~ age"),
     Case(
         "categorical outcome", DataError, ("outcome 'trust' must be a number", "levels low, mid", "score first"),
         data=lambda frame: frame.assign(trust=pd.cut(frame.trust, 3, labels=["low", "mid", "high"])),

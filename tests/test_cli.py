@@ -733,6 +733,38 @@ def test_labelled_answers_become_a_score(panel: Path) -> None:
     assert single.exit_code == 0, single.output
 
 
+def test_an_online_survey_with_questions_for_names_and_answers_in_words(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    words = ["disagree", "neither", "agree"]
+    survey = pd.DataFrame(
+        {"4、您信任邻居吗？": rng.choice(words, 80), "age": [f"{a}岁" for a in rng.integers(18, 80, 80)]}
+    )
+    path = tmp_path / "wjx.csv"
+    survey.to_csv(path, index=False)
+    fit = ["fit", "trust ~ age", str(path), "--rename", "4、您信任邻居吗？=trust", "--json"]
+    told = runner.invoke(app, fit).stderr
+    assert "--text 'age' leaves it" in told
+    assert "by --order 'trust=lowest<...<highest' --score 'trust=trust'" in told and "--family 'cumulative'" in told
+    assert "Give it by --order 'trust=low" in runner.invoke(app, [*fit, "--family", "cumulative"]).stderr
+    steps = ["--order", "trust=disagree<neither<agree"]
+    shown = runner.invoke(app, [*fit, *steps, "--score", "trust=trust"])
+    assert shown.exit_code == 0, shown.output
+    data = bm.read_survey(path).assign(trust=survey.iloc[:, 0].map(words.index) + 1.0)
+    wanted = bm.coefficients(bm.fit("trust ~ age", data, seed=1))["estimate"]
+    found = json.loads(shown.stdout)["coefficients"]
+    assert [row["estimate"] for row in found] == pytest.approx(list(wanted), rel=1e-9)
+    wrong = runner.invoke(app, [*fit, "--order", "trust=agree<disagree"])
+    assert wrong.exit_code == 2 and "--order '4、您信任邻居吗？': the answer 'neither' has no place" in wrong.stderr
+
+
+def test_intervals_that_know_of_weights(panel: Path) -> None:
+    frame = bm.read_survey(panel).assign(w=np.linspace(0.2, 3, 240))
+    frame.to_parquet(panel.with_name("w.parquet"))
+    shown = runner.invoke(app, ["fit", "age ~ yes", str(panel.with_name("w.parquet")), "--weights", "w", "--adjust"])
+    assert shown.exit_code == 0, shown.output
+    assert "the errors allow for it" in shown.stdout
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [

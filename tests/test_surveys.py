@@ -304,10 +304,39 @@ def test_arguments_that_name_nothing_are_refused(tmp_path):
         read_survey(path, values="label")
     with pytest.raises(UnknownColumn, match="ordered='jobb'"):
         read_survey(path, ordered=["jobb"])
-    with pytest.raises(DataError, match="without an order"):
-        read_survey(path, ordered=["job"])
+    for ordered in (["job"], {"job": ["a"]}, {"job": ["a", "a"]}):
+        with pytest.raises(DataError, match=r"without an order; .* ordered=.'job': .lowest, "):
+            read_survey(path, ordered=ordered)
+    with pytest.raises(DataError, match=r"the answer 'a' has no place among b, c\."):
+        read_survey(path, ordered={"job": ["b", "c"]})
+    with pytest.raises(DataError, match="ordered='income': its answers are numbers"):
+        read_survey(path, ordered={"income": ["0", "1"]})
     with pytest.raises(UnknownColumn, match="categories are job"):
         codebook(read_survey(path), {"income": "1"})
+
+
+def test_answers_in_words_have_the_order_that_is_told(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("q,x\nno,1\nyes,2\n,3\nwell,4\n", encoding="utf-8")
+    data = read_survey(path, ordered={"q": ["no", "well", "yes"]}, rename={"q": "safe"})
+    assert data["safe"].cat.ordered and list(data["safe"].cat.categories) == ["no", "well", "yes"]
+    np.testing.assert_array_equal(bm.score(data, "safe")["safe"], [1, 3, np.nan, 2])
+    assert list(codebook(data)[0].levels) == ["no", "well", "yes"]
+
+
+def test_people_who_are_in_a_file_twice_are_told_of(tmp_path):
+    path = tmp_path / "a.csv"
+    people = pd.DataFrame({"g": np.arange(40) % 2, "id": np.arange(40)})
+    again = pd.concat([people, people.iloc[[3]]])
+    for frame, notes in ((people, 0), (again, 1), (again[["g"]], 0), (pd.concat([people, people]), 0)):
+        frame.to_csv(path, index=False)
+        data = read_survey(path)
+        assert len(data.attrs["notes"]) == notes
+    again.to_csv(path, index=False)
+    data = read_survey(path)
+    assert data.attrs["notes"][0].startswith("id: the same in 1 rows that repeat others")
+    kept = data.drop_duplicates()
+    assert len(kept) == 40 and "missing" in kept.attrs
 
 
 def test_text_gets_levels_where_a_reference_is_named():

@@ -260,7 +260,7 @@ def _weights(tree: xr.DataTree) -> list[Row]:
     adjusted = "adjusted" in tree.attrs
     robust = adjusted or tree.attrs.get("errors", "classical") != "classical"
     message = f"the weights of {used} rows are worth {effective:.0f} unweighted ones; "
-    message += "the errors allow for it" if robust else "the intervals do not know that and are too short"
+    message += "the errors allow for it" if robust else "the intervals do not know that and are too short; see adjust"
     return [("survey weights", round(effective), "", robust, message)] + (_clusters(tree) if adjusted else [])
 
 

@@ -24,6 +24,10 @@ CATEGORIES = ("binary", "ordered", "nominal")  # outcomes that may be words
 BLANK = ("", "nan", "NaN", "<NA>", "NaT")
 LARGEST = 1e100
 TAKEN = {"provenance": "that column says where data come from", "self": "pandas takes the name for itself"}
+AS_SCORE = (
+    " Turn it into a score first, by {}, if the levels are steps of equal size; or choose family='bernoulli' for two"
+    " levels, family='cumulative' for ordered ones, family='categorical' for others."
+)
 MOST_STEPS = 20  # between the lowest and the highest of ordered numbers, in which gaps are looked for
 
 Role = Literal["outcome", "end", "item", "weights", "trials", "offset", "grouping", "predictor"]
@@ -159,8 +163,7 @@ def checked_column(spec: ModelSpec, name: str, column: pd.Series, role: Role, ro
         levels = entry.levels if entry is not None and entry.is_categorical else column.cat.categories
         raise DataError(
             f"{role} {name!r} must be a number, but it is a category with levels {listing(levels)}."
-            " Turn it into a score first, if the levels are steps of equal size; or choose family='bernoulli' for two"
-            " levels, family='cumulative' for ordered ones, family='categorical' for others."
+            + AS_SCORE.format(f"score(data, {name!r})")
         )
     if role == "outcome" and kind == "string" and spec.distribution.outcome in CATEGORIES:
         return _categorical_outcome(spec, entry, name, column)
@@ -417,6 +420,10 @@ def numeric(entry: Variable | None, name: str, column: pd.Series, role: Role) ->
             return numbers
     numbers = pd.to_numeric(column, errors="coerce").astype(float)
     text = column[column.notna() & numbers.isna()]
+    if role == "outcome" and len(text) == column.notna().sum() and not text.astype(str).str.contains(r"\d").any():
+        answers = listing(map(repr, dict.fromkeys(text.astype(str))), 7)
+        remedy = AS_SCORE.format(f"score(data, {name!r}, order=[lowest, ..., highest])")
+        raise DataError(f"outcome {name!r} must hold numbers, but its answers are words: {answers}.{remedy}")
     if len(text):
         raise DataError(
             f"{'column' if role == 'predictor' else role} {name!r} must hold numbers, but {len(text)} of"

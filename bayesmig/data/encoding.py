@@ -8,6 +8,7 @@ import hashlib
 import math
 import re
 from collections.abc import Collection, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -102,7 +103,7 @@ def build_design(spec: ModelSpec, data: AnyFrame) -> Design:
     notes += _numbered(spec, formula, checked, told.get("levels", {}))
     frame, categories = encoded_outcome(spec, formula, frame)
     notes += _of_categories(spec, formula, data, checked)
-    frame = _drop_empty_levels(formula, frame, notes)
+    frame = _drop_empty_levels(formula, frame, notes, missing)
     trials = frame[spec.trials].to_numpy(dtype=int) if spec.trials else np.ones(len(frame), int)
     people = trials
     if weights is not None and counts(spec):
@@ -350,19 +351,30 @@ def without_outcome_bounds(spec: ModelSpec, formula: Formula) -> ModelSpec:
     return dataclasses.replace(spec, variables=tuple(entries))
 
 
-def _drop_empty_levels(formula: Formula, frame: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
+def _drop_empty_levels(
+    formula: Formula, frame: pd.DataFrame, notes: list[str], missing: Mapping[str, int]
+) -> pd.DataFrame:
     for name in [str(name) for name, column in frame.items() if is_categorical(column)]:
         column = frame[name].cat
         present = set(frame[name])
         if name in formula.predictors:
-            check_levels(name, tuple(column.categories), present, len(frame), notes)
+            check_levels(name, tuple(column.categories), present, len(frame), notes, missing)
         empty = [level for level in column.categories if level not in present]
         frame = frame.assign(**{name: column.remove_categories(empty)})
     return frame
 
 
-def check_levels(name: str, levels: tuple[str, ...], present: Collection[str], n: int, notes: list[str]) -> None:
+def check_levels(
+    name: str,
+    levels: tuple[str, ...],
+    present: Collection[str],
+    n: int,
+    notes: list[str],
+    missing: Mapping[str, int] = MappingProxyType({}),
+) -> None:
     """A categorical predictor has rows at its reference level and another; other levels without rows are noted.
+
+    ``missing``: how many rows are left out for each column, as that of a question that only some were asked.
 
     Raises DataError if it has not.
     """
@@ -373,8 +385,10 @@ def check_levels(name: str, levels: tuple[str, ...], present: Collection[str], n
             " recode it."
         )
     if len(present) == 1:
+        gaps = listing(f"{column} {rows}" for column, rows in missing.items())
         raise DataError(
             f"no variation in {name}: all {n} rows used have {next(iter(present))!r}; leave it out of the formula."
+            + f" Rows left out, by what has no answer: {gaps}." * bool(missing)
         )
     if levels[0] not in present:
         raise DataError(

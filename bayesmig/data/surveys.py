@@ -37,6 +37,8 @@ CODES = [
     *range(-9, 0),
     *(sign * code for code in (8, 9, 77, 88, *range(97, 100), *range(997, 1000), 9999) for sign in (1, -1)),
 ]
+FEW = 0.05  # of the rows
+FIRST = 8  # columns in which rows that are the same are looked for
 EXACT = 2**53  # whole numbers up to here are kept by a float
 
 
@@ -52,7 +54,7 @@ def read_survey(
     *,
     missing: Sequence[object] | Mapping[str, Sequence[object]] = (),
     values: Literal["labels", "codes"] = "labels",
-    ordered: Sequence[str] = (),
+    ordered: Sequence[str] | Mapping[str, Sequence[str]] = (),
     codes: Sequence[str] = (),
     rename: Mapping[str, str] | None = None,
     encoding: str | None = None,
@@ -75,8 +77,10 @@ def read_survey(
         What a column holds whose values all have a label: ``labels`` makes it a category with the labels as levels, in
         the order of the codes; ``codes`` leaves the codes, and :func:`codebook` tells what they mean. Columns with
         labels for some values only (the ends of a scale, say) stay numbers.
-    ordered : sequence of str
-        Columns whose levels are steps of a scale. Those that SPSS calls ordinal need not be named.
+    ordered : sequence of str, or mapping of str to sequence
+        Columns whose levels are steps of a scale; of answers in words that the file does not number with the answers
+        from the lowest to the highest, as in ``{"safe": ["disagree", "neither", "agree"]}``. Those that SPSS calls
+        ordinal need not be named.
     codes : sequence of str
         Columns whose codes are scores, such as 1 to 5 from "disagree" to "agree": they stay numbers, whatever
         ``values`` says, and their labels are kept for :func:`codebook`. :func:`score` also turns scales round and
@@ -168,7 +172,11 @@ def read_survey(
             f"codes={codes!r}{closest(name, raw.frame.columns)}: give a list of columns; there are"
             f" {listing(raw.frame.columns)}."
         )
-    data = _survey(raw, file, _asked_codes(missing, raw.frame), values, (*raw.ordered, *ordered), codes)
+    raw = replace(raw, notes=(*raw.notes, *_twice(raw.frame)))
+    steps = dict.fromkeys(raw.ordered, ()) | (
+        dict(ordered) if isinstance(ordered, Mapping) else dict.fromkeys(ordered, ())
+    )
+    data = _survey(raw, file, _asked_codes(missing, raw.frame), values, steps, codes)
     for what in ("labels", "levels", "scores", "missing"):
         data.attrs[what] = Words({names[name]: value for name, value in data.attrs[what].items()})
     return data.rename(columns=names)
@@ -297,6 +305,18 @@ def _asked_codes(missing: object, frame: pd.DataFrame) -> dict[str, set[str]]:
     return {str(name): codes for name in frame} if codes else {}
 
 
+def _twice(frame: pd.DataFrame) -> list[str]:
+    """Rows that stand in a file again, by a column that tells all others apart, such as a number of the person."""
+    alike = frame[frame.iloc[:, :FIRST].duplicated(keep=False)]
+    again = alike.index[alike.duplicated()]
+    once = frame.drop(index=again) if 0 < len(again) < FEW * len(frame) else frame.iloc[:, :0]
+    return [
+        f"{name}: the same in {len(again)} rows that repeat others in every column, and else in none;"
+        " data.drop_duplicates() leaves them out"
+        for name in [name for name in once if once[name].is_unique][:1]
+    ]
+
+
 def _new_names(rename: Mapping[str, str], frame: pd.DataFrame) -> dict[str, str]:
     """What every column is to be called."""
     require(rename, frame, "rename={", ": ...}", ": the file has", error=UnknownColumn)
@@ -351,7 +371,12 @@ def _is_text(column: pd.Series) -> bool:
 
 
 def _survey(
-    raw: Raw, file: Path, asked: Mapping[str, set[str]], values: str, ordered: Sequence[str], scored: Sequence[str]
+    raw: Raw,
+    file: Path,
+    asked: Mapping[str, set[str]],
+    values: str,
+    ordered: Mapping[str, Sequence[str]],
+    scored: Sequence[str],
 ) -> pd.DataFrame:
     """A frame without codes for missing answers, its categories labelled, with what the file says beside."""
     require(ordered, raw.frame, "ordered=", " is no column", ": the file has", error=UnknownColumn)
@@ -372,13 +397,15 @@ def _survey(
         reasons |= {key: found} if found else {}
         none = {*counts, *asked.get(key, ()), *raw.never.get(key, ())}
         kept = {code: word for code, word in words.items() if code not in none}
+        if ordered.get(key) and (kept or not _is_text(column)):
+            raise DataError(f"ordered={key!r}: its answers are numbers, or numbered by the file; tell no other order.")
         if key in scored:
             column, scores[key] = scored_column(column, kept)
         elif kept:
             levels[key] = kept
             column = _labelled(key, column, kept, values, key in ordered, notes)
         elif key in ordered:
-            column = _ordered(key, column)
+            column = _ordered(key, column, ordered[key])
         columns[key] = column
         doubtful = _doubtful(column, {} if key in scored else kept)
         if doubtful:
@@ -467,12 +494,19 @@ def _labelled(
     return pd.Series(pd.Categorical.from_codes(level, pd.Index(_distinct(levels)), ordered=is_ordered), column.index)
 
 
-def _ordered(name: str, column: pd.Series) -> pd.Series:
+def _ordered(name: str, column: pd.Series, steps: Sequence[str]) -> pd.Series:
     if isinstance(column.dtype, pd.CategoricalDtype):
         return column.cat.as_ordered()
     if pd.api.types.is_numeric_dtype(column):
         return column
-    raise DataError(f"ordered={name!r}: the file gives its answers in words without an order; use pandas.Categorical.")
+    if len(set(steps)) < max(2, len(steps)):
+        raise DataError(
+            f"ordered={name!r}: the file gives its answers in words without an order; give them all, each once, as in"
+            f" ordered={{{name!r}: [lowest, ..., highest]}}."
+        )
+    where = f"ordered={name!r}: the answer "
+    require(column.dropna().unique(), steps, where, " has no place", " among", error=DataError)
+    return column.astype(pd.CategoricalDtype(list(steps), ordered=True))
 
 
 def _distinct(levels: Mapping[str, str]) -> list[str]:

@@ -26,6 +26,7 @@ DRAWS = 400
 MINUS = "\N{MINUS SIGN}"
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 TINY = 1e-6  # smaller values are no rounded zeros, but estimates at a boundary
+SEEN = 5e-4  # in three decimals
 HUGE = 1e15
 AT_BOUNDARY = 1e-4
 LITTLE = 0.1  # share of variance between groups that needs no remark
@@ -34,15 +35,20 @@ CLEAR = 0.975
 FAR = 2.0  # times a printed standard error
 
 
-def number(value: float) -> str:
+def number(value: float, error: float = math.inf) -> str:
     """Three decimals, fewer for large numbers, powers of ten for tiny and huge ones, and a minus sign that is one.
+
+    Of a value in three decimals nothing is left where its standard ``error`` is smaller still, as that of a coefficient
+    by yuan of income.
 
     >>> number(-0.4031), number(1406.0), number(1.7e-31), number(9.2e205), number(float("nan"))
     ('−0.403', '1,406', '1.7 × 10⁻³¹', '9.2 × 10²⁰⁵', '')
+    >>> number(-9.1e-5, 8.6e-5), number(-9.1e-5, 0.2)
+    ('−9.1 × 10⁻⁵', '0.000')
     """
     if math.isnan(value):
         return ""
-    if 0 < abs(value) < TINY or HUGE <= abs(value) < math.inf:
+    if 0 < abs(value) < (SEEN if 0 < error < SEEN else TINY) or HUGE <= abs(value) < math.inf:
         mantissa, exponent = f"{value:.1e}".split("e")
         return f"{mantissa} × 10{str(int(exponent)).translate(SUPERSCRIPT)}".replace("-", MINUS)
     whole = float(value).is_integer() and abs(value) >= 10

@@ -213,13 +213,14 @@ def _columns(kind: str, frame: pd.DataFrame, interval: float) -> Iterator[Column
     errors = frame["sd" if kind == "posterior" else "std_error"]
     lower, upper = (frame[name] for name in frame if str(name).endswith(("_lower", "_upper")))
     marks = frame["stars"].fillna("") if "stars" in frame else pd.Series("", frame.index)
-    points = [number(settled(value, error)) for value, error in zip(frame["estimate"], errors, strict=True)]
+    points = [number(settled(value, error), error) for value, error in zip(frame["estimate"], errors, strict=True)]
     percent = f"{100 * interval:g} %"
     texts = {
         POINTS[kind]: [point + str(mark) for point, mark in zip(points, marks, strict=True)],
-        "sd" if kind == "posterior" else "SE": [number(error) for error in errors],
+        "sd" if kind == "posterior" else "SE": [number(error, error) for error in errors],
         f"{percent} {'equal-tailed interval' if kind == 'posterior' else 'CI'}": [
-            f"[{number(low)}, {number(high)}]" if pd.notna(low) else "" for low, high in zip(lower, upper, strict=True)
+            f"[{number(low, error)}, {number(high, error)}]" if pd.notna(low) else ""
+            for low, high, error in zip(lower, upper, errors, strict=True)
         ],
     }
     for name in ("pd", "p"):

@@ -254,9 +254,9 @@ class _Asked:
     measures: tuple[str, ...]
     digits: int
 
-    def number(self, value: float) -> str:
+    def number(self, value: float, error: float) -> str:
         """A number with the decimals asked for; three are those of every other table."""
-        text = number(value)
+        text = number(value, error)
         if not re.fullmatch(r"\N{MINUS SIGN}?\d+\.\d{3}", text):
             return text
         return re.sub(r"^-(?=[0.]*$)", "", f"{value:.{self.digits}f}").replace("-", "\N{MINUS SIGN}")
@@ -537,10 +537,10 @@ def _cell(column: _Column, asked: _Asked, values: pd.Series[Any]) -> Cell:
     if low == high or error == 0:
         below = ""  # fixed, as the loading of a marker
     elif column.kind == "published" or asked.below == "error":
-        below = f"({asked.number(error)})" if pd.notna(error) else ""
+        below = f"({asked.number(error, error)})" if pd.notna(error) else ""
     else:
-        below = f"[{asked.number(low)}, {asked.number(high)}]" if pd.notna(low) else ""
-    return asked.number(settled(values["estimate"], error)) + values["mark"], below
+        below = f"[{asked.number(low, error)}, {asked.number(high, error)}]" if pd.notna(low) else ""
+    return asked.number(settled(values["estimate"], error), error) + values["mark"], below
 
 
 def _tidy_foot(column: _Column, asked: _Asked) -> pd.DataFrame:

@@ -307,11 +307,8 @@ def posterior_sentences(tree: xr.DataTree) -> list[str]:
     spec, terms = ModelSpec.from_json(tree.attrs["spec"]), coefficients(tree).drop(index="intercept", errors="ignore")
     order = (terms["estimate"] / terms["sd"]).abs().sort_values(ascending=False).index
     clear = [str(term) for term in order if terms["pd"][term] > CLEAR]
-    told = [
-        f"{quantity(spec, term)} {number(terms['estimate'][term])}"
-        f" [{number(terms['eti95_lower'][term])}, {number(terms['eti95_upper'][term])}]"
-        for term in clear[:MOST_TOLD]
-    ]
+    cells = _cells(terms, "eti95")
+    told = [f"{quantity(spec, term)} {' '.join(cells[term])}" for term in clear[:MOST_TOLD]]
     what = f"{len(clear)} of {len(terms)} coefficients have one sign with a probability over {100 * CLEAR:g} %"
     lines = [what + (f", the clearest of them {listing(told)} (mean and 95 % interval)." if told else ".")]
     components = variance_components(tree)
@@ -387,14 +384,14 @@ def settled(value: float, error: float) -> float:
 def _cells(frame: pd.DataFrame, behind: str) -> dict[str, tuple[str, str]]:
     """Numbers, and their standard error or interval, by row."""
     stars = frame["stars"].fillna("") if "stars" in frame else pd.Series("", frame.index)
-    if behind == "std_error":
-        brackets = [f"({number(error)})" if pd.notna(error) else "" for error in frame["std_error"]]
-    else:
-        bounds = zip(frame[f"{behind}_lower"], frame[f"{behind}_upper"], strict=True)
-        brackets = [f"[{number(low)}, {number(high)}]" if pd.notna(low) else "" for low, high in bounds]
     errors = next((frame[name] for name in ("sd", "std_error") if name in frame), stars.map(lambda _: np.nan))
-    points = map(settled, frame["estimate"], errors)
-    numbers_shown = [number(value) + str(mark) for value, mark in zip(points, stars, strict=True)]
+    if behind == "std_error":
+        brackets = [f"({number(error, error)})" if pd.notna(error) else "" for error in frame["std_error"]]
+    else:
+        bounds = zip(frame[f"{behind}_lower"], frame[f"{behind}_upper"], errors, strict=True)
+        brackets = [f"[{number(low, e)}, {number(high, e)}]" if pd.notna(low) else "" for low, high, e in bounds]
+    points = map(number, map(settled, frame["estimate"], errors), errors)
+    numbers_shown = [point + str(mark) for point, mark in zip(points, stars, strict=True)]
     return dict(zip(map(str, frame.index), zip(numbers_shown, brackets, strict=True), strict=True))
 
 

@@ -14,6 +14,7 @@ import xarray as xr
 import bayesmig as bm
 from bayesmig.contract.tree import Result, result
 from bayesmig.errors import BayesmigError
+from bayesmig.replication.remarks import number
 
 PLAIN = "<xarray.DataTree"
 
@@ -235,3 +236,14 @@ def test_notebooks_show_the_table_and_terminals_the_text(tree):
     shown, _ = formatters.DisplayFormatter().format(tree)
     assert shown["text/plain"] == repr(tree)
     assert shown_number(tree) in shown["text/html"]
+
+
+def test_a_coefficient_by_yuan_is_shown_with_its_interval() -> None:
+    income = np.linspace(1e4, 2e5, 60)
+    data = pd.DataFrame({"income": income, "y": 5e-6 * income + np.sin(np.arange(60))})
+    tree = bm.estimate("y ~ income", data)
+    told = bm.coefficients(tree).loc["income"]
+    wanted = [number(told[name], told["std_error"]) for name in ("estimate", "ci95_lower", "ci95_upper")]
+    assert all("× 10⁻⁶" in text for text in wanted)
+    for shown in (str(bm.summary(tree)), str(bm.table(tree))):
+        assert all(text in shown for text in wanted)
