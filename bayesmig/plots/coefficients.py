@@ -141,7 +141,7 @@ def _finished(ax: Axes, tree: xr.DataTree, rows: Sequence[TermRow], title: str) 
     """Axes of terms whose data are drawn, with their scale, row names, legend and title."""
     spec, outcome = spec_of(tree), outcome_of(tree)
     rule(ax, "x")
-    ax.set_xlabel(wrap(on_predictor("Coefficient", spec, outcome), fitting(ax, 52)))
+    ax.set_xlabel(wrap(on_predictor("Coefficient", spec, outcome), fitting(ax, 40)))
     indent = _name_rows(ax, rows)
     lift = _legend_above(ax, indent)
     set_title(ax, f"{label_of(spec, outcome)}: {title}", lift=lift, indent=indent)
