@@ -48,7 +48,7 @@ SURROGATES = 2000
 NODES, CLOSE, TRIED = (3, 4, 5, 7, 9, 13, 19, 27, 39), 0.02, 32  # an sd of log densities that is no error
 STRETCH = 1.5  # of the few proposals that reach far, more than of their distance the more coordinates there are
 PIECE = 256
-LEAST_PILOT, ROUNDS, LEAST_SHARE = 400, 8, 0.1
+LEAST_PILOT, ROUNDS, LEAST_SHARE = 400, 8, 0.1  # rounds are whole pilots, or last digits would count draws
 
 
 @dataclass(frozen=True)
@@ -479,7 +479,8 @@ def begin(target: Target, rng: np.random.Generator) -> Proposal:
 
     def laplace(scores: Array) -> Array:
         for one in scores:
-            near = min(found, key=lambda mode: float(np.abs(mode.scores - one).sum()))
+            # halves of a step are as far from one end as from the other: the last digits must not choose
+            near = min(found, key=lambda mode: round(float(np.abs(mode.scores - one).sum()), 6))
             found.append(target.mode(one, near.rest))
         return np.array([mode.value for mode in found[-len(scores) :]])
 
@@ -639,7 +640,8 @@ class Quadrature:
                 break
             proposal = proposal.adapted(whole, log_ratio, rng)
             needed = 1.02 * (wanted - ess) / max((ess - before) / size, ess / count, 0.05)
-            size = int(np.clip(needed if len(parts) > 1 else 2 * size, LEAST_PILOT, max(self.draws, 2 * LEAST_PILOT)))
+            needed = np.clip(needed if len(parts) > 1 else 2 * size, LEAST_PILOT, max(self.draws, 2 * LEAST_PILOT))
+            size = math.ceil(needed / LEAST_PILOT) * LEAST_PILOT
         raise importance.Unsettled(
             f"the importance sampler did not settle: Pareto k {weighed.pareto_k:.2f}, {ess:.0f} effective of"
             f" {count:,} draws. Groups are probably few, or the outcome hardly informs some parameter: give"
