@@ -150,7 +150,7 @@ def test_correlated_slopes_are_a_sum_over_sds_and_correlation():
 
 
 def test_both_engines_agree_on_crossed_factors_and_slopes():
-    """Weights of Quadrature have heavy tails here: over five seeds it was 0.045 too low, its errors 0.02."""
+    """Weights of Quadrature have heavy tails here: over eight seeds it was 0.021 too low, its errors 0.012."""
     tree, exact = (fitted("y ~ x + (1 + x | g) + (1 | h)", engine) for engine in (Quadrature(), Exact()))
     close(tree, evidence(exact)[0], besides=0.02)
 
@@ -300,8 +300,8 @@ def test_bayes_factor_of_nested_models_is_that_of_savage_and_dickey(outcome, eng
     table = bm.compare_models(models, by="marginal")
     null, full = (table.loc[name, "log_marginal_likelihood"] for name in models)
     equality = bm.hypothesis(models[f"{outcome} ~ v + (1 | g)"], "v = 0")["bayes_factor"].iloc[0]
-    # the density at zero is a kernel estimate, wider by a hundredth
-    assert null - full == pytest.approx(math.log(equality), abs=0.05)
+    # the density at zero is a kernel estimate: over seeds its log has an sd of 0.045, their difference one of 0.003
+    assert null - full == pytest.approx(math.log(equality), abs=0.15)
     assert table["posterior"].loc[next(iter(models))] == pytest.approx(1 / (1 + math.exp(full - null)))
 
 

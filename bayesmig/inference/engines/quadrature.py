@@ -9,6 +9,7 @@ to what has been found, and weights are against the exact density.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import os
@@ -46,6 +47,7 @@ ROUGHLY = 0.1  # how much higher the best scores might be
 ANCHORS, SPREAD = (5, 5), 1.3  # modes a round, times one more than there are scores; how far they reach
 SURROGATES = 2000
 NODES, CLOSE, TRIED = (3, 4, 5, 7, 9, 13, 19, 27, 39), 0.02, 32  # an sd of log densities that is no error
+LEAST_SD = 1e-6  # so that roots have inverses
 STRETCH = 1.5  # of the few proposals that reach far, more than of their distance the more coordinates there are
 PIECE = 256
 LEAST_PILOT, ROUNDS, LEAST_SHARE = 400, 8, 0.1  # rounds are whole pilots, or last digits would count draws
@@ -167,14 +169,38 @@ class Target:
         beta = pseudo.centre + rest[:, self.places["coefficients"]] @ pseudo.turn.T
         own = [self._own(name, rest[:, self.places[name]])[0] for name in pseudo.own]
         own.append(self._stepped(rest) @ self.steps.T)
-        effects, z = [np.zeros((len(rest), 0))], rest[:, self.places["effects"]]
-        start = 0
-        for group, root in zip(self.others, roots, strict=True):
-            size = len(group.levels) * len(group.effects)
-            each = z[:, start : start + size].reshape(len(z), len(group.levels), -1)
-            effects.append(np.einsum("bij,blj->bli", root, each).reshape(len(z), -1))
-            start += size
-        return beta, np.hstack(own), np.hstack(effects)
+        return beta, np.hstack(own), self.turned(rest, [root[:, None] for root in roots])[:, self.places["effects"]]
+
+    def turned(self, rest: Array, turns: list[Array]) -> Array:
+        """The rest ``(B, d)`` with the effects of the other factors turned, by ``(B, levels or 1, q, q)`` each."""
+        found, start = rest.copy(), self.places["effects"].start
+        for group, turn in zip(self.others, turns, strict=True):
+            part = slice(start, start + len(group.levels) * len(group.effects))
+            each = rest[:, part].reshape(len(rest), len(group.levels), -1)
+            found[:, part] = (turn @ each[..., None]).reshape(len(rest), -1)
+            start = part.stop
+        return found
+
+    def information(self, mode: Mode) -> list[Array]:
+        """What data say of every effect of the other factors, ``(levels, q, q)``: curvatures at a mode."""
+        found, start = [], self.places["effects"].start
+        for group, root in zip(self.others, self.scales(mode.scores[None])[1], strict=True):
+            q = len(group.effects)
+            own = [mode.root[at : at + q] for at in range(start, start + len(group.levels) * q, q)]
+            values, vectors = np.linalg.eigh(np.array([one @ one.T for one in own]) - np.eye(q))
+            turn = np.linalg.inv(root[0]).T @ vectors
+            found.append(turn * np.maximum(values, 0.0)[:, None] @ turn.transpose(0, 2, 1))
+            start += len(own) * q
+        return found
+
+    def precisions(self, scores: Array, information: list[Array]) -> list[Array]:
+        """Roots of the precisions that standardised effects have given everything else, ``(B, levels, q, q)``."""
+        roots = (root[:, None] + LEAST_SD * np.eye(root.shape[-1]) for root in self.scales(scores)[1])
+        found = []
+        for root, known in zip(roots, information, strict=True):
+            inverse = np.linalg.inv(root)
+            found.append(np.linalg.cholesky(inverse.swapaxes(2, 3) @ inverse + known).swapaxes(2, 3) @ root)
+        return found
 
     def _stepped(self, rest: Array) -> Array:
         steps = rest[:, self.places["cut"]]
@@ -350,16 +376,25 @@ class Frame:
     roots: Array
     unit: Array
     centre: Array
+    known: list[Array]
 
     @classmethod
-    def of(cls, modes: list[Mode], mixture: importance.Mixture) -> Frame:
-        """The frame of these modes."""
-        lower = np.tril_indices(len(modes[0].rest))
-        roots = np.array([mode.root[lower] for mode in modes])
-        diagonal = lower[0] == lower[1]
-        roots[:, diagonal] = np.log(roots[:, diagonal])
+    def of(cls, target: Target, modes: list[Mode], mixture: importance.Mixture) -> Frame:
+        """The frame of these modes.
+
+        Effects count in sds that they have given everything else, and columns of roots are divided by their diagonals:
+        both then depend far less on the scores, and splines are right out in the tails.
+        """
         at, values, middles = (np.array([getattr(m, name) for m in modes]) for name in ("scores", "value", "rest"))
-        return cls(at, values, middles, roots, mixture.roots[0], mixture.means[0])
+        known = target.information(max(modes, key=lambda mode: mode.value))
+        turns, roots = target.precisions(at, known), []
+        for k, mode in enumerate(modes):
+            back = [np.linalg.inv(turn[k]).swapaxes(1, 2)[None] for turn in turns]
+            root = np.linalg.qr(target.turned(mode.root.T, back), mode="r").T
+            size = np.diag(root)
+            roots.append((root / size + np.diag(np.log(np.abs(size)) - 1))[np.tril_indices(len(size))])
+        middles = target.turned(middles, turns)
+        return cls(at, values, middles, np.array(roots), mixture.roots[0], mixture.means[0], known)
 
     @cached_property
     def _places(self) -> Array:
@@ -449,9 +484,14 @@ class Proposal:
             shares = self.frame.shares(scores[part])
             rest, roots = shares @ self.frame.middles, shares @ self.frame.roots
             integrated.placed(rest, roots, steps[part])
+            turns = self.target.precisions(scores[part], self.frame.known)
+            rest = self.target.turned(rest, [np.linalg.inv(turn) for turn in turns])
             value, effects = self.target(scores[part], rest, seeds[part])
             value += self.frame.squares(scores[part]) @ self.lacking
-            return rest, effects, value, value - roots[:, diagonal].sum(axis=1)
+            size = roots[:, diagonal].sum(axis=1)
+            for turn in turns:
+                size += np.linalg.slogdet(turn).logabsdet.sum(axis=1)
+            return rest, effects, value, value - size
 
         with ThreadPoolExecutor(os.cpu_count()) as threads:
             pieces = list(threads.map(piece, range(0, size, PIECE)))
@@ -487,8 +527,10 @@ def begin(target: Target, rng: np.random.Generator) -> Proposal:
     first = mixture = importance.at_mode(laplace, target.parameters.start, 0, (SCORE_STEP, SCORE_STEP), ROUGHLY)
     centre, root, known = mixture.means[0], mixture.roots[0], len(found)
     for count in ANCHORS:
-        laplace(centre + SPREAD * rng.standard_normal((count * (1 + len(centre)), len(centre))) @ root.T)
-        frame = Frame.of(found[known:], first)
+        for away in SPREAD * rng.standard_normal((count * (1 + len(centre)), len(centre))):
+            with contextlib.suppress(InferenceFailure):  # far out there may be no mode
+                laplace((centre + root @ away)[None])
+        frame = Frame.of(target, found[known:], first)
         scores = first.draw(SURROGATES, rng)
         log_ratio = frame.shares(scores) @ (frame.values - first.log_density(frame.at))
         mixture = importance.refit(scores, log_ratio, 0, rng)

@@ -304,14 +304,14 @@ def expansion(
 
 @kernel
 def placed(middle: Array, root: Array, step: Array) -> None:
-    """Move ``middle`` (B, d) by steps divided by the transposed roots, (B, d (d + 1) / 2), logs on their diagonals."""
+    """Move ``middle`` (B, d) by steps divided by the transposed roots, (B, d (d + 1) / 2): logs of their diagonals, and
+    below them what columns are divided by these."""
     d = middle.shape[1]
     moved = np.empty(d)
     for s in range(len(middle)):
         for k in range(d - 1, -1, -1):
-            total = step[s, k]
+            moved[k] = step[s, k] / math.exp(root[s, k * (k + 1) // 2 + k])
             for j in range(k + 1, d):
-                total -= root[s, j * (j + 1) // 2 + k] * moved[j]
-            moved[k] = total / math.exp(root[s, k * (k + 1) // 2 + k])
+                moved[k] -= root[s, j * (j + 1) // 2 + k] * moved[j]
         for k in range(d):
             middle[s, k] += moved[k]
