@@ -47,9 +47,6 @@ def answers(n=80, seed=0):
     )
 
 
-OUTCOMES = [(name, link) for name, family in FAMILIES.items() for link in family.links]
-
-
 def spec_of(family, link, effects):
     trials = "t" if family == "binomial" else None
     outcome = DERIVED.get(family, family)

