@@ -169,9 +169,11 @@ def find_at_front_door(
 
 def link_names(app: Sphinx, page: nodes.document) -> None:
     """Let ``bm.fit`` and ``bm.fit(spec, data)`` in running text lead to the reference."""
+    outer = [each for each in page.findall() if isinstance(each, nodes.title | nodes.reference | pending_xref)]
+    linked = {id(literal) for each in outer for literal in each.findall(nodes.literal)}
     for literal in list(page.findall(nodes.literal)):
         found = re.match(r"bm\.(\w+)((?:\.\w+)*)", literal.astext())
-        if found and not isinstance(literal.parent, nodes.title | nodes.reference | pending_xref):
+        if found and id(literal) not in linked:
             where = {"refdomain": "py", "reftype": "obj", "refdoc": app.env.docname}
             target = MODULES.get(found[1], f"bayesmig.{found[1]}") + found[2]
             literal.replace_self(pending_xref("", literal.deepcopy(), reftarget=target, **where))
