@@ -420,7 +420,8 @@ def numeric(entry: Variable | None, name: str, column: pd.Series, role: Role) ->
             return numbers
     numbers = pd.to_numeric(column, errors="coerce").astype(float)
     text = column[column.notna() & numbers.isna()]
-    if role == "outcome" and len(text) == column.notna().sum() and not text.astype(str).str.contains(r"\d").any():
+    in_words = 0 < len(text) == column.notna().sum() and not text.astype(str).str.contains(r"\d").any()
+    if role == "outcome" and in_words:
         answers = listing(map(repr, dict.fromkeys(text.astype(str))), 7)
         remedy = AS_SCORE.format(f"score(data, {name!r}, order=[lowest, ..., highest])")
         raise DataError(f"outcome {name!r} must hold numbers, but its answers are words: {answers}.{remedy}")

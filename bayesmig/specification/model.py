@@ -542,7 +542,8 @@ class ModelSpec:
 
     def _check_thresholds(self) -> None:
         """Effects at each threshold have families whose thresholds need not be in order."""
-        if not self.parsed.by_threshold or not self.distribution.rising:
+        named = re.search(r"\bcs\s*\(", self.formula)  # terms of a printed table need be no formula
+        if not self.distribution.rising or named is None or not self.parsed.by_threshold:
             return
         rise = "whose thresholds must rise, and with effects of their own they cross for some people"
         raise SpecificationError(
