@@ -1,4 +1,4 @@
-"""Many fits on the workers of a Dask cluster, or of Ray: seconds with one worker and with two, and whether numbers agree.
+"""Many fits on workers of Dask, or of Ray: seconds with one worker and with two, and whether numbers agree.
 
 python tests/benchmarks/cluster.py
 """
