@@ -75,6 +75,28 @@ def test_numbers_without_groups_are_a_sum_over_the_sd(formula):
     close(fitted(formula), np.log(integrate.quad(density, 0.3, 4)[0]) - 90)
 
 
+def counts():
+    return people().assign(count=np.random.default_rng(3).poisson(np.exp(0.4 * people()["x"] - 0.5)))
+
+
+@pytest.mark.parametrize(("outcome", "family"), [("yes", "bernoulli"), ("count", "poisson")])
+def test_answers_without_groups_are_a_sum_over_level_and_slope(outcome, family):
+    """And the limit of groups that hardly differ: whether the grouping belongs is a question to Bayes factors."""
+    data = counts()
+    level, slope = np.meshgrid(np.linspace(-4, 5, 91), np.linspace(-3, 4, 141), indexing="ij")
+    eta = level[..., None] + slope[..., None] * (data["x"] - data["x"].mean()).to_numpy()
+    y = data[outcome].to_numpy()
+    likelihood = y * eta - (np.logaddexp(0, eta) if outcome == "yes" else np.exp(eta) + special.gammaln(y + 1))
+    prior = stats.norm.logpdf(level, 0.5, 1) + stats.norm.logpdf(slope, 0, 0.7)
+    alone = drawn(f"{outcome} ~ x", data, family=family)
+    close(alone, special.logsumexp(likelihood.sum(axis=-1) + prior) + math.log(0.1 * 0.05))
+    alike = PRIORS.changed(tau=pr.HalfNormal(1e-3))
+    grouped = drawn(f"{outcome} ~ x + (1 | g)", data, family=family, priors=alike)
+    close(grouped, *evidence(alone))
+    table = bm.compare_models({"alone": alone, "groups": grouped}, by="marginal")
+    assert table["posterior"].loc["alone"] == pytest.approx(0.5, abs=0.02)
+
+
 @pytest.mark.parametrize("engine", [Exact(), Quadrature()])
 def test_a_random_intercept_is_a_sum_over_two_sds(engine):
     data = people()
@@ -401,7 +423,7 @@ def test_what_has_no_marginal_likelihood_is_refused(other, words):
 
 
 def test_an_engine_that_could_not_give_one_is_told_apart():
-    null, full = (drawn(f"yes ~ {x}", family="bernoulli", engine=NUTS(draws=50, tune=200)) for x in ("1", "x"))
+    null, full = (drawn(f"y ~ {x}", predictors={"sigma": "v"}, engine=NUTS(draws=50, tune=200)) for x in ("1", "x"))
     with pytest.raises(EngineRefusal, match="Neither of them takes this model, or compare by='elpd'"):
         bm.compare_models({"null": null, "x": full}, by="marginal")
 

@@ -18,7 +18,9 @@ FORMULAS = {
     "y ~ x + (1 + x | g)": "gaussian",
     "y ~ x + (1 | g) + (1 | h)": "gaussian",
     "y ~ 0 + x + (1 + x || g)": "gaussian",
+    "yes ~ x": "bernoulli",
     "yes ~ x + (1 | g)": "bernoulli",
+    "yes ~ x + (1 + x | h)": "bernoulli",
     "count ~ x + (1 | g) + (1 + x | h)": "negative_binomial",
 }
 # 1e-16 times the condition of the equations, as between orders of rows (test_chunks.py); modes are found to 1e-8 sd

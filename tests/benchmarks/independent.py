@@ -3,7 +3,8 @@
     python tests/benchmarks/independent.py A,B,CU
 
 A to E are yes-or-no answers of people in cities in provinces, X of people to items, P, NB, CU and BI counts, ordered
-answers and successes. Differences are in Monte Carlo errors, over all quantities, varying effects included.
+answers and successes; gamma:2000 is that family for 2,000 people without groups, bernoulli:2000:60 one with level and
+slope by 60 groups. Differences are in Monte Carlo errors, over all quantities, varying effects included.
 """
 
 import sys
@@ -31,7 +32,13 @@ NESTED = {  # provinces, cities of each, people of each, sds of cities and of pr
 def case(name):
     """Formula, data and what else a fit takes."""
     rng = np.random.default_rng(5)
-    if name == "X":
+    slopes = 0
+    if ":" in name:
+        family, rows, *groups = name.split(":")
+        level, columns, sds = 0.0, 8, (0.0, 0.7 * bool(groups))
+        fine, coarse = np.arange(int(rows)), np.arange(int(rows)) % int(groups[0] if groups else 1)
+        slopes = rng.normal(0, 0.4 * bool(groups), coarse.max() + 1)[coarse]
+    elif name == "X":
         family, level, columns, sds = "bernoulli", 0.0, 4, (1.5, 1.0)
         fine, coarse = np.repeat(np.arange(300), 24), np.tile(np.arange(24), 300)
     else:
@@ -39,7 +46,7 @@ def case(name):
         fine, sds = np.repeat(np.arange(provinces * cities), people), (fine_sd, coarse_sd)
         coarse = fine // cities
     x = rng.standard_normal((len(fine), columns))
-    eta = level + x @ rng.normal(0, 0.4, columns)
+    eta = level + x @ rng.normal(0, 0.4, columns) + slopes * x[:, 0]
     eta += rng.normal(0, sds[1], coarse.max() + 1)[coarse] + rng.normal(0, sds[0], fine.max() + 1)[fine]
     chance, trials = 1 / (1 + np.exp(-eta)), rng.integers(2, 12, len(fine))
     y = {
@@ -48,10 +55,12 @@ def case(name):
         "negative_binomial": lambda: rng.poisson(np.exp(eta) * rng.gamma(2, 0.5, len(fine))),
         "cumulative": lambda: np.digitize(eta + rng.logistic(size=len(fine)), [-1.5, 0, 1.5]),
         "binomial": lambda: rng.binomial(trials, chance),
+        "gamma": lambda: np.exp(eta) * rng.gamma(2, 0.5, len(fine)),
     }[family]()
     data = pd.DataFrame(x, columns=[f"x{k}" for k in range(columns)])
     data = data.assign(fine=[f"f{k}" for k in fine], coarse=[f"c{k}" for k in coarse], y=y, trials=trials)
-    formula = f"y ~ {' + '.join(f'x{k}' for k in range(columns))} + (1 | coarse) + (1 | fine)"
+    varying = "(1 | coarse) + (1 | fine)" if ":" not in name else "(1 + x0 | coarse)" if groups else ""
+    formula = " + ".join([f"y ~ {' + '.join(f'x{k}' for k in range(columns))}", *filter(None, [varying])])
     return formula, data, {"family": family} | ({"trials": "trials"} if family == "binomial" else {})
 
 

@@ -1,10 +1,10 @@
 """Independent draws from the posterior of models whose outcome is not Gaussian.
 
-The effects of the largest grouping factor are integrated out of the likelihood by quadrature
-(:mod:`bayesmig.inference.kernels.integrated`). Given the sds and correlations, coefficients and the effects of other
-factors then have nearly a normal posterior, about the mode of that integral and shaped by its curvature. Sds and
-correlations are few and drawn as those of :class:`~bayesmig.Exact`; of the rest a split normal distribution is adapted
-to what has been found, and weights are against the exact density.
+The effects of the largest grouping factor that has one effect a group, if there is one, are integrated out of the
+likelihood by quadrature (:mod:`bayesmig.inference.kernels.integrated`). Given the sds and correlations, coefficients
+and the effects of other factors then have nearly a normal posterior, about the mode of that integral and shaped by its
+curvature. Sds and correlations are few and drawn as those of :class:`~bayesmig.Exact`; of the rest a split normal
+distribution is adapted to what has been found, and weights are against the exact density.
 """
 
 from __future__ import annotations
@@ -59,26 +59,29 @@ class Target:
 
     A point has two parts: ``scores``, sds and correlations as :class:`VarianceParameters` has them, and ``rest``:
     coefficients, the family's own parameters (logs, and normal scores of shares), steps between thresholds as
-    points of NUTS have them, and standardised effects of the other factors.
+    points of NUTS have them, and standardised effects of the other factors. Where no factor has one effect a group,
+    ``inner`` is None: all rows are one group, whose effect counts nothing.
     """
 
     layout: hierarchical.Layout
-    inner: int
+    inner: int | None
     groups: integrated.Groups
 
     @classmethod
     def of(cls, layout: hierarchical.Layout, nodes: int = 7) -> Target:
         """The density of a design; of the factors with one effect that with most groups is integrated."""
         machine.compile_all()
-        inner = max(k for k, group in enumerate(layout.groups) if len(group.effects) == 1)
-        cells, pseudo, levels = layout.cells, layout.pseudo, len(layout.groups[inner].levels)
+        inner = max((k for k, group in enumerate(layout.groups) if len(group.effects) == 1), default=None)
+        cells, pseudo, levels = layout.cells, layout.pseudo, 1 if inner is None else len(layout.groups[inner].levels)
         place = sum(len(group.effects) for group in layout.groups[:inner])
         first = sum(len(group.levels) * len(group.effects) for group in layout.groups[:inner])
-        codes, amount, weight = cells.column[:, place] - first, cells.amount[:, place], pseudo.weight[:, 0]
+        columns = np.column_stack([cells.column, np.full(len(cells.y), first)])  # the last one counts nothing
+        amounts = np.column_stack([cells.amount, np.zeros(len(cells.y))])
+        codes, amount, weight = columns[:, place] - first, amounts[:, place], pseudo.weight[:, 0]
         order = np.argsort(codes, kind="stable")
-        others = np.delete(cells.column, place, axis=1)
+        others = np.delete(columns, [place, -1], axis=1)
         others -= np.where(others >= first, levels, 0)
-        kept = cells._replace(column=others, amount=np.delete(cells.amount, place, axis=1))
+        kept = cells._replace(column=others, amount=np.delete(amounts, [place, -1], axis=1))
         response = pseudo.response[:, 0] + cells.offset
         ordered = {k: np.ascontiguousarray(v[order]) for k, v in kept._asdict().items() if not k.startswith("of_")}
         groups = integrated.Groups(
@@ -88,7 +91,7 @@ class Target:
             (weight * amount)[order],
             np.bincount(codes, weight * amount**2, levels),
             np.bincount(codes, weight * amount * response, levels),
-            *_nodes(nodes),
+            *_nodes(1 if inner is None else nodes),
         )
         return cls(layout, inner, groups)
 
@@ -157,7 +160,7 @@ class Target:
             for k, (sd, partial, group) in enumerate(zip(sds, partials, self.layout.groups, strict=True))
             if k != self.inner
         ]
-        return sds, roots, sds[self.inner][:, 0]
+        return sds, roots, np.zeros(len(scores)) if self.inner is None else sds[self.inner][:, 0]
 
     def prior_of_scores(self, scores: Array) -> Array:
         """Log prior density of scores."""
@@ -241,7 +244,7 @@ class Target:
         """Log posterior density of points, and a draw of the integrated effects ``(B, J)`` at each."""
         _, roots, sd = self.scales(scores)
         beta, own, effects = self.natural(rest, roots)
-        drawn = np.empty((len(rest), len(self.groups.start) - 1))
+        drawn = np.empty((len(rest), 0 if self.inner is None else len(self.groups.start) - 1))
         value = integrated.log_likelihoods(beta, own, effects, sd, self.groups, self.rows, seeds, drawn)
         with np.errstate(all="ignore"):  # far out, where numbers overflow, the density is zero
             value += self.prior_of_rest(rest, beta, own) + self.prior_of_scores(scores)
@@ -403,7 +406,7 @@ class Frame:
     def _within(self, scores: Array) -> Array:
         """Scores in the frame's units, none further out than the outermost mode."""
         inner = np.linalg.solve(self.unit, (scores - self.centre).T).T
-        far = np.linalg.norm(inner, axis=1, keepdims=True) / np.linalg.norm(self._places, axis=1).max()
+        far = np.linalg.norm(inner, axis=1, keepdims=True) / (np.linalg.norm(self._places, axis=1).max() or 1.0)
         return inner / np.maximum(far, 1.0)
 
     @cached_property
@@ -461,19 +464,26 @@ class Proposal:
     down: Array
     lacking: Array
 
+    @cached_property
+    def reach(self) -> tuple[float, float]:
+        """How many steps reach further, and by how much. Without scores, whose mixture reaches far itself, of few
+        coordinates more do: they cost little, and Pareto k takes the smallest bump of the weights for a tail."""
+        share = 0.0 if self.target.parameters.dimension else 0.5 / len(self.up)
+        return max(importance.DEFENCE, share), 1 + STRETCH / math.sqrt(len(self.up))
+
     def log_density(self, scores: Array, steps: Array) -> Array:
         """Log density of scores and steps."""
-        away, wide = steps - self.centre, 1 + STRETCH / math.sqrt(len(self.up))
+        away, (share, wide) = steps - self.centre, self.reach
         half = 0.5 * ((away / np.where(away > 0, self.up, self.down)) ** 2).sum(axis=1)
-        further = math.log(importance.DEFENCE) - len(self.up) * math.log(wide) + half * (1 - wide**-2)
-        total = self.mixture.log_density(scores) - half + np.logaddexp(math.log(1 - importance.DEFENCE), further)
+        further = math.log(share) - len(self.up) * math.log(wide) + half * (1 - wide**-2)
+        total = self.mixture.log_density(scores) - half + np.logaddexp(math.log(1 - share), further)
         return np.asarray(total - np.log((self.up + self.down) * math.sqrt(math.pi / 2)).sum())
 
     def draw(self, size: int, rng: np.random.Generator) -> Drawn:
         """Independent proposals."""
-        scores, d = self.mixture.draw(size, rng), len(self.up)
+        scores, d, (share, wide) = self.mixture.draw(size, rng), len(self.up), self.reach
         z = np.abs(rng.standard_normal((size, d)))
-        z[rng.random(size) < importance.DEFENCE] *= 1 + STRETCH / math.sqrt(d)
+        z[rng.random(size) < share] *= wide
         above = rng.random(z.shape) < self.up / (self.up + self.down)
         steps = self.centre + np.where(above, self.up, -self.down) * z
         seeds = rng.integers(2**31 - 1, size=size)
@@ -499,7 +509,7 @@ class Proposal:
 
     def adapted(self, drawn: Drawn, log_ratio: Array, rng: np.random.Generator) -> Proposal:
         """Fitted to what has been found."""
-        mixture = importance.refit(drawn.scores, log_ratio, 0, rng)
+        mixture = importance.refit(drawn.scores, log_ratio, 0, rng) if drawn.scores.size else self.mixture
         weights = np.exp(log_ratio - special.logsumexp(log_ratio))
         size = 1 / (weights @ weights)
         share = size / (size + 300)  # of what is found; the rest is what the curvature at the modes says
@@ -514,8 +524,13 @@ class Proposal:
 
 
 def begin(target: Target, rng: np.random.Generator) -> Proposal:
-    """A proposal from Laplace's approximation: modes about the best scores, which splines through them find."""
+    """A proposal from Laplace's approximation: modes about the best scores, which splines through them find; without
+    groups the one mode."""
     found = [target.mode(target.parameters.start, target.begin)]
+    one = np.ones(target.dimension)
+    if not target.parameters.dimension:
+        nowhere = importance.Mixture(np.ones(1), np.empty((1, 0)), np.empty((1, 0, 0)))
+        return Proposal(target, Frame.of(target, found, nowhere), nowhere, 0 * one, one, one, np.zeros(1))
 
     def laplace(scores: Array) -> Array:
         for one in scores:
@@ -537,12 +552,13 @@ def begin(target: Target, rng: np.random.Generator) -> Proposal:
         weights = np.exp(log_ratio - special.logsumexp(log_ratio))
         centre = weights @ scores
         root = np.linalg.cholesky((scores - centre).T @ (weights[:, None] * (scores - centre)))
-    one = np.ones(target.dimension)
     return Proposal(target, frame, mixture, 0 * one, one, one, np.zeros(frame.squares(frame.at).shape[1]))
 
 
 def sharpened(proposal: Proposal, rng: np.random.Generator) -> Proposal:
     """The proposal with as many nodes as it takes, and what little they lack of more as the scores tell it."""
+    if proposal.target.inner is None:
+        return proposal
     tried = proposal.draw(TRIED + 2 * proposal.frame.squares(proposal.frame.at).shape[1], rng)
     log_ratio = tried.height - proposal.log_density(tried.scores, tried.steps)
     counted = np.isfinite(log_ratio)
@@ -566,11 +582,11 @@ def sharpened(proposal: Proposal, rng: np.random.Generator) -> Proposal:
 
 @dataclass(frozen=True)
 class Quadrature:
-    """Independent draws for outcomes of any family with one linear predictor and groups.
+    """Independent draws for outcomes of any family with one linear predictor.
 
     The effects of the largest grouping factor that has one effect a group are integrated out by quadrature, everything
     else is drawn by importance sampling and weighted by the exact density; the integrated effects are then drawn given
-    the rest.
+    the rest. Without such a factor there is nothing to integrate, and everything is drawn.
 
     Parameters
     ----------
@@ -620,19 +636,14 @@ class Quadrature:
         """What of a design this engine does not reach."""
         if design.assigned is not None:
             return f"it knows one linear predictor, and there are {len(design.predictors)}"
-        single = [len(group.levels) for group in design.groups if len(group.effects) == 1]
-        if not single:
-            return "it integrates the effects of a grouping factor that has one effect a group, and there is none"
         scores = sum(len(group.effects) + len(group.pairs) for group in design.groups)
         if scores > MOST_SCORES:
             return f"groups have {scores} sds and correlations, of which it takes at most {MOST_SCORES}"
         effects = sum(len(group.levels) * len(group.effects) for group in design.groups)
-        remaining = len(design.terms) + len(design.categories) + effects - max(single)
+        single = max((len(group.levels) for group in design.groups if len(group.effects) == 1), default=0)
+        remaining = len(design.terms) + len(design.categories) + effects - single
         if remaining > MOST_REMAINING:
-            return (
-                f"beside the {max(single):,} effects that are integrated {remaining:,} coefficients and effects remain,"
-                f" of which it takes at most {MOST_REMAINING}"
-            )
+            return f"{remaining:,} coefficients and effects do not integrate out, and it takes at most {MOST_REMAINING}"
         return None
 
     def sample(self, design: Design, rng: np.random.Generator) -> tuple[dict[str, xr.Dataset], dict[str, object]]:
@@ -686,6 +697,6 @@ class Quadrature:
             size = math.ceil(needed / LEAST_PILOT) * LEAST_PILOT
         raise importance.Unsettled(
             f"the importance sampler did not settle: Pareto k {weighed.pareto_k:.2f}, {ess:.0f} effective of"
-            f" {count:,} draws. Groups are probably few, or the outcome hardly informs some parameter: give"
-            " tighter priors, or use engine=NUTS()."
+            f" {count:,} draws. The outcome probably hardly informs some parameter, such as an sd between few groups:"
+            " give tighter priors, or use engine=NUTS()."
         )

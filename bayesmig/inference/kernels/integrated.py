@@ -30,7 +30,8 @@ class Groups(NamedTuple):
 
     ``cells``: their columns of effects are those of the other factors. ``amount``, (n,): of the effect that is
     integrated. About where its density lies: ``pull``, (n,), how linear predictors draw it down, ``square`` and
-    ``target``, (J,), its precision and its precise place for an sd of one. ``nodes`` and logs of their weights.
+    ``target``, (J,), its precision and its precise place for an sd of one. ``nodes`` and logs of their weights; one
+    node, where nothing is integrated and amounts are zero.
     """
 
     cells: Cells
@@ -124,7 +125,7 @@ def integral(groups: Groups, c: int, own: Array, sd: float, rows: Callable[..., 
             square += share[k] * (place[k] - mean) ** 2
         deviation = math.sqrt(square)
         whole = most + math.log(whole * spread)
-        if abs(mean - centre) < FAR * spread and NARROW * spread < deviation < WIDE * spread:
+        if count == 1 or (abs(mean - centre) < FAR * spread and NARROW * spread < deviation < WIDE * spread):
             break
         centre, spread = mean, max(deviation, 0.3 * spread)
     return whole
