@@ -25,7 +25,7 @@ import bayesmig as bm
 from bayesmig import prediction, replication, reporting
 from bayesmig.contract.seal import UNSEALED, is_sealed
 from bayesmig.data.writing import PAGES, RESULTS, TABLES, UNPRINTABLE, apart, printable, writable, write
-from bayesmig.errors import BayesmigError, DataError, EngineRefusal, InferenceFailure, SpecificationError, listing
+from bayesmig.errors import BayesmigError, DataError, InferenceFailure, SpecificationError, listing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -690,25 +690,17 @@ def _fitted(spec: bm.ModelSpec, frame: pd.DataFrame, engine: EngineName, draws: 
     """The posterior by the engine that was asked for, with so many draws in all."""
     if draws is not None and draws % 4:
         raise SpecificationError(f"--draws {draws}: four chains share them, so give a multiple of 4.")
-    if engine is EngineName.auto and draws is None:
-        return bm.fit(spec, frame, **rest)
     total = 4000 if draws is None else draws
     engines: dict[EngineName, Any] = {
         EngineName.exact: bm.Exact(draws=total),
         EngineName.quadrature: bm.Quadrature(draws=total),
         EngineName.nuts: bm.NUTS(draws=total // 4),
     }
-    if engine is not EngineName.auto:
-        return bm.fit(spec, frame, engine=engines[engine], **rest)
-    for independent in (engines[EngineName.exact], engines[EngineName.quadrature]):
-        try:
-            return bm.fit(spec, frame, engine=independent, **rest)
-        except EngineRefusal:  # before any work
-            continue
-        except InferenceFailure as reason:
-            _echo(f"NUTS draws: {reason}", err=True)
-            break
-    return bm.fit(spec, frame, engine=engines[EngineName.nuts], **rest)
+    chosen: dict[str, Any] = {"engine": engines[engine]} if engine in engines else {"draws": total}
+    tree = bm.fit(spec, frame, **chosen, **rest)
+    if "instead_of" in tree.attrs:
+        _echo(f"{tree.attrs['engine']} drew instead of {tree.attrs['instead_of']}", err=True)
+    return tree
 
 
 def _facts(tree: xr.DataTree, interval: float) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from bayesmig.errors import BayesmigError, DataError, EngineRefusal, Specificati
 from bayesmig.inference.engines import graphs
 from bayesmig.inference.engines.exact import Exact
 from bayesmig.inference.engines.nuts import NUTS
-from bayesmig.inference.fitting import automatic, estimate, fit
+from bayesmig.inference.fitting import automatic, candidates, estimate, fit
+from bayesmig.inference.importance import Unsettled
 from bayesmig.inference.pooling import rubin
 from bayesmig.specification.model import ModelSpec
 
@@ -145,6 +146,22 @@ def test_draws_are_stacked(frames):
     assert schema.read(tree, "imputed") == {"income": int(survey()["income"].isna().sum())}
     assert any("first of 10 completed data sets" in note for note in schema.read(tree, "notes"))
     pd.testing.assert_frame_equal(design_of(tree).frame, design_of(fit(SPEC, frames[0], seed=1)).frame)
+
+
+def test_where_one_data_set_does_not_settle_nuts_draws_all(frames, monkeypatch):
+    """Chains and independent draws are not checked alike."""
+    draw, settles = Exact.sample, iter([True, False])
+
+    def sample(self, design, rng):
+        if next(settles):
+            return draw(self, design, rng)
+        raise Unsettled("nothing fits")
+
+    monkeypatch.setattr(Exact, "sample", sample)
+    tree = fit(SPEC, frames[:2], draws=400, seed=1)
+    assert tree.attrs["engine"] == repr(NUTS(draws=100)) and tree.attrs.get("independent_draws") != "yes"
+    assert tree.attrs["instead_of"] == f"{Exact(draws=400)!r}: nothing fits"
+    assert bm.check(tree).set_index("check").loc["engine", "verdict"] == "note"
 
 
 def test_the_posterior_agrees_with_rubins_rules(frames):
@@ -407,4 +424,4 @@ def test_others_refuse_gaps():
         estimate(GAPS, data)
     with pytest.raises(SpecificationError, match="income, age is missing"):
         bm.simulate(GAPS, data)
-    assert isinstance(automatic(build_design(GAPS, data)), NUTS)
+    assert isinstance(automatic(build_design(GAPS, data), candidates()), NUTS)

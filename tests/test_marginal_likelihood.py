@@ -433,7 +433,7 @@ def test_an_engine_that_did_not_settle_is_told(monkeypatch):
         raise Unsettled("the importance sampler did not settle: give tighter priors.")
 
     monkeypatch.setattr(Quadrature, "sample", give_up)
-    monkeypatch.setattr("bayesmig.inference.fitting.NUTS", lambda: NUTS(draws=50, tune=200))
+    monkeypatch.setattr("bayesmig.inference.fitting.NUTS", lambda **_: NUTS(draws=50, tune=200))
     tree = drawn("yes ~ x + (1 | g)", family="bernoulli")
     with pytest.raises(EngineRefusal, match=r"Tried was Quadrature\(.*give tighter priors, or compare by"):
         bm.compare_models({"one": tree, "two": tree}, by="marginal")

@@ -5,6 +5,7 @@ import math
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
+from itertools import cycle
 from pathlib import Path
 
 import arviz_stats
@@ -22,6 +23,8 @@ from bayesmig.contract.seal import seal
 from bayesmig.errors import BayesmigError, DataError, EngineRefusal, InferenceFailure, NotFound
 from bayesmig.inference.engines.exact import Exact
 from bayesmig.inference.engines.nuts import NUTS
+from bayesmig.inference.engines.quadrature import Quadrature
+from bayesmig.inference.importance import Unsettled
 from bayesmig.specification.model import Weights
 
 PRIORS = pr.PriorSet(slopes=pr.Normal(0, 2), sigma=pr.HalfNormal(2), tau=pr.HalfNormal(1))
@@ -425,6 +428,33 @@ def test_a_refit_that_fails_costs_its_own_number_only():
     assert math.isnan(result.elpd)
     with pytest.raises(BayesmigError, match="'failing' could not be judged in full"):
         compare_models({"failing": result, "whole": leave_one_group_out(fitted(), "area")})
+
+
+def unsettled_second(monkeypatch):
+    """Let every second call of Quadrature not settle."""
+    draw, settles = Quadrature.sample, cycle([True, False])
+
+    def sample(self, design, rng):
+        if next(settles):
+            return draw(self, design, rng)
+        raise Unsettled("nothing fits")
+
+    monkeypatch.setattr(Quadrature, "sample", sample)
+
+
+def test_a_refit_that_does_not_settle_is_drawn_by_nuts_which_the_result_says(monkeypatch):
+    tree = bm.fit("yes ~ x", people().assign(yes=people()["y"] > 1), family="bernoulli", seed=1)
+    areas = people()["area"]
+    settled = leave_one_group_out(tree, areas, k=2)
+    monkeypatch.setattr(validation, "NUTS", lambda: NUTS(draws=400, tune=400, progress=False))
+    unsettled_second(monkeypatch)
+    found = leave_one_group_out(tree, areas, k=2)
+    (told,) = found.instead_of.values()
+    assert told == f"{Quadrature()!r}: nothing fits" and f"NUTS drew instead of {told}" in str(found)
+    assert found.elpd == pytest.approx(settled.elpd, abs=4 * math.hypot(found.mcse, settled.mcse))
+    assert not found.failed and not settled.instead_of
+    with pytest.warns(UserWarning, match="1 of 2 refits failed.*nothing fits"):
+        leave_one_group_out(tree, areas, k=2, engine=Quadrature())  # asked for by name it has no other beside it
 
 
 def test_an_engine_that_cannot_fit_the_model_is_refused_before_any_work():

@@ -86,6 +86,8 @@ class Elpd:
     formula, engine, seed, provenance : str
     failed : mapping of str to str
         Refits that gave no result, and why.
+    instead_of : mapping of str to str
+        Refits that NUTS drew, and what did not settle there.
 
     Notes
     -----
@@ -105,6 +107,7 @@ class Elpd:
     seed: str
     provenance: str
     failed: Mapping[str, str] = field(default_factory=dict)
+    instead_of: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def elpd(self) -> float:
@@ -183,6 +186,7 @@ class Elpd:
         if self.above:
             lines.append(f"  the density of those {self.above} cannot be trusted; use refit=True")
         lines += [f"  failed: {label}: {reason}" for label, reason in self.failed.items()]
+        lines += [f"  {label}: NUTS drew instead of {reason}" for label, reason in self.instead_of.items()]
         weights = f"; {self.weight_kind} weights" if self.weight_kind else ""
         lines.append(f"  {self.formula}; {self.engine}, seed {self.seed}; {self.provenance}{weights}")
         return "\n".join(lines)

@@ -20,7 +20,7 @@ from bayesmig.data.frames import AnyFrame
 from bayesmig.data.rows import Rows
 from bayesmig.errors import BayesmigError, EngineRefusal, InferenceFailure, require
 from bayesmig.inference.engines.base import Engine
-from bayesmig.inference.fitting import automatic, posterior_of
+from bayesmig.inference.fitting import automatic, candidates, posterior_of
 from bayesmig.inference.parallel import Failure, map_fits
 from bayesmig.inference.response import linear_predictor, log_density
 from bayesmig.results.fitted import Fitted
@@ -194,8 +194,8 @@ def sensitivity(
         Indexed by quantity and priors, ``own`` (those of ``spec``) first: ``estimate`` (posterior mean), ``sd``,
         ``eti95_lower``, ``eti95_upper``, ``moved``, how far the estimate lies from that under ``own`` in posterior sds
         of the latter, and ``sd_ratio`` to that sd. Quantities are the coefficients, then sds, correlations and shares
-        of :func:`variance_components`. ``attrs`` say engine, seed and provenance, and under ``failed`` which priors
-        gave no result, and why.
+        of :func:`variance_components`. ``attrs`` say engine, seed and provenance, under ``failed`` which priors gave no
+        result, and why, and under ``instead_of`` where the engine did not settle and NUTS drew.
 
     Raises
     ------
@@ -223,7 +223,8 @@ def sensitivity(
     """
     spec = as_spec(spec)
     design = build_design(spec, data)
-    chosen = engine or automatic(design)
+    engines = candidates(engine)
+    chosen = automatic(design, engines)
     reason = chosen.refuses(design)
     if reason:
         raise EngineRefusal(reason)
@@ -232,7 +233,7 @@ def sensitivity(
     for other in designs.values():
         _ = other.priors  # resolved, and refused, before any work
     entropy = int(np.random.SeedSequence(seed).entropy)  # type: ignore[arg-type]
-    tables = map_fits(partial(_summary, engine=engine, seed=entropy), designs, "fits under other priors")
+    tables = map_fits(partial(_summary, engines=engines, seed=entropy), designs, "fits under other priors")
     if isinstance(tables[OWN], Failure):
         raise InferenceFailure(f"the model cannot be fitted under its own priors: {tables[OWN].reason}")
     kept = {name: table for name, table in tables.items() if not isinstance(table, Failure)}
@@ -248,6 +249,7 @@ def sensitivity(
         "seed": str(entropy),
         "provenance": design.provenance,
         "failed": {name: table.reason for name, table in tables.items() if isinstance(table, Failure)},
+        "instead_of": {name: told for name, table in kept.items() if (told := table.attrs["instead_of"])},
     }
     return frame
 
@@ -269,8 +271,10 @@ def _sets(spec: ModelSpec, presets: Sequence[str] | Mapping[str, PriorSet] | Non
     return {name: priors for name, priors in chosen.items() if priors != spec.priors}
 
 
-def _summary(design: Design, engine: Engine | None, seed: int) -> pd.DataFrame:
+def _summary(design: Design, engines: Sequence[Engine], seed: int) -> pd.DataFrame:
     """Coefficients and variance components of one fit."""
-    tree = posterior_of(engine, None, (design, np.random.SeedSequence(seed)))
+    tree = posterior_of(engines, None, (design, np.random.SeedSequence(seed)))
     table = pd.concat([coefficients(tree), variance_components(tree)])
-    return table[["estimate", "sd", "eti95_lower", "eti95_upper"]].rename_axis("quantity")
+    table = table[["estimate", "sd", "eti95_lower", "eti95_upper"]].rename_axis("quantity")
+    table.attrs = {"instead_of": tree.attrs.get("instead_of")}
+    return table

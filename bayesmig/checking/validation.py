@@ -33,10 +33,11 @@ from bayesmig.checking.subsets import fitted_posterior, grouping, subset, withou
 from bayesmig.contract.arrays import Array, Codes
 from bayesmig.data.design import Design
 from bayesmig.errors import BayesmigError, EngineRefusal, InferenceFailure, listing
-from bayesmig.inference.engines.base import Engine, trusted
+from bayesmig.inference.engines.base import Engine
 from bayesmig.inference.engines.exact import Exact
 from bayesmig.inference.engines.nuts import NUTS
 from bayesmig.inference.engines.quadrature import Quadrature
+from bayesmig.inference.fitting import candidates, drawn
 from bayesmig.inference.parallel import Failure, map_fits
 from bayesmig.inference.response import parameters
 
@@ -151,12 +152,11 @@ def loo(tree: xr.DataTree, *, refit: bool = False, engine: Engine | None = None,
         for places, densities in row_densities(fitted):
             judged.add(densities.T, powers[places], weights[places])
     pointwise = judged.pointwise(pd.Index(design.rows, name="row")).assign(n=1)
-    failed: dict[str, str] = {}
     if refits is not None:
         bad = np.flatnonzero(pointwise["pareto_k"] > judged.threshold)
         left_out = [_LeftOut(f"row {design.rows[k]}", (int(k),), (np.array([k]),), person=True) for k in bad]
-        failed = refits.replace(pointwise, left_out)
-    return _result("leave-one-out", pointwise, judged, tree, design, failed)
+        refits.replace(pointwise, left_out)
+    return _result("leave-one-out", pointwise, judged, tree, design, refits)
 
 
 def leave_one_group_out(
@@ -251,15 +251,14 @@ def leave_one_group_out(
         density = log_joint_density(subset(design, some), fitted.values, unseen(design, some))
         judged.add(density[None], np.ones(1), np.ones(1))
     pointwise = judged.pointwise(pd.Index(people.levels, name=people.name)).assign(n=sizes)
-    failed: dict[str, str] = {}
     if k is not None:
         pointwise[["elpd", "mcse", "pareto_k"]] = np.nan
     if refits is not None:
         bad = (pointwise["pareto_k"] > judged.threshold).to_numpy()
-        failed = refits.replace(pointwise, left_out if k else [fold for fold in left_out if bad[fold.units[0]]])
+        refits.replace(pointwise, left_out if k else [fold for fold in left_out if bad[fold.units[0]]])
     every = k is None or k == count
     method = f"leave-one-group-out by {people.name}" if every else f"{k}-fold by {people.name}"
-    return _result(method, pointwise, judged, tree, design, failed)
+    return _result(method, pointwise, judged, tree, design, refits)
 
 
 def compare_models(
@@ -462,44 +461,47 @@ class _LeftOut:
 
 @dataclass(frozen=True, eq=False)
 class _Refits:
-    """How a model is fitted again to a part of its data."""
+    """How a model is fitted again to parts of its data, which parts failed, and of which another engine drew."""
 
     design: Design
-    engine: Engine
+    engines: Sequence[Engine]
     seed: int
+    failed: dict[str, str] = dataclasses.field(default_factory=dict)
+    instead_of: dict[str, str] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def of(cls, tree: xr.DataTree, design: Design, engine: Engine | None, seed: int | None) -> _Refits:
-        chosen = engine or engine_of(tree)
-        reason = chosen.refuses(design)
+        engines = candidates(engine) if engine else (engine_of(tree), NUTS())
+        reason = engines[0].refuses(design)
         if reason:
             raise EngineRefusal(reason)
-        return cls(design, chosen, seed_of(tree, seed))
+        return cls(design, engines, seed_of(tree, seed))
 
-    def replace(self, pointwise: pd.DataFrame, left_out: Sequence[_LeftOut]) -> dict[str, str]:
-        """Put densities from refits into a result; returns the refits that failed, and why."""
+    def replace(self, pointwise: pd.DataFrame, left_out: Sequence[_LeftOut]) -> None:
+        """Put densities from refits into a result."""
         seeds = np.random.SeedSequence(self.seed).spawn(len(left_out))
         items = {rows.label: (rows, seed) for rows, seed in zip(left_out, seeds, strict=True)}
-        failed = {}
-        for rows, densities in zip(left_out, map_fits(partial(_refitted, self), items, "refits").values(), strict=True):
-            if isinstance(densities, Failure):
-                failed[rows.label] = densities.reason
+        for rows, found in zip(left_out, map_fits(partial(_refitted, self), items, "refits").values(), strict=True):
+            if isinstance(found, Failure):
+                self.failed[rows.label] = found.reason
                 continue
+            densities, told = found
+            self.instead_of.update({rows.label: told} if told else {})
             for unit, density in zip(rows.units, densities, strict=True):
                 elpd = special.logsumexp(density) - math.log(len(density))
                 mcse = np.exp(density - elpd).std() / math.sqrt(len(density))
                 place = pointwise.index[unit]
                 pointwise.loc[place, ["elpd", "mcse", "pareto_k"]] = [elpd, mcse, np.nan]
                 pointwise.loc[place, "refitted"] = True
-        return failed
 
 
-def _refitted(refits: _Refits, item: tuple[_LeftOut, np.random.SeedSequence]) -> list[Array]:
-    """Log densities ``(draws,)`` of units that were left out together, by a fit to the others."""
+def _refitted(refits: _Refits, item: tuple[_LeftOut, np.random.SeedSequence]) -> tuple[list[Array], str]:
+    """Log densities ``(draws,)`` of units that were left out together, by a fit to the others, and instead of what
+    another engine drew."""
     left_out, seed = item
     design = refits.design
     rest = without(design, np.concatenate(left_out.places), left_out.person)
-    groups, _ = trusted(refits.engine.sample(rest, np.random.default_rng(seed)))
+    groups, facts, _ = drawn(rest, refits.engines, seed)
     posterior = groups["posterior"]
     if not design.spec.is_gaussian and design.groups and not left_out.person:
         step = max(1, posterior.sizes["chain"] * posterior.sizes["draw"] // QUADRATURE_DRAWS)
@@ -517,7 +519,7 @@ def _refitted(refits: _Refits, item: tuple[_LeftOut, np.random.SeedSequence]) ->
         if left_out.person and design.counting is not None:
             people = dataclasses.replace(people, weights=None)
         densities.append(log_joint_density(people, values, new))
-    return densities
+    return densities, str(facts.get("instead_of", ""))
 
 
 def _result(
@@ -526,10 +528,10 @@ def _result(
     judged: _Reweighted,
     tree: xr.DataTree,
     design: Design,
-    failed: Mapping[str, str],
+    refits: _Refits | None,
 ) -> Elpd:
     lost = pointwise.index[~np.isfinite(pointwise["elpd"])]
-    if len(lost) and not failed:
+    if len(lost) and not (refits and refits.failed):
         raise InferenceFailure(
             f"{method} of {design.spec.written!r}: some draws hold {pointwise.index.name} {listing(lost, 5)} impossible"
             ", so that no reweighting leaves them out; look whether the model can be meant for them (predictive_check),"
@@ -550,5 +552,5 @@ def _result(
         engine=str(tree.attrs["engine"]),
         seed=str(tree.attrs["seed"]),
         provenance=str(tree.attrs["provenance"]),
-        failed=dict(failed),
+        **({"failed": refits.failed, "instead_of": refits.instead_of} if refits else {}),
     )

@@ -53,6 +53,7 @@ def fit(
     data: AnyFrame | Sequence[AnyFrame] | Chunks,
     *,
     engine: Engine | None = None,
+    draws: int | None = None,
     seed: int | None = None,
     adjust: Literal["sandwich"] | None = None,
     cache: str | Path | None = None,
@@ -73,6 +74,8 @@ def fit(
     engine : Engine, optional
         By default :class:`~bayesmig.Exact` where it can, else :class:`~bayesmig.Quadrature` where it can, and
         :class:`~bayesmig.NUTS` elsewhere and where they do not settle, which :func:`~bayesmig.check` says.
+    draws : int, optional
+        Without ``engine``, how many draws in all, a multiple of 4; by default 4,000.
     seed : int, optional
         The same seed, data and versions give the same draws. A fresh one is drawn and stored if none is given.
     adjust : {"sandwich"}, optional
@@ -122,6 +125,7 @@ def fit(
     """
     if engine is not None and (isinstance(engine, type) or not isinstance(engine, Engine)):
         raise SpecificationError(f"engine={engine!r}: give an engine with its settings, such as Exact() or NUTS().")
+    engines = candidates(engine, draws)
     if seed is not None and (not isinstance(seed, (int, np.integer)) or seed < 0):
         raise SpecificationError(f"seed={seed!r}: give a whole number that is not negative, or None for a fresh one.")
     if adjust not in (None, "sandwich"):
@@ -133,13 +137,13 @@ def fit(
     spec = specified(spec, data, reference, model)
     if isinstance(data, Chunks):
         if can_add(spec):
-            return _drawn_from_chunks(spec, data, engine, seed, adjust, cache)
+            return _drawn_from_chunks(spec, data, engines[0], seed, adjust, cache)
         _check_once(adjust, cache)
         spec, data = counted(spec, data)
     folder = None if cache is None else stored.folder_of(cache)
     completed = isinstance(data, list)
     designs = completed_designs(spec, data) if isinstance(data, list) else (build_design(spec, data),)
-    chosen = engine or automatic(designs[0])
+    chosen = automatic(designs[0], engines)
     for design in designs:
         reason = chosen.refuses(design)
         if reason:
@@ -148,10 +152,10 @@ def fit(
         key = stored.fingerprint(spec, data, chosen, seed, adjust)
         found = stored.load(folder, key)
         if found is None:
-            found = _drawn_from(designs, completed, engine, seed, adjust)
+            found = _drawn_from(designs, completed, engines, seed, adjust)
             stored.store(folder, key, found)
         return found
-    return _drawn_from(designs, completed, engine, seed, adjust)
+    return _drawn_from(designs, completed, engines, seed, adjust)
 
 
 def specified(
@@ -174,10 +178,9 @@ def specified(
 
 
 def _drawn_from_chunks(
-    spec: ModelSpec, data: Chunks, engine: Engine | None, seed: int | None, adjust: str | None, cache: str | Path | None
+    spec: ModelSpec, data: Chunks, chosen: Engine, seed: int | None, adjust: str | None, cache: str | Path | None
 ) -> xr.DataTree:
     """The posterior given rows that are read a part at a time; refusals come before reading."""
-    chosen = engine or Exact()
     if not isinstance(chosen, Exact):
         raise EngineRefusal(f"{chosen!r} needs all rows at once; with chunks leave engine out, or say engine=Exact().")
     _check_once(adjust, cache)
@@ -200,32 +203,30 @@ def _check_once(adjust: str | None, cache: str | Path | None) -> None:
 
 
 def _drawn_from(
-    designs: Sequence[Design], completed: bool, engine: Engine | None, seed: int | None, adjust: str | None
+    designs: Sequence[Design], completed: bool, engines: Sequence[Engine], seed: int | None, adjust: str | None
 ) -> xr.DataTree:
-    """The posterior of one design, or that of several completed data sets together."""
+    """The posterior of one design, or that of several completed data sets together, all by the same engine."""
     sequence = np.random.SeedSequence(seed)
-    draw = partial(posterior_of, engine, adjust)
     if not completed:
-        return draw((designs[0], sequence))
+        return posterior_of(engines, adjust, (designs[0], sequence))
     items = dict(zip(_labels(designs), zip(designs, sequence.spawn(len(designs)), strict=True), strict=True))
-    return pooled_posterior(
-        _all_done(map_fits(draw, items, "fits of completed data sets")), designs, str(sequence.entropy)
-    )
+    what = "fits of completed data sets"
+    trees = _all_done(map_fits(partial(posterior_of, engines, adjust), items, what))
+    unsettled = [tree.attrs["instead_of"] for tree in trees if "instead_of" in tree.attrs]
+    if 0 < len(unsettled) < len(trees):  # independent draws and chains are not checked alike
+        trees = _all_done(map_fits(partial(posterior_of, engines[-1:], adjust), items, what))
+        trees[0].attrs["instead_of"] = unsettled[0]
+    return pooled_posterior(trees, designs, str(sequence.entropy))
 
 
-def posterior_of(engine: Engine | None, adjust: str | None, item: tuple[Design, np.random.SeedSequence]) -> xr.DataTree:
-    """A posterior of one design; without an engine by the automatic one, and by NUTS where that does not settle."""
+def posterior_of(
+    engines: Sequence[Engine], adjust: str | None, item: tuple[Design, np.random.SeedSequence]
+) -> xr.DataTree:
+    """A posterior of one design."""
     design, sequence = item
-    chosen, told = engine or automatic(design), dict[str, object]()
-    try:
-        groups, facts = trusted(chosen.sample(design, np.random.default_rng(sequence)))
-    except Unsettled as reason:
-        if engine is not None:
-            raise
-        chosen, told = NUTS(), {"instead_of": f"{chosen!r}: {reason}"}
-        groups, facts = trusted(chosen.sample(design, np.random.default_rng(sequence)))
+    groups, facts, chosen = drawn(design, engines, sequence)
     separated = separating_terms(design)
-    facts |= told | ({"separated": separated} if separated else {})
+    facts |= {"separated": separated} if separated else {}
     tree = _checked((groups, facts), design, chosen, sequence)
     return sandwich.adjust(tree) if adjust else tree
 
@@ -452,6 +453,34 @@ def _chosen_method(design: Design, method: str | None) -> str:
     return method
 
 
-def automatic(design: Design) -> Engine:
-    """The engine that fits a design best: independent draws where they can be had."""
-    return next((engine for engine in (Exact(), Quadrature()) if not engine.refuses(design)), NUTS())
+def candidates(engine: Engine | None = None, draws: int | None = None) -> tuple[Engine, ...]:
+    """Engines from the best to the last resort; one that was asked for has no other beside it."""
+    if engine is None:
+        total = 4000 if draws is None else draws
+        return Exact(draws=total), Quadrature(draws=total), NUTS(draws=total // 4)
+    if draws is not None:
+        raise SpecificationError(f"draws={draws!r} beside engine={engine!r}: an engine says itself how many it draws.")
+    return (engine,)
+
+
+def automatic(design: Design, engines: Sequence[Engine]) -> Engine:
+    """The first engine that can fit a design, or else the last."""
+    return next((engine for engine in engines if not engine.refuses(design)), engines[-1])
+
+
+def drawn(
+    design: Design, engines: Sequence[Engine], seed: np.random.SeedSequence
+) -> tuple[dict[str, xr.Dataset], dict[str, object], Engine]:
+    """What the first engine that can has drawn, its facts, and which one it was.
+
+    Where that does not settle, it is the last, and ``instead_of`` among the facts says so.
+    """
+    chosen, told = automatic(design, engines), dict[str, object]()
+    try:
+        groups, facts = trusted(chosen.sample(design, np.random.default_rng(seed)))
+    except Unsettled as reason:
+        if chosen is engines[-1]:
+            raise
+        told, chosen = {"instead_of": f"{chosen!r}: {reason}"}, engines[-1]
+        groups, facts = trusted(chosen.sample(design, np.random.default_rng(seed)))
+    return groups, facts | told, chosen

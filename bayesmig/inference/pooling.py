@@ -24,7 +24,7 @@ from bayesmig.errors import InferenceFailure
 from bayesmig.families.registry import scalars
 from bayesmig.inference.estimators.base import LEVEL
 
-SHARED = ("engine", "versions", "independent_draws", "adjusted", "clusters", "cluster_of", "strata")
+SHARED = ("engine", "instead_of", "versions", "independent_draws", "adjusted", "clusters", "cluster_of", "strata")
 
 
 @dataclass(frozen=True)

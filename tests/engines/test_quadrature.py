@@ -257,6 +257,11 @@ def test_a_seed_gives_the_same_draws_with_one_thread_or_several(formula, name, m
 def test_it_is_taken_where_it_can(right):
     spec = ModelSpec(f"yes ~ {right}", family="bernoulli")
     assert bm.fit(spec, few(), seed=1).attrs["engine"] == repr(Quadrature())
+    assert bm.fit(spec, few(), draws=400, seed=1).attrs["engine"] == repr(Quadrature(draws=400))
+    with pytest.raises(SpecificationError, match="draws=400 beside engine=Quadrature.*says itself how many"):
+        bm.fit(spec, few(), engine=Quadrature(), draws=400, seed=1)
+    with pytest.raises(SpecificationError, match="multiple of chains"):
+        bm.fit(spec, few(), draws=401, seed=1)
 
 
 def test_another_engine_draws_where_it_does_not_settle(monkeypatch):
