@@ -14,7 +14,7 @@ from bayesmig.families.links import LINKS
 from bayesmig.families.record import Answers
 from bayesmig.families.registry import FAMILIES
 from bayesmig.inference.engines.hierarchical import Layout
-from bayesmig.inference.fitting import automatic
+from bayesmig.inference.fitting import automatic, candidates
 from bayesmig.results.intervals import confidence_intervals
 from bayesmig.specification.model import ModelSpec, Variable
 
@@ -250,7 +250,7 @@ def test_the_exact_engine_refuses_and_another_is_taken(tree):
     with pytest.raises(EngineRefusal, match="interval_gaussian"):
         bm.fit("Interval(low, high) ~ hukou", survey(), engine=bm.Exact())
     design = build_design(ModelSpec.from_json(tree.attrs["spec"]), survey())
-    assert isinstance(automatic(design), bm.Quadrature)
+    assert isinstance(automatic(design, candidates()), bm.Quadrature)
 
 
 ENDS = {"a": (0, 2), "b": (2, 5)}
