@@ -542,8 +542,10 @@ class ModelSpec:
 
     def _check_thresholds(self) -> None:
         """Effects at each threshold have families whose thresholds need not be in order."""
-        named = re.search(r"\bcs\s*\(", self.formula)  # terms of a printed table need be no formula
-        if not self.distribution.rising or named is None or not self.parsed.by_threshold:
+        texts = " ".join((self.formula, *self.predictors.values()))
+        if not re.search(r"\bcs\s*\(", texts):  # terms of a printed table need be no formula
+            return
+        if not self.parsed.by_threshold or not self.distribution.rising:
             return
         rise = "whose thresholds must rise, and with effects of their own they cross for some people"
         raise SpecificationError(
