@@ -53,14 +53,14 @@ def items_of(fit_id):
 
 @cache
 def statistics():
-    table = pd.read_csv(REFERENCE / "psych_statistics.csv", float_precision="round_trip")
+    table = pd.read_csv(REFERENCE / "psych_statistics.csv")
     return table.set_index(["fit_id", "statistic"])["value"]
 
 
 @cache
 def loadings(fit_id):
     """psych's loadings, components in its order (by explained variance)."""
-    table = pd.read_csv(REFERENCE / "psych_loadings.csv", float_precision="round_trip").set_index("fit_id").loc[fit_id]
+    table = pd.read_csv(REFERENCE / "psych_loadings.csv").set_index("fit_id").loc[fit_id]
     order = list(dict.fromkeys(table["component"]))
     return {
         column: table.pivot(index="item", columns="component", values=column)[order]

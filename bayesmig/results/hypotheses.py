@@ -542,7 +542,7 @@ def _printed_components(tree: xr.DataTree) -> dict[str, tuple[float, tuple[float
 def _errors_of_p(estimate: Array, bounds: Array, df: float) -> Array:
     """Smallest and largest standard error that a two-sided p between two bounds allows, (n, 2)."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        found = abs(estimate)[:, None] / stats.t.isf(bounds / 2, df)
+        found = abs(estimate)[:, None] / np.maximum(stats.t.isf(bounds / 2, df), 0.0)
     found[(estimate == 0) & np.isfinite(bounds[:, 0])] = 0.0, math.inf  # of a zero any p tells nothing
     return np.asarray(found)
 

@@ -137,7 +137,8 @@ def _from_p(
 
 def _critical(p: float, df: float | None) -> float:
     """The |z| (or |t|) whose two-sided p this is."""
-    return float(stats.norm.isf(p / 2) if df is None else stats.t.isf(p / 2, df))
+    found = stats.norm.isf(p / 2) if df is None else stats.t.isf(p / 2, df)
+    return max(float(found), 0.0)  # of a p of one some versions of scipy give -1e-16
 
 
 def _rounding_nodes(value: float, half: float) -> Array:
