@@ -15,3 +15,21 @@ def figures_are_closed():
     yield
     if "matplotlib.pyplot" in sys.modules:
         sys.modules["matplotlib.pyplot"].close("all")
+
+
+@pytest.fixture
+def unsettled(monkeypatch):
+    """A function by which draws of an engine do not settle, but of designs of which ``settles`` is true."""
+    from bayesmig.inference.importance import Unsettled
+
+    def let(engine, settles=lambda design: False, reason="nothing fits"):
+        draw = engine.sample
+
+        def sample(self, design, rng):
+            if settles(design):
+                return draw(self, design, rng)
+            raise Unsettled(reason)
+
+        monkeypatch.setattr(engine, "sample", sample)
+
+    return let

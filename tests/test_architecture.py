@@ -129,7 +129,7 @@ ROOMS = {
     ),
     "checking": (
         {"diagnostics", "elpd", "subsets"},
-        {"evidence", "out_of_sample", "predictive"},
+        {"marginal_likelihood", "out_of_sample", "predictive"},
         {"robustness", "validation"},
         {"arviz"},
     ),

@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,6 @@ import bayesmig.replication.papers
 from bayesmig.cli import app
 from bayesmig.errors import EngineRefusal, InferenceFailure, SpecificationError
 from bayesmig.families.registry import FAMILIES
-from bayesmig.inference.importance import Unsettled
 from bayesmig.replication import overview
 from bayesmig.replication.overview import Overview
 from bayesmig.replication.papers import Replication
@@ -781,11 +781,8 @@ def test_scores_that_cannot_be_meant(panel: Path, given: str, message: str) -> N
     assert re.search(message, " ".join(shown.stderr.split())), shown.stderr
 
 
-def test_where_independent_draws_do_not_settle_nuts_makes_so_many(panel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def unsettled(*_: object) -> None:
-        raise Unsettled("nothing fits")
-
-    monkeypatch.setattr(bm.Exact, "sample", unsettled)
+def test_where_independent_draws_do_not_settle_nuts_makes_so_many(panel: Path, unsettled: Callable[..., None]) -> None:
+    unsettled(bm.Exact)
     shown = runner.invoke(app, ["fit", "age ~ t1 + (1 | yes)", str(panel), "--codes", "--draws", "400", "--json"])
     assert shown.exit_code == 0, shown.output
     assert json.loads(shown.stdout)["engine"].startswith("NUTS(draws=100")

@@ -14,7 +14,6 @@ from bayesmig.inference.engines import graphs
 from bayesmig.inference.engines.exact import Exact
 from bayesmig.inference.engines.nuts import NUTS
 from bayesmig.inference.fitting import automatic, candidates, estimate, fit
-from bayesmig.inference.importance import Unsettled
 from bayesmig.inference.pooling import rubin
 from bayesmig.specification.model import ModelSpec
 
@@ -148,16 +147,10 @@ def test_draws_are_stacked(frames):
     pd.testing.assert_frame_equal(design_of(tree).frame, design_of(fit(SPEC, frames[0], seed=1)).frame)
 
 
-def test_where_one_data_set_does_not_settle_nuts_draws_all(frames, monkeypatch):
+def test_where_one_data_set_does_not_settle_nuts_draws_all(frames, unsettled):
     """Chains and independent draws are not checked alike."""
-    draw, settles = Exact.sample, iter([True, False])
-
-    def sample(self, design, rng):
-        if next(settles):
-            return draw(self, design, rng)
-        raise Unsettled("nothing fits")
-
-    monkeypatch.setattr(Exact, "sample", sample)
+    turns = iter([True, False])
+    unsettled(Exact, lambda design: next(turns))
     tree = fit(SPEC, frames[:2], draws=400, seed=1)
     assert tree.attrs["engine"] == repr(NUTS(draws=100)) and tree.attrs.get("independent_draws") != "yes"
     assert tree.attrs["instead_of"] == f"{Exact(draws=400)!r}: nothing fits"

@@ -12,14 +12,14 @@ from scipy import integrate, special, stats
 
 import bayesmig as bm
 from bayesmig import priors as pr
-from bayesmig.checking.evidence import _reading
+from bayesmig.checking.marginal_likelihood import _reading
 from bayesmig.data.design import Correlated
 from bayesmig.errors import BayesmigError, EngineRefusal
 from bayesmig.families.registry import FAMILIES
 from bayesmig.inference.engines.exact import Exact
 from bayesmig.inference.engines.nuts import NUTS
 from bayesmig.inference.engines.quadrature import Quadrature
-from bayesmig.inference.importance import Unsettled, Weighed
+from bayesmig.inference.importance import Weighed
 from bayesmig.inference.response import log_density
 from bayesmig.results.fitted import Fitted
 from bayesmig.specification.model import Weights
@@ -428,11 +428,8 @@ def test_an_engine_that_could_not_give_one_is_told_apart():
         bm.compare_models({"null": null, "x": full}, by="marginal")
 
 
-def test_an_engine_that_did_not_settle_is_told(monkeypatch):
-    def give_up(self, design, rng):
-        raise Unsettled("the importance sampler did not settle: give tighter priors.")
-
-    monkeypatch.setattr(Quadrature, "sample", give_up)
+def test_an_engine_that_did_not_settle_is_told(monkeypatch, unsettled):
+    unsettled(Quadrature, reason="the importance sampler did not settle: give tighter priors.")
     monkeypatch.setattr("bayesmig.inference.fitting.NUTS", lambda **_: NUTS(draws=50, tune=200))
     tree = drawn("yes ~ x + (1 | g)", family="bernoulli")
     with pytest.raises(EngineRefusal, match=r"Tried was Quadrature\(.*give tighter priors, or compare by"):

@@ -20,7 +20,6 @@ from bayesmig.errors import BayesmigError, EngineRefusal, InferenceFailure
 from bayesmig.inference.engines import graphs
 from bayesmig.inference.engines.exact import Exact
 from bayesmig.inference.engines.nuts import NUTS
-from bayesmig.inference.importance import Unsettled
 from bayesmig.inference.response import parameters
 from bayesmig.specification.priors import PRESETS
 
@@ -241,15 +240,8 @@ def test_priors_that_cannot_be_fitted_cost_their_own_row_only(monkeypatch):
     assert table.attrs["failed"] == {"mlwin": "it did not settle"}
 
 
-def test_a_fit_that_does_not_settle_is_drawn_by_nuts_which_the_table_says(monkeypatch):
-    draw = Exact.sample
-
-    def sample(self, design, rng):
-        if design.spec.priors.name == "MLwiN":
-            raise Unsettled("nothing fits")
-        return draw(self, design, rng)
-
-    monkeypatch.setattr(Exact, "sample", sample)
+def test_a_fit_that_does_not_settle_is_drawn_by_nuts_which_the_table_says(unsettled):
+    unsettled(Exact, lambda design: design.spec.priors.name != "MLwiN")
     table = sensitivity("y ~ x", clear(), ["stata", "mlwin"], seed=1)
     assert table.attrs["instead_of"] == {"mlwin": f"{Exact()!r}: nothing fits"} and not table.attrs["failed"]
     assert abs(table.loc[("x", "mlwin"), "moved"]) < 0.25  # as test_every_preset_..., by chains

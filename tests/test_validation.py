@@ -24,7 +24,6 @@ from bayesmig.errors import BayesmigError, DataError, EngineRefusal, InferenceFa
 from bayesmig.inference.engines.exact import Exact
 from bayesmig.inference.engines.nuts import NUTS
 from bayesmig.inference.engines.quadrature import Quadrature
-from bayesmig.inference.importance import Unsettled
 from bayesmig.specification.model import Weights
 
 PRIORS = pr.PriorSet(slopes=pr.Normal(0, 2), sigma=pr.HalfNormal(2), tau=pr.HalfNormal(1))
@@ -430,24 +429,13 @@ def test_a_refit_that_fails_costs_its_own_number_only():
         compare_models({"failing": result, "whole": leave_one_group_out(fitted(), "area")})
 
 
-def unsettled_second(monkeypatch):
-    """Let every second call of Quadrature not settle."""
-    draw, settles = Quadrature.sample, cycle([True, False])
-
-    def sample(self, design, rng):
-        if next(settles):
-            return draw(self, design, rng)
-        raise Unsettled("nothing fits")
-
-    monkeypatch.setattr(Quadrature, "sample", sample)
-
-
-def test_a_refit_that_does_not_settle_is_drawn_by_nuts_which_the_result_says(monkeypatch):
+def test_a_refit_that_does_not_settle_is_drawn_by_nuts_which_the_result_says(monkeypatch, unsettled):
     tree = bm.fit("yes ~ x", people().assign(yes=people()["y"] > 1), family="bernoulli", seed=1)
     areas = people()["area"]
     settled = leave_one_group_out(tree, areas, k=2)
     monkeypatch.setattr(validation, "NUTS", lambda: NUTS(draws=400, tune=400, progress=False))
-    unsettled_second(monkeypatch)
+    turns = cycle([True, False])
+    unsettled(Quadrature, lambda design: next(turns))
     found = leave_one_group_out(tree, areas, k=2)
     (told,) = found.instead_of.values()
     assert told == f"{Quadrature()!r}: nothing fits" and f"NUTS drew instead of {told}" in str(found)

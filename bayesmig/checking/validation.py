@@ -17,7 +17,7 @@ from scipy import special
 from threadpoolctl import threadpool_limits
 
 from bayesmig.checking.elpd import Elpd, Outcome
-from bayesmig.checking.evidence import compare_evidence
+from bayesmig.checking.marginal_likelihood import compare_by_marginal
 from bayesmig.checking.out_of_sample import (
     QUADRATURE_DRAWS,
     leave_units_out,
@@ -335,7 +335,7 @@ def compare_models(
             " models a probability."
         )
     if by == "marginal":
-        return compare_evidence(models, prior)
+        return compare_by_marginal(models, prior)
     judged = {name: model if isinstance(model, Elpd) else loo(model) for name, model in models.items()}
     incomplete = [name for name, result in judged.items() if not math.isfinite(result.elpd)]
     if incomplete:

@@ -10,7 +10,7 @@ from scipy import special
 
 from bayesmig.contract.arrays import Array
 from bayesmig.families import links
-from bayesmig.families.links import FARTHEST, LARGEST_LOG_RATE, Link
+from bayesmig.families.links import LARGEST_LOG_RATE, Link
 from bayesmig.families.machine import kernel
 from bayesmig.families.record import Answers, Curves, Family, Own, Parameter, stacked
 
@@ -111,7 +111,7 @@ def _negative_binomial_derivatives(link: Link, answers: Answers, eta: Array, own
 
 
 def _draw(link: Link, answers: Answers, eta: Array, own: Own, rng: np.random.Generator) -> Array:
-    rate, largest = np.exp(np.minimum(eta, FARTHEST)), np.exp(LARGEST_LOG_RATE)
+    rate, largest = links.bounded_rate(eta), np.exp(LARGEST_LOG_RATE)
     if "dispersion" in own:
         shape = own["dispersion"]
         rate = rate * rng.gamma(shape, 1.0, eta.shape) / shape

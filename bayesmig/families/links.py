@@ -208,6 +208,11 @@ def _rate(eta: Array) -> Array:
         return np.asarray(np.exp(eta))
 
 
+def bounded_rate(eta: Array) -> Array:
+    """The same of draws, none beyond 1e130, so that their sums and squares are numbers."""
+    return np.asarray(np.exp(np.minimum(eta, FARTHEST)))
+
+
 LINKS = {
     link.name: link
     for link in (

@@ -10,7 +10,7 @@ from scipy import special
 
 from bayesmig.contract.arrays import Array
 from bayesmig.families import gaussian, links
-from bayesmig.families.links import FARTHEST, LARGEST_LOG_RATE, Link
+from bayesmig.families.links import LARGEST_LOG_RATE, Link
 from bayesmig.families.machine import kernel
 from bayesmig.families.record import SIGMA, Answers, Curves, Family, Own, Parameter, stacked
 
@@ -54,7 +54,7 @@ def _lognormal(link: Link, answers: Answers, eta: Array, own: Own) -> Array:
 
 
 def _lognormal_draw(link: Link, answers: Answers, eta: Array, own: Own, rng: np.random.Generator) -> Array:
-    return np.exp(np.minimum(gaussian.normal_draw(link, answers, eta, own, rng), FARTHEST))
+    return links.bounded_rate(gaussian.normal_draw(link, answers, eta, own, rng))
 
 
 def _lognormal_graph(link: Link, answers: Answers, eta: Any, own: Own) -> tuple[Any, dict[str, Any]]:
@@ -77,7 +77,7 @@ def _gamma_derivatives(link: Link, answers: Answers, eta: Array, own: Own) -> Cu
 
 
 def _gamma_draw(link: Link, answers: Answers, eta: Array, own: Own, rng: np.random.Generator) -> Array:
-    drawn = np.exp(np.minimum(eta, FARTHEST)) * rng.gamma(own["shape"], 1.0, eta.shape) / own["shape"]
+    drawn = links.bounded_rate(eta) * rng.gamma(own["shape"], 1.0, eta.shape) / own["shape"]
     return np.asarray(np.maximum(drawn, np.finfo(float).tiny))
 
 

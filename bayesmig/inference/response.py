@@ -77,11 +77,11 @@ def in_range(design: Design, mean: Array) -> Array:
     """Expectations, refused where they are beyond the numbers that a computer has."""
     if np.isfinite(mean).all():
         return mean
-    draws = int((~np.isfinite(mean)).reshape(len(mean), -1).any(axis=1).sum())
     raise InferenceFailure(
-        f"the expected {design.spec.parsed.outcome!r} is beyond the largest number of a computer (1e308) in {draws} of"
-        f" {len(mean)} draws: its logarithm, or the variance around it, is far too large. Look at the linear predictor"
-        " (scale='link', kind='linear'), at typical groups (random='zero'), or at priors and units of the predictors."
+        f"the expected {design.spec.parsed.outcome!r} is beyond the largest number of a computer (1e308), because its"
+        " logarithm or the spread around that is far too large. Look at the units of the outcome and of the predictors,"
+        " or give tighter priors. Logarithms can be had all the same, by scale='link' in effects and margins and"
+        " kind='linear' in predict, and random='zero' gives what is expected in a typical group."
     )
 
 

@@ -21,6 +21,7 @@ from bayesmig.data.design import plain_term
 from bayesmig.data.encoding import build_design
 from bayesmig.data.rows import design_of
 from bayesmig.errors import BayesmigError, SpecificationError, closest, listing
+from bayesmig.printed.evidence.cells import critical
 from bayesmig.results.delta import STEP, degrees, draws_at, moved
 from bayesmig.results.marginal import margin_draws
 from bayesmig.results.summaries import (
@@ -542,7 +543,7 @@ def _printed_components(tree: xr.DataTree) -> dict[str, tuple[float, tuple[float
 def _errors_of_p(estimate: Array, bounds: Array, df: float) -> Array:
     """Smallest and largest standard error that a two-sided p between two bounds allows, (n, 2)."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        found = abs(estimate)[:, None] / np.maximum(stats.t.isf(bounds / 2, df), 0.0)
+        found = abs(estimate)[:, None] / critical(bounds, df)
     found[(estimate == 0) & np.isfinite(bounds[:, 0])] = 0.0, math.inf  # of a zero any p tells nothing
     return np.asarray(found)
 

@@ -5,6 +5,7 @@ python tests/benchmarks/cluster.py
 
 import time
 
+import distributed
 import joblib
 import numpy as np
 import pandas as pd
@@ -39,8 +40,6 @@ def main():
     function = refits()
     alone = timed("one after the other", function)
     for workers in (1, 2):
-        import distributed
-
         with distributed.Client(n_workers=workers, threads_per_worker=1, dashboard_address=None):
             found = timed(f"Dask, {workers} workers", function, backend="dask")
         pd.testing.assert_frame_equal(alone, found)

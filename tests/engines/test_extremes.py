@@ -17,7 +17,6 @@ from bayesmig.errors import BayesmigError, InferenceFailure, SpecificationError
 from bayesmig.inference import fitting
 from bayesmig.inference.engines.base import trusted
 from bayesmig.inference.engines.nuts import sampling
-from bayesmig.inference.importance import Unsettled
 from bayesmig.specification.priors import Exponential, HalfNormal, HalfStudentT
 
 SHORT = bm.NUTS(draws=200, tune=400, chains=2)
@@ -184,17 +183,14 @@ def test_what_is_loaded_on_first_use_leaves_global_state_alone():
     subprocess.run([sys.executable, "-c", FRESH], check=True)
 
 
-def test_where_exact_does_not_settle_nuts_draws_and_says_so(monkeypatch):
+def test_where_exact_does_not_settle_nuts_draws_and_says_so(monkeypatch, unsettled):
     draw = bm.Exact.sample
 
     class Sampler(bm.NUTS):  # draws at once what NUTS would
         def sample(self, design, rng):
             return draw(bm.Exact(draws=400), design, rng)
 
-    def fails(self, design, rng):
-        raise Unsettled("the importance sampler did not settle")
-
-    monkeypatch.setattr(bm.Exact, "sample", fails)
+    unsettled(bm.Exact, reason="the importance sampler did not settle")
     monkeypatch.setattr(fitting, "NUTS", Sampler)
     _, data = people(60)
     data["y"] = data["x"] + np.random.default_rng(1).normal(size=60)

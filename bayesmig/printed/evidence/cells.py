@@ -103,7 +103,7 @@ def _from_p(
     row: pd.Series, kind: str, p: tuple[float, float], df: float | None, design: tuple[float, float] | None
 ) -> Evidence:
     """Standard errors uniform in their logarithm between those that p implies, in every cell of B's rounding."""
-    smallest, largest = (_critical(bound, df) for bound in (p[1], p[0]))
+    smallest, largest = critical(np.array([p[1], p[0]]), df)
     magnitude, half = max(abs(row["estimate"]), row["half_unit"]), row["half_unit"] / CELLS
     centre = row["estimate"] + half * (2 * np.arange(CELLS) + 1 - CELLS)
     with np.errstate(divide="ignore"):
@@ -135,10 +135,9 @@ def _from_p(
     )
 
 
-def _critical(p: float, df: float | None) -> float:
-    """The |z| (or |t|) whose two-sided p this is."""
-    found = stats.norm.isf(p / 2) if df is None else stats.t.isf(p / 2, df)
-    return max(float(found), 0.0)  # of a p of one some versions of scipy give -1e-16
+def critical(p: Array, df: float | None) -> Array:
+    """The |z| (or |t|) whose two-sided p these are; of a p of one zero, not -1e-16 as by some versions of scipy."""
+    return np.maximum(stats.norm.isf(p / 2) if df is None else stats.t.isf(p / 2, df), 0.0)
 
 
 def _rounding_nodes(value: float, half: float) -> Array:

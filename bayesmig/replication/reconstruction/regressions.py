@@ -21,11 +21,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import optimize, stats
+from scipy import optimize
 
 from bayesmig.contract.arrays import Array
 from bayesmig.data.design import Design
 from bayesmig.printed.auditing.intervals import Interval
+from bayesmig.printed.evidence.cells import critical
 from bayesmig.printed.literature import NOT_FILLED, cells_of, named, statistics_as_printed, tables_of
 from bayesmig.specification.model import Study
 
@@ -96,7 +97,7 @@ class Regression:
         if not np.isfinite(cell["estimate"]) or not np.isfinite(cell["p_upper"]):
             return Interval(0.0, np.inf)
         size, half = abs(cell["estimate"]), cell["half_unit"]
-        largest, smallest = (float(stats.t.isf(cell[bound] / 2, self.df)) for bound in ("p_lower", "p_upper"))
+        largest, smallest = map(float, critical(np.array([cell["p_lower"], cell["p_upper"]]), self.df))
         return Interval(max(0.0, size - half) / largest, (size + half) / smallest if smallest > 0 else np.inf)
 
     @cached_property

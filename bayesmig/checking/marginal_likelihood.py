@@ -25,7 +25,7 @@ ROLE = (
 )
 
 
-def compare_evidence(
+def compare_by_marginal(
     models: Mapping[str, xr.DataTree | Elpd], prior: Mapping[str, float] | None = None
 ) -> pd.DataFrame:
     """The table of :func:`bayesmig.compare_models` by marginal likelihoods."""
