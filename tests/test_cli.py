@@ -747,8 +747,9 @@ def test_an_online_survey_with_questions_for_names_and_answers_in_words(tmp_path
     assert "by --order 'trust=lowest<...<highest' --score 'trust=trust'" in told and "--family 'cumulative'" in told
     assert "Give it by --order 'trust=low" in runner.invoke(app, [*fit, "--family", "cumulative"]).stderr
     steps = ["--order", "trust=disagree<neither<agree"]
-    shown = runner.invoke(app, [*fit, *steps, "--score", "trust=trust"])
+    shown = runner.invoke(app, [*fit, *steps, "--score", "trust=trust", "--table", str(tmp_path / "table.md")])
     assert shown.exit_code == 0, shown.output
+    assert "Outcome: 4、您信任邻居吗？" in (tmp_path / "table.md").read_text(encoding="utf-8")
     data = bm.read_survey(path).assign(trust=survey.iloc[:, 0].map(words.index) + 1.0)
     wanted = bm.coefficients(bm.fit("trust ~ age", data, seed=1))["estimate"]
     found = json.loads(shown.stdout)["coefficients"]

@@ -124,11 +124,20 @@ def build_design(spec: ModelSpec, data: AnyFrame) -> Design:
     everything = np.column_stack([np.ones(len(x)), x]) if level else x
     first = ("intercept",) if level else ()
     check_identified(everything, first + terms, first + formula_terms, frame, people=float(people.sum()))
+    there = _of_a_size(spec, y)
+    if not there.all():
+        try:
+            check_identified(x[there], terms, formula_terms, frame[there], people=float(people[there].sum()))
+        except DataError as error:
+            left = listing(f"{spike:g}" for spike in sorted(spec.distribution.spikes.values()))
+            raise DataError(
+                f"of the {there.sum()} rows whose {formula.outcome} is not {left}, which alone say how large it is:"
+                f" {error}"
+            ) from None
     copies = copies_of(spec, categories)
     groups = _group_terms(spec, formula, frame, checked, copies, notes)
     check_factors(groups, lambda k, m: np.unique(np.column_stack([groups[k].codes, groups[m].codes]), axis=0), notes)
     if spec.distribution.scale is not None:
-        there = ~np.isin(y, list(spec.distribution.spikes.values()))
         check_not_reproduced(formula, x[there], spec.distribution.scale(y[there]), terms)
     for group in groups:
         columns = next(term.columns for term in formula.varying if term.group == group.name)
@@ -209,6 +218,13 @@ def _gaps(frame: pd.DataFrame, stands: Codes) -> dict[str, int]:
     """How many people have no value, by column that some have none in."""
     found = {str(name): int(stands[column.isna().to_numpy()].sum()) for name, column in frame.items()}
     return {name: count for name, count in found.items() if count}
+
+
+def _of_a_size(spec: ModelSpec, y: Array) -> Flags:
+    """Rows that say how large an outcome is: all, but those at a number that has a share of rows of its own."""
+    family = spec.distribution
+    apart = family.zeros == "hurdle" or family.outcome != "count"  # zeros of counts may be of both kinds
+    return ~np.isin(y, [*family.spikes.values()] if apart else [])
 
 
 def _answered(

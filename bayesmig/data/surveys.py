@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -39,6 +40,7 @@ CODES = [
 ]
 FEW = 0.05  # of the rows
 FIRST = 8  # columns in which rows that are the same are looked for
+CODE = re.compile(r"[\w.-]+", re.ASCII)  # a name that is no question
 EXACT = 2**53  # whole numbers up to here are kept by a float
 
 
@@ -86,8 +88,8 @@ def read_survey(
         ``values`` says, and their labels are kept for :func:`codebook`. :func:`score` also turns scales round and
         checks them.
     rename : mapping of str to str, optional
-        Columns of the file, such as ``a2``, to what to call them. ``missing``, ``ordered`` and ``codes`` take the
-        file's names.
+        Columns of the file, such as ``a2``, to what to call them. A question that was a name is the label then.
+        ``missing``, ``ordered`` and ``codes`` take the file's names.
     encoding : str, optional
         How text is stored, such as ``"gb18030"``. Needed only where the file does not say it.
     skip : int, optional
@@ -177,6 +179,8 @@ def read_survey(
         dict(ordered) if isinstance(ordered, Mapping) else dict.fromkeys(ordered, ())
     )
     data = _survey(raw, file, _asked_codes(missing, raw.frame), values, steps, codes)
+    asked = {name: name for name, new in names.items() if new != name and not CODE.fullmatch(name)}
+    data.attrs["labels"] = asked | data.attrs["labels"]
     for what in ("labels", "levels", "scores", "missing"):
         data.attrs[what] = Words({names[name]: value for name, value in data.attrs[what].items()})
     return data.rename(columns=names)

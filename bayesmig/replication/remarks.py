@@ -27,6 +27,7 @@ MINUS = "\N{MINUS SIGN}"
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 TINY = 1e-6  # smaller values are no rounded zeros, but estimates at a boundary
 SEEN = 5e-4  # in three decimals
+MOST_PLACES = 9
 HUGE = 1e15
 AT_BOUNDARY = 1e-4
 LITTLE = 0.1  # share of variance between groups that needs no remark
@@ -38,13 +39,15 @@ FAR = 2.0  # times a printed standard error
 def number(value: float, error: float = math.inf) -> str:
     """Three decimals, fewer for large numbers, powers of ten for tiny and huge ones, and a minus sign that is one.
 
-    Of a value in three decimals nothing is left where its standard ``error`` is smaller still, as that of a coefficient
-    by yuan of income.
+    Three decimals do not show a standard ``error`` that is smaller still, as that of a coefficient by yuan of income:
+    such values have two digits of their own, or as many decimals as two digits of the error, as ratios near one need.
 
     >>> number(-0.4031), number(1406.0), number(1.7e-31), number(9.2e205), number(float("nan"))
     ('−0.403', '1,406', '1.7 × 10⁻³¹', '9.2 × 10²⁰⁵', '')
     >>> number(-9.1e-5, 8.6e-5), number(-9.1e-5, 0.2)
     ('−9.1 × 10⁻⁵', '0.000')
+    >>> number(1.0000912, 8.6e-5), number(0.9999), number(0.9999, 0.01)
+    ('1.000091', '1.000', '1.000')
     """
     if math.isnan(value):
         return ""
@@ -52,7 +55,8 @@ def number(value: float, error: float = math.inf) -> str:
         mantissa, exponent = f"{value:.1e}".split("e")
         return f"{mantissa} × 10{str(int(exponent)).translate(SUPERSCRIPT)}".replace("-", MINUS)
     whole = float(value).is_integer() and abs(value) >= 10
-    text = f"{value:,.0f}" if whole or abs(value) >= 1000 else f"{value:.3f}"
+    places = min(1 - math.floor(math.log10(error)), MOST_PLACES) if 0 < error < SEEN else 3
+    text = f"{value:,.0f}" if whole or abs(value) >= 1000 else f"{value:.{places}f}"
     return re.sub(r"^-(?=[0.]*$)", "", text).replace("-", MINUS)
 
 

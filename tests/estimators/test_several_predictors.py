@@ -8,9 +8,10 @@ import pytest
 
 import bayesmig as bm
 from bayesmig.data.encoding import build_design
-from bayesmig.errors import BayesmigError, DataError, EngineRefusal, SpecificationError
+from bayesmig.errors import BayesmigError, DataError, EngineRefusal, InferenceFailure, SpecificationError
 from bayesmig.inference.engines.hierarchical import Layout
 from bayesmig.inference.estimators.laplace import Laplace
+from bayesmig.inference.estimators.likelihoods import inverse_information
 from bayesmig.specification.model import as_spec
 
 REFERENCE = pd.read_csv(Path(__file__).parents[1] / "reference" / "several.csv")
@@ -250,6 +251,14 @@ BAD = {
         "separated along",
     ),
     "all zeros": (("trips ~ years", {"family": "zero_inflated_poisson"}), DataError, "constant"),
+    **{
+        f"{family} of one category": (
+            ("sent ~ hukou", {"family": family}),
+            DataError,
+            "of the 1.. rows whose sent is not 0, which alone say how large it is: no variation in hukou",
+        )
+        for family in ("hurdle_lognormal", "hurdle_poisson")
+    },
 }
 CHANGED = {
     "no zeros": lambda d: d.assign(sent=d["sent"] + 1),
@@ -258,6 +267,10 @@ CHANGED = {
     "separated": lambda d: d.assign(intention=np.where(d["hukou"] == "rural", d["intention"], "stay")),
     "separated hurdle": lambda d: d.assign(sent=np.where(d["hukou"] == "rural", d["sent"], 0.0)),
     "all zeros": lambda d: d.assign(trips=0),
+    **{
+        f"{family} of one category": lambda d: d.assign(sent=np.where(d["hukou"] == "rural", np.ceil(d["sent"]), 0.0))
+        for family in ("hurdle_lognormal", "hurdle_poisson")
+    },
 }
 
 
@@ -272,6 +285,19 @@ def test_the_reference_category_must_have_rows():
     with pytest.raises(DataError, match="no row has 'intention' equal to its reference category 'stay'"):
         some = PEOPLE[PEOPLE["intention"] != "stay"]
         bm.estimate("intention ~ years", some, family="categorical", variables=(INTENTION,))
+
+
+def test_only_of_effects_of_no_variance_a_direction_may_be_flat():
+    """The first two parameters are a factor's, of which a circle is flat; along the others nothing is left out."""
+    turn = np.array([[0.6, 0.8, 0.0], [-0.8, 0.6, 0.0], [0.0, 0.0, 1.0]])
+    for last in (4.0, 0.0, -1e-12):
+        information = turn @ np.diag([2.0, 0.0, last]) @ turn.T
+        if last > 0:
+            found = inverse_information(information, 2)
+            np.testing.assert_allclose(found, turn @ np.diag([0.5, 0, 0.25]) @ turn.T, atol=1e-12)
+        else:
+            with pytest.raises(InferenceFailure, match="no clear maximum"):
+                inverse_information(information, 2)
 
 
 def test_exact_refuses_and_chunks_are_counted(tmp_path):

@@ -247,3 +247,17 @@ def test_a_coefficient_by_yuan_is_shown_with_its_interval() -> None:
     assert all("× 10⁻⁶" in text for text in wanted)
     for shown in (str(bm.summary(tree)), str(bm.table(tree))):
         assert all(text in shown for text in wanted)
+
+
+def test_an_odds_ratio_by_yuan_shows_its_distance_from_one() -> None:
+    income = np.linspace(1e4, 2e5, 200)
+    data = pd.DataFrame({"income": income, "y": (2e-5 * income + 2 * np.sin(np.arange(200)) > 1).astype(int)})
+    tree = bm.estimate("y ~ income", data, family="bernoulli")
+    told = bm.coefficients(tree, exponentiate=True).loc["income"]
+    table = bm.table(tree, exponentiate=True)
+    row = table.frame.set_index("row").loc["income"]
+    shown = [row["text"], *row["below"].strip("[]").split(", ")]
+    for name, text in zip(("estimate", "ci95_lower", "ci95_upper"), shown, strict=True):
+        # the second digit of the error is rounded: half a tenth of an error at most
+        assert float(text) == pytest.approx(told[name], abs=0.05 * told["std_error"])
+    assert 1 < float(shown[1]) < float(shown[0]) < float(shown[2]) < 1.0005

@@ -410,8 +410,8 @@ def test_text_of_users_is_harmless(both, tmp_path):
 def test_saved_forms_follow_the_ending(both, tmp_path):
     for ending, begins in ((".tex", "%"), (".md", "**"), (".typ", "#"), (".csv", "part,")):
         assert both.save(tmp_path / f"t{ending}").read_text(encoding="utf-8").startswith(begins)
-    again = pd.read_csv(tmp_path / "t.csv", float_precision="round_trip").set_index(["row", "model"])
-    assert again.loc[("age", "ML"), "estimate"] == coefficients(likeliest()).loc["age", "estimate"]
+    again = pd.read_csv(tmp_path / "t.csv", dtype=str).set_index(["row", "model"])
+    assert float(again.loc[("age", "ML"), "estimate"]) == coefficients(likeliest()).loc["age", "estimate"]
     with pytest.raises(BayesmigError, match=r"ending '.xls' says no form; allowed are .docx"):
         both.save(tmp_path / "t.xls")
     with pytest.raises(BayesmigError, match="does not exist"):

@@ -448,8 +448,9 @@ def optimum(model: Laplace, sound: Callable[[Expansion], None]) -> tuple[Array, 
         sound(model.expanded(point))
     information = found.information(point, free)
     covariance = np.zeros((len(point), len(point)))
-    # with a sd of zero the rest of its factor may not be unique; the pseudo-inverse leaves that direction out
-    covariance[np.ix_(free, free)] = inverse_information(information, bool(free.all()))
+    # with a sd of zero the rest of its factor may not be unique
+    loose = 0 if free.all() else int(free[: len(model.pivot)].sum())
+    covariance[np.ix_(free, free)] = inverse_information(information, loose)
     signs = np.ones(len(point))  # that make the diagonals positive and leave the covariances as they are
     signs[: len(model.pivot)] = np.where(point[model.pivot] < 0, -1.0, 1.0)
     return signs * point, np.outer(signs, signs) * covariance, model.expanded(signs * point)

@@ -223,19 +223,21 @@ def whitening(rows: Array) -> Array:
     return np.asarray(linalg.solve_triangular(triangle, np.eye(len(triangle))))
 
 
-def inverse_information(information: Array, unique: bool = True) -> Array:
-    """Inverse of an information matrix, its size balanced first; a pseudo-inverse where not all is ``unique``.
+def inverse_information(information: Array, loose: int = 0) -> Array:
+    """Inverse of an information matrix, its size balanced first.
 
+    ``loose``: the first so many parameters may not be unique; where they are not, the direction is left out.
     Raises InferenceFailure if it is not positive definite, so that the point is no maximum or a parameter is not
     identified.
     """
+    kept = np.eye(len(information))
     try:
-        if not unique:
-            sizes, vectors = np.linalg.eigh(information)
-            kept = sizes > FLAT * sizes.max()
+        if loose:
+            sizes, vectors = np.linalg.eigh(information[:loose, :loose])
             if sizes.min() < -FLAT * sizes.max():
                 raise np.linalg.LinAlgError
-            return np.asarray((vectors[:, kept] / sizes[kept]) @ vectors[:, kept].T)
+            kept = linalg.block_diag(vectors[:, sizes > FLAT * sizes.max()], kept[loose:, loose:])
+        information = kept.T @ information @ kept
         size = np.sqrt(abs(np.diag(information)))
         with np.errstate(divide="ignore", invalid="ignore"):  # what is not finite then is no maximum either
             factor = linalg.cho_factor(information / np.outer(size, size))
@@ -244,4 +246,5 @@ def inverse_information(information: Array, unique: bool = True) -> Array:
             "the likelihood has no clear maximum: its curvature there is not negative. Some parameter is not"
             " identified by these data; simplify the model, or use fit, whose priors identify it."
         ) from None
-    return np.asarray(linalg.cho_solve(factor, np.eye(len(size))) / np.outer(size, size))
+    inverse = linalg.cho_solve(factor, np.eye(len(size))) / np.outer(size, size)
+    return np.asarray(kept @ inverse @ kept.T)
