@@ -195,6 +195,11 @@ def test_units_and_zeros_change_nothing_where_priors_are_relative():
 OWN = {"sigma": pr.HalfNormal(1.5), "nu": pr.Exponential(10), "dispersion": pr.InverseGamma(3, 30)}
 SEEDS, ROWS = {"zero_inflated_negative_binomial": 3}, {"zero_inflated_poisson": 80}  # where others do not settle
 FAST = ("bernoulli", "poisson", "cumulative")
+LED = [  # parameters that may have predictors
+    pytest.param(name, marks=() if name in ("gaussian", "hurdle_poisson") else pytest.mark.slow)
+    for name, family in FAMILIES.items()
+    if family.scalars
+]
 ONE_PREDICTOR = [
     pytest.param(name, marks=() if name in FAST else pytest.mark.slow) for name in FAMILIES if name != "categorical"
 ]
@@ -262,10 +267,9 @@ def by_sums(tree):
     return special.logsumexp(total)
 
 
-@pytest.mark.parametrize("name", ONE_PREDICTOR)
-def test_every_family_is_a_sum_over_its_parameters(name):
+def alone(name, **more):
+    """A family's model without predictors, and its data."""
     family = FAMILIES[name]
-    data = answers(24 if name in FAST else ROWS.get(name, 40))
     priors = pr.PriorSet(pr.Normal(0.3, 1), tau=pr.HalfNormal(0.6), cut=pr.Normal(0.2, 1.5)).changed(
         **{one.name: OWN[one.name] for one in family.scalars if one.name in OWN},
         **{one.name: pr.HalfNormal(8) for one in family.scalars if one.name not in OWN and one.link == "log"},
@@ -275,9 +279,59 @@ def test_every_family_is_a_sum_over_its_parameters(name):
         family=name,
         priors=priors,
         trials="t" if name == "binomial" else None,
+        **more,
     )
-    tree = bm.fit(spec, data, engine=Quadrature(), seed=SEEDS.get(name, 1))
+    data = answers(24 if name in FAST else ROWS.get(name, 40))
+    return bm.fit(spec, data, engine=Quadrature(), seed=SEEDS.get(name, 1))
+
+
+@pytest.mark.parametrize("name", ONE_PREDICTOR)
+def test_every_family_is_a_sum_over_its_parameters(name):
+    tree = alone(name)
     close(tree, by_sums(tree))
+
+
+@pytest.mark.parametrize("name", LED)
+def test_a_parameter_with_a_level_only_is_a_single_number(name):
+    """Level and number have the same prior, on another scale."""
+    tree = alone(name, predictors={one.name: "1" for one in FAMILIES[name].scalars})
+    close(tree, *evidence(alone(name)))
+
+
+def test_an_sd_with_predictors_is_a_sum_over_its_coefficients():
+    """Given the sds of rows and groups, the level integrates out: the outcome is multivariate normal."""
+    data = people().assign(v=np.arange(60) % 2)
+    same = np.equal.outer(data["g"].to_numpy(), data["g"].to_numpy()).astype(float)
+    nodes, weights = np.polynomial.legendre.leggauss(16)
+    total, left = [], (data["y"] - 0.5).to_numpy()[:, None]
+    grids = [(1.1 + 0.6 * nodes, 0.6 * weights), (1.6 * nodes, 1.6 * weights), (2.5 + 2.5 * nodes, 2.5 * weights)]
+    for sigma, of_sigma in zip(*grids[0], strict=True):  # the residual sd where v is at its mean, and its log's slope
+        for slope, of_slope in zip(*grids[1], strict=True):
+            residual = sigma * np.exp(slope * (data["v"] - 0.5).to_numpy())
+            tau, of_tau = (each[:, None, None] for each in grids[2])
+            whole = 1 + tau**2 * same + np.diag(residual**2)
+            squares = (left * np.linalg.solve(whole, np.broadcast_to(left, (16, 60, 1)))).sum(axis=(1, 2))
+            normal = -0.5 * (squares + np.linalg.slogdet(whole).logabsdet + 60 * np.log(2 * np.pi))
+            prior = PRIORS.sigma.log_density(sigma) + stats.norm.logpdf(slope, 0, 0.7)
+            prior = prior + PRIORS.tau.log_density(tau.ravel())
+            total.append(normal + prior + np.log(of_sigma * of_slope * of_tau.ravel()))
+    tree = bm.fit("y ~ 1 + (1 | g)", data, predictors={"sigma": "v"}, priors=PRIORS, seed=1)
+    close(tree, special.logsumexp(total))
+
+
+def test_categories_are_a_sum_over_their_levels():
+    """And the limit of groups that hardly differ."""
+    data = answers(60)
+    first, second = np.meshgrid(*[np.linspace(-4, 5, 181)] * 2, indexing="ij")
+    data["plan"] = data["categorical"].replace("other", "stay")
+    counts = data["plan"].value_counts().sort_index()
+    scores = np.stack([0 * first, first, second], axis=-1)
+    log_density = special.log_softmax(scores, axis=-1) @ counts.to_numpy()
+    log_density += stats.norm.logpdf(first, 0.5, 1) + stats.norm.logpdf(second, 0.5, 1)
+    expected = special.logsumexp(log_density) + 2 * math.log(0.05)
+    close(drawn("plan ~ 1", data, family="categorical"), expected)
+    alike = PRIORS.changed(tau=pr.HalfNormal(1e-3))
+    close(drawn("plan ~ 1 + (1 | h)", data, family="categorical", priors=alike, seed=2), expected)
 
 
 # --- against other ways ----------------------------------------------------------------------------------------------
@@ -423,7 +477,8 @@ def test_what_has_no_marginal_likelihood_is_refused(other, words):
 
 
 def test_an_engine_that_could_not_give_one_is_told_apart():
-    null, full = (drawn(f"y ~ {x}", predictors={"sigma": "v"}, engine=NUTS(draws=50, tune=200)) for x in ("1", "x"))
+    many = "(1 + x + v + w + h | g)"  # 5 sds and 10 correlations
+    null, full = (drawn(f"yes ~ {x} + {many}", family="bernoulli", engine=NUTS(draws=50, tune=200)) for x in ("1", "x"))
     with pytest.raises(EngineRefusal, match="Neither of them takes this model, or compare by='elpd'"):
         bm.compare_models({"null": null, "x": full}, by="marginal")
 

@@ -4,7 +4,9 @@
 
 A to E are yes-or-no answers of people in cities in provinces, X of people to items, P, NB, CU and BI counts, ordered
 answers and successes; gamma:2000 is that family for 2,000 people without groups, bernoulli:2000:60 one with level and
-slope by 60 groups. Differences are in Monte Carlo errors, over all quantities, varying effects included.
+slope by 60 groups, hurdle_poisson:2000:200:hurdle one with a level by 200 groups and a predictor of that parameter,
+categorical:2000:20: one with a level by 20 groups for each category. Differences are in Monte Carlo errors, over all
+quantities, varying effects included.
 """
 
 import sys
@@ -32,12 +34,13 @@ NESTED = {  # provinces, cities of each, people of each, sds of cities and of pr
 def case(name):
     """Formula, data and what else a fit takes."""
     rng = np.random.default_rng(5)
-    slopes = 0
+    slopes, further = 0, []
     if ":" in name:
         family, rows, *groups = name.split(":")
+        groups, further = groups[:1], groups[1:]
         level, columns, sds = 0.0, 8, (0.0, 0.7 * bool(groups))
         fine, coarse = np.arange(int(rows)), np.arange(int(rows)) % int(groups[0] if groups else 1)
-        slopes = rng.normal(0, 0.4 * bool(groups), coarse.max() + 1)[coarse]
+        slopes = rng.normal(0, 0.4 * bool(groups and not further), coarse.max() + 1)[coarse]
     elif name == "X":
         family, level, columns, sds = "bernoulli", 0.0, 4, (1.5, 1.0)
         fine, coarse = np.repeat(np.arange(300), 24), np.tile(np.arange(24), 300)
@@ -49,6 +52,8 @@ def case(name):
     eta = level + x @ rng.normal(0, 0.4, columns) + slopes * x[:, 0]
     eta += rng.normal(0, sds[1], coarse.max() + 1)[coarse] + rng.normal(0, sds[0], fine.max() + 1)[fine]
     chance, trials = 1 / (1 + np.exp(-eta)), rng.integers(2, 12, len(fine))
+    none = np.random.default_rng(6).random(len(fine)) < 1 / (1 + np.exp(1 - 0.7 * x[:, 0]))
+    size, uneven = np.exp(2 + 0.4 * x[:, 0]), np.random.default_rng(7).gamma(2, 0.5, len(fine))
     y = {
         "bernoulli": lambda: (rng.random(len(fine)) < chance).astype(int),
         "poisson": lambda: rng.poisson(np.exp(eta)),
@@ -56,12 +61,20 @@ def case(name):
         "cumulative": lambda: np.digitize(eta + rng.logistic(size=len(fine)), [-1.5, 0, 1.5]),
         "binomial": lambda: rng.binomial(trials, chance),
         "gamma": lambda: np.exp(eta) * rng.gamma(2, 0.5, len(fine)),
+        "gaussian": lambda: eta + np.exp(0.4 * x[:, 0]) * rng.standard_normal(len(fine)),
+        "hurdle_poisson": lambda: np.where(none, 0, 1 + rng.poisson(np.exp(eta))),
+        "zero_inflated_negative_binomial": lambda: np.where(none, 0, rng.poisson(np.exp(1 + eta) * uneven)),
+        "beta": lambda: rng.beta(chance * size, (1 - chance) * size),
+        "categorical": lambda: np.argmax(np.column_stack([0 * eta, eta, x[:, 1]]) + rng.gumbel(size=(len(x), 3)), 1),
     }[family]()
     data = pd.DataFrame(x, columns=[f"x{k}" for k in range(columns)])
     data = data.assign(fine=[f"f{k}" for k in fine], coarse=[f"c{k}" for k in coarse], y=y, trials=trials)
     varying = "(1 | coarse) + (1 | fine)" if ":" not in name else "(1 + x0 | coarse)" if groups else ""
+    varying = "(1 | coarse)" if further else varying
     formula = " + ".join([f"y ~ {' + '.join(f'x{k}' for k in range(columns))}", *filter(None, [varying])])
-    return formula, data, {"family": family} | ({"trials": "trials"} if family == "binomial" else {})
+    more = {"trials": "trials"} if family == "binomial" else {}
+    more |= {"predictors": {further[0]: "x0"}} if any(further) else {}
+    return formula, data, {"family": family} | more
 
 
 def flat(posterior, name):

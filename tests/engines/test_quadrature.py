@@ -13,6 +13,7 @@ import bayesmig as bm
 from bayesmig import priors as pr
 from bayesmig.data.encoding import build_design
 from bayesmig.errors import SpecificationError
+from bayesmig.families import predictors
 from bayesmig.families.record import Answers
 from bayesmig.families.registry import FAMILIES
 from bayesmig.inference.engines import hierarchical, quadrature
@@ -20,9 +21,19 @@ from bayesmig.inference.engines.quadrature import Quadrature, Target
 from bayesmig.inference.importance import Unsettled
 from bayesmig.specification.model import ModelSpec, Weights
 
-ONE_PREDICTOR = [case for case in CASES if case.values[0] != "categorical"]
 SHORT = Quadrature(draws=1000)
 EFFECTS, NONE = "(1 | p) + (1 | g)", "w"  # one predictor more in their place
+SEVERAL = [  # linear predictors: of every family's own parameters, of groups in one of these, of thresholds
+    *(
+        (name, EFFECTS, {one.name: "v" for one in family.scalars})
+        for name, family in FAMILIES.items()
+        if family.scalars
+    ),
+    ("gaussian", "(1 | p)", {"sigma": "v + (1 | g)"}),
+    ("gaussian", NONE, {"sigma": "v"}),
+    ("sequential", "cs(w) + (1 | g)", {}),
+    ("adjacent", "cs(w)", {}),
+]
 GRID = np.linspace(-9, 9, 1801)  # of standardised effects; a trapezium sum of what is so smooth is exact
 
 
@@ -53,14 +64,18 @@ def likelihood(found, design, scores, rest):
         np.array([0]),
         (1, 1),
     )
-    eta = design.x @ values["beta"][0, 0] + (0 if design.offset is None else design.offset)
+    of, family = design.owners, design.spec.distribution
+    eta = np.zeros((design.n, 1 if found.inner is None else len(GRID), len(of.names)))
+    eta[..., 0] += 0 if design.offset is None else design.offset[:, None]
+    np.add.at(eta.T, of.terms, (design.x * values["beta"][0, 0]).T[:, None])
     for group in found.others:
-        eta = eta + (values[f"u_{group.name}"][0, 0][group.codes] * group.z).sum(axis=1)
+        np.add.at(eta.T, of.effects[group.name], (values[f"u_{group.name}"][0, 0][group.codes] * group.z).T[:, None])
     inner = None if found.inner is None else found.layout.groups[found.inner]
-    along = 0 * GRID if inner is None else inner.z * values[f"tau_{inner.name}"][0, 0] * GRID
-    own = {name: values[name][0, 0] for name in design.spec.distribution.parameters}
+    if inner is not None:
+        eta[..., of.effects[inner.name][0]] += inner.z * values[f"tau_{inner.name}"][0, 0] * GRID
+    own = {name: values[name][0, 0] for name in family.parameters if name in values}
     given = Answers(*(np.broadcast_to(part, design.n)[:, None] for part in design.answers))
-    density = design.spec.distribution.log_density(found.layout.link, given, eta[:, None] + along, own)
+    density = family.log_density(found.layout.link, given, *predictors.split(family, of.names, eta, own))
     weights = np.ones(design.n) if design.weights is None else design.weights
     if inner is None:
         return weights @ density[:, 0]
@@ -69,7 +84,7 @@ def likelihood(found, design, scores, rest):
     return np.log(integrate.trapezoid(np.exp(each) * stats.norm.pdf(GRID), GRID)).sum()
 
 
-@pytest.mark.parametrize(("family", "link"), ONE_PREDICTOR)
+@pytest.mark.parametrize(("family", "link"), CASES)
 def test_density_is_that_of_the_family_summed_over_the_effect(family, link, effects=EFFECTS, **changes):
     found, design = target(family, link, effects, **changes)
     rng = np.random.default_rng(1)
@@ -82,6 +97,11 @@ def test_density_is_that_of_the_family_summed_over_the_effect(family, link, effe
     expected = np.array([likelihood(found, design, *each) for each in points])
     # up to a constant of the outcomes; 25 nodes leave 1e-7 of groups of ten rows
     np.testing.assert_allclose(value - value[0], expected - expected[0], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("family", "effects", "further"), SEVERAL)
+def test_density_of_several_predictors_is_that_of_the_family(family, effects, further):
+    test_density_is_that_of_the_family_summed_over_the_effect(family, bm_link(family), effects, predictors=further)
 
 
 PARTS = {
@@ -99,20 +119,26 @@ def test_density_counts_weights_and_offsets(family, effects, part):
 
 
 @pytest.mark.parametrize("effects", [EFFECTS, NONE])
-@pytest.mark.parametrize(("family", "link"), ONE_PREDICTOR)
-def test_every_family_is_drawn(family, link, effects):
-    tree = bm.fit(spec_of(family, link, effects), answers(), engine=SHORT, seed=1)
+@pytest.mark.parametrize(("family", "link"), CASES)
+def test_every_family_is_drawn(family, link, effects, **changes):
+    spec = dataclasses.replace(spec_of(family, link, effects), **changes)
+    tree = bm.fit(spec, answers(), engine=SHORT, seed=1)
     assert tree.attrs["engine"] == repr(SHORT)
     k, size = (float(tree["sample_stats"][name]) for name in ("pareto_k", "importance_ess"))
     assert k < 0.7 and size > SHORT.efficiency * SHORT.draws
+
+
+@pytest.mark.parametrize(("family", "effects", "further"), SEVERAL)
+def test_several_predictors_are_drawn(family, effects, further):
+    test_every_family_is_drawn(family, bm_link(family), effects, predictors=further)
 
 
 @pytest.mark.parametrize("effects", [EFFECTS, "(1 + x | g) + (1 | h)", "(0 + v | g)", "(1 + x | g)", NONE])
 @pytest.mark.parametrize(
     "family", ["bernoulli", "negative_binomial", "cumulative", "sequential", "zero_inflated_poisson"]
 )
-def test_slope_and_curvature_are_those_of_the_density(family, effects):
-    found, _ = target(family, bm_link(family), effects)
+def test_slope_and_curvature_are_those_of_the_density(family, effects, **changes):
+    found, _ = target(family, bm_link(family), effects, **changes)
     scores, rest = point(found, np.random.default_rng(2))
     _, gradient, curvature = found.expanded(scores, rest)
 
@@ -125,6 +151,11 @@ def test_slope_and_curvature_are_those_of_the_density(family, effects):
     bends = np.array([(at(k, -1e-4)[1] - at(k, 1e-4)[1]) / 2e-4 for k in places])
     # forward differences of slopes in the kernel (1e-4) and by own parameters (1e-3)
     np.testing.assert_allclose(curvature, bends, rtol=0.01, atol=0.01 * abs(bends).max())
+
+
+@pytest.mark.parametrize(("family", "effects", "further"), [*SEVERAL, ("categorical", EFFECTS, {})])
+def test_slope_and_curvature_by_several_predictors(family, effects, further):
+    test_slope_and_curvature_are_those_of_the_density(family, effects, predictors=further)
 
 
 def bm_link(family):
@@ -278,7 +309,7 @@ def test_another_engine_draws_where_it_does_not_settle(monkeypatch):
 
 
 REFUSED = {
-    "one linear predictor": ("gaussian ~ x + (1 | g)", "gaussian", {"predictors": {"sigma": "x"}}),
+    "423 coefficients and effects": ("gaussian ~ x + (1 | many)", "gaussian", {"predictors": {"sigma": "(1 | many)"}}),
     "at most 200": ("bernoulli ~ x + (1 | many) + (1 | more)", "bernoulli", {}),
     "424 coefficients and effects": ("bernoulli ~ x + (1 + x | many)", "bernoulli", {}),
 }

@@ -26,7 +26,7 @@ from bayesmig.inference.engines import points
 from bayesmig.inference.engines.points import Blocks, Part, prior_numbers, scale_kind
 from bayesmig.inference.kernels import coordinates as kinds
 from bayesmig.inference.kernels import hierarchical
-from bayesmig.inference.kernels.hierarchical import Cells, Coefficients, Model
+from bayesmig.inference.kernels.hierarchical import Cells, Coefficients, Led, Model
 from bayesmig.inference.kernels.varying import Factors, Path
 from bayesmig.specification.priors import Flat, Normal
 
@@ -39,6 +39,7 @@ LEAST_WEIGHT = 0.02  # of the average working weight: answers that were sure to 
 LEAST_TAU = 0.02
 LOG_SIZES = (np.log(1e-3), np.log(1e3))  # between which a family's own parameters may start
 JITTER = 0.3
+SD_OF_LEVELS = 3.0
 LONGEST_STEP = 2.0  # of several predictors that have no units
 LINKED = {"identity": kinds.NORMAL, "log": kinds.INCREMENT, "logit": kinds.SHARE}
 MANY_GROUPS = 20  # from which the sd between them is known well enough to be left out of the coefficients' scale
@@ -102,10 +103,12 @@ class Layout:
         return self.family.ordered
 
     @cached_property
-    def linked(self) -> Codes:
-        """Kinds of coordinates of the parameters of the predictors beyond the first."""
-        links = [predictors.link_of(self.family, name) for name in self.design.predictors[1:]]
-        return np.array([LINKED[link] for link in links], dtype=np.int64)
+    def led(self) -> Led:
+        """What the predictors beyond the first are of; those of thresholds, and of categories, come in their order."""
+        names, own = self.design.predictors[1:], [one.name for one in self.family.scalars]
+        kind = [-1 if self.ordered else LINKED[predictors.link_of(self.family, name)] for name in names]
+        place = [own.index(name) if name in own else k for k, name in enumerate(names)]
+        return Led(np.array(place, dtype=np.int64), np.array(kind, dtype=np.int64))
 
     @cached_property
     def groups(self) -> tuple[GroupTerm, ...]:
@@ -135,6 +138,12 @@ class Layout:
         first, second = np.array([prior_numbers(prior) for prior in chosen]).reshape(-1, 2).T
         kind = [kinds.NORMAL if isinstance(prior, Normal | Flat) else scale_kind(prior) for prior in chosen]
         return np.array(kind, dtype=np.int64), np.ascontiguousarray(first), np.ascontiguousarray(second)
+
+    @property
+    def normal_priors(self) -> tuple[Array, Array]:
+        """Means and sds of the coefficients' priors; the sds are infinite where these are flat, or no normal ones."""
+        kind, mean, sd = self.prior_of_coefficients
+        return mean, np.where(kind == kinds.NORMAL, sd, np.inf)
 
     @cached_property
     def cells(self) -> Cells:
@@ -189,7 +198,7 @@ class Layout:
             eta[:, 0] = -self.family.guess(self.link, counts)[self.fixed]
             return eta
         eta[:, 0] = self.family.guess(self.link, cells.y, cells.trials)
-        if len(self.linked):  # a residual of zero says nothing of how large residuals are
+        if len(self.led.place):  # a residual of zero says nothing of how large residuals are
             eta[:, 0] = np.average(eta[:, 0], weights=cells.weight)
         starts = predictors.starts(self.family, spread)
         eta[:, 1:] = [starts.get(name, 0.0) for name in self.design.predictors[1:]]
@@ -219,7 +228,7 @@ class Layout:
             curves = self.family.derivatives(self.link, self._answers, main, everything)
             slope, curvature = predictors.along(self.family, self.design.predictors, everything, curves)
         told = -np.diagonal(curvature, axis1=1, axis2=2)[:, :count].copy()
-        for place in 1 + np.flatnonzero(self.linked == kinds.INCREMENT):
+        for place in 1 + np.flatnonzero(self.led.kind == kinds.INCREMENT):
             told[:, place] = np.average(np.maximum(told[:, place], 0.0), weights=self.cells.weight)
         return weight * slope[:, :count], weight * told
 
@@ -237,12 +246,13 @@ class Layout:
         whole = sparse.csc_array(sparse.vstack(stacked))
         offset = np.zeros((n, count))
         offset[:, 0] = cells.offset
-        kind, mean, sd = self.prior_of_coefficients
-        sd = np.where(kind == kinds.NORMAL, sd, np.inf)  # those of levels of further parameters hardly matter here
         tau = [0.5 * np.array(unit_sizes(self.design, group)) for group in self.groups]
         places = np.cumsum([p, *(len(group.levels) * len(group.effects) for group in self.groups)])
         spread = max(self.design.moments[3], 1e-12)
         eta, far = self._first_predictor(spread), int(self.link.name == "identity")
+        mean, sd = self.normal_priors
+        levels = self.prior_of_coefficients[0] != kinds.NORMAL  # of further parameters, near where these begin
+        mean, sd = np.where(levels, eta[0, self.of_x], mean), np.where(levels, SD_OF_LEVELS, sd)
         for step in range(MOST_STEPS):
             own = self._own(eta, spread)
             first, told = self._working(eta, own)
@@ -361,8 +371,8 @@ class Layout:
             self.cells,
             factors,
             _path(factors),
-            self._places_of_own,
-            self.linked,
+            self.places_of_own,
+            self.led,
             blocks.start("cut"),
             self.fixed,
             np.full(len(self.cut), place),
@@ -370,11 +380,11 @@ class Layout:
         )
 
     @property
-    def _places_of_own(self) -> Codes:
+    def places_of_own(self) -> Codes:
         """Places in a point of the family's own parameters; below zero of those that have predictors."""
         led = self.design.predictors[1:]
         names = [one.name for one in self.family.scalars] or ([] if self.ordered else led)
-        return np.array([-1 - led.index(n) if n in led else self.blocks.start(n) for n in names], dtype=np.int64)
+        return np.array([-1 if name in led else self.blocks.start(name) for name in names], dtype=np.int64)
 
     def density(self, model: Model | None = None) -> points.Evaluate:
         """The log density of a point and its gradient, in machine code; one a thread, for it has room to work in."""
@@ -487,9 +497,10 @@ def _path(factors: Factors) -> Path:
 
 
 def unit_sizes(design: Design, group: GroupTerm) -> list[float]:
-    """Sizes that varying effects may have, by effect."""
+    """Sizes that varying effects may have, by effect; in predictors beyond the first they count ones."""
     size = np.sqrt((group.z**2).mean(axis=0))
-    return list(design.moments[3] / np.where(size > 0, size, 1.0))
+    unit = np.where(design.owners.effects[group.name], 1.0, design.moments[3])
+    return list(unit / np.where(size > 0, size, 1.0))
 
 
 def nutpie_model(layout: Layout) -> Any:

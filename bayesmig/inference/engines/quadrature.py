@@ -36,6 +36,7 @@ from bayesmig.inference.engines.nuts import NUTS
 from bayesmig.inference.gaussian import VarianceParameters
 from bayesmig.inference.kernels import integrated
 from bayesmig.inference.response import log_density
+from bayesmig.specification.priors import Flat, Normal, Prior, log_density_of
 
 MOST_SCORES, MOST_REMAINING = 12, 200  # sds and correlations; coordinates besides them
 MOST_STEPS = 60
@@ -76,16 +77,20 @@ class Target:
         place = sum(len(group.effects) for group in layout.groups[:inner])
         first = sum(len(group.levels) * len(group.effects) for group in layout.groups[:inner])
         columns = np.column_stack([cells.column, np.full(len(cells.y), first)])  # the last one counts nothing
-        amounts = np.column_stack([cells.amount, np.zeros(len(cells.y))])
-        codes, amount, weight = columns[:, place] - first, amounts[:, place], pseudo.weight[:, 0]
+        amounts, owners = np.column_stack([cells.amount, np.zeros(len(cells.y))]), np.append(cells.of_amount, 0)
+        of = int(owners[place])
+        codes, amount, weight = columns[:, place] - first, amounts[:, place], pseudo.weight[:, of]
         order = np.argsort(codes, kind="stable")
         others = np.delete(columns, [place, -1], axis=1)
         others -= np.where(others >= first, levels, 0)
         kept = cells._replace(column=others, amount=np.delete(amounts, [place, -1], axis=1))
-        response = pseudo.response[:, 0] + cells.offset
+        kept = kept._replace(of_amount=np.delete(owners, [place, -1]))
+        response = pseudo.response[:, of] + cells.offset * (of == 0)
         ordered = {k: np.ascontiguousarray(v[order]) for k, v in kept._asdict().items() if not k.startswith("of_")}
         groups = integrated.Groups(
             kept._replace(**ordered),
+            layout.led,
+            of,
             np.concatenate([[0], np.cumsum(np.bincount(codes, minlength=levels))]),
             amount[order].copy(),
             (weight * amount)[order],
@@ -123,6 +128,11 @@ class Target:
             found[name] = blocks.places[name]
         end = max(part.stop for part in found.values())
         return found | {"effects": slice(end, end + sum(len(g.levels) * len(g.effects) for g in self.others))}
+
+    @cached_property
+    def columns(self) -> dict[str, int]:
+        """Which of the family's own parameters, thresholds last, are single numbers."""
+        return dict(zip(self.layout.pseudo.own, np.flatnonzero(self.layout.places_of_own >= 0).tolist(), strict=True))
 
     @property
     def begin(self) -> Array:
@@ -167,12 +177,18 @@ class Target:
         return self.parameters.log_prior(scores, self.layout.design.priors, self.units)
 
     def natural(self, rest: Array, roots: list[Array]) -> tuple[Array, Array, Array]:
-        """Coefficients ``(B, p)``, own parameters and thresholds ``(B, k)``, effects of other factors ``(B, Q)``."""
+        """Coefficients ``(B, p)``, own parameters and thresholds ``(B, k)``, effects of other factors ``(B, Q)``.
+
+        Own parameters with predictors are zero, for rows have theirs.
+        """
         pseudo = self.layout.pseudo
         beta = pseudo.centre + rest[:, self.places["coefficients"]] @ pseudo.turn.T
-        own = [self._own(name, rest[:, self.places[name]])[0] for name in pseudo.own]
-        own.append(self._stepped(rest) @ self.steps.T)
-        return beta, np.hstack(own), self.turned(rest, [root[:, None] for root in roots])[:, self.places["effects"]]
+        first = len(self.layout.places_of_own)
+        own = np.zeros((len(rest), first + len(self.layout.cut)))
+        for name, k in self.columns.items():
+            own[:, k] = self._own(name, rest[:, self.places[name]][:, 0])[0]
+        own[:, first:] = self._stepped(rest) @ self.steps.T
+        return beta, own, self.turned(rest, [root[:, None] for root in roots])[:, self.places["effects"]]
 
     def turned(self, rest: Array, turns: list[Array]) -> Array:
         """The rest ``(B, d)`` with the effects of the other factors turned, by ``(B, levels or 1, q, q)`` each."""
@@ -212,10 +228,12 @@ class Target:
     def prior_of_rest(self, rest: Array, beta: Array, own: Array) -> Array:
         """Log prior density of the rest."""
         layout, priors = self.layout, self.layout.design.priors
-        _, mean, sd = layout.prior_of_coefficients
+        mean, sd = layout.normal_priors
         proper = np.isfinite(sd)
         z = (beta - mean)[:, proper] / sd[proper]
         total = -0.5 * (z**2).sum(axis=1) - np.log(sd[proper]).sum()
+        for k, prior in self.levels:
+            total += log_density_of(prior, beta[:, k])
         effects = rest[:, self.places["effects"]]
         total -= 0.5 * (effects**2).sum(axis=1)
         total += np.log(np.diag(layout.pseudo.turn)).sum()
@@ -224,12 +242,18 @@ class Target:
             total += self._own(name, rest[:, self.places[name]][:, 0])[2]
         if layout.ordered:
             first = own.shape[1] - len(layout.cut)
-            prior: Any = priors.auxiliary["cut"]
-            z = (own[:, first:] - beta[:, :1] - prior.mean) / prior.sd
-            total -= 0.5 * (z**2).sum(axis=1) + z.shape[1] * math.log(prior.sd * math.sqrt(2 * math.pi))
+            of_cut: Any = priors.auxiliary["cut"]
+            z = (own[:, first:] - beta[:, :1] - of_cut.mean) / of_cut.sd
+            total -= 0.5 * (z**2).sum(axis=1) + z.shape[1] * math.log(of_cut.sd * math.sqrt(2 * math.pi))
             if layout.family.rising:  # of the orders that thresholds may have one is allowed
                 total += rest[:, self.places["cut"]].sum(axis=1) + math.lgamma(z.shape[1] + 1)
         return np.asarray(total)
+
+    @cached_property
+    def levels(self) -> list[tuple[int, Prior]]:
+        """Coefficients that are levels of further parameters, whose priors they have."""
+        chosen = enumerate(self.layout.design.term_priors, int(self.layout.ordered))
+        return [(k, prior) for k, prior in chosen if not isinstance(prior, Normal | Flat)]
 
     def _own(self, name: str, coordinate: Array) -> tuple[Array, Array, Array]:
         """An own parameter, the log of its slope, and the log prior density of its coordinate, which is a normal score
@@ -258,9 +282,11 @@ class Target:
         zero, nothing = np.zeros(1), np.empty((1, 0))
         seeds = np.zeros(1, dtype=np.int64)
         told = integrated.log_likelihoods(beta, own, effects, zero, self.groups, self.rows, seeds, nothing)
-        values = {name: own[:, k] for k, name in enumerate(layout.pseudo.own)}
-        values["cut"] = own[:, len(values) :]
-        eta = beta @ layout.x.T + (0.0 if design.offset is None else design.offset)
+        values = {name: own[:, k] for name, k in self.columns.items()} | {"cut": own[:, len(layout.places_of_own) :]}
+        each = (beta * (layout.of_x == h) @ layout.x.T for h in range(len(design.predictors)))
+        eta = np.stack(list(each), axis=-1)
+        eta[..., 0] += 0.0 if design.offset is None else design.offset
+        eta = eta[..., 0] if design.assigned is None else eta
         counting = np.ones(design.n) if design.counting is None else design.counting
         return float(log_density(design, eta, values)[0] @ counting - told[0])
 
@@ -272,10 +298,10 @@ class Target:
         _, _, partials = self.parameters.parts(scores)
         values = {f"tau_{group.name}": sd for group, sd in zip(layout.groups, sds, strict=True)}
         values |= {f"partial_{group.name}": each for group, each in zip(layout.groups, partials, strict=True)}
-        values |= {name: own[:, k : k + 1] for k, name in enumerate(layout.pseudo.own)}
+        values |= {name: own[:, k : k + 1] for name, k in self.columns.items()}
         first = sum(len(group.levels) * len(group.effects) for group in layout.groups[: self.inner])
         effects = np.hstack([others[:, :first], drawn.effects[chosen], others[:, first:]])
-        cut = own[:, len(layout.pseudo.own) :]
+        cut = own[:, len(layout.places_of_own) :]
         return hierarchical.quantities(layout, shape, beta, cut, effects, values)
 
     def expanded(self, scores: Array, rest: Array, whole: bool = True) -> tuple[float, Array, Array]:
@@ -287,10 +313,14 @@ class Target:
         value, by, by_own, curvature = integrated.expansion(beta[0], own[0], effects[0], sd[0], self.groups, self.rows)
         value += self.prior_of_rest(rest[None], beta, own)[0]
         p, first = beta.shape[1], own.shape[1] - len(layout.cut)
-        _, mean, spread = layout.prior_of_coefficients
+        mean, spread = layout.normal_priors
         precision = spread**-2.0
         by[:p] -= (beta[0] - mean) * precision
         curvature[np.arange(p), np.arange(p)] += precision
+        for k, level in self.levels:
+            at = log_density_of(level, beta[0, k] + SHAPE_STEP * np.array([0.0, 1.0, -1.0]))
+            by[k] += (at[1] - at[2]) / (2 * SHAPE_STEP)
+            curvature[k, k] += (2 * at[0] - at[1] - at[2]) / SHAPE_STEP**2
         gradient = np.zeros(self.dimension)
         if layout.ordered:
             prior: Any = layout.design.priors.auxiliary["cut"]
@@ -300,7 +330,7 @@ class Target:
             curvature[0, 0] += len(z) / prior.sd**2
             steps = self._stepped(rest[None])[0] if layout.family.rising else 1.0
             gradient[places["cut"]] = steps * (by_own[first:] @ self.steps) + float(layout.family.rising)
-        for k, name in enumerate(pseudo.own):
+        for name, k in self.columns.items():
             _, log_slope, at = self._own(name, rest[places[name]] + SHAPE_STEP * np.array([0.0, 1.0, -1.0]))
             gradient[places[name]] = by_own[k] * np.exp(log_slope[0]) + (at[1] - at[2]) / (2 * SHAPE_STEP)
         wide = (np.kron(np.eye(len(g.levels)), root[0]) for g, root in zip(self.others, roots, strict=True))
@@ -582,7 +612,7 @@ def sharpened(proposal: Proposal, rng: np.random.Generator) -> Proposal:
 
 @dataclass(frozen=True)
 class Quadrature:
-    """Independent draws for outcomes of any family with one linear predictor.
+    """Independent draws for outcomes of any family.
 
     The effects of the largest grouping factor that has one effect a group are integrated out by quadrature, everything
     else is drawn by importance sampling and weighted by the exact density; the integrated effects are then drawn given
@@ -634,8 +664,6 @@ class Quadrature:
 
     def _beyond(self, design: Design) -> str | None:
         """What of a design this engine does not reach."""
-        if design.assigned is not None:
-            return f"it knows one linear predictor, and there are {len(design.predictors)}"
         scores = sum(len(group.effects) + len(group.pairs) for group in design.groups)
         if scores > MOST_SCORES:
             return f"groups have {scores} sds and correlations, of which it takes at most {MOST_SCORES}"

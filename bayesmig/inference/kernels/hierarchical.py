@@ -54,11 +54,18 @@ class Coefficients(NamedTuple):
     scales: Codes
 
 
+class Led(NamedTuple):
+    """Of the linear predictors beyond the first: which of the family's own parameters each is of, thresholds last, and
+    its kind of coordinate; below zero where it is taken from a threshold."""
+
+    place: Codes
+    kind: Codes
+
+
 class Model(NamedTuple):
     """All that the density needs. Places in a point: ``own``, the family's own parameters, and ``cut``.
 
-    Those that have linear predictors stand at no place: -1 is the first of these, -2 the second, and so on, and
-    ``linked`` are their kinds of coordinates.
+    Those that have linear predictors, ``led``, stand at no place, which is below zero.
 
     Of thresholds the one at ``fixed`` is minus the first coefficient; the others follow by steps. ``cut_mean`` and
     ``cut_sd`` are the prior of each; they are empty in families without thresholds.
@@ -70,7 +77,7 @@ class Model(NamedTuple):
     factors: Factors
     path: Path
     own: Codes
-    linked: Codes
+    led: Led
     cut: int
     fixed: int
     cut_mean: Array
@@ -114,36 +121,81 @@ def stretch(value: Array, coefficients: Coefficients) -> Array:
 
 
 @inner
-def row_by_row(
-    cells: Cells, eta: Array, own: Array, model: Model, rows: Callable[..., float], by_eta: Array, by_own: Array
+def linear(beta: Array, effects: Array, cells: Cells, eta: Array) -> None:
+    """Write the linear predictors (n, H)."""
+    p, q = len(beta), cells.column.shape[1]
+    if eta.shape[1] == 1:
+        for i in range(len(eta)):
+            total = cells.offset[i]
+            for k in range(p):
+                total += cells.x[i, k] * beta[k]
+            for k in range(q):
+                total += cells.amount[i, k] * effects[cells.column[i, k]]
+            eta[i, 0] = total
+        return
+    for i in range(len(eta)):
+        eta[i, 0], eta[i, 1:] = cells.offset[i], 0.0
+        for k in range(p):
+            eta[i, cells.of_x[k]] += cells.x[i, k] * beta[k]
+        for k in range(q):
+            eta[i, cells.of_amount[k]] += cells.amount[i, k] * effects[cells.column[i, k]]
+
+
+@inner
+def each_row(
+    y: Array,
+    trials: Array,
+    root: Array,
+    weight: Array,
+    eta: Array,
+    own: Array,
+    led: Led,
+    rows: Callable[..., float],
+    by_eta: Array,
+    by_own: Array,
 ) -> float:
-    """Log density of rows whose own parameters have linear predictors, one after the other; the same derivatives.
+    """Log density of rows with linear predictors (n, H), and derivatives by these and by the other parameters."""
+    if len(led.place) == 0:
+        return rows(y, trials, root, weight, eta, own, by_eta, by_own)
+    return row_by_row(y, trials, root, weight, eta, own, led, rows, by_eta, by_own)
+
+
+@inner
+def row_by_row(
+    y: Array,
+    trials: Array,
+    root: Array,
+    weight: Array,
+    eta: Array,
+    own: Array,
+    led: Led,
+    rows: Callable[..., float],
+    by_eta: Array,
+    by_own: Array,
+) -> float:
+    """The same of rows whose own parameters have predictors, one after the other.
 
     Where the predictors are of no such parameters, they are taken from the thresholds.
     """
-    total, given = 0.0, own.copy()
-    y, trials, root, weight, by_given = np.empty(1), np.empty(1), np.empty(1), np.empty(1), np.empty(len(own))
-    main, by_main, slope = np.empty((1, 1)), np.empty((1, 1)), np.empty(len(model.linked))
-    first = len(model.own)
-    place = np.arange(first, first + len(model.linked))
-    for k in range(len(model.own)):
-        if model.own[k] < 0:
-            place[-1 - model.own[k]] = k
-    for i in range(len(cells.y)):
-        y[0], trials[0], root[0], weight[0] = cells.y[i], cells.trials[i], cells.root[i], cells.weight[i]
+    several, total = len(led.place), 0.0
+    given, by_given, slope = own.copy(), np.empty(len(own)), np.empty(several)
+    main, by_main = np.empty((1, 1)), np.empty((1, 1))
+    for i in range(len(y)):
         main[0, 0] = eta[i, 0]
-        for h in range(len(model.linked)):
-            if place[h] < first:
-                given[place[h]], slope[h], _, _ = coordinates.one(model.linked[h], eta[i, 1 + h], 0.0, 1.0)
+        for h in range(several):
+            k = led.place[h]
+            if led.kind[h] < 0:
+                given[k], slope[h] = own[k] - eta[i, 1 + h], -1.0
             else:
-                given[place[h]], slope[h] = own[place[h]] - eta[i, 1 + h], -1.0
+                given[k], slope[h], _, _ = coordinates.one(led.kind[h], eta[i, 1 + h], 0.0, 1.0)
         by_given[:] = 0.0
-        total += rows(y, trials, root, weight, main, given, by_main, by_given)
+        one = slice(i, i + 1)
+        total += rows(y[one], trials[one], root[one], weight[one], main, given, by_main, by_given)
         by_eta[i, 0] = by_main[0, 0]
-        for h in range(len(model.linked)):
-            by_eta[i, 1 + h] = by_given[place[h]] * slope[h]
-            if place[h] < first:
-                by_given[place[h]] = 0.0
+        for h in range(several):
+            by_eta[i, 1 + h] = by_given[led.place[h]] * slope[h]
+            if led.kind[h] >= 0:
+                by_given[led.place[h]] = 0.0
         for k in range(len(own)):
             by_own[k] += by_given[k]
     return total
@@ -178,37 +230,17 @@ def log_density(point: Array, model: Model, rows: Callable[..., float]) -> tuple
         own[k] = value[model.own[k]] if model.own[k] >= 0 else 0.0
     for k in range(len(cut)):
         own[first + k] = cut[k]
-    several = 1 + len(model.linked)
+    several = 1 + len(model.led.place)
     eta, by_eta = np.empty((len(cells.y), several)), np.empty((len(cells.y), several))
-    if several == 1:
-        for i in range(len(cells.y)):
-            linear = cells.offset[i]
-            for k in range(p):
-                linear += cells.x[i, k] * beta[k]
-            for k in range(cells.column.shape[1]):
-                linear += cells.amount[i, k] * effects[cells.column[i, k]]
-            eta[i, 0] = linear
-        total += rows(cells.y, cells.trials, cells.root, cells.weight, eta, own, by_eta, by_own)
-        for i in range(len(cells.y)):
-            d = by_eta[i, 0]
-            for k in range(p):
-                by_beta[k] += cells.x[i, k] * d
-            for k in range(cells.column.shape[1]):
-                by_effects[cells.column[i, k]] += cells.amount[i, k] * d
-    else:
-        for i in range(len(cells.y)):
-            eta[i, :] = 0.0
-            eta[i, 0] = cells.offset[i]
-            for k in range(p):
-                eta[i, cells.of_x[k]] += cells.x[i, k] * beta[k]
-            for k in range(cells.column.shape[1]):
-                eta[i, cells.of_amount[k]] += cells.amount[i, k] * effects[cells.column[i, k]]
-        total += row_by_row(cells, eta, own, model, rows, by_eta, by_own)
-        for i in range(len(cells.y)):
-            for k in range(p):
-                by_beta[k] += cells.x[i, k] * by_eta[i, cells.of_x[k]]
-            for k in range(cells.column.shape[1]):
-                by_effects[cells.column[i, k]] += cells.amount[i, k] * by_eta[i, cells.of_amount[k]]
+    linear(beta, effects, cells, eta)
+    total += each_row(cells.y, cells.trials, cells.root, cells.weight, eta, own, model.led, rows, by_eta, by_own)
+    for i in range(len(cells.y)):
+        d = by_eta[i, 0]
+        for k in range(p):
+            by_beta[k] += cells.x[i, k] * (d if several == 1 else by_eta[i, cells.of_x[k]])
+        for k in range(cells.column.shape[1]):
+            slope_of = d if several == 1 else by_eta[i, cells.of_amount[k]]
+            by_effects[cells.column[i, k]] += cells.amount[i, k] * slope_of
     for k in range(first):
         if model.own[k] >= 0:
             back[model.own[k]] += by_own[k]
