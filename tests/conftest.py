@@ -1,5 +1,8 @@
+import atexit
 import os
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -7,6 +10,11 @@ import pytest
 # a process a core: with threads besides, two workers on two cores need nearly twice the time
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).parent))
+if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
+    # as in many containers: every process that a test starts would compile all packages again, for 6 seconds
+    os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix = tempfile.mkdtemp(prefix="bytecode")
+    sys.dont_write_bytecode = False
+    atexit.register(shutil.rmtree, sys.pycache_prefix, ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)

@@ -34,7 +34,11 @@ from bayesmig.specification.catalogue import studies, study
 from bayesmig.specification.model import ModelSpec, Study, Variable
 
 SEEDS = (1, 2, 3)
-CASES = [pytest.param(name, seed, id=f"{name}-{seed}") for name in studies() for seed in SEEDS]
+CASES = [
+    pytest.param(name, seed, id=f"{name}-{seed}", marks=[pytest.mark.slow] * (seed > 2))
+    for name in studies()
+    for seed in SEEDS
+]
 
 
 @cache

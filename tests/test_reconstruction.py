@@ -36,6 +36,7 @@ PRINTED = [
 ]
 BINARY = [(found, key) for found, key in PRINTED if found.model(key).family == "bernoulli"]
 NUMERIC = [pair for pair in PRINTED if pair not in BINARY]
+FIRST = [*{found.name: (found, key) for found, key in reversed(PRINTED)}.values()]  # of every study
 
 
 def over(pairs: list[tuple[Study, str]]) -> pytest.MarkDecorator:
@@ -148,19 +149,30 @@ def test_data_follow_the_codebook(found: Study, key: str):
 
 @each_printed
 def test_seeds(found: Study, key: str):
-    first, again, other = built(found.name, key, 1), reconstruct(found, key, seed=1), built(found.name, key, 2)
-    pd.testing.assert_frame_equal(first, again)
+    first, other = built(found.name, key, 1), built(found.name, key, 2)
     for name in first.columns.difference([*(found.population.groups if found.population else ())]):
         assert not first[name].equals(other[name]) or first[name].nunique() == 1
     assert first.attrs["reconstruction"]["assumed"] != other.attrs["reconstruction"]["assumed"]
 
 
+@pytest.mark.parametrize(
+    ("found", "key"),
+    [
+        # further tables of a study go the same way
+        pytest.param(found, key, marks=[pytest.mark.slow] * ((found, key) not in FIRST), id=f"{found.name}-{key}")
+        for found, key in PRINTED
+    ],
+)
+def test_the_same_seed_gives_the_same_people(found: Study, key: str):
+    pd.testing.assert_frame_equal(built(found.name, key, 1), reconstruct(found, key, seed=1))
+
+
 @each_printed
 def test_provenance_survives_csv(found: Study, key: str, tmp_path: Path):
-    data = built(found.name, key, 3)
+    data = built(found.name, key, 2)
     data.to_csv(tmp_path / "data.csv", index=False)
     back = pd.read_csv(tmp_path / "data.csv")
-    assert set(back[PROVENANCE_COLUMN]) == {f"reconstructed from {found.name} {key}, seed 3"}
+    assert set(back[PROVENANCE_COLUMN]) == {f"reconstructed from {found.name} {key}, seed 2"}
     design, original = build_design(found.model(key), back), build_design(found.model(key), data)
     assert design.provenance == original.provenance
     np.testing.assert_allclose(design.x, original.x, atol=1e-12)
@@ -177,7 +189,7 @@ def test_account_is_plain_text_and_complete(found: Study, key: str):
         assert any(line.startswith(Subject.of(margin).variable) for line in account["honoured"] + account["assumed"])
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", SEEDS[:3])
 @each_binary
 def test_fit_of_binary_outcomes_is_near_the_printed_table(found: Study, key: str, seed: int):
     data = built(found.name, key, seed)
@@ -200,7 +212,7 @@ def test_errors_of_binary_outcomes_are_those_of_a_fit(found: Study, key: str):
     np.testing.assert_allclose(result["beta_se"].sel(term=list(expected.index)), expected, rtol=0.025)
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", SEEDS[:3])
 def test_ownership_is_as_printed_by_household_type_and_region(seed: int):
     """The text gives 20, 38 and 23 % of rural migrants by region; a share is met up to half a household."""
     data = built("homeownership", "table_3_2", seed)

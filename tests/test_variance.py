@@ -153,8 +153,8 @@ def test_shares_of_infinite_variance_are_refused():
 
 @pytest.mark.parametrize(("family", "link"), CASES)
 def test_response_shares_are_the_correlation_of_two_people_of_a_group(family, link):
-    """400,000 pairs of people alike in everything, simulated; 5 standard errors of a correlation, widened by the
-    fourth moments of counts to 0.015."""
+    """100,000 pairs of people alike in everything, simulated for two draws; 5 standard errors of the mean correlation,
+    0.011, widened by the fourth moments of counts to 0.015."""
     ordered = FAMILIES[family].ordered
     spec = specification(family, "x + (1 | area)" if ordered else "1 + (1 | area) + (1 | city)", link)
     data = DATA.assign(x=DATA["x"] * 1e-9) if ordered else DATA
@@ -165,7 +165,7 @@ def test_response_shares_are_the_correlation_of_two_people_of_a_group(family, li
         with pytest.raises(BayesmigError, match="several linear predictors|does not follow from its expectation"):
             variance_components(tree, scale="response")
         return
-    size, rng = 400_000, np.random.default_rng(1)
+    size, rng = 100_000, np.random.default_rng(1)
     shares = variance_components(tree, scale="response")
     found = {group.name: [] for group in design.groups}
     for draw in range(2):

@@ -145,6 +145,7 @@ def test_an_earlier_output_of_its_kind_is_replaced_and_keeps_its_permissions(fol
 
 LIMITED = """
 import resource, signal, sys
+sys.dont_write_bytecode = True  # a module's would be cut off, and found by others
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 from bayesmig.cli import app

@@ -15,7 +15,7 @@ import dataclasses
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from types import SimpleNamespace
 from typing import Any
 
@@ -201,6 +201,11 @@ def parse(text: str, predictors: Mapping[str, str] | None = None) -> Formula:
     >>> parse("y ~ x + (1 + x | province/city)").varying[1].group
     'province:city'
     """
+    return _parsed(text, tuple((predictors or {}).items()))
+
+
+@lru_cache(maxsize=256)  # loops over draws ask for it again and again
+def _parsed(text: str, predictors: tuple[tuple[str, str], ...]) -> Formula:
     outcome, right = (side.strip() for side in text.split("~"))
     if not outcome:
         raise SpecificationError(f"formula {text!r} has no outcome before '~'.")
@@ -230,7 +235,7 @@ def parse(text: str, predictors: Mapping[str, str] | None = None) -> Formula:
     for part in (outcome, common):
         _names(part, text)
     others: dict[str, str] = {}
-    for name, right in (predictors or {}).items():
+    for name, right in predictors:
         other = parse(f"{outcome} ~ {right.strip().removeprefix('~').strip()}")
         others[name] = other.common
         varying += [dataclasses.replace(term, predictor=name) for term in other.varying]
