@@ -211,7 +211,8 @@ def fit(
         tree = _fitted(spec, frame, engine, draws, seed=seed, cache=cache)
         tree = bm.adjust(tree) if adjust else tree
         if kept is not None:
-            write(kept, tree.to_netcdf(engine="h5netcdf"))
+            # a view of its buffer, kept by an error, crashes Python 3.12.1 when it is collected with the buffer
+            write(kept, bytes(tree.to_netcdf(engine="h5netcdf")))
         found = bm.hypothesis(tree, hypothesis, interval=interval) if hypothesis else None
         if printed is not None:
             bm.table(tree, interval=interval, exponentiate=exponentiate).save(printed)

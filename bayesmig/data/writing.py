@@ -99,7 +99,7 @@ def apart(outputs: Mapping[str, Path | None]) -> None:
             raise _refused(path, f"{other} and {option} name the same file; give each its own")
 
 
-def write(target: Path, content: bytes | memoryview | str) -> Path:
+def write(target: Path, content: bytes | str) -> Path:
     """All or nothing: a reader never meets half a file, and a failed write leaves the old one and nothing else.
 
     What is written is in memory before the first byte goes to the disk, so that no file format meets a full one.
