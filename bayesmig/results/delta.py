@@ -44,7 +44,7 @@ def _steps(dataset: xr.Dataset) -> Mapping[str, Array]:
     if "covariance" not in dataset:
         return {}
     covariance = dataset["covariance"].to_numpy()
-    size = np.sqrt(np.diag(covariance))
+    size = np.sqrt(np.maximum(np.diag(covariance), 0.0))  # of a correlation of one rounding may leave less than zero
     unit = np.where(size > 0, size, 1.0)
     shares, directions = np.linalg.eigh(covariance / np.outer(unit, unit))
     kept = shares > 1e-12 * shares.max(initial=0.0)
