@@ -49,9 +49,10 @@ ANCHORS, SPREAD = (5, 5), 1.3  # modes a round, times one more than there are sc
 SURROGATES = 2000
 NODES, CLOSE, TRIED = (3, 4, 5, 7, 9, 13, 19, 27, 39), 0.02, 32  # an sd of log densities that is no error
 LEAST_SD = 1e-6  # so that roots have inverses
+PAIRS, FARTHEST_CENTRE = 8, 1.0  # opposite steps over which slopes are averaged; sds from the mode to the mean
 STRETCH = 1.5  # of the few proposals that reach far, more than of their distance the more coordinates there are
 PIECE = 256
-LEAST_PILOT, ROUNDS, LEAST_SHARE = 400, 8, 0.1  # rounds are whole pilots, or last digits would count draws
+LEAST_PILOT, ROUNDS, LEAST_SHARE, POOR = 400, 8, 0.1, 0.3  # rounds are whole pilots, or last digits would count draws
 
 
 @dataclass(frozen=True)
@@ -517,39 +518,54 @@ class Proposal:
         above = rng.random(z.shape) < self.up / (self.up + self.down)
         steps = self.centre + np.where(above, self.up, -self.down) * z
         seeds = rng.integers(2**31 - 1, size=size)
-        diagonal = np.arange(d) * (np.arange(d) + 3) // 2
 
         def piece(start: int) -> tuple[Array, ...]:
             part = slice(start, start + PIECE)
-            shares = self.frame.shares(scores[part])
-            rest, roots = shares @ self.frame.middles, shares @ self.frame.roots
-            integrated.placed(rest, roots, steps[part])
-            turns = self.target.precisions(scores[part], self.frame.known)
-            rest = self.target.turned(rest, [np.linalg.inv(turn) for turn in turns])
+            rest, size = self.placed(scores[part], steps[part])
             value, effects = self.target(scores[part], rest, seeds[part])
             value += self.frame.squares(scores[part]) @ self.lacking
-            size = roots[:, diagonal].sum(axis=1)
-            for turn in turns:
-                size += np.linalg.slogdet(turn).logabsdet.sum(axis=1)
             return rest, effects, value, value - size
 
         with ThreadPoolExecutor(os.cpu_count()) as threads:
             pieces = list(threads.map(piece, range(0, size, PIECE)))
         return Drawn(scores, steps, *(np.concatenate(each) for each in zip(*pieces, strict=True)))
 
+    def placed(self, scores: Array, steps: Array) -> tuple[Array, Array]:
+        """The rest so many steps from its modes, and the log of how many steps its units make."""
+        shares, diagonal = self.frame.shares(scores), np.arange(steps.shape[1])
+        rest, roots = shares @ self.frame.middles, shares @ self.frame.roots
+        integrated.placed(rest, roots, steps)
+        turns = self.target.precisions(scores, self.frame.known)
+        size = roots[:, diagonal * (diagonal + 3) // 2].sum(axis=1)
+        for turn in turns:
+            size += np.linalg.slogdet(turn).logabsdet.sum(axis=1)
+        return self.target.turned(rest, [np.linalg.inv(turn) for turn in turns]), size
+
+    def centred(self, rng: np.random.Generator) -> Proposal:
+        """About the mean in place of the mode, at the best scores known: where slopes are zero on average over normal
+        steps and their opposites (Opper & Archambeau 2009, Neural Computation 21)."""
+        scores, d = self.frame.at[np.argmax(self.frame.values)], len(self.up)
+        rest, _ = self.placed(np.repeat(scores[None], 1 + d, axis=0), np.eye(1 + d, d, -1))
+        turn, steps = rest[1:] - rest[0], rng.standard_normal((PAIRS, d))
+        points = rest[0] + np.concatenate([steps, -steps]) @ turn
+        slopes = [self.target.expanded(scores, each, whole=False)[1] for each in points]
+        centre = np.clip(turn @ np.mean(slopes, axis=0), -FARTHEST_CENTRE, FARTHEST_CENTRE)
+        return dataclasses.replace(self, centre=np.nan_to_num(centre))
+
     def adapted(self, drawn: Drawn, log_ratio: Array, rng: np.random.Generator) -> Proposal:
         """Fitted to what has been found."""
         mixture = importance.refit(drawn.scores, log_ratio, 0, rng) if drawn.scores.size else self.mixture
         weights = np.exp(log_ratio - special.logsumexp(log_ratio))
         size = 1 / (weights @ weights)
-        share = size / (size + 300)  # of what is found; the rest is what the curvature at the modes says
+        share = size / (size + 300)  # of what is found; the rest is what was known, or curvature at the modes says
         mean = weights @ drawn.steps
         away = drawn.steps - mean
         variance = weights @ away**2
         skew = np.clip((weights @ away**3) / variance**1.5, -0.6, 0.6) * 0.5 * share * 0.63
         sd = np.sqrt(1 + (variance - 1) * share)
         up, down = sd * (1 + skew), sd * (1 - skew)
-        centre = mean * share - math.sqrt(2 / math.pi) * (up - down)
+        known = self.centre + math.sqrt(2 / math.pi) * (self.up - self.down)
+        centre = known + (mean - known) * share - math.sqrt(2 / math.pi) * (up - down)
         return dataclasses.replace(self, mixture=mixture, centre=centre, up=up, down=down)
 
 
@@ -717,11 +733,14 @@ class Quadrature:
             count, before, ess = len(log_ratio), ess, weighed.size
             if weighed.pareto_k < min(0.7, 1 - 1 / math.log10(count)) and ess >= wanted:
                 return whole, weighed
-            if len(parts) > 2 and ess < LEAST_SHARE * count:
+            if len(parts) > 3 and ess < LEAST_SHARE * count:
                 break
-            proposal = proposal.adapted(whole, log_ratio, rng)
+            poor = ess < POOR * count
+            centred = poor and len(parts) == 1
+            proposal = proposal.centred(rng) if centred else proposal.adapted(whole, log_ratio, rng)
             needed = 1.02 * (wanted - ess) / max((ess - before) / size, ess / count, 0.05)
             needed = np.clip(needed if len(parts) > 1 else 2 * size, LEAST_PILOT, max(self.draws, 2 * LEAST_PILOT))
+            needed = min(needed, count) if poor and len(parts) > 1 else needed  # of a proposal that is not there yet
             size = math.ceil(needed / LEAST_PILOT) * LEAST_PILOT
         raise importance.Unsettled(
             f"the importance sampler did not settle: Pareto k {weighed.pareto_k:.2f}, {ess:.0f} effective of"
