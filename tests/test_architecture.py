@@ -43,7 +43,8 @@ ROOMS = {
         {"registry"},
     ),
     "specification": (
-        {"claims", "formula", "priors"},
+        {"claims", "neighbours", "priors", "smooth"},
+        {"formula"},
         {"model"},
         {"blocks", "catalogue", "steps"},
     ),

@@ -39,6 +39,8 @@ PAGES = {
     "zeros.md": (),
     "event_history.md": ("survival.png",),
     "effects.md": (),
+    "curves.md": ("curves.png",),
+    "maps.md": (),
     "hypotheses.md": (),
     "contexts.md": ("contexts.png",),
     "intersections.md": ("intersections.png",),

@@ -234,7 +234,7 @@ REFUSED = {
     "y ~ h %in% f": "a:b",
     "y ~ .": "name every predictor",
     "y ~ . - x": "name every predictor",
-    "y ~ s(x)": r"bs\(x, df=4\)",
+    "y ~ ns(x)": r"bs\(x, df=4\)",
     "y ~ ns(x, 3)": r"bs\(x, df=4\)",
     "y ~ binary(h)": r"I\(x == 'level'\)",
     "y ~ B(h, 'b')": r"I\(x == 'level'\)",

@@ -26,6 +26,7 @@ from bayesmig.cli import app
 from bayesmig.contract.seal import seal
 from bayesmig.errors import BayesmigError
 from bayesmig.specification.formula import ENVIRONMENT
+from bayesmig.specification.smooth import Smooth
 
 PAYLOADS = (
     "I(x + np.f2py.os.system('touch MARK'))",
@@ -270,6 +271,7 @@ def test_formulas_see_functions_and_nothing_else() -> None:
     for namespace in ENVIRONMENT.namespace._dicts:
         for name, found in namespace.items():
             functions = vars(found) if name == "np" else {name: found}
+            functions = {key: function for key, function in functions.items() if function is not Smooth}
             assert all(getattr(np, key) is function for key, function in functions.items())
 
 

@@ -118,9 +118,14 @@ def _by_logs(densities: Array, powers: Array, efficiency: float) -> tuple[Array,
 
 
 def unseen(design: Design, places: Codes) -> dict[str, Flags]:
-    """Groups, by factor, that only these rows belong to: ``(J,)`` flags. ``places``: positions of rows."""
+    """Groups, by factor, that only these rows belong to: ``(J,)`` flags. ``places``: positions of rows.
+
+    Of areas whose neighbours are known none is: the draws have effects of all.
+    """
     return {
         group.name: group.sizes == np.bincount(group.codes[places], minlength=len(group.levels))
+        if group.root is None
+        else np.zeros(len(group.levels), dtype=bool)
         for group in design.groups
     }
 
@@ -191,6 +196,8 @@ def log_marginal_likelihood(design: Design, values: Mapping[str, Array]) -> Arra
     """
     if any(group.weights is not None for group in design.groups):
         raise EngineRefusal("groups have weights, and the density of a weighted group is not defined.")
+    if any(group.root is not None for group in design.groups):
+        raise EngineRefusal("effects of neighbours are alike, so that they do not integrate out area by area.")
     everything = {group.name: np.ones(len(group.levels), dtype=bool) for group in design.groups}
     parts = [subset(design, places) for places in _separate(design)]
     for people in parts:

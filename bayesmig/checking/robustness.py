@@ -26,7 +26,7 @@ from bayesmig.inference.response import linear_predictor, log_density
 from bayesmig.results.fitted import Fitted
 from bayesmig.results.summaries import coefficients, variance_components
 from bayesmig.specification.model import ModelSpec, as_spec
-from bayesmig.specification.priors import PRESETS, PriorSet, log_density_of
+from bayesmig.specification.priors import PRESETS, Pooled, PriorSet, log_density_of
 
 THRESHOLD = 0.05
 OWN = "own"
@@ -41,8 +41,8 @@ def log_prior(design: Design, values: Mapping[str, Array]) -> Array:
     ``values``: draws by name, first axis draws, from :func:`bayesmig.inference.response.parameters`. Returns (draws,)
     array. Over the quantities of the contract: coefficients with the intercept (or thresholds) at the predictors'
     means, standard deviations and correlation matrices (of varying intercepts there, too) under LKJ (``(eta - 1) log
-    |R|``), ``nu`` and ``dispersion``. Flat priors count as constant. The density of varying effects given their sds is
-    part of the model, not of its priors.
+    |R|``), ``nu`` and ``dispersion``. Flat priors count as constant. The densities of varying effects and of
+    deviations of smooths given their sds are part of the model, not of its priors.
 
     >>> data = pd.DataFrame({"y": [1.0, 2, 4, 3], "x": [0.0, 1, 2, 4]})
     >>> design = build_design(ModelSpec("y ~ x"), data)
@@ -55,7 +55,9 @@ def log_prior(design: Design, values: Mapping[str, Array]) -> Array:
     priors, beta = design.priors, values["beta"]
     total = np.zeros(len(beta))
     for column, prior in zip(design.at_means(beta).T, design.term_priors, strict=True):
-        total += log_density_of(prior, column)
+        total += 0.0 if isinstance(prior, Pooled) else log_density_of(prior, column)
+    for sd, prior in zip(values.get("sd_smooth", np.empty((0, 0))).T, priors.smooths.values(), strict=True):
+        total += prior.log_density(sd)
     for name, prior in priors.auxiliary.items():
         if name == "cut":
             total += log_density_of(prior, values[name] - design.cut_levels(beta)).sum(axis=1)
@@ -142,15 +144,24 @@ def power_scaling(tree: xr.DataTree, threshold: float = THRESHOLD) -> pd.DataFra
 
 def _log_likelihood(fitted: Fitted) -> tuple[Array, str]:
     """Log likelihood of every draw, weights counted, and whether it is that given the varying effects."""
-    design = fitted.design
+    design, curves = fitted.design, np.zeros(fitted.size)
+    for k, (_, places) in enumerate(design.smooths):
+        sd = fitted.values["sd_smooth"][:, k]
+        curves -= 0.5 * (fitted.values["beta"][:, places] ** 2).sum(axis=1) / sd**2 + len(places) * np.log(sd)
+    for group in design.groups:
+        if group.root is None:
+            continue
+        effects = np.linalg.lstsq(group.root, fitted.values[f"u_{group.name}"][..., 0].T, rcond=None)[0]
+        tau = fitted.values[f"tau_{group.name}"][:, 0]
+        curves -= 0.5 * (effects**2).sum(axis=0) / tau**2 + len(effects) * np.log(tau)
     if design.groups:
         with contextlib.suppress(EngineRefusal):  # many crossed effects, or weights of groups
-            return log_marginal_likelihood(design, fitted.values), "varying effects integrated out"
+            return curves + log_marginal_likelihood(design, fitted.values), "varying effects integrated out"
     counting = np.ones(design.n) if design.counting is None else design.counting
     total = np.empty(fitted.size)
     for run, values in fitted.parts(design.n):
         total[run] = log_density(design, linear_predictor(Rows.of(design), values), values) @ counting
-    return total, "given the varying effects" if design.groups else "no varying effects"
+    return curves + total, "given the varying effects" if design.groups else "no varying effects"
 
 
 def _sensitivities(tree: xr.DataTree, component: str) -> dict[str, float]:

@@ -108,6 +108,8 @@ def without(design: Design, left_out: Codes, people: bool = False) -> Design:
 
 def _present(group: GroupTerm) -> GroupTerm:
     """A grouping factor without the groups that have no row."""
+    if group.root is not None:  # areas stay on the map
+        return group
     present, codes = np.unique(group.codes, return_inverse=True)
     return dataclasses.replace(
         group,
@@ -147,7 +149,8 @@ def grouping(design: Design, by: str | pd.Series | ArrayLike) -> Grouping:
     if isinstance(by, str):
         factors = {group.name: group for group in design.groups}
         if by in factors:
-            return Grouping(by, factors[by].levels, factors[by].codes)
+            present, place = np.unique(factors[by].codes, return_inverse=True)  # a map has areas without rows
+            return Grouping(by, tuple(factors[by].levels[k] for k in present), place.ravel())
         known = dict.fromkeys((*factors, *map(str, design.frame.columns)))
         called = "no grouping factor and no column of the data used is called "
         require([by], known, called, then=f" For another column give its values: data[{by!r}].", error=NotFound)

@@ -226,6 +226,11 @@ def leave_one_group_out(
     design = fitted.design
     if any(factor.weights is not None for factor in design.groups):
         raise BayesmigError("groups have weights, and the density of a weighted group is not defined; use loo.")
+    if maps := [factor.name for factor in design.groups if factor.root is not None]:
+        raise BayesmigError(
+            f"{maps[0]}: what is known of an area that is left out is what its neighbours say, which is not computed;"
+            " use loo, or leave groups of a model without neighbours out."
+        )
     people = grouping(design, group)
     count, places = len(people.levels), people.places
     if count < 2 or (k is not None and not 2 <= k <= count):

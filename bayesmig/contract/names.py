@@ -11,6 +11,7 @@ from numbers import Integral, Real
 
 import numpy as np
 
+SMOOTH = "s"  # the function of a formula whose columns are a curve
 FACTOR_MARK = " ~ "  # between what a term predicts and the term: a factor, a category, a parameter of the family
 _GROUP = re.compile(r'(?:"((?:[^"]|"")*)"|([^:]*))(?::|$)')
 _PIECE = re.compile(r"((?:`[^`]*`|\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)|[^:\[`(])+)(?:\[(.*?)\])?(?::|$)", re.DOTALL)
@@ -74,6 +75,33 @@ def base(term: str) -> str:
     'shift:age'
     """
     return ":".join(columns_of(term))
+
+
+def smooth_of(term: str) -> str:
+    """The smooth whose deviations from a straight line a term is one of; empty of any other term.
+
+    >>> smooth_of("sigma ~ s(age)[3]:hukou[rural]"), smooth_of("s(age)"), smooth_of("age")
+    ('sigma ~ s(age):hukou[rural]', '', '')
+    """
+    owner, plain = of_factor(term)
+    parts = pieces(plain)
+    own = [k for k, (column, level) in enumerate(parts) if level is not None and column.startswith(f"{SMOOTH}(")]
+    named = [column if level is None or k in own else f"{column}[{level}]" for k, (column, level) in enumerate(parts)]
+    return for_factor(owner, ":".join(named)) if own else ""
+
+
+def straight_named(label: str) -> str:
+    """A label of ``formulae`` without the number of a smooth's first column, which is its straight line.
+
+    >>> straight_named("s(age)[0]:hukou[rural]"), straight_named("s(age)[1]"), straight_named("age")
+    ('s(age):hukou[rural]', 's(age)[1]', 'age')
+    """
+    if f"{SMOOTH}(" not in label:
+        return label
+    parts = [
+        (column, None if level == "0" and column.startswith(f"{SMOOTH}(") else level) for column, level in pieces(label)
+    ]
+    return ":".join(column if level is None else f"{column}[{level}]" for column, level in parts)
 
 
 def for_factor(factor: str, term: str) -> str:

@@ -8,6 +8,8 @@ variable                dims                                meaning
 ``u_<group>``           <group>, <group>_effect             varying effects, as deviations
 ``tau_<group>``         <group>_effect                      their standard deviations
 ``rho_<group>``         <group>_pair                        their correlations, if any
+``sd_smooth``           smooth                              sds of the coefficients of smooths, how far curves are
+                                                            expected to be from straight lines
 ``sigma``, ``nu``,                                          residual standard deviation, degrees of freedom,
 ``dispersion``                                              dispersion, in families that have them
 ``cut``                 cutpoint                            thresholds of ordered outcomes
@@ -88,6 +90,7 @@ def dims(design: Outline) -> dict[str, tuple[str, ...]]:
         names[f"tau_{group.name}"] = (effect_dim(group.name),)
         if group.pairs:
             names[f"rho_{group.name}"] = (pair_dim(group.name),)
+    names |= {"sd_smooth": ("smooth",)} if design.smooths else {}
     names |= {f"imputed_{gap.name}": (f"{gap.name}_row",) for gap in design.imputed}
     return names if design.latent is None else names | _latent_dims(design.latent)
 
@@ -107,6 +110,7 @@ def coords(design: Outline) -> dict[str, Any]:
     values: dict[str, Any] = {"term": list(design.terms)}
     if "cut" in design.spec.distribution.parameters:
         values["cutpoint"] = list(cutpoints(design.categories))
+    values |= {"smooth": [smooth.name for smooth in design.smooths]} if design.smooths else {}
     for group in design.groups:
         values |= {group.name: list(group.levels), effect_dim(group.name): list(group.effects)}
         values |= {pair_dim(group.name): list(group.pair_names)} if group.pairs else {}
@@ -263,7 +267,7 @@ def group_sizes(tree: xr.DataTree, group: str) -> np.ndarray:
     constant = tree["constant_data"]
     if f"{group}_size" in constant:
         return constant[f"{group}_size"].to_numpy()
-    return np.bincount(constant[f"{group}_code"].to_numpy())
+    return np.bincount(constant[f"{group}_code"].to_numpy(), minlength=tree[kind(tree)].sizes.get(group, 0))
 
 
 def frame_of(columns: xr.Dataset) -> pd.DataFrame:

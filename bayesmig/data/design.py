@@ -9,18 +9,18 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 from scipy import special
 
 from bayesmig.contract.arrays import Array, Codes, Flags
-from bayesmig.contract.names import cutpoints, of_factor, pieces
+from bayesmig.contract.names import cutpoints, for_factor, of_factor, pieces, smooth_of
 from bayesmig.errors import DataError, SpecificationError, closest, listing
 from bayesmig.families.brackets import middle
 from bayesmig.families.record import Answers, Parameter
 from bayesmig.specification.model import Factor, ModelSpec
-from bayesmig.specification.priors import LKJ, Flat, Normal, Prior, ScalePrior
+from bayesmig.specification.priors import LKJ, Flat, Normal, Pooled, Prior, ScalePrior
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,6 +49,13 @@ class Assigned:
     def spread(self, columns: Array, owner: Codes) -> Array:
         """Columns ``(n, q)`` as ``(n, predictors, q)``, zero where they belong to others."""
         return np.asarray(columns[:, None, :] * np.equal.outer(np.arange(len(self.names)), owner))
+
+
+class Smooth(NamedTuple):
+    """Columns that deviate from a straight line, whose coefficients have one sd: ``places`` among the terms."""
+
+    name: str
+    places: list[int]
 
 
 class Correlated:
@@ -118,6 +125,8 @@ class Grouped(Correlated):
     levels: tuple[str, ...]
     weights: Array | None
     turn: Array | None
+    amounts: Array | None = None
+    root: Array | None = None
 
     def centring(self, means: Array) -> Array:
         """``(q, q)`` matrix that takes their means from columns whose effects are correlated with an intercept's."""
@@ -191,6 +200,8 @@ class GroupTerm(Grouped):
     blocks : which effects are correlated with each other; ``((0, 1),)`` for ``(1 + x | g)``
     weights : (J,) array or None: power of each group's density of effects, under survey weights for groups
     turn : (q, q) array or None: what the columns have been turned by
+    amounts : (n, J) array or None: how much each row belongs to each group, where it does not belong to one
+    root : (J, k) array or None: groups' effects are this times k independent ones, where neighbours are alike
     """
 
     name: str
@@ -201,6 +212,13 @@ class GroupTerm(Grouped):
     blocks: tuple[tuple[int, ...], ...]
     weights: Array | None = None
     turn: Array | None = None
+    amounts: Array | None = None
+    root: Array | None = None
+
+    @property
+    def columns(self) -> Array:
+        """``(n, q)``, or of a factor with amounts ``(n, J)``: what the effects that a row takes are multiplied by."""
+        return self.z if self.amounts is None else self.amounts * self.z
 
     @cached_property
     def sizes(self) -> Codes:
@@ -325,6 +343,7 @@ class ResolvedPriors:
     auxiliary: Mapping[str, Prior]
     tau: Mapping[str, tuple[ScalePrior, ...]]
     rho: Mapping[str, LKJ]
+    smooths: Mapping[str, ScalePrior] = field(default_factory=dict)
     items: Mapping[str, tuple[Prior, ...]] = field(default_factory=dict)
     psi: tuple[ScalePrior, ...] = ()
 
@@ -450,6 +469,21 @@ class Outline(ABC):
 
         effects = {group.name: owners(group.effects) for group in self.groups}
         return Assigned(self.predictors, owners(self.terms), effects)
+
+    @cached_property
+    def smooths(self) -> tuple[Smooth, ...]:
+        """The smooths among the terms."""
+        places: dict[str, list[int]] = {}
+        for place, name in enumerate(map(smooth_of, self.terms)):
+            if name:
+                places.setdefault(name, []).append(place)
+        return tuple(Smooth(*found) for found in places.items())
+
+    @property
+    def alike(self) -> tuple[str, ...]:
+        """Smooths, and grouping factors whose groups are alike where they are neighbours."""
+        maps = [group.name for group in self.groups if group.root is not None]
+        return (*(smooth.name for smooth in self.smooths), *maps)
 
     @property
     def assigned(self) -> Assigned | None:
@@ -770,6 +804,54 @@ class Design(Outline):
         """The same design without varying effects."""
         return dataclasses.replace(self, groups=())
 
+    @cached_property
+    def apart(self) -> Design:
+        """The same model as engines take it, with independent effects: every smooth a grouping factor, whose groups are
+        columns, and of areas the independent effects that theirs are sums of."""
+        if not self.alike:
+            return self
+        kept = np.setdiff1d(np.arange(len(self.terms)), [k for smooth in self.smooths for k in smooth.places])
+        x, groups = self.x - self.centre, []
+        for group in self.groups:
+            root = group.root
+            if root is not None:
+                levels = tuple(map(str, range(root.shape[1])))
+                nobody = np.zeros_like(group.codes)
+                group = dataclasses.replace(group, levels=levels, codes=nobody, amounts=root[group.codes], root=None)
+            groups.append(group)
+        for name, places in self.smooths:
+            size = np.sqrt(np.average((x[:, places] ** 2).sum(axis=1), weights=self.people))
+            levels, effect = tuple(self.terms[k] for k in places), for_factor(of_factor(name)[0], "intercept")
+            codes, z = np.zeros(self.n, dtype=np.int64), np.full((self.n, 1), size)
+            groups.append(GroupTerm(name, levels, (effect,), codes, z, ((0,),), amounts=x[:, places] / size))
+        terms, owners = (tuple(names[k] for k in kept) for names in (self.terms, self.formula_terms))
+        changed = dataclasses.replace(self, x=self.x[:, kept], terms=terms, formula_terms=owners, groups=tuple(groups))
+        slopes = tuple(prior for prior in self.priors.slopes if not isinstance(prior, Pooled))
+        tau = {**self.priors.tau, **{name: (prior,) for name, prior in self.priors.smooths.items()}}
+        changed.__dict__["priors"] = dataclasses.replace(self.priors, slopes=slopes, tau=tau, smooths={})
+        return changed
+
+    def together(self, values: Mapping[str, Array]) -> dict[str, Array]:
+        """Values of the contract from those of the model :attr:`apart`."""
+        if not self.alike:
+            return dict(values)
+        found = dict(values)
+        for group in self.groups:
+            if group.root is not None:
+                found[f"u_{group.name}"] = group.root @ values[f"u_{group.name}"]
+        if not self.smooths:
+            return found
+        places = [place for smooth in self.smooths for place in smooth.places]
+        effects = [found.pop(f"u_{smooth.name}")[..., 0] for smooth in self.smooths]
+        sds = [found.pop(f"tau_{smooth.name}") for smooth in self.smooths]
+        at_means = np.empty((*values["beta"].shape[:-1], len(self.terms)))
+        at_means[..., np.setdiff1d(np.arange(len(self.terms)), places)] = self.apart.at_means(values["beta"])
+        at_means[..., places] = np.concatenate(effects, axis=-1)
+        found |= {"beta": self.at_zero(at_means), "sd_smooth": np.concatenate(sds, axis=-1)}
+        if "cut" in values:
+            found["cut"] = values["cut"] - self.apart.cut_levels(values["beta"]) + self.cut_levels(found["beta"])
+        return found
+
     def _turned(self, turns: Sequence[Array]) -> Design:
         groups = [
             dataclasses.replace(group, z=group.z @ turn, turn=turn)
@@ -829,6 +911,8 @@ def _resolve_priors(design: Outline) -> ResolvedPriors:
     chosen: list[Prior] = [
         Flat()
         if plain_term(term) == "intercept"
+        else Pooled(of=smooth_of(term))
+        if smooth_of(term)
         else pick((term, owner, plain_term(term), plain_term(owner)), given.slopes)
         for term, owner in zip(design.terms, design.formula_terms, strict=True)
     ]
@@ -857,6 +941,14 @@ def _resolve_priors(design: Outline) -> ResolvedPriors:
         tau[group.name] = tuple(scales)  # type: ignore[arg-type]
         if group.pairs:
             rho[group.name] = pick((f"rho_{group.name}",), given.rho)  # type: ignore[assignment]
+    smooths: dict[str, ScalePrior] = {}
+    for name, places in design.smooths:
+        wiggliness: Any = pick((f"sd_smooth[{name}]", "sd_smooth"), given.tau)
+        if wiggliness is given.tau:
+            wiggliness = dataclasses.replace(
+                wiggliness, why="As sds of varying effects: a curve's from a straight line."
+            )
+        smooths[name] = wiggliness.resolved(_units(design, [name])[0] / np.sqrt((x_sd[places] ** 2).sum()))
     items: dict[str, tuple[Prior, ...]] = {}
     measured = _measured(design)
     if measured is not None:
@@ -877,6 +969,7 @@ def _resolve_priors(design: Outline) -> ResolvedPriors:
         auxiliary={name: prior for name, prior in own.items() if name not in design.spec.predictors},
         tau=tau,
         rho=rho,
+        smooths=smooths,
         items=items,
         psi=_unit_priors(measured) if measured is not None and measured.items.has_markers else (),
     )
@@ -891,6 +984,7 @@ def parameter_names(design: Outline) -> tuple[str, ...]:
         own = dict.fromkeys(role for factor in design.spec.factors for role in factor.roles if role != "sigma")
         names += [f"{role}[{item}]" for role in own for item in measured.items.names]
         names += ["rho_factor"] if measured.items.pairs else []
+    names += [f"sd_smooth[{smooth.name}]" for smooth in design.smooths]
     for group in design.groups:
         names += [f"tau_{group.name}", *(f"tau_{group.name}[{effect}]" for effect in group.effects)]
         names += [f"rho_{group.name}"] if group.pairs else []

@@ -16,7 +16,7 @@ import pandas as pd
 from formulae.matrices import DesignMatrices
 
 from bayesmig.contract.arrays import Array, Codes, Flags
-from bayesmig.contract.names import as_code, for_factor, joined
+from bayesmig.contract.names import as_code, for_factor, joined, straight_named
 from bayesmig.contract.schema import RECONSTRUCTED
 from bayesmig.data.brackets import bounds_of, check_both_ends, ends_of
 from bayesmig.data.columns import (
@@ -50,7 +50,8 @@ from bayesmig.errors import DataError, SpecificationError, UnknownColumn, closes
 from bayesmig.families.brackets import middle
 from bayesmig.specification.formula import ENVIRONMENT, OF_THE_COLUMN, Formula, VaryingTerm, description
 from bayesmig.specification.model import ModelSpec, as_spec
-from bayesmig.specification.priors import Prior
+from bayesmig.specification.neighbours import Neighbours
+from bayesmig.specification.priors import Pooled, Prior
 
 PROVENANCE_COLUMN = "provenance"
 # how surveys call what does not concern a person; "n/a" alone may be any missing answer
@@ -136,10 +137,11 @@ def build_design(spec: ModelSpec, data: AnyFrame) -> Design:
             ) from None
     copies = copies_of(spec, categories)
     groups = _group_terms(spec, formula, frame, checked, copies, notes)
-    check_factors(groups, lambda k, m: np.unique(np.column_stack([groups[k].codes, groups[m].codes]), axis=0), notes)
+    plain = [group for group in groups if group.root is None]
+    check_factors(plain, lambda k, m: np.unique(np.column_stack([plain[k].codes, plain[m].codes]), axis=0), notes)
     if spec.distribution.scale is not None:
         check_not_reproduced(formula, x[there], spec.distribution.scale(y[there]), terms)
-    for group in groups:
+    for group in plain:
         columns = next(term.columns for term in formula.varying if term.group == group.name)
         if any(not term.predictor and term.group == group.name for term in formula.varying):
             check_told_apart(next(group.of_predictors()), columns, x, formula_terms, frame, notes)
@@ -551,6 +553,8 @@ def evaluated(spec: ModelSpec, part: str, frame: pd.DataFrame, outcome: str = ""
     try:
         with np.errstate(all="ignore"), contextlib.redirect_stdout(None):  # formulae prints before it raises
             return DesignMatrices(model, frame, ENVIRONMENT)
+    except SpecificationError as error:
+        raise SpecificationError(f"formula {spec.formula!r}: {error}") from None
     except Exception as error:
         raise SpecificationError(f"formula {spec.formula!r} cannot be evaluated: {error}.") from error
 
@@ -558,7 +562,7 @@ def evaluated(spec: ModelSpec, part: str, frame: pd.DataFrame, outcome: str = ""
 def columns_of(matrix: Any) -> tuple[Array, tuple[str, ...]]:
     """Columns and terms; codes that are whole numbers lose their decimals, as in ``C(wave)[2]``."""
     labels = [re.sub(r"\[(-?\d+)\.0\]", r"[\1]", str(label)) for label in matrix.as_dataframe().columns]
-    terms = tuple("intercept" if label == "Intercept" else label for label in labels)
+    terms = tuple("intercept" if label == "Intercept" else straight_named(label) for label in labels)
     return np.asarray(matrix.design_matrix, dtype=float), terms
 
 
@@ -573,14 +577,37 @@ def _group_terms(
     """Groups by the values as they were given, effects by those that the formula sees."""
     groups = []
     for name, effects, blocks, matrices in varying_effects(spec, formula, frame, copies):
-        codes, levels = group_codes(checked, next(term.columns for term in formula.varying if term.group == name))
+        term = next(term for term in formula.varying if term.group == name)
+        codes, levels = group_codes(checked, term.columns)
         z = np.column_stack([columns_of(matrix)[0] for matrix in matrices])
         group = GroupTerm(name, levels, effects, codes, z, blocks)
+        if term.structure:
+            check_finite(z, effects)
+            groups.append(_on_the_map(group, spec.neighbours[term.columns[0]]))
+            continue
         trials = checked[spec.trials].to_numpy() if spec.trials else None
         for k, part in enumerate(group.of_predictors()):
             check_group(part, spread_of(spec), trials, notes if k == 0 else [])
         groups.append(group)
     return tuple(groups)
+
+
+def _on_the_map(group: GroupTerm, neighbours: Neighbours) -> GroupTerm:
+    """A factor of areas with the map's areas, also those without rows, for its groups."""
+    unknown = sorted({*group.levels} - {*neighbours.areas})
+    if unknown:
+        raise DataError(
+            f"{group.name}: {listing(map(repr, unknown))} in the data {'is' if len(unknown) == 1 else 'are'} not on the"
+            f" map{closest(unknown[0], neighbours.areas)}; give Neighbours all areas, islands too, by areas=."
+        )
+    if len(group.effects) > 1:
+        raise SpecificationError(
+            f"({' + '.join(group.effects)} | {group.name}): one effect of neighbours is alike, as in"
+            f" (1 | {group.name}); write another term for another effect."
+        )
+    place = {name: k for k, name in enumerate(neighbours.areas)}
+    codes = np.array([place[name] for name in group.levels], dtype=np.int64)[group.codes]
+    return dataclasses.replace(group, levels=neighbours.areas, codes=codes, root=neighbours.root)
 
 
 def varying_effects(
@@ -676,7 +703,9 @@ def prior_table(spec: ModelSpec | str, data: AnyFrame) -> pd.DataFrame:
     rows: dict[str, Prior] = {
         f"{term} (at means)" if plain_term(term) == "intercept" else term: prior
         for term, prior in zip(design.terms, design.term_priors, strict=True)
+        if not isinstance(prior, Pooled)
     }
+    rows |= {f"sd_smooth[{name}]": prior for name, prior in priors.smooths.items()}
     for group in design.groups:
         rows |= {
             f"tau_{group.name}[{effect}]": prior

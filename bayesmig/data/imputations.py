@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,6 +14,7 @@ from bayesmig.errors import BayesmigError, DataError, listing
 from bayesmig.specification.model import ModelSpec
 
 MOST_DIFFERENT = 0.9
+CURVES = re.compile(r"(?<![\w.])(s|bs|poly)\(")  # whose columns rest on all rows, and mean nothing one by one
 DRAWN = "drawn"  # attribute of frames: columns that nobody observed, drawn for all people
 
 
@@ -61,6 +63,14 @@ def _no_completion(frame: pd.DataFrame, one: Design, other_frame: pd.DataFrame, 
             return f"do not have the same levels of {name} ({listing(sorted(odd))} in one of them only)"
     if one.terms != other.terms:
         return f"do not have the same terms ({listing(sorted(set(one.terms) ^ set(other.terms)))} in one of them only)"
+    same = (one.frame.to_numpy() == other.frame.to_numpy()).all(axis=1)
+    for owner in dict.fromkeys(one.formula_terms):
+        columns = [k for k, name in enumerate(one.formula_terms) if name == owner]
+        if CURVES.search(owner) and not np.allclose(one.x[np.ix_(same, columns)], other.x[np.ix_(same, columns)]):
+            return (
+                f"give {owner} other columns, because values of its predictor were filled in: its coefficients are not"
+                " those of one curve. Use powers, as x + I(x**2), or compute the curve's columns before"
+            )
     for group, twin in zip(one.groups, other.groups, strict=True):
         if group.levels != twin.levels or group.effects != twin.effects:
             return f"do not have the same groups of {group.name}"

@@ -193,6 +193,12 @@ def encode_rows(design: Outline, data: AnyFrame) -> Rows:
         parts = [term for term in formula.varying if term.group == group.name]
         if all(column in given for column in parts[0].columns):
             codes[group.name], new_groups[group.name] = _codes(group.levels, given, parts[0].columns)
+            if parts[0].structure and new_groups[group.name]:
+                unknown = new_groups[group.name][0]
+                raise UnknownLevel(
+                    f"{group.name}: {unknown!r} is not on the map{closest(unknown, group.levels)}; leave the column out"
+                    " for people of an area that may be any."
+                )
         columns = []
         for part in parts:
             columns += [_matrix(design, part.effects, own, frame)] * (1 if part.predictor else len(copies))

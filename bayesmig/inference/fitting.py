@@ -148,6 +148,8 @@ def fit(
         reason = chosen.refuses(design)
         if reason:
             raise EngineRefusal(reason)
+        if adjust:
+            sandwich.check_design_adjustable(design)
     if folder is not None and seed is not None:
         key = stored.fingerprint(spec, data, chosen, seed, adjust)
         found = stored.load(folder, key)
@@ -225,7 +227,7 @@ def posterior_of(
     """A posterior of one design."""
     design, sequence = item
     groups, facts, chosen = drawn(design, engines, sequence)
-    separated = separating_terms(design)
+    separated = separating_terms(design.apart)
     facts |= {"separated": separated} if separated else {}
     tree = _checked((groups, facts), design, chosen, sequence)
     return sandwich.adjust(tree) if adjust else tree
@@ -477,10 +479,21 @@ def drawn(
     """
     chosen, told = automatic(design, engines), dict[str, object]()
     try:
-        groups, facts = trusted(chosen.sample(design, np.random.default_rng(seed)))
+        groups, facts = sampled(design, chosen, np.random.default_rng(seed))
     except Unsettled as reason:
         if chosen is engines[-1]:
             raise
         told, chosen = {"instead_of": f"{chosen!r}: {reason}"}, engines[-1]
-        groups, facts = trusted(chosen.sample(design, np.random.default_rng(seed)))
+        groups, facts = sampled(design, chosen, np.random.default_rng(seed))
     return groups, facts | told, chosen
+
+
+def sampled(
+    design: Design, engine: Engine, rng: np.random.Generator
+) -> tuple[dict[str, xr.Dataset], dict[str, object]]:
+    """What an engine draws of a design, whose smooths and maps it takes as grouping factors of independent effects."""
+    groups, facts = trusted(engine.sample(design.apart, rng))
+    if design.alike:
+        drawn = {str(name): values.to_numpy() for name, values in groups["posterior"].data_vars.items()}
+        groups["posterior"] = schema.posterior(design, design.together(drawn))
+    return groups, facts

@@ -27,7 +27,7 @@ from scipy import linalg, sparse, special
 
 from bayesmig.contract.arrays import Array, Codes
 from bayesmig.data.cross_products import CrossProducts, Membership, SummedDesign
-from bayesmig.data.design import Design, Grouped, Outline, ResolvedPriors
+from bayesmig.data.design import Design, Grouped, GroupTerm, Outline, ResolvedPriors
 from bayesmig.errors import EngineRefusal
 from bayesmig.specification.priors import Flat, Normal
 
@@ -117,8 +117,10 @@ class SufficientStatistics:
     def of(cls, design: Outline, scale: WorkingScale) -> SufficientStatistics:
         """From the sums of a design whose rows have been added up, or one pass over the rows of another."""
         sizes = [len(group.levels) * len(group.effects) for group in design.groups]
-        eliminated = int(np.argmax(sizes)) if sizes else None
-        rest = tuple(k for k in range(len(sizes)) if k != eliminated)
+        shared = _shared(design)  # whose columns are full, so that they are added up like those of coefficients
+        apart = [k for k in range(len(sizes)) if k not in shared]
+        eliminated = max(apart, key=lambda k: sizes[k]) if apart else None
+        rest = (*(k for k in apart if k != eliminated), *shared)
         width = sum(sizes[k] for k in rest) + len(design.terms)
         if width > MOST_DENSE_COLUMNS:
             raise EngineRefusal(
@@ -126,23 +128,27 @@ class SufficientStatistics:
                 f" {MOST_DENSE_COLUMNS:,} beside its largest factor. Drop a grouping factor, or merge small groups."
             )
         sums = _products_of(design, scale)
-        units = np.append(scale.x_sd, scale.y_sd)
         z_units = [np.tile(sd, len(group.levels)) for sd, group in zip(scale.z_sd, design.groups, strict=True)]
-        sides = [side / np.outer(unit, units) for side, unit in zip(sums.sides, z_units, strict=True)]
-        blocks = [block / np.outer(sd, sd) for block, sd in zip(sums.blocks, scale.z_sd, strict=True)]
+        units = np.concatenate([*(z_units[k] for k in shared), scale.x_sd, [scale.y_sd]])
+        sides = {k: side / np.outer(z_units[k], units) for k, side in zip(apart, sums.sides, strict=True)}
+        blocks = {
+            k: block / np.outer(scale.z_sd[k], scale.z_sd[k]) for k, block in zip(apart, sums.blocks, strict=True)
+        }
 
         def between(k: int, other: int) -> Any:
-            product = sums.pairs[k, other] if k < other else sums.pairs[other, k].T
+            first, second = apart.index(k), apart.index(other)
+            product = sums.pairs[first, second] if first < second else sums.pairs[second, first].T
             return sparse.diags_array(1 / z_units[k]) @ product @ sparse.diags_array(1 / z_units[other])
 
         gram = np.empty((width + 1, width + 1))
-        starts = dict(zip(rest, np.cumsum([0, *(sizes[k] for k in rest)]), strict=False))
+        plain = [k for k in rest if k not in shared]
+        starts = dict(zip(plain, np.cumsum([0, *(sizes[k] for k in plain)]), strict=False))
         for k, start in starts.items():
             rows = slice(start, start + sizes[k])
             gram[rows, rows] = linalg.block_diag(*blocks[k])
             gram[rows, -len(units) :] = sides[k]
             gram[-len(units) :, rows] = sides[k].T
-            for other in rest[rest.index(k) + 1 :]:
+            for other in plain[plain.index(k) + 1 :]:
                 columns = slice(starts[other], starts[other] + sizes[other])
                 gram[rows, columns] = between(k, other).toarray()
                 gram[columns, rows] = gram[rows, columns].T
@@ -150,24 +156,37 @@ class SufficientStatistics:
         if eliminated is None:
             cross, own = sparse.csr_array((0, width + 1)), np.zeros((0, 1, 1))
         else:
-            parts = [between(eliminated, k) for k in rest] + [sparse.csr_array(sides[eliminated])]
+            parts = [between(eliminated, k) for k in plain] + [sparse.csr_array(sides[eliminated])]
             cross, own = sparse.csr_array(sparse.hstack(parts)), blocks[eliminated]
         return cls(gram, cross, own, design.n_effective, 0.5 * _log_weights(design), eliminated, rest)
 
 
+def _shared(design: Outline) -> list[int]:
+    """Grouping factors to all of whose groups a row may belong."""
+    return [k for k, group in enumerate(design.groups) if group.amounts is not None]
+
+
 def _products_of(design: Outline, scale: WorkingScale) -> CrossProducts:
-    """Cross products around the means, the columns of groups such that effects have one covariance in all groups."""
+    """Cross products around the means, the columns of groups such that effects have one covariance in all groups.
+
+    Columns of factors that are shared stand before those of the coefficients.
+    """
+    shared = _shared(design)
+    groups = [group for k, group in enumerate(design.groups) if k not in shared]
     centre = np.append(scale.x_mean, scale.y_mean)
-    turns = [np.eye(len(group.effects)) if group.turn is None else group.turn for group in design.groups]
+    turns = [np.eye(len(group.effects)) if group.turn is None else group.turn for group in groups]
     if isinstance(design, SummedDesign):
         assert design.products is not None
         return design.products.around(centre, turns)
     assert isinstance(design, Design)
     factors = [
         Membership(group.codes, len(group.levels), list((group.z * group.spread[group.codes]).T))
-        for group in design.groups
+        for group in groups
+        if isinstance(group, GroupTerm)
     ]
-    return CrossProducts.of([*design.x.T, design.y], centre, factors, design.weights, turns)
+    full = [column for k in shared for column in design.groups[k].columns.T]
+    centre = np.append(np.zeros(len(full)), centre)
+    return CrossProducts.of([*full, *design.x.T, design.y], centre, factors, design.weights, turns)
 
 
 def _log_weights(design: Outline) -> float:
@@ -218,6 +237,7 @@ class MixedModelEquations:
     @classmethod
     def of(cls, design: Outline, flat: bool = False) -> MixedModelEquations:
         """Equations with the design's priors, or with flat ones (likelihood only)."""
+        assert not design.alike  # which stand apart, as Design.apart has them
         scale = WorkingScale.of(design)
         p = len(design.terms)
         moments = (np.zeros(p), np.zeros(p)) if flat else scale.prior_moments(design)

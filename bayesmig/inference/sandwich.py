@@ -103,8 +103,7 @@ def adjust(
     """
     _check_adjustable(tree)
     design = design_of(tree)
-    if design.latent is not None:
-        raise BayesmigError("posteriors of latent factors cannot be adjusted; adjust a model of their scores.")
+    check_design_adjustable(design)
     units = _Units.of(design, tree, cluster, strata)
     design, draws = design.centred, parameters(tree["posterior"].to_dataset())
     for group in design.groups:
@@ -126,6 +125,17 @@ def adjust(
     for group in design.groups:
         values = group.at_zero(values)
     return _retold(tree, values, units, told)
+
+
+def check_design_adjustable(design: Design) -> None:
+    """Refuse what has parameters that are not known to move alike over samples."""
+    if design.latent is not None:
+        raise BayesmigError("posteriors of latent factors cannot be adjusted; adjust a model of their scores.")
+    if design.alike:
+        raise BayesmigError(
+            f"the posterior of {design.alike[0]} cannot be adjusted for how the sample was drawn; leave adjust out. A"
+            " curve of a fixed form is bs(age, df=4)."
+        )
 
 
 def _check_adjustable(tree: xr.DataTree) -> None:

@@ -1,7 +1,7 @@
 """Figures that show one thing each: coefficients side by side, varying effects, an interaction.
 
 Users find here ``forest``, ``dumbbell``, ``caterpillar``, ``group_dots``, ``shrinkage``, ``vpc``, ``strata``,
-``precision``, ``confounders``, ``synthesis``, ``interaction``, ``slopes``, ``survival``, ``predicted``,
+``precision``, ``confounders``, ``synthesis``, ``interaction``, ``curve``, ``slopes``, ``survival``, ``predicted``,
 ``calibration``, ``prior_predictive`` and ``prior_posterior``.
 
 Every function draws on the axes it is given, or on a new figure, and returns the axes. Colours are those of Okabe &
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from bayesmig.plots.groups import vpc as vpc
     from bayesmig.plots.means import group_dots as group_dots
     from bayesmig.plots.means import shrinkage as shrinkage
+    from bayesmig.plots.predictions import curve as curve
     from bayesmig.plots.predictions import interaction as interaction
     from bayesmig.plots.predictions import slopes as slopes
     from bayesmig.plots.predictions import survival as survival

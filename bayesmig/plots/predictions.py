@@ -12,10 +12,11 @@ from bayesmig.contract import schema
 from bayesmig.contract.names import as_code, both
 from bayesmig.data.frames import AnyFrame
 from bayesmig.data.rows import design_of
+from bayesmig.errors import require
 from bayesmig.plots.labels import label_of, level_in_words, on_predictor, outcome_of, spec_of, with_scale
 from bayesmig.plots.style import COLOURS, GREY, INK, LINES, MARKERS, PLANE_HEIGHT, WIDTH, finished, new_axes, rule, wrap
-from bayesmig.results.fitted import quantity
-from bayesmig.results.marginal import Scale, effects, levels_of
+from bayesmig.results.fitted import Treatment, quantity
+from bayesmig.results.marginal import Scale, effects, levels_of, margins
 from bayesmig.results.summaries import common_columns, interaction_lines
 from bayesmig.results.survival import Curve, survival_curves
 from bayesmig.specification.model import ModelSpec
@@ -82,6 +83,86 @@ def interaction(tree: xr.DataTree, x: str, by: str, ax: Axes | None = None) -> A
     note = "Expected value and 95 % band; other predictors at their means, varying effects at zero"
     title = f"{label_of(spec, outcome_of(tree))}: {spec.label(x)} × {spec.label(by)}"
     return finished(ax, title, note, legend=False)
+
+
+def curve(
+    tree: xr.DataTree,
+    x: str,
+    by: str | None = None,
+    *,
+    scale: Literal["link", "response"] = "response",
+    draws: int = 400,
+    ax: Axes | None = None,
+) -> Axes:
+    """Expected outcome along a number, as a smooth, a polynomial or any other term has it.
+
+    Parameters
+    ----------
+    tree : DataTree
+        A posterior, or an estimate with Wald's intervals.
+    x : str
+        Numeric predictor; the curve runs over the values that people of the data have.
+    by : str, optional
+        A category, for a curve at each of its levels.
+    scale : {"link", "response"}
+        ``response``: a probability, a count, the mean of ordered answers, averaged over people and groups.
+    draws : int
+        As many of the posterior as the averages are computed from.
+    ax : matplotlib Axes, optional
+
+    Returns
+    -------
+    matplotlib Axes
+
+    Notes
+    -----
+    :func:`bayesmig.margins` with ``at={x: ...}``: everybody of the data is given each value in turn, other predictors
+    as they are. Bands are 95 % intervals at each value, not of the whole curve.
+
+    What it means: the curve is how expected outcomes differ between people of different ages, say, who are otherwise
+    alike; where the band is wide, few people are of that age.
+
+    See Also
+    --------
+    slopes : how steep it is.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> from bayesmig import fit
+    >>> rng = np.random.default_rng(1)
+    >>> data = pd.DataFrame({"age": rng.integers(18, 80, 200)})
+    >>> data["trust"] = np.sin(data["age"] / 12) + rng.normal(0, 0.5, 200)
+    >>> ax = curve(fit("trust ~ s(age)", data, seed=1), "age")
+    >>> ax.get_xlabel(), len(ax.lines[0].get_xdata())
+    ('Age', 31)
+    """
+    spec, design = spec_of(tree), design_of(tree)
+    require(
+        [x], [name for name in map(str, design.frame) if not levels_of(design, name)], "x=", "; numeric predictors are"
+    )
+    column, drawn = design.frame[x].to_numpy(dtype=float), schema.kind(tree) == "posterior"
+    at: dict[str, object] = {x: np.linspace(column.min(), column.max(), GRID).tolist()}
+    if by is not None:
+        require([by], [name for name in map(str, design.frame) if levels_of(design, name)], "by=", "; categories are")
+        at[by] = list(levels_of(design, by))
+    on: Scale = "link" if scale == "link" else "score" if spec.distribution.ordered else "response"
+    random: Treatment = "zero" if scale == "link" else "integrate"
+    table = common_columns(margins(tree, at=at, scale=on, random=random, draws=draws if drawn else None))
+    ax = ax or new_axes(WIDTH, PLANE_HEIGHT)
+    for k, level in enumerate([None] if by is None else levels_of(design, by)):
+        part = table if level is None else table[table[by] == level]
+        label = label_of(spec, x) if by is None else level_in_words(spec, by, str(level))
+        _draw_band(ax, part[x].to_numpy(dtype=float), part, label, k)
+    ax.plot(column, np.zeros(len(column)), "|", color=GREY, markersize=7, transform=ax.get_xaxis_transform())
+    rule(ax, "both")
+    ax.margins(x=0)
+    ax.set_xlabel(with_scale(label_of(spec, x), spec, x))
+    outcome = on_predictor(label_of(spec, outcome_of(tree)), spec, outcome_of(tree))
+    ax.set_ylabel(wrap(outcome if scale == "link" else quantity(design, on).capitalize(), 44))
+    people = "varying effects at zero" if scale == "link" else "averaged over people and groups"
+    note = f"{'Posterior mean' if drawn else 'Estimate'} and 95 % interval; {people}; ticks: people's values"
+    return finished(ax, f"{label_of(spec, outcome_of(tree))}: along {spec.mention(x)}", note, legend=by is not None)
 
 
 def slopes(

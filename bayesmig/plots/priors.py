@@ -124,6 +124,8 @@ def proper_priors(tree: xr.DataTree) -> dict[str, tuple[Prior, np.ndarray]]:
     for group in design.groups:
         for k, (effect, prior) in enumerate(zip(group.effects, priors.tau[group.name], strict=True)):
             found[f"tau_{group.name}[{effect}]"] = (prior, values[f"tau_{group.name}"][:, k])
+    for k, (name, prior) in enumerate(priors.smooths.items()):
+        found[f"sd_smooth[{name}]"] = (prior, values["sd_smooth"][:, k])
     if "sigma" in values:
         found["sigma"] = (priors.sigma, values["sigma"])
     return {

@@ -12,7 +12,7 @@ import xarray as xr
 
 from bayesmig.contract import schema
 from bayesmig.contract.arrays import Array
-from bayesmig.data.frames import AnyFrame
+from bayesmig.data.frames import AnyFrame, frame_of
 from bayesmig.data.rows import Rows
 from bayesmig.errors import BayesmigError, DataError, closest, listing
 from bayesmig.inference.estimators.base import wald
@@ -141,6 +141,7 @@ def predict(
     for run, values in fitted.parts(int(np.prod(shape[1:]))):
         result[run] = _predicted(fitted, rows, values, random, kind, rng, own=data is None)
     facts = _facts(fitted, rows, random, kind, data is None, entropy)
+    facts["estimand"] = f"{facts['estimand']}{'' if data is None else fitted.beyond(frame_of(data))}"
     return _labelled(tree, fitted, rows, result, data is None, facts)
 
 

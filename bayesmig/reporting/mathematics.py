@@ -16,7 +16,7 @@ from typing import Literal
 import xarray as xr
 
 from bayesmig.contract import schema
-from bayesmig.contract.names import base, both, of_factor, pieces
+from bayesmig.contract.names import SMOOTH, base, both, of_factor, pieces
 from bayesmig.data.writing import printable
 from bayesmig.errors import listing
 from bayesmig.reporting.grids import tex
@@ -249,14 +249,23 @@ def _predictor(
 def _piece(spec: ModelSpec, mark: tuple[Node, ...], number: int, term: str) -> tuple[Node, ...]:
     """A coefficient times its predictor; categories stand in the coefficient's index."""
     parts = pieces(term)
-    categories = [name for name, level in parts if level is not None]
-    numbers = [name for name, level in parts if level is None]
     below: list[Node] = [*mark, Sign(str(number))]
-    for name in categories:
+    curved = [name for name, _ in parts if name.startswith(f"{SMOOTH}(")]
+    for name in (name for name, level in parts if level is not None and name not in curved):
         below += [_do(","), _words(f"{spec.label(name)}[{_row(spec, name)}]")]
+    numbers = [name for name, level in parts if level is None and name not in curved]
     factors = [_at(_words(spec.heading(name)), _row_sign(spec, name)) for name in numbers]
     product = [node for factor in factors for node in (_do("×"), factor)][1:]
-    return (Script(Sign("β"), tuple(below)), *product)
+    if not curved:
+        return (Script(Sign("β"), tuple(below)), *product)
+    along = curved[0][2:-1].partition(", k=")[0]
+    curve = (
+        Script(Sign("f"), tuple(below)),
+        _do("("),
+        _at(_words(spec.heading(along)), _row_sign(spec, along)),
+        _do(")"),
+    )
+    return (*curve, *([_do("×"), *product] if product else []))
 
 
 def _row(spec: ModelSpec, name: str) -> str:
@@ -324,10 +333,15 @@ def in_words(tree: xr.DataTree) -> list[str]:
         differences = " A category's coefficient is its difference from the reference category."
         lines.append(
             f"{_target(spec)} {'are' if spec.link == 'logit' else 'is'} a sum of what goes with"
-            f" {listing(map(spec.label, names), 30)}"
+            f" {listing((_said(spec, name) for name in names), 30)}"
             + (products if any(len(pieces(term)) > 1 for term in terms) else "")
             + "."
             + (differences if any(level is not None and name not in spec.standardise for name, level in parts) else "")
+        )
+    if "sd_smooth" in dataset:
+        lines.append(
+            "A curve is a straight line and deviations from it, whose size is estimated: data that speak for a straight"
+            " line make one of it."
         )
     if spec.parsed.by_threshold:
         lines.append(
@@ -350,6 +364,12 @@ def in_words(tree: xr.DataTree) -> list[str]:
             f" an amount of its own{slopes}; these are normal around zero, and how much they vary is estimated."
         )
     return lines
+
+
+def _said(spec: ModelSpec, name: str) -> str:
+    """A predictor, or the curve that follows it."""
+    label = spec.label(name)
+    return label.replace("straight line", "a curve", 1) if name.startswith(f"{SMOOTH}(") else label
 
 
 def _own_terms(spec: ModelSpec, dataset: xr.Dataset, parameter: str = "") -> list[str]:

@@ -400,7 +400,8 @@ def _numbers(column: _Column, asked: _Asked) -> pd.DataFrame:
     """Everything above the foot: ``estimate``, ``error``, ``lower``, ``upper``, ``mark``, by name."""
     parts = [coefficients(column.tree, asked.interval, asked.exponentiate), _further(column, asked)]
     components = variance_components(column.tree, asked.interval)
-    starts = ("variance_", "rho_") if asked.components == "variance" else ("sigma", "tau_", "psi", "rho_")
+    sds = ("variance_",) if asked.components == "variance" else ("sigma", "tau_", "psi")
+    starts = (*sds, "rho_", "sd_smooth")
     parts.append(components[[str(name).startswith(starts) for name in components.index]])
     return pd.concat([_plain(part) for part in parts if len(part)])
 

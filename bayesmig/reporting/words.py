@@ -31,7 +31,7 @@ NOISE = 1e-9  # of an error: smaller estimates are rounding, as the intercept of
 ROLES = {
     "intercept": "Outcome at the predictors' means",
     "slopes": "Coefficients",
-    "tau": "SDs of varying effects",
+    "tau": "SDs of varying effects, and of curves",
     "rho": "Correlations of varying effects",
     "sigma": "Residual SD",
     "cut": "Thresholds at the predictors' means",
@@ -124,6 +124,8 @@ def quantity(spec: ModelSpec, name: str) -> str:
         kind, _, group = stem.partition("_")
         if kind == "psi":  # of a latent factor, which stands in brackets
             group, effect = effect, ""
+        elif kind == "sd":
+            return f"SD around the {spec.label(effect)}"
         elif stem == "rho_factor" and spec.factors:
             kind, group = "factors", ""
         effects = ", ".join(spec.label(part) for part in re.split(r",(?![^\[]*\])", effect)) or "intercept"
@@ -145,7 +147,7 @@ def prior_rows(spec: ModelSpec, tree: xr.DataTree) -> list[tuple[str, str, str]]
     grouped = bool(schema.groups(draws))
     absent = {
         "intercept": "intercept" not in draws["term"].to_numpy(),
-        "tau": not grouped,
+        "tau": not grouped and "sd_smooth" not in draws,
         "sigma": "sigma" not in draws and "psi" not in draws,
         "cut": "cut" not in draws and "item_cut" not in draws,
         **{name: name not in draws for name in ("nu", "dispersion", "loading", "item_intercept", "item_sd")},
@@ -181,6 +183,7 @@ _COMPONENTS = {
     "mor": "median odds ratio",
     "rho": "correlation of effects ({effect})",
     "psi": "residual SD",
+    "sd": "SD around a straight line",
     "factors": "residual correlation of {effect}",
 }
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from bayesmig.contract import schema
@@ -91,6 +92,15 @@ class Fitted:
             words += f", people as in the first of {self.imputations} completed data sets"
         return words
 
+    def beyond(self, people: Mapping[str, Any] | pd.DataFrame) -> str:
+        """The same of people for whom curves are followed to where nobody was; ``people``: values by column."""
+        found = []
+        for name in sorted(self.design.spec.parsed.curved & {*people}):
+            values, seen = pd.to_numeric(pd.Series(people[name]), errors="coerce"), self.design.frame[name]
+            if count := int(((values < seen.min()) | (values > seen.max())).sum()):
+                found.append(f"{name} {seen.min():g} to {seen.max():g} in the data, {count} beyond")
+        return f", curves followed beyond the data ({listing(found)})" if found else ""
+
     def by_draw(self, values: Array, **places: Sequence[object] | Codes) -> xr.DataArray:
         """Values of the draws, ``(draws, ...)``, by chain and draw; ``places``: names along each of the other dims."""
         assert self.chain is not None and self.draw is not None
@@ -159,7 +169,10 @@ def drawn_effects(group: GroupTerm, values: Mapping[str, Array], count: int, rng
     tau = own[f"tau_{group.name}"]
     correlations = group.covariance(own | {f"tau_{group.name}": np.ones_like(tau)})
     roots, vectors = np.linalg.eigh(correlations)  # unlike Cholesky's, this root exists where a correlation is one
-    noise = rng.standard_normal((len(tau), count, tau.shape[1])) * np.sqrt(np.maximum(roots, 0.0))[:, None, :]
+    noise = rng.standard_normal((len(tau), count, tau.shape[1]))
+    if group.root is not None and count == len(group.root):  # the whole map anew
+        noise = group.root @ rng.standard_normal((len(tau), group.root.shape[1], tau.shape[1]))
+    noise = noise * np.sqrt(np.maximum(roots, 0.0))[:, None, :]
     return group.at_zero({f"u_{group.name}": tau[:, None, :] * (noise @ vectors.transpose(0, 2, 1))})[f"u_{group.name}"]
 
 

@@ -510,7 +510,9 @@ def descriptions(average: Average, about: Mapping[str, object], estimand: str) -
     if average.differences:
         estimand = f"difference between levels of {listing(average.parts[0])} in the {estimand}"
     last = {
-        "estimand": estimand + fitted.caveats(random=average.random),
+        "estimand": estimand
+        + fitted.caveats(random=average.random)
+        + fitted.beyond({name: [value] for name, value in about.items()}),
         "random": average.random if fitted.varying else "none",
     }
     categories = [{"category": category} for category in average.categories] or [{}]

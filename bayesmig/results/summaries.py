@@ -17,7 +17,7 @@ from scipy import special, stats
 
 from bayesmig.contract import schema
 from bayesmig.contract.arrays import Array
-from bayesmig.contract.names import base, columns_of, pieces
+from bayesmig.contract.names import base, columns_of, pieces, smooth_of
 from bayesmig.contract.tree import Shown
 from bayesmig.data.rows import design_of
 from bayesmig.errors import BayesmigError, listing, require
@@ -49,8 +49,10 @@ def coefficients(
     Returns
     -------
     pandas.DataFrame
-        Indexed by term. Posterior: ``estimate`` (mean), ``sd``, ``eti95_lower``, ``eti95_upper``, ``pd``, the
-        posterior probability that the coefficient has the sign of its median, and with ``rope`` a column such as
+        Indexed by term; of a smooth ``s(age)`` only the straight line, for deviations from it mean nothing one by one
+        (:func:`bayesmig.plots.curve` draws the curve). Posterior: ``estimate`` (mean), ``sd``, ``eti95_lower``,
+        ``eti95_upper``, ``pd``, the posterior probability that the coefficient has the sign of its median, and with
+        ``rope`` a column such as
         ``rope[-0.1, 0.1]``, the posterior probability of the region (Kruschke 2018). Estimate: ``estimate``,
         ``std_error``, ``ci95_lower``, ``ci95_upper``, ``p`` (two-sided Wald). Published: ``estimate``,
         ``std_error``, ``ci95_lower``, ``ci95_upper``, ``stars``; the interval is Wald's, from t where least squares
@@ -80,7 +82,8 @@ def coefficients(
     if schema.kind(tree) == "posterior":
         draws = _flat(dataset["beta"])
         table = summarise_draws(np.exp(draws) if exponentiate else draws, index, interval, sign=draws, rope=rope)
-        return _with_missing_information(tree, table)
+        table = _with_missing_information(tree, table)
+        return table[[not smooth_of(str(term)) for term in index]]
     estimate, error = dataset["beta"].to_numpy(), dataset["beta_se"].to_numpy()
     change = np.exp if exponentiate else np.asarray
     slope = np.exp(estimate) if exponentiate else 1.0
@@ -123,10 +126,10 @@ def variance_components(
     -------
     pandas.DataFrame
         Indexed by quantity: ``sigma`` and ``tau_<group>[<effect>]`` (sds), the same with ``variance_`` in front,
-        ``rho_<group>[<pair>]``, and ``vpc_<group>``, the share of the unexplained variance that lies between
-        groups, for people at the means of what varies by group (of a printed table at zero); for binary and ordered
-        outcomes on the latent scale,
-        whose residual variance is pi^2 / 3 (logit) or 1 (probit). ``vpc_response_<group>`` is that share on the scale
+        ``rho_<group>[<pair>]``, ``sd_smooth[s(<predictor>)]`` (how far a curve is expected to be from a straight line),
+        and ``vpc_<group>``, the share of the unexplained variance that lies between groups, for people at the means of
+        what varies by group (of a printed table at zero); for binary and ordered outcomes on the latent scale, whose
+        residual variance is pi^2 / 3 (logit) or 1 (probit). ``vpc_response_<group>`` is that share on the scale
         of the outcome: yes or no, the score of an ordered answer, a count. It depends on the predictors; its
         two variances are averaged over the sample, survey and frequency weights counted. ``mor_<group>``, for logit
         models, is the median odds ratio: the middle value of the odds ratio of two alike people from two groups drawn
@@ -373,8 +376,10 @@ def quantity_values(tree: xr.DataTree) -> dict[str, Array]:
     sds: dict[str, Array] = {"sigma": take(dataset["sigma"])} if "sigma" in dataset else {}
     correlations: dict[str, Array] = {}
     varying: dict[str, Array] = {}
-    for name, dim, found in (("psi", "factor", sds), ("rho_factor", "factor_pair", correlations)):
-        if name in dataset:  # of latent factors
+    curves: dict[str, Array] = {}
+    parts = (("psi", "factor", sds), ("rho_factor", "factor_pair", correlations), ("sd_smooth", "smooth", curves))
+    for name, dim, found in parts:  # the first two of latent factors
+        if name in dataset:
             labels, values = dataset[dim].to_numpy(), take(dataset[name])
             found |= {f"{name}[{label}]": values[..., k] for k, label in enumerate(labels)}
     for group in schema.groups(dataset):
@@ -396,7 +401,7 @@ def quantity_values(tree: xr.DataTree) -> dict[str, Array]:
         shares = {f"vpc_{group}": value / total for group, value in between.items()}
     odds = schema.read(tree, "spec")["link"] == "logit"
     ratios = {f"mor_{group}": np.exp(MEDIAN_DISTANCE * value**0.5) for group, value in between.items() if odds}
-    return sds | variances | correlations | shares | ratios
+    return sds | variances | correlations | curves | shares | ratios
 
 
 def _latent_variance(tree: xr.DataTree) -> float | None:

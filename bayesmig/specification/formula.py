@@ -28,7 +28,9 @@ from formulae.scanner import ScanError, Scanner
 from formulae.terms import Call, Model, Response, Term
 from formulae.terms.call_resolver import CallResolver, LazyVariable
 
+from bayesmig.contract.names import SMOOTH
 from bayesmig.errors import SpecificationError, closest, listing
+from bayesmig.specification.smooth import KNOTS, Smooth
 
 # what gives a value for a row from the values of this row alone, with the number of arguments, which leaves out=  out
 _NUMPY: Mapping[str, tuple[Callable[..., Any], int]] = {
@@ -50,12 +52,14 @@ ELEMENTWISE: Mapping[str, int] = {
 }
 CODINGS = ("C", "S", "T")
 CONTRASTS = ("Treatment", "Sum")
+CURVES = (SMOOTH, "poly", "bs")
 OF_THE_COLUMN = ("center", "scale", "standardize", "poly", "bs")
-FUNCTIONS = (*ELEMENTWISE, *CODINGS, *CONTRASTS, *OF_THE_COLUMN, "Truncated")
+FUNCTIONS = (*ELEMENTWISE, *CODINGS, *CONTRASTS, *OF_THE_COLUMN, SMOOTH, "Truncated")
 ENVIRONMENT = Environment(
     [
         {"np": SimpleNamespace(**{name: found for name, (found, _) in _NUMPY.items()})},
         {name: _NUMPY[name][0] for name in _SHORT},
+        {SMOOTH: Smooth},
     ]
 )
 COMPARISONS = ("EQUAL_EQUAL", "BANG_EQUAL", "LESS_EQUAL", "LESS", "GREATER_EQUAL", "GREATER")
@@ -73,8 +77,8 @@ INSTEAD: Mapping[tuple[str, ...], str] = {
         " computed before, as in data['log_exposure'] = numpy.log(data['exposure'])"
     ),
     ("weights", "trials", "cbind", "prop", "proportion", "p"): IN_THE_SPECIFICATION,
-    ("s", "ns", "te", "ti", "t2", "cr", "cc", "rcs", "ps", "pspline", "gp", "lo"): (
-        "the smooth curves that there are are bs(x, df=4) and poly(x, 2)"
+    ("ns", "te", "ti", "t2", "cr", "cc", "rcs", "ps", "pspline", "gp", "lo"): (
+        "the curves that there are are s(x), whose wiggliness is estimated, bs(x, df=4) and poly(x, 2)"
     ),
     ("binary", "B", "ifelse"): "a yes-or-no of a column is I(x == 'level') or I(x > 3), and np.where(x > 3, 1, 0)",
     ("mean", "std", "var", "median", "min", "max", "sum", "cumsum", "ptp", "average", "sd"): (
@@ -101,7 +105,8 @@ class VaryingTerm:
     """One ``(effects | group)``: a formula for the effects, the grouping columns, and their correlation.
 
     ``shared`` is the name that terms of several predictors have in common, as in ``(1 |a| group)``, whose effects are
-    correlated; ``predictor`` is the parameter that the effects belong to, empty for the outcome's own.
+    correlated; ``predictor`` is the parameter that the effects belong to, empty for the outcome's own. ``structure`` is
+    ``spatial`` where effects of neighbours are alike.
     """
 
     effects: str
@@ -109,16 +114,19 @@ class VaryingTerm:
     correlated: bool
     shared: str = ""
     predictor: str = ""
+    structure: str = ""
 
     def __str__(self) -> str:
         columns = (column if re.fullmatch(r"\w+", column) else f"`{column}`" for column in self.columns)
         sign = f"|{self.shared}|" if self.shared else "|" if self.correlated else "||"
-        return f"({self.effects} {sign} {':'.join(columns)})"
+        group = ":".join(columns)
+        return f"({self.effects} {sign} {f'{self.structure}({group})' if self.structure else group})"
 
     @property
     def group(self) -> str:
         """Name of the grouping factor: ``city`` nested in ``province`` is ``province:city``."""
-        return ":".join(self.columns)
+        name = ":".join(self.columns)
+        return f"{self.structure}({name})" if self.structure else name
 
 
 @dataclass(frozen=True)
@@ -175,6 +183,13 @@ class Formula:
     def coded(self) -> frozenset[str]:
         """Columns that stand in ``C()``, ``S()`` or ``T()``."""
         return frozenset().union(*(_called(part)[1] for part in self._parts))
+
+    @property
+    def curved(self) -> frozenset[str]:
+        """Columns that stand in ``s()``, ``bs()`` or ``poly()``."""
+        calls = [node for part in self._parts for node in _nodes(_tree(part, part)) if isinstance(node, expr.Call)]
+        inside = [below for node in calls if node.callee.name.lexeme in CURVES for below in _nodes(node.args[0])]
+        return frozenset(_column(node) for node in inside if isinstance(node, (expr.Variable, expr.QuotedName)))
 
     @property
     def by_threshold(self) -> tuple[str, ...]:
@@ -244,6 +259,7 @@ def _parsed(text: str, predictors: tuple[tuple[str, str], ...]) -> Formula:
         raise SpecificationError(f"formula {text!r}: {taken.pop()!r} means the constant; rename that column.")
     if any(_by_threshold(part) for place, part in enumerate(formula._parts) if place != 1):
         raise SpecificationError(f"formula {text!r}: {INSTEAD['cs',]}.")
+    _check_smooths(formula, text)
     called = frozenset().union(*(_called(part)[0] for part in formula._parts[bool(formula.ends) :]))
     for name, form in (("Interval", "Interval(low, high)"), ("Truncated", "Truncated(wage, low, high)")):
         if name in called:
@@ -253,6 +269,24 @@ def _parsed(text: str, predictors: tuple[tuple[str, str], ...]) -> Formula:
             f"formula {text!r} has its outcome {outcome!r} on both sides of '~'; keep it on the left."
         )
     return formula
+
+
+def _check_smooths(formula: Formula, text: str) -> None:
+    """Smooths are common terms, alone or times what is none."""
+    elsewhere = (formula.outcome, *(term.effects for term in formula.varying))
+    apart = [part for part in elsewhere if SMOOTH in _called(part)[0]]
+    common = (formula.common, *(part for _, part in formula.others))
+    terms = [term for part in common for term in description(part).terms if isinstance(term, Term)]
+    products = [[str(each.name) for each in term.components] for term in terms]
+    twice = [":".join(names) for names in products if sum(name.startswith(f"{SMOOTH}(") for name in names) > 1]
+    by_threshold = [term for term in formula.by_threshold if f"{SMOOTH}(" in term]
+    if found := [*apart, *twice, *by_threshold]:
+        raise SpecificationError(
+            f"formula {text!r}: s() in {found[0]!r} is not possible; a smooth is a common term by itself, as s(age), or"
+            " times a predictor, as s(age):hukou for a curve in each category."
+        )
+    if named := [name for name in formula.columns if re.fullmatch(rf"{SMOOTH}\(.*\)", name)]:
+        raise SpecificationError(f"formula {text!r}: the column {named[0]!r} is called like a smooth; rename it.")
 
 
 def _cut_off(outcome: str, text: str) -> tuple[str, tuple[float | str, ...]]:
@@ -317,6 +351,8 @@ def _varying_terms(inside: str, text: str) -> list[VaryingTerm]:
         raise SpecificationError(f"formula {text!r}: ({inside}) must read (effects | group), as in (1 + age | city).")
     effects, grouping = parts
     shared = named[2] if named else ""
+    alike = re.fullmatch(r"spatial\((.*)\)", grouping)
+    grouping = alike[1].strip() if alike else grouping
     quoted = [part.strip() for part in re.split(r"[/:]", grouping)]
     if not all(re.fullmatch(r"\w[\w .]*|`[^`]+`", column) for column in quoted):
         raise SpecificationError(
@@ -326,10 +362,15 @@ def _varying_terms(inside: str, text: str) -> list[VaryingTerm]:
         raise SpecificationError(f"formula {text!r}: the group in ({inside}) has either / or :; write two terms.")
     columns = [column.strip("`") for column in quoted]
     _names(effects, text)
+    if alike and (len(columns) > 1 or shared):
+        raise SpecificationError(
+            f"formula {text!r}: ({inside}): spatial() is of one column of areas, and its effects are correlated with no"
+            " others, as in (1 | spatial(area))."
+        )
     correlated = "||" not in inside
     if "/" in grouping:
         return [VaryingTerm(effects, tuple(columns[: k + 1]), correlated, shared) for k in range(len(columns))]
-    return [VaryingTerm(effects, tuple(columns), correlated, shared)]
+    return [VaryingTerm(effects, tuple(columns), correlated, shared, structure="spatial" if alike else "")]
 
 
 def description(common: str, outcome: str = "") -> Model:
@@ -579,6 +620,13 @@ def _check_call(node: Any, text: str) -> None:
             " each row from this row alone, as np.where(x > 3, 1, 0). Compute anything else as a column before."
         )
     given = [argument for argument in node.args if not isinstance(argument, expr.Assign)]
+    if name == SMOOTH:
+        _check_smooth(node, text)
+    below = [
+        each for each in _nodes(node)[1:] if isinstance(each, expr.Call) and isinstance(each.callee, expr.Variable)
+    ]
+    if any(each.callee.name.lexeme == SMOOTH for each in below):
+        raise ParseError(f"a smooth is a term by itself, outside of {name}()")
     if name == "Interval" and not all(isinstance(each, (expr.Variable, expr.QuotedName)) for each in node.args):
         raise SpecificationError(
             f"formula {text!r}: Interval(low, high) takes two columns; compute them before, with -numpy.inf and"
@@ -596,6 +644,22 @@ def _check_call(node: Any, text: str) -> None:
         if name == "C" and isinstance(value, expr.Variable) and value.name.lexeme in CONTRASTS:
             raise ParseError(f"{value.name.lexeme} is called, as in C(x, {value.name.lexeme}())")
         _check(value, text, called=True)
+
+
+def _check_smooth(node: Any, text: str) -> None:
+    """One predictor, and perhaps a number of knots."""
+    settings = {each.name.name.lexeme: each.value for each in node.args if isinstance(each, expr.Assign)}
+    if "by" in settings:
+        raise SpecificationError(
+            f"formula {text!r}: s(x, by=z) is written s(x):z here, a curve in each category of z, or s(x) * z, one in"
+            " the reference category and how the others differ from it."
+        )
+    knots = settings.get("k", expr.Literal(KNOTS))
+    if len(node.args) - len(settings) != 1 or {*settings} - {"k"} or not isinstance(knots, expr.Literal):
+        raise SpecificationError(
+            f"formula {text!r}: s() takes one predictor and, if need be, a number of knots, as in s(age) or"
+            " s(age, k=6)."
+        )
 
 
 def _column(node: Any) -> str:

@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import Any, Literal, TypedDict, Unpack
 
 from bayesmig.arguments import check_fields, fits
-from bayesmig.contract.names import FACTOR_MARK, as_code, both, columns_of, of_factor, pieces
+from bayesmig.contract.names import FACTOR_MARK, SMOOTH, as_code, both, columns_of, of_factor, pieces
 from bayesmig.errors import NotFound, SpecificationError, closest, listing, require
 from bayesmig.families.record import Family
 from bayesmig.families.registry import FAMILIES, LATENT, meant_by
 from bayesmig.specification.claims import parse_claim
 from bayesmig.specification.formula import Formula, parse
+from bayesmig.specification.neighbours import Neighbours
 from bayesmig.specification.priors import WEAK, Prior, PriorSet, preset
 
 WeightKind = Literal["survey", "frequency", "precision"]
@@ -34,7 +35,7 @@ SCALES = ("continuous", "ordinal")
 LINKS = ("logit", "probit")
 ANSWERS = ("listwise", "full")
 VERDICTS = ("supported", "partly supported", "not supported", "claimed", "no effect", "not tested")
-VARYING = r"\(([^()|]*)\|+([^()]*)\)"
+VARYING = r"\(([^()|]*)\|+((?:[^()]|\([^()]*\))*)\)"
 FULL_WIDTH = frozenset("～＋－＊：｜（）")
 
 
@@ -401,6 +402,8 @@ class ModelSpec:
     complete : tuple of str
         Columns that the model does not use, and that rows must answer all the same: models are held against each
         other only if they have the same people. See :func:`bayesmig.sequence`.
+    neighbours : mapping of str to Neighbours
+        Grouping column to which of its areas are neighbours, for ``(1 | spatial(area))``.
 
     Raises
     ------
@@ -432,6 +435,7 @@ class ModelSpec:
     impute: tuple[str, ...] = ()
     complete: tuple[str, ...] = ()
     predictors: Mapping[str, str] = field(default_factory=dict)
+    neighbours: Mapping[str, Neighbours] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not isinstance(self.formula, str) or self.formula.count("~") != 1:
@@ -440,7 +444,7 @@ class ModelSpec:
                 f"formula {self.formula!r}: write 'outcome ~ predictors + (1 | group)' with exactly one '~'."
                 + (f" It has full-width signs ({listing(sorted(wide))}); type them half-width." if wide else "")
             )
-        check_fields(self, but=("impute", "complete", "standardise", "weights"))
+        check_fields(self, but=("impute", "complete", "standardise", "weights", "neighbours"))
         self._check_factors()
         if self.family not in FAMILIES and not self.factors:
             meant = meant_by(re.sub(r"[\W_]+", "_", str(self.family).strip().casefold()))
@@ -472,6 +476,7 @@ class ModelSpec:
         self._check_impute()
         self._check_predictors()
         self._check_thresholds()
+        self._check_neighbours()
         complete = _texts(self.complete, "complete must be a tuple of columns, as in ('income',)")
         object.__setattr__(self, "complete", tuple(dict.fromkeys(complete)))
         object.__setattr__(self, "title", self.title or self.name.replace("_", " "))
@@ -554,6 +559,30 @@ class ModelSpec:
             + " or ".join(repr(name) for name, family in FAMILIES.items() if not family.rising)
             + "."
         )
+
+    def _check_neighbours(self) -> None:
+        """Every map belongs to a spatial term, and the other way round."""
+        if not isinstance(self.neighbours, Mapping) or not all(
+            isinstance(each, Neighbours) for each in self.neighbours.values()
+        ):
+            raise SpecificationError(
+                "neighbours map grouping columns to Neighbours, as in {'area': Neighbours([('a', 'b'), ('b', 'c')])}."
+            )
+        object.__setattr__(self, "neighbours", dict(self.neighbours))
+        texts = " ".join((self.formula, *self.predictors.values()))
+        if not self.neighbours and "spatial(" not in texts:  # terms of a printed table need be no formula
+            return
+        named = {term.columns[0] for term in self.parsed.varying if term.structure}
+        if lacking := sorted(named - {*self.neighbours}):
+            raise SpecificationError(
+                f"formula {self.formula!r} has spatial({lacking[0]}), and neighbours do not say which of its areas are"
+                f" neighbours: neighbours={{{lacking[0]!r}: Neighbours(pairs)}}."
+            )
+        if unused := sorted({*self.neighbours} - named):
+            raise SpecificationError(
+                f"neighbours are given for {unused[0]!r}, and formula {self.formula!r} has no"
+                f" (1 | spatial({unused[0]}))."
+            )
 
     @property
     def parsed(self) -> Formula:
@@ -658,6 +687,13 @@ class ModelSpec:
             return f"{self.label_of_predictor(factor)}{FACTOR_MARK}{self.label(term)}"
         parts = []
         for column, level in pieces(name):
+            if column.startswith("spatial("):
+                parts.append(f"{self.label(column[8:-1])} and its neighbours")
+                continue
+            if column.startswith(f"{SMOOTH}("):
+                what = "straight line" if level is None else "curve"
+                parts.append(f"{what} of {self.mention(column[2:-1].partition(', k=')[0])}")
+                continue
             entry = self.variable(column)
             label = entry.label if entry else column.replace("_", " ")
             shown = entry.levels.get(level or "", level) if entry else level
@@ -738,6 +774,7 @@ class ModelSpec:
             "priors": self.priors.to_dict(),
             "weights": vars(self.weights) if self.weights else None,
             "factors": [vars(factor) for factor in self.factors],
+            "neighbours": {name: each.to_dict() for name, each in self.neighbours.items()},
         }
         return json.dumps(values, ensure_ascii=False)
 
@@ -758,6 +795,8 @@ class ModelSpec:
             values["printed"] = tuple(values["printed"]) if values["printed"] else None
             values["factors"] = tuple(Factor(**factor) for factor in values.get("factors", ()))
             values |= {name: tuple(values.get(name, ())) for name in ("impute", "complete")}
+            maps = values.get("neighbours", {}).items()
+            values["neighbours"] = {name: Neighbours(**each) for name, each in maps}
             return cls(**values)
         except (AttributeError, KeyError, RecursionError, TypeError, json.JSONDecodeError) as error:
             raise SpecificationError(
@@ -815,6 +854,7 @@ class Choices(TypedDict, total=False):
     impute: tuple[str, ...]
     complete: tuple[str, ...]
     predictors: Mapping[str, str]
+    neighbours: Mapping[str, Neighbours]
 
 
 def as_spec(spec: ModelSpec | str, **choices: Unpack[Choices]) -> ModelSpec:

@@ -123,6 +123,16 @@ class Flat(Prior):
 
 
 @dataclass(frozen=True)
+class Pooled(Prior):
+    """What coefficients of a smooth have: a normal distribution about zero whose sd is estimated with them."""
+
+    of: str = ""
+
+    def __str__(self) -> str:
+        return f"Normal(mean=0, sd=sd_smooth[{self.of}])"
+
+
+@dataclass(frozen=True)
 class ScalePrior(Prior):
     """A prior for a standard deviation."""
 

@@ -10,6 +10,7 @@ from bayesmig.data.encoding import build_design
 from bayesmig.inference.engines.exact import Exact
 from bayesmig.inference.engines.nuts import NUTS
 from bayesmig.inference.engines.quadrature import Quadrature
+from bayesmig.inference.fitting import sampled
 from bayesmig.inference.importance import Unsettled
 from bayesmig.prediction.simulation import prior_draws
 from bayesmig.specification.model import ModelSpec
@@ -41,7 +42,7 @@ def ranks(spec, engine, sets, seed, thin=1, people=people):
     assert len(kept) > 0.9 * sets
     found = {name: [] for name in truth}
     for k in kept:
-        groups, _ = engine.sample(drawn_from[k], np.random.default_rng([seed, k]))
+        groups, _ = sampled(drawn_from[k], engine, np.random.default_rng([seed, k]))
         for name, values in truth.items():
             drawn = groups["posterior"][name].to_numpy()[0, ::thin]
             found[name].append((drawn < values[k]).sum(axis=0))
@@ -76,6 +77,14 @@ def test_ranks_are_uniform(formula):
 @pytest.mark.parametrize("formula", DESIGNS)
 def test_ranks_are_uniform_over_500_sets(formula):
     p = p_values(exact_ranks(formula, sets=500, seed=2))
+    show(formula, p)
+    assert_uniform(p)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("formula", ["y ~ s(x, k=6) + z + (1 | g)", "y ~ s(x, k=5) * z"])
+def test_ranks_of_curves_are_uniform(formula):
+    p = p_values(exact_ranks(formula, sets=300, seed=4))
     show(formula, p)
     assert_uniform(p)
 

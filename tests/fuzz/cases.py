@@ -204,7 +204,9 @@ def _formula(rng: np.random.Generator, names: list[str], groups: list[str]) -> s
     first = quoted[names[0]]
     common = str(rng.choice([" + ", " * "])).join(quoted[name] for name in names)
     if rng.random() < 0.15:
-        common += f" + {rng.choice(['center', 'scale', 'np.log', 'C', 'I', 'exp'])}({first})"
+        function = str(rng.choice(["center", "scale", "np.log", "C", "I", "exp", "s", "s"]))
+        call = f"{function}({first})"
+        common = common.replace(first, call, 1) if function == "s" else f"{common} + {call}"
     varying = [
         f"({rng.choice(['1', f'1 + {first}', f'{first}', f'0 + {first}'], p=[0.7, 0.2, 0.05, 0.05])}"
         f" {rng.choice(['|', '||'], p=[0.9, 0.1])} {quoted[group]})"

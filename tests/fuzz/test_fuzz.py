@@ -121,8 +121,8 @@ def tried(seeds, case=case):
     assert counts["result"] >= counts.total() / 2, counts
 
 
-def test_a_hundred_and_twenty():
-    tried([*range(120), *MENDED])
+def test_two_hundred():
+    tried([*range(200), *MENDED])
 
 
 def test_several_predictors():
@@ -136,6 +136,6 @@ def test_five_hundred_with_several_predictors(start):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("start", range(120, 5120, 500))
+@pytest.mark.parametrize("start", range(200, 5200, 500))
 def test_five_thousand(start):
     tried(range(start, start + 500))

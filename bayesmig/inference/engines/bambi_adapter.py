@@ -213,6 +213,8 @@ def _unable(design: Design) -> str | None:
         )
     if design.spec.link == "cloglog":
         return "its complementary log-log link is not translated"
+    if design.alike:
+        return f"{design.alike[0]} is not translated for Bambi"
     if design.imputed:
         return f"Bambi models no missing values, as {design.imputed[0].name!r} has"
     for group in design.groups:

@@ -43,6 +43,7 @@ SD_OF_LEVELS = 3.0
 LONGEST_STEP = 2.0  # of several predictors that have no units
 LINKED = {"identity": kinds.NORMAL, "log": kinds.INCREMENT, "logit": kinds.SHARE}
 MANY_GROUPS = 20  # from which the sd between them is known well enough to be left out of the coefficients' scale
+MOST_TOGETHER = 40  # groups that rows share which are conditioned on together, for that costs the cube of them
 MOST_AS_ONE = 20  # effects of a factor whose levels are known together only
 CLEAR = 10.0  # variance between groups, in sampling variances
 LEAST_OWN = 0.02  # of a coefficient's variance, without the groups
@@ -112,8 +113,8 @@ class Layout:
 
     @cached_property
     def groups(self) -> tuple[GroupTerm, ...]:
-        """Grouping factors from coarse to fine."""
-        return tuple(sorted(self.design.groups, key=lambda group: len(group.levels)))
+        """Grouping factors from coarse to fine, first those to all of whose groups a row may belong."""
+        return tuple(sorted(self.design.groups, key=lambda group: len(group.levels) * (group.amounts is None)))
 
     @cached_property
     def x(self) -> Array:
@@ -154,7 +155,7 @@ class Layout:
         if design.weight_kind == "precision":
             weight = np.ones(design.n)
         offset = np.zeros(design.n) if design.offset is None else design.offset
-        key = [self.x, *(part for group in groups for part in (group.codes[:, None], group.z))]
+        key = [self.x, *(part for group in groups for part in (group.codes[:, None], group.columns))]
         key += [np.column_stack([offset, root])]
         key += [] if self.family.additive else [outcome[:, None], trials[:, None]]
         frame = pd.DataFrame(np.hstack(key))
@@ -166,12 +167,13 @@ class Layout:
         column: list[Any] = [np.zeros((len(first), 0), dtype=np.int64)]
         amount: list[Any] = [np.zeros((len(first), 0))]
         for start, group in zip(starts, groups, strict=False):
-            q = len(group.effects)
-            column.append(start + group.codes[first, None] * q + np.arange(q))
-            amount.append(group.z[first])
+            taken = group.columns[first]
+            column.append(start + group.codes[first, None] * len(group.effects) + np.arange(taken.shape[1])[None])
+            amount.append(taken)
         own = np.ones(len(first)) if self.family.additive else count
         parts = (y, total, offset[first], own, root[first], self.x[first], np.hstack(column), np.hstack(amount))
-        of_amount = np.concatenate([np.zeros(0, int), *(self.design.owners.effects[group.name] for group in groups)])
+        owners = (np.resize(self.design.owners.effects[group.name], group.columns.shape[1]) for group in groups)
+        of_amount = np.concatenate([np.zeros(0, int), *owners])
         return Cells(*(np.ascontiguousarray(part) for part in (*parts, self.of_x, of_amount)))
 
     @cached_property
@@ -342,7 +344,7 @@ class Layout:
             priors = design.priors.tau[group.name]
             of = [scale_kind(prior) for prior in priors]
             signed = not group.pairs and all(kind in SIGNABLE for kind in of)
-            signed &= not (is_one and self._plainly_differing(group, tau))
+            signed &= group.amounts is None and not (is_one and self._plainly_differing(group, tau))
             own = [kind + kinds.SIGNED * signed for kind in of]
             yield Part(f"tau_{group.name}", own, list(priors), tau if signed else np.log(tau), JITTER)
             shapes = group.partial_shapes(design.priors.rho[group.name].eta) if group.pairs else ()
@@ -422,10 +424,14 @@ class Layout:
 
     @cached_property
     def _as_one_block(self) -> list[bool]:
-        """Which factors have few levels, without correlations, that a finer factor does not lie in."""
+        """Which factors have levels that are known together only: few, without correlations, that a finer factor does
+        not lie in, or such that a row belongs to all of them."""
         codes = [group.codes for group in self.groups]
         found = []
         for g, group in enumerate(self.groups):
+            if group.amounts is not None:
+                found.append(True)
+                continue
             small = len(group.levels) * len(group.effects) <= MOST_AS_ONE and not group.pairs
             crossed = [len(np.unique(np.column_stack([fine, codes[g]]), axis=0)) for fine in codes[g + 1 :]]
             own = [len(np.unique(fine)) for fine in codes[g + 1 :]]
@@ -434,7 +440,8 @@ class Layout:
 
     def _factors(self, pseudo: PseudoResponse) -> Factors:
         cells, weight = self.cells, pseudo.weight
-        table, information, shared, amounts = [], [], [], []
+        table: list[list[int]] = []
+        information, shared, amounts = [], [], []
         pairs: list[tuple[int, int]] = []
         links: list[Codes] = []
         size = sum(len(group.levels) * len(group.effects) for group in self.groups)
@@ -447,25 +454,32 @@ class Layout:
         spans = []
         for group, is_one in zip(self.groups, self._as_one_block, strict=True):
             levels, q = len(group.levels), len(group.effects)
-            z, of = cells.amount[:, column : column + q], cells.of_amount[column : column + q]
+            width = group.columns.shape[1]
+            z, of = cells.amount[:, column : column + width], cells.of_amount[column : column + width]
             code = (cells.column[:, column] - first) // q if q else np.zeros(len(z), np.int64)
             places = [self.blocks.start(f"{what}_{group.name}") for what in ("tau", "partial", "u")]
-            column += q
+            column += width
             own_sds = q
-            if is_one:
+            loose = group.amounts is not None and width > MOST_TOGETHER
+            if group.amounts is not None and not loose:
+                code, levels, q = np.zeros_like(code), 1, width
+            elif is_one and not loose:
                 z = np.einsum("nj,nq->njq", code[:, None] == np.arange(levels), z).reshape(len(z), levels * q)
                 code, levels, q, of = np.zeros_like(code), 1, levels * q, np.tile(of, levels)
             told = z * weight[:, of]
             own = np.zeros((levels, q, q))
-            np.add.at(own, code, told[:, :, None] * z[:, None, :] * np.equal.outer(of, of))
+            if loose:  # one by one, as if rows belonged to each alone: any coordinates give the same posterior
+                own[:, 0, 0] = (told * z).sum(axis=0)
+            else:
+                np.add.at(own, code, told[:, :, None] * z[:, None, :] * np.equal.outer(of, of))
+                spans.append((len(table), code, z, told, of))
             table.append([levels, q, *places, first, start, len(pairs), len(group.pairs), corner, own_sds])
             pairs += [(j, i) for i, j in group.pairs]
             information.append(own.ravel())
-            spans.append((code, z, told, of))
             first, start, corner = first + levels * q, start + levels * q * q, corner + q * q
         count = 0
-        for f, (fine, _, told, of_fine) in enumerate(spans):
-            for g, (coarse, z_coarse, _, of_coarse) in enumerate(spans[:f]):
+        for k, (f, fine, _, told, of_fine) in enumerate(spans):
+            for g, coarse, z_coarse, _, of_coarse in spans[:k]:
                 both, place = np.unique(np.column_stack([fine, coarse]), axis=0, return_inverse=True)
                 product = np.zeros((len(both), told.shape[1], z_coarse.shape[1]))
                 alike = np.equal.outer(of_fine, of_coarse)

@@ -73,9 +73,10 @@ class Target:
     def of(cls, layout: hierarchical.Layout, nodes: int = 7) -> Target:
         """The density of a design; of the factors with one effect that with most groups is integrated."""
         machine.compile_all()
-        inner = max((k for k, group in enumerate(layout.groups) if len(group.effects) == 1), default=None)
+        single = (k for k, group in enumerate(layout.groups) if len(group.effects) == 1 and group.amounts is None)
+        inner = max(single, default=None)
         cells, pseudo, levels = layout.cells, layout.pseudo, 1 if inner is None else len(layout.groups[inner].levels)
-        place = sum(len(group.effects) for group in layout.groups[:inner])
+        place = sum(group.columns.shape[1] for group in layout.groups[:inner])
         first = sum(len(group.levels) * len(group.effects) for group in layout.groups[:inner])
         columns = np.column_stack([cells.column, np.full(len(cells.y), first)])  # the last one counts nothing
         amounts, owners = np.column_stack([cells.amount, np.zeros(len(cells.y))]), np.append(cells.of_amount, 0)
@@ -684,8 +685,9 @@ class Quadrature:
         if scores > MOST_SCORES:
             return f"groups have {scores} sds and correlations, of which it takes at most {MOST_SCORES}"
         effects = sum(len(group.levels) * len(group.effects) for group in design.groups)
-        single = max((len(group.levels) for group in design.groups if len(group.effects) == 1), default=0)
-        remaining = len(design.terms) + len(design.categories) + effects - single
+        single = (group for group in design.groups if len(group.effects) == 1 and group.root is None)
+        most = max((len(group.levels) for group in single), default=0)
+        remaining = len(design.terms) + len(design.categories) + effects - most
         if remaining > MOST_REMAINING:
             return f"{remaining:,} coefficients and effects do not integrate out, and it takes at most {MOST_REMAINING}"
         return None

@@ -117,8 +117,14 @@ def against_no_groups(statistic: float, extra: int) -> dict[str, float | str]:
 def chosen_errors(design: Outline, errors: str | None) -> str:
     """The kind of standard error: robust by default under survey weights, classical otherwise.
 
-    Raises EngineRefusal if the kind is unknown, or clusters are asked for and the formula has no group.
+    Raises EngineRefusal if the kind is unknown, clusters are asked for and the formula has no group, or there are
+    curves or maps, which have no estimates.
     """
+    if design.alike:
+        raise EngineRefusal(
+            f"models with {design.alike[0]} are fitted by fit only; the posterior's means under flat priors are near"
+            " REML. A curve of a fixed form is bs(age, df=4)."
+        )
     kind = errors or ("robust" if design.weight_kind == "survey" else "classical")
     if kind not in ERRORS:
         raise EngineRefusal(f"errors={kind!r}{closest(kind, ERRORS)}; allowed are {listing(ERRORS)}.")

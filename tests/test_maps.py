@@ -1,0 +1,204 @@
+"""Effects of neighbours: their distribution in closed form, REML against mgcv, engines, verbs, and bad maps."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from references import FOLDER
+
+import bayesmig as bm
+from bayesmig.data.encoding import build_design
+from bayesmig.errors import BayesmigError, DataError, EngineRefusal, SpecificationError, UnknownLevel
+from bayesmig.inference.estimators.mixed import mixed
+from bayesmig.inference.fitting import candidates, drawn
+from bayesmig.inference.response import linear_predictor, parameters
+from bayesmig.results.fitted import encoded
+
+AREAS = [f"r{row}c{column}" for row in range(5) for column in range(5)]
+PAIRS = [(f"r{r}c{c}", f"r{r + 1}c{c}") for r in range(4) for c in range(5)]
+PAIRS += [(f"r{r}c{c}", f"r{r}c{c + 1}") for r in range(5) for c in range(4)]
+GRID = bm.Neighbours(PAIRS, AREAS)
+DATA = pd.read_csv(FOLDER / "maps_data.csv")  # r3c1 has no row
+BYM = "y ~ x + (1 | area) + (1 | spatial(area))"
+REFERENCE = pd.read_csv(FOLDER / "maps.csv")
+FITS = {"neighbours": "y ~ x + (1 | spatial(area))", "neighbours and areas": BYM}
+
+
+@pytest.fixture(scope="module")
+def posterior():
+    return bm.fit(BYM, DATA, neighbours={"area": GRID}, seed=1)
+
+
+def test_covariance_is_the_scaled_inverse_of_the_graph():
+    islands = bm.Neighbours([*PAIRS, ("u", "v"), ("v", "w")], [*AREAS, "alone", "w", "v", "u"])
+    covariance = islands.root @ islands.root.T
+    weights = np.zeros((29, 29))
+    for one, other in islands.pairs:
+        i, j = islands.areas.index(one), islands.areas.index(other)
+        weights[i, j] = weights[j, i] = 1
+    inverse = np.linalg.pinv(np.diag(weights.sum(axis=0)) - weights)
+    for part in range(islands.parts.max() + 1):
+        members = np.flatnonzero(islands.parts == part)
+        own = covariance[np.ix_(members, members)]
+        assert np.exp(np.log(np.diag(own)).mean()) == pytest.approx(1)
+        if len(members) > 1:
+            expected = inverse[np.ix_(members, members)]
+            assert own == pytest.approx(expected * own[0, 0] / expected[0, 0])
+            assert own.sum(axis=0) == pytest.approx(0, abs=1e-9)
+        assert not covariance[np.ix_(members, np.flatnonzero(islands.parts != part))].any()
+    assert islands.root.shape == (29, 24 + 2 + 1)
+
+
+@pytest.mark.parametrize("fit", FITS)
+def test_reml_is_that_of_mgcv(fit):
+    design = build_design(bm.ModelSpec(FITS[fit], neighbours={"area": GRID}), DATA)
+    found, _ = mixed(design.apart, "reml", "classical", None)
+    values = design.together({str(k): found[k].to_numpy()[None] for k in found if "_se" not in str(k)})
+    expected = REFERENCE[REFERENCE["fit"] == fit].set_index("quantity")["value"]
+    places = ["r0c0", "r2c2", "r4c4"]
+    eta = linear_predictor(encoded(design, pd.DataFrame({"area": places, "x": 0.0})), values)[0]
+    # an sd that is zero here is a very small one in mgcv, which leaves the sixth digit open
+    assert eta == pytest.approx(expected[[f"fitted {place}" for place in places]].to_numpy(), abs=1e-5)
+    assert values["beta"][0, 1] == pytest.approx(expected["x"], abs=1e-5)
+    assert values["sigma"][0] == pytest.approx(expected["sigma"], abs=1e-5)
+    if fit == "neighbours":  # an area without rows is known by its neighbours
+        known = values["beta"][0, 0] + values["u_spatial(area)"][0, AREAS.index("r3c1"), 0]
+        assert known == pytest.approx(expected["fitted r3c1"], abs=1e-5)
+
+
+def test_engines_agree(posterior):
+    other = bm.fit(BYM, DATA, neighbours={"area": GRID}, seed=2, engine=bm.Quadrature(draws=2000))
+    for name in ("beta", "sigma", "tau_area", "tau_spatial(area)", "u_spatial(area)"):
+        one, two = (parameters(tree["posterior"])[name] for tree in (posterior, other))
+        # means of independent draws, 3,000 and 1,500 effective ones, within four and a half errors (29 of them)
+        assert (abs(one.mean(axis=0) - two.mean(axis=0)) < 4.5 * np.sqrt(1 / 3000 + 1 / 1500) * one.std(axis=0)).all()
+    one, two = (tree["sample_stats"]["log_marginal_likelihood"].item() for tree in (posterior, other))
+    assert one == pytest.approx(two, abs=0.2)
+
+
+def test_neighbours_are_alike_and_unseen_areas_are_known(posterior):
+    effects = posterior["posterior"]["u_spatial(area)"][..., 0]
+    assert effects.sizes["spatial(area)"] == 25
+    assert float(abs(effects.sum("spatial(area)")).max()) < 1e-9
+    predicted = bm.predict(posterior, pd.DataFrame({"x": [0.0], "area": ["r3c1"]}))["predictions"]["y"]
+    own = posterior["posterior"]["beta"].sel(term="intercept") + effects.sel({"spatial(area)": "r3c1"})
+    assert float(predicted.mean()) == pytest.approx(
+        float(own.mean()), abs=0.03
+    )  # and a new effect of the area itself, of mean zero
+    with pytest.raises(UnknownLevel, match="not on the map"):
+        bm.predict(posterior, pd.DataFrame({"x": [0.0], "area": ["r9c9"]}))
+
+
+def test_verbs_take_them(posterior, tmp_path):
+    posterior.to_netcdf(tmp_path / "map.nc")
+    opened = xr.open_datatree(tmp_path / "map.nc")
+    assert bm.loo(opened).elpd == pytest.approx(bm.loo(posterior).elpd)
+    assert bm.variance_components(posterior).loc["vpc_spatial(area)", "estimate"] > 0
+    assert "Area and its neighbours: SD of the intercept" in str(bm.summary(posterior))
+    table = bm.checking.power_scaling(posterior)
+    assert table.loc["tau_spatial(area)[intercept]", "likelihood"] > 0.1
+    assert len(bm.predictive_check(posterior, "spatial(area)", seed=1)) > 20
+    census = pd.DataFrame({"area": AREAS, "x": 0.0, "n": 1})
+    assert len(bm.poststratify(posterior, census, by="area", count="n").table) == 25
+    spec = bm.ModelSpec(BYM, neighbours={"area": GRID})
+    assert bm.ModelSpec.from_json(spec.to_json()) == spec
+    assert bm.simulate(spec, DATA, seed=1)["prior"]["u_spatial(area)"].sizes["spatial(area)"] == 25
+
+
+@pytest.mark.parametrize("family", ["poisson", "bernoulli", "cumulative"])
+def test_families_take_them(family):
+    count = np.floor(np.exp(DATA["y"]))
+    outcome = {"poisson": count, "bernoulli": (count > 0).astype(int), "cumulative": count.clip(0, 2)}[family]
+    data = DATA.assign(y=pd.Categorical(outcome, ordered=True) if family == "cumulative" else outcome)
+    tree = bm.fit(FITS["neighbours"], data, family=family, neighbours={"area": GRID}, seed=1, draws=800)
+    assert tree.attrs["engine"].startswith("Quadrature")
+    assert tree["posterior"]["tau_spatial(area)"].mean() > 0
+
+
+BAD_MAPS = {
+    "its own neighbour": lambda: bm.Neighbours([("a", "a")]),
+    "no pair": lambda: bm.Neighbours([]),
+    "on the map twice": lambda: bm.Neighbours([("a", "b")], ["a", "b", "a"]),
+    "which areas leave out": lambda: bm.Neighbours([("a", "b")], ["a", "c"]),
+    "two areas each": lambda: bm.Neighbours(["abc"]),
+    "not symmetric": lambda: bm.Neighbours.of_matrix(pd.DataFrame([[0, 1], [0, 0]], list("ab"), list("ab"))),
+    "same areas": lambda: bm.Neighbours.of_matrix(pd.DataFrame([[0, 1], [1, 0]], list("ab"), list("ac"))),
+    "ones for neighbours": lambda: bm.Neighbours.of_matrix(pd.DataFrame([[0, 2], [2, 0]], list("ab"), list("ab"))),
+    "no two areas": lambda: bm.Neighbours.within(pd.DataFrame({"x": [0, 9], "y": [0, 9]}, list("ab")), 1),
+    "two finite coordinates": lambda: bm.Neighbours.within(pd.DataFrame({"x": [0, np.nan], "y": 0}, list("ab")), 1),
+}
+
+
+@pytest.mark.parametrize("words", BAD_MAPS)
+def test_bad_maps_are_refused(words):
+    with pytest.raises(SpecificationError, match=words):
+        BAD_MAPS[words]()
+
+
+def test_maps_are_read_from_matrices_and_points():
+    points = pd.DataFrame({"x": np.repeat(range(5), 5), "y": np.tile(range(5), 5)}, index=AREAS)
+    assert bm.Neighbours.within(points, 1.1) == GRID
+    matrix = pd.DataFrame(0, AREAS, AREAS)
+    for one, other in PAIRS:
+        matrix.loc[one, other] = matrix.loc[other, one] = 1
+    assert bm.Neighbours.of_matrix(matrix) == GRID
+    geopandas = pytest.importorskip("geopandas", reason="polygons come with geopandas")
+    shapely = pytest.importorskip("shapely")
+    squares = [shapely.box(x, y, x + 1, y + 1) for x, y in points.to_numpy()]
+    touching = bm.Neighbours.touching(geopandas.GeoDataFrame({"area": AREAS}, geometry=squares), "area")
+    assert {*GRID.pairs} < {*touching.pairs}  # corners meet, too
+
+
+FORMULAS = {
+    "y ~ x + (1 | spatial(area:x))": (SpecificationError, "one column"),
+    "y ~ x + (1 |a| spatial(area))": (SpecificationError, "no others"),
+    "y ~ x + (1 + x | spatial(area))": (SpecificationError, "one effect of neighbours"),
+    "y ~ x + (1 | area)": (SpecificationError, "has no"),
+    "y ~ x + (1 | spatial(town))": (SpecificationError, "do not say which"),
+}
+
+
+@pytest.mark.parametrize("formula", FORMULAS)
+def test_bad_formulas_are_refused(formula):
+    kind, words = FORMULAS[formula]
+    with pytest.raises(kind, match=words):
+        bm.fit(formula, DATA.assign(town=DATA["area"]), neighbours={"area": GRID}, seed=1)
+
+
+def test_what_knows_no_maps_says_so(posterior):
+    with pytest.raises(DataError, match="not on the map"):
+        bm.fit(BYM, DATA, neighbours={"area": bm.Neighbours(PAIRS[:5])}, seed=1)
+    spec = bm.ModelSpec(BYM, neighbours={"area": GRID})
+    for call in (
+        lambda: bm.estimate(spec, DATA),
+        lambda: bm.to_pymc(spec, DATA),
+        lambda: bm.fit(spec, DATA, engine=bm.Bambi(), seed=1),
+        lambda: bm.fit(spec, bm.chunks(DATA), seed=1),
+    ):
+        with pytest.raises(EngineRefusal, match=r"spatial\(area\)"):
+            call()
+    with pytest.raises(BayesmigError, match="cannot be adjusted"):
+        bm.fit(spec, DATA, adjust="sandwich", seed=1)
+    with pytest.raises(BayesmigError, match="use loo"):
+        bm.checking.leave_one_group_out(posterior, "area")
+
+
+@pytest.mark.slow
+def test_intervals_of_what_describes_areas_cover(capsys):
+    """A predictor of areas that is itself alike among neighbours: independent areas understate its error."""
+    rng, wide = np.random.default_rng(1), {"map": 0, "independent": 0}
+    spatial = bm.ModelSpec("y ~ z + (1 | area) + (1 | spatial(area))", neighbours={"area": GRID})
+    plain = bm.ModelSpec("y ~ z + (1 | area)")
+    sets = 300
+    for number in range(sets):
+        z, u = (GRID.root @ rng.normal(size=(24, 2))).T
+        code = np.repeat(np.arange(25), 12)
+        data = pd.DataFrame({"area": np.array(AREAS)[code], "z": z[code]})
+        data["y"] = 0.5 * z[code] + 0.7 * u[code] + rng.normal(size=len(code))
+        for name, spec in (("map", spatial), ("independent", plain)):
+            groups, _, _ = drawn(build_design(spec, data), candidates(draws=1000), np.random.SeedSequence(number))
+            low, high = np.quantile(groups["posterior"]["beta"].sel(term="z"), [0.025, 0.975])
+            wide[name] += low < 0.5 < high
+    print({name: count / sets for name, count in wide.items()})
+    # 95 % less four binomial errors of 300 sets are 90 %
+    assert wide["map"] / sets > 0.90 and wide["independent"] < wide["map"]
