@@ -331,6 +331,7 @@ def test_categories_are_a_sum_over_their_levels():
     expected = special.logsumexp(log_density) + 2 * math.log(0.05)
     close(drawn("plan ~ 1", data, family="categorical"), expected)
     alike = PRIORS.changed(tau=pr.HalfNormal(1e-3))
+    # with seed 1 the draws of sds near a thousandth do not settle, which `fit` says and leaves to NUTS
     close(drawn("plan ~ 1 + (1 | h)", data, family="categorical", priors=alike, seed=2), expected)
 
 

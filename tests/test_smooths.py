@@ -16,6 +16,7 @@ from bayesmig.errors import BayesmigError, DataError, EngineRefusal, Specificati
 from bayesmig.inference.estimators.mixed import mixed
 from bayesmig.inference.response import linear_predictor, parameters
 from bayesmig.inference.sandwich import adjust
+from bayesmig.reporting.mathematics import in_words
 from bayesmig.results.fitted import encoded
 from bayesmig.results.marginal import effects
 from bayesmig.specification.smooth import Smooth
@@ -156,6 +157,8 @@ def test_tables_name_the_line_and_how_far_the_curve_is_from_it(posterior):
     shown = str(bm.summary(posterior))
     assert "Straight line of age" in shown and "SD around the straight line of age" in shown
     assert "SD around the straight line of age" in str(bm.table({"model": posterior}))
+    words = " ".join(in_words(bm.fit("trust ~ s(age)", DATA, seed=1, draws=400)))
+    assert "goes with age (along a curve)." in words and "reference category" not in words
     assert bm.prior_table(MODEL, DATA).index.tolist()[1:4] == ["s(age)", "hukou[rural]", "sd_smooth[s(age)]"]
 
 
@@ -195,6 +198,14 @@ def test_every_family_and_place_takes_them(formula, model, engine):
     names = [str(name) for name in tree["posterior"]["smooth"].to_numpy()]
     assert names == list(dict.fromkeys(filter(None, map(smooth_of, map(str, tree["posterior"]["term"].to_numpy())))))
     assert json.loads(tree.attrs["spec"])["formula"] == formula
+
+
+def test_functions_that_end_alike_are_no_smooths():
+    steps = DATA.assign(step=pd.Categorical(np.digitize(DATA["trust"], [-0.5, 0.5]), ordered=True))
+    design = build_design(bm.ModelSpec("step ~ cs(abs(age) + np.cos(income))", family="sequential"), steps)
+    assert design.spec.parsed.by_threshold == ("abs(age)", "np.cos(income)")
+    with pytest.raises(SpecificationError, match="not possible"):
+        bm.ModelSpec("step ~ cs(s(age))", family="sequential")
 
 
 BAD = {

@@ -144,24 +144,17 @@ def power_scaling(tree: xr.DataTree, threshold: float = THRESHOLD) -> pd.DataFra
 
 def _log_likelihood(fitted: Fitted) -> tuple[Array, str]:
     """Log likelihood of every draw, weights counted, and whether it is that given the varying effects."""
-    design, curves = fitted.design, np.zeros(fitted.size)
-    for k, (_, places) in enumerate(design.smooths):
-        sd = fitted.values["sd_smooth"][:, k]
-        curves -= 0.5 * (fitted.values["beta"][:, places] ** 2).sum(axis=1) / sd**2 + len(places) * np.log(sd)
-    for group in design.groups:
-        if group.root is None:
-            continue
-        effects = np.linalg.lstsq(group.root, fitted.values[f"u_{group.name}"][..., 0].T, rcond=None)[0]
-        tau = fitted.values[f"tau_{group.name}"][:, 0]
-        curves -= 0.5 * (effects**2).sum(axis=0) / tau**2 + len(effects) * np.log(tau)
+    design, alike = fitted.design, np.zeros(fitted.size)
+    for effects, sd in design.independent(fitted.values):
+        alike -= 0.5 * (effects**2).sum(axis=1) / sd**2 + effects.shape[1] * np.log(sd)
     if design.groups:
         with contextlib.suppress(EngineRefusal):  # many crossed effects, or weights of groups
-            return curves + log_marginal_likelihood(design, fitted.values), "varying effects integrated out"
+            return alike + log_marginal_likelihood(design, fitted.values), "varying effects integrated out"
     counting = np.ones(design.n) if design.counting is None else design.counting
     total = np.empty(fitted.size)
     for run, values in fitted.parts(design.n):
         total[run] = log_density(design, linear_predictor(Rows.of(design), values), values) @ counting
-    return curves + total, "given the varying effects" if design.groups else "no varying effects"
+    return alike + total, "given the varying effects" if design.groups else "no varying effects"
 
 
 def _sensitivities(tree: xr.DataTree, component: str) -> dict[str, float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import itertools
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from numbers import Integral, Real
 
@@ -77,6 +77,15 @@ def base(term: str) -> str:
     return ":".join(columns_of(term))
 
 
+def along(column: str) -> str:
+    """What a smooth is a curve of; empty of any other column.
+
+    >>> along("s(age)"), along("s(log(age), k=5)"), along("age")
+    ('age', 'log(age)', '')
+    """
+    return column[len(SMOOTH) + 1 : -1].partition(", k=")[0] if column.startswith(f"{SMOOTH}(") else ""
+
+
 def smooth_of(term: str) -> str:
     """The smooth whose deviations from a straight line a term is one of; empty of any other term.
 
@@ -84,10 +93,8 @@ def smooth_of(term: str) -> str:
     ('sigma ~ s(age):hukou[rural]', '', '')
     """
     owner, plain = of_factor(term)
-    parts = pieces(plain)
-    own = [k for k, (column, level) in enumerate(parts) if level is not None and column.startswith(f"{SMOOTH}(")]
-    named = [column if level is None or k in own else f"{column}[{level}]" for k, (column, level) in enumerate(parts)]
-    return for_factor(owner, ":".join(named)) if own else ""
+    name = _unnumbered(plain, lambda level: level is not None)
+    return "" if name == plain else for_factor(owner, name)
 
 
 def straight_named(label: str) -> str:
@@ -96,11 +103,14 @@ def straight_named(label: str) -> str:
     >>> straight_named("s(age)[0]:hukou[rural]"), straight_named("s(age)[1]"), straight_named("age")
     ('s(age):hukou[rural]', 's(age)[1]', 'age')
     """
-    if f"{SMOOTH}(" not in label:
-        return label
-    parts = [
-        (column, None if level == "0" and column.startswith(f"{SMOOTH}(") else level) for column, level in pieces(label)
-    ]
+    return _unnumbered(label, lambda level: level == "0")
+
+
+def _unnumbered(term: str, which: Callable[[str | None], bool]) -> str:
+    """A term without the numbers of columns of a smooth, where they are such."""
+    if f"{SMOOTH}(" not in term:
+        return term
+    parts = [(column, None if along(column) and which(level) else level) for column, level in pieces(term)]
     return ":".join(column if level is None else f"{column}[{level}]" for column, level in parts)
 
 

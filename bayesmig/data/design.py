@@ -51,8 +51,8 @@ class Assigned:
         return np.asarray(columns[:, None, :] * np.equal.outer(np.arange(len(self.names)), owner))
 
 
-class Smooth(NamedTuple):
-    """Columns that deviate from a straight line, whose coefficients have one sd: ``places`` among the terms."""
+class Deviations(NamedTuple):
+    """Columns of a smooth that deviate from a straight line, whose coefficients have one sd; their places as terms."""
 
     name: str
     places: list[int]
@@ -214,6 +214,11 @@ class GroupTerm(Grouped):
     turn: Array | None = None
     amounts: Array | None = None
     root: Array | None = None
+
+    @property
+    def width(self) -> int:
+        """How many effects a row takes."""
+        return len(self.effects) if self.amounts is None else self.amounts.shape[1]
 
     @property
     def columns(self) -> Array:
@@ -471,19 +476,28 @@ class Outline(ABC):
         return Assigned(self.predictors, owners(self.terms), effects)
 
     @cached_property
-    def smooths(self) -> tuple[Smooth, ...]:
+    def smooths(self) -> tuple[Deviations, ...]:
         """The smooths among the terms."""
         places: dict[str, list[int]] = {}
         for place, name in enumerate(map(smooth_of, self.terms)):
             if name:
                 places.setdefault(name, []).append(place)
-        return tuple(Smooth(*found) for found in places.items())
+        return tuple(Deviations(*found) for found in places.items())
 
     @property
     def alike(self) -> tuple[str, ...]:
         """Smooths, and grouping factors whose groups are alike where they are neighbours."""
         maps = [group.name for group in self.groups if group.root is not None]
         return (*(smooth.name for smooth in self.smooths), *maps)
+
+    @property
+    def instead(self) -> str:
+        """What can be written where these are refused."""
+        return (
+            "Write a curve of a fixed form, as bs(age, df=4)."
+            if self.smooths
+            else "Take areas as plain groups, (1 | area)."
+        )
 
     @property
     def assigned(self) -> Assigned | None:
@@ -852,6 +866,15 @@ class Design(Outline):
             found["cut"] = values["cut"] - self.apart.cut_levels(values["beta"]) + self.cut_levels(found["beta"])
         return found
 
+    def independent(self, values: Mapping[str, Array]) -> Iterator[tuple[Array, Array]]:
+        """Effects ``(draws, k)`` and sds ``(draws,)`` that :attr:`apart` has for each smooth and map."""
+        for k, (_, places) in enumerate(self.smooths):
+            yield values["beta"][:, places], values["sd_smooth"][:, k]
+        for group in self.groups:
+            if group.root is not None:
+                effects = np.linalg.lstsq(group.root, values[f"u_{group.name}"][..., 0].T, rcond=None)[0]
+                yield effects.T, values[f"tau_{group.name}"][:, 0]
+
     def _turned(self, turns: Sequence[Array]) -> Design:
         groups = [
             dataclasses.replace(group, z=group.z @ turn, turn=turn)
@@ -911,8 +934,8 @@ def _resolve_priors(design: Outline) -> ResolvedPriors:
     chosen: list[Prior] = [
         Flat()
         if plain_term(term) == "intercept"
-        else Pooled(of=smooth_of(term))
-        if smooth_of(term)
+        else Pooled(of=name)
+        if (name := smooth_of(term))
         else pick((term, owner, plain_term(term), plain_term(owner)), given.slopes)
         for term, owner in zip(design.terms, design.formula_terms, strict=True)
     ]

@@ -11,10 +11,11 @@ import pandas as pd
 from bayesmig.data.design import Design
 from bayesmig.data.encoding import build_design
 from bayesmig.errors import BayesmigError, DataError, listing
+from bayesmig.specification.formula import CURVES
 from bayesmig.specification.model import ModelSpec
 
 MOST_DIFFERENT = 0.9
-CURVES = re.compile(r"(?<![\w.])(s|bs|poly)\(")  # whose columns rest on all rows, and mean nothing one by one
+OF_A_CURVE = re.compile(rf"(?<![\w.])({'|'.join(CURVES)})\(")  # columns rest on all rows, and mean nothing one by one
 DRAWN = "drawn"  # attribute of frames: columns that nobody observed, drawn for all people
 
 
@@ -63,10 +64,11 @@ def _no_completion(frame: pd.DataFrame, one: Design, other_frame: pd.DataFrame, 
             return f"do not have the same levels of {name} ({listing(sorted(odd))} in one of them only)"
     if one.terms != other.terms:
         return f"do not have the same terms ({listing(sorted(set(one.terms) ^ set(other.terms)))} in one of them only)"
-    same = (one.frame.to_numpy() == other.frame.to_numpy()).all(axis=1)
-    for owner in dict.fromkeys(one.formula_terms):
+    curves = [owner for owner in dict.fromkeys(one.formula_terms) if OF_A_CURVE.search(owner)]
+    same = (one.frame.to_numpy() == other.frame.to_numpy()).all(axis=1) if curves else np.zeros(0, dtype=bool)
+    for owner in curves:
         columns = [k for k, name in enumerate(one.formula_terms) if name == owner]
-        if CURVES.search(owner) and not np.allclose(one.x[np.ix_(same, columns)], other.x[np.ix_(same, columns)]):
+        if not np.allclose(one.x[np.ix_(same, columns)], other.x[np.ix_(same, columns)]):
             return (
                 f"give {owner} other columns, because values of its predictor were filled in: its coefficients are not"
                 " those of one curve. Use powers, as x + I(x**2), or compute the curve's columns before"

@@ -27,7 +27,7 @@ from scipy import linalg, sparse, special
 
 from bayesmig.contract.arrays import Array, Codes
 from bayesmig.data.cross_products import CrossProducts, Membership, SummedDesign
-from bayesmig.data.design import Design, Grouped, GroupTerm, Outline, ResolvedPriors
+from bayesmig.data.design import Design, Grouped, Outline, ResolvedPriors
 from bayesmig.errors import EngineRefusal
 from bayesmig.specification.priors import Flat, Normal
 
@@ -117,7 +117,8 @@ class SufficientStatistics:
     def of(cls, design: Outline, scale: WorkingScale) -> SufficientStatistics:
         """From the sums of a design whose rows have been added up, or one pass over the rows of another."""
         sizes = [len(group.levels) * len(group.effects) for group in design.groups]
-        shared = _shared(design)  # whose columns are full, so that they are added up like those of coefficients
+        # columns of factors that rows share are full, so that they are added up like those of coefficients
+        shared = [k for k, group in enumerate(design.groups) if group.amounts is not None]
         apart = [k for k in range(len(sizes)) if k not in shared]
         eliminated = max(apart, key=lambda k: sizes[k]) if apart else None
         rest = (*(k for k in apart if k != eliminated), *shared)
@@ -161,30 +162,24 @@ class SufficientStatistics:
         return cls(gram, cross, own, design.n_effective, 0.5 * _log_weights(design), eliminated, rest)
 
 
-def _shared(design: Outline) -> list[int]:
-    """Grouping factors to all of whose groups a row may belong."""
-    return [k for k, group in enumerate(design.groups) if group.amounts is not None]
-
-
 def _products_of(design: Outline, scale: WorkingScale) -> CrossProducts:
     """Cross products around the means, the columns of groups such that effects have one covariance in all groups.
 
-    Columns of factors that are shared stand before those of the coefficients.
+    Columns of factors that rows share stand before those of the coefficients.
     """
-    shared = _shared(design)
-    groups = [group for k, group in enumerate(design.groups) if k not in shared]
     centre = np.append(scale.x_mean, scale.y_mean)
-    turns = [np.eye(len(group.effects)) if group.turn is None else group.turn for group in groups]
+    apart = [group for group in design.groups if group.amounts is None]
+    turns = [np.eye(len(group.effects)) if group.turn is None else group.turn for group in apart]
     if isinstance(design, SummedDesign):
         assert design.products is not None
         return design.products.around(centre, turns)
     assert isinstance(design, Design)
     factors = [
         Membership(group.codes, len(group.levels), list((group.z * group.spread[group.codes]).T))
-        for group in groups
-        if isinstance(group, GroupTerm)
+        for group in design.groups
+        if group.amounts is None
     ]
-    full = [column for k in shared for column in design.groups[k].columns.T]
+    full = [column for group in design.groups if group.amounts is not None for column in group.columns.T]
     centre = np.append(np.zeros(len(full)), centre)
     return CrossProducts.of([*full, *design.x.T, design.y], centre, factors, design.weights, turns)
 

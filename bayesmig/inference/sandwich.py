@@ -133,8 +133,8 @@ def check_design_adjustable(design: Design) -> None:
         raise BayesmigError("posteriors of latent factors cannot be adjusted; adjust a model of their scores.")
     if design.alike:
         raise BayesmigError(
-            f"the posterior of {design.alike[0]} cannot be adjusted for how the sample was drawn; leave adjust out. A"
-            " curve of a fixed form is bs(age, df=4)."
+            f"the posterior of {design.alike[0]} cannot be adjusted for how the sample was drawn; leave adjust out."
+            f" {design.instead}"
         )
 
 

@@ -146,21 +146,17 @@ def curve(
     if by is not None:
         require([by], [name for name in map(str, design.frame) if levels_of(design, name)], "by=", "; categories are")
         at[by] = list(levels_of(design, by))
-    on: Scale = "link" if scale == "link" else "score" if spec.distribution.ordered else "response"
-    random: Treatment = "zero" if scale == "link" else "integrate"
+    on, random, people = _averaged(spec, scale)
     table = common_columns(margins(tree, at=at, scale=on, random=random, draws=draws if drawn else None))
     ax = ax or new_axes(WIDTH, PLANE_HEIGHT)
     for k, level in enumerate([None] if by is None else levels_of(design, by)):
         part = table if level is None else table[table[by] == level]
         label = label_of(spec, x) if by is None else level_in_words(spec, by, str(level))
         _draw_band(ax, part[x].to_numpy(dtype=float), part, label, k)
-    ax.plot(column, np.zeros(len(column)), "|", color=GREY, markersize=7, transform=ax.get_xaxis_transform())
     rule(ax, "both")
-    ax.margins(x=0)
-    ax.set_xlabel(with_scale(label_of(spec, x), spec, x))
+    _along(ax, column, spec, x)
     outcome = on_predictor(label_of(spec, outcome_of(tree)), spec, outcome_of(tree))
     ax.set_ylabel(wrap(outcome if scale == "link" else quantity(design, on).capitalize(), 44))
-    people = "varying effects at zero" if scale == "link" else "averaged over people and groups"
     note = f"{'Posterior mean' if drawn else 'Estimate'} and 95 % interval; {people}; ticks: people's values"
     return finished(ax, f"{label_of(spec, outcome_of(tree))}: along {spec.mention(x)}", note, legend=by is not None)
 
@@ -220,7 +216,7 @@ def slopes(
     levels = levels_of(design, by) if by in design.frame else ()
     column = None if levels or by not in design.frame else design.frame[by].to_numpy(dtype=float)
     at = list(levels) if column is None else np.linspace(column.min(), column.max(), GRID).tolist()
-    on: Scale = "link" if scale == "link" else "score" if spec.distribution.ordered else "response"
+    on, random, people = _averaged(spec, scale)
     table = common_columns(
         effects(
             tree,
@@ -228,7 +224,7 @@ def slopes(
             change="sd" if x in spec.standardise else "slope",
             at={by: at or [0]},
             scale=on,
-            random="zero" if scale == "link" else "integrate",
+            random=random,
             draws=draws if drawn else None,
         )
     )
@@ -247,14 +243,11 @@ def slopes(
         ax.set_xlim(-0.5, len(at) - 0.5)
         ax.set_xlabel(label_of(spec, by))
     else:
-        ax.margins(x=0)
-        ax.plot(column, np.zeros(len(column)), "|", color=GREY, markersize=7, transform=ax.get_xaxis_transform())
-        ax.set_xlabel(with_scale(label_of(spec, by), spec, by))
+        _along(ax, column, spec, by)
     first = named[0][0]
     effect = "Slope" if first == "slope" else "Change per SD" if first.startswith("+1 sd") else "Difference"
     outcome = on_predictor(label_of(spec, outcome_of(tree)), spec, outcome_of(tree))
     ax.set_ylabel(wrap(f"{effect}: {outcome if scale == 'link' else quantity(design, on)}", 44))
-    people = "varying effects at zero" if scale == "link" else "averaged over people and groups"
     note = f"{'Posterior mean' if drawn else 'Estimate'} and 95 % interval; {people}" + (
         "" if column is None else "; ticks: people's values"
     )
@@ -343,6 +336,20 @@ def _contrast_in_words(spec: ModelSpec, x: str, contrast: str) -> str:
     if low and not contrast.startswith("+"):
         return f"{level_in_words(spec, x, high)} vs {level_in_words(spec, x, low)}"
     return label_of(spec, x) + (", per SD" if contrast.startswith("+1 sd") else "")
+
+
+def _averaged(spec: ModelSpec, scale: Literal["link", "response"]) -> tuple[Scale, Treatment, str]:
+    """On which scale expectations are, what varying effects are there, and that in words."""
+    if scale == "link":
+        return "link", "zero", "varying effects at zero"
+    return "score" if spec.distribution.ordered else "response", "integrate", "averaged over people and groups"
+
+
+def _along(ax: Axes, values: np.ndarray, spec: ModelSpec, name: str) -> None:
+    """The axis of a number, with a tick for each person's value."""
+    ax.margins(x=0)
+    ax.plot(values, np.zeros(len(values)), "|", color=GREY, markersize=7, transform=ax.get_xaxis_transform())
+    ax.set_xlabel(with_scale(label_of(spec, name), spec, name))
 
 
 def _draw_band(ax: Axes, at: np.ndarray, part: pd.DataFrame, label: str, k: int) -> None:

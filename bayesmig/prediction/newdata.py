@@ -140,8 +140,7 @@ def predict(
     result = np.empty(shape)
     for run, values in fitted.parts(int(np.prod(shape[1:]))):
         result[run] = _predicted(fitted, rows, values, random, kind, rng, own=data is None)
-    facts = _facts(fitted, rows, random, kind, data is None, entropy)
-    facts["estimand"] = f"{facts['estimand']}{'' if data is None else fitted.beyond(frame_of(data))}"
+    facts = _facts(fitted, rows, random, kind, data, entropy)
     return _labelled(tree, fitted, rows, result, data is None, facts)
 
 
@@ -221,14 +220,17 @@ def _check_point(fitted: Fitted, rows: Rows, random: Treatment, kind: Kind) -> N
         )
 
 
-def _facts(fitted: Fitted, rows: Rows, random: Treatment, kind: Kind, own: bool, entropy: object) -> dict[str, object]:
+def _facts(
+    fitted: Fitted, rows: Rows, random: Treatment, kind: Kind, data: AnyFrame | None, entropy: object
+) -> dict[str, object]:
     what = {
         "expected": quantity(fitted.design, per_trial=False),
         "outcome": f"{outcome_of(fitted.design)} of a single person",
         "linear": quantity(fitted.design, "link"),
     }[kind]
+    beyond = "" if data is None else fitted.beyond(frame_of(data))
     return {
-        "estimand": what + fitted.caveats(own, random),
+        "estimand": what + fitted.caveats(data is None, random) + beyond,
         "random": random if fitted.varying else "none",
         "kind": kind,
         "new_groups": {group.name: list(rows.new_groups.get(group.name, ())) for group in fitted.varying},

@@ -15,7 +15,7 @@ from bayesmig.errors import SpecificationError, listing
 from bayesmig.families import predictors
 from bayesmig.inference.response import draw_outcomes, linear_predictor
 from bayesmig.specification.model import ModelSpec
-from bayesmig.specification.priors import Beta, Flat, Normal, Pooled, ScalePrior
+from bayesmig.specification.priors import Beta, Flat, Normal, ScalePrior
 
 
 def simulate(spec: ModelSpec, data: AnyFrame, *, draws: int = 200, seed: int | None = None) -> xr.DataTree:
@@ -72,13 +72,9 @@ def prior_draws(design: Design, size: int, rng: np.random.Generator) -> tuple[di
 
     Raises SpecificationError if a coefficient has a flat prior.
     """
-    priors = design.priors
-    columns = []
-    sds = {name: prior.draw(rng, size) for name, prior in priors.smooths.items()}
-    for term, prior in zip(design.terms, design.term_priors, strict=True):
-        if isinstance(prior, Pooled):
-            columns.append(rng.normal(0.0, sds[prior.of]))
-            continue
+    model, columns = design.apart, []
+    priors = model.priors
+    for term, prior in zip(model.terms, model.term_priors, strict=True):
         if isinstance(prior, ScalePrior | Beta):
             columns.append(predictors.forward("logit" if isinstance(prior, Beta) else "log", prior.draw(rng, size)))
             continue
@@ -88,22 +84,21 @@ def prior_draws(design: Design, size: int, rng: np.random.Generator) -> tuple[di
             )
         columns.append(rng.normal(prior.mean, prior.sd, size))
     beta = np.stack(columns, axis=1) if columns else np.empty((size, 0))
-    beta = design.at_zero(beta)
-    values = {"beta": beta} | ({"sd_smooth": np.stack(list(sds.values()), axis=1)} if sds else {})
+    beta = model.at_zero(beta)
+    values = {"beta": beta}
     for name, auxiliary in priors.auxiliary.items():
         if isinstance(auxiliary, ScalePrior | Beta):
             values[name] = auxiliary.draw(rng, size)
     if "cut" in priors.auxiliary:
-        values["cut"] = _thresholds(design, beta, size, rng)
-    for group in design.centred.groups:
+        values["cut"] = _thresholds(model, beta, size, rng)
+    for group in model.centred.groups:
         tau = np.stack([prior.draw(rng, size) for prior in priors.tau[group.name]], axis=1)
-        root, correlation = _correlations(design, group, size, rng)
-        own = len(group.levels) if group.root is None else group.root.shape[1]
-        noise = rng.standard_normal((size, own, len(group.effects)))
-        noise = noise if group.root is None else group.root @ noise
+        root, correlation = _correlations(model, group, size, rng)
+        noise = rng.standard_normal((size, len(group.levels), len(group.effects)))
         effects = tau[:, None, :] * np.einsum("bij,bgj->bgi", root, noise)
         own = {f"tau_{group.name}": tau, f"u_{group.name}": effects}
         values |= group.at_zero(own | ({f"rho_{group.name}": correlation} if group.pairs else {}))
+    values = design.together(values)
     eta = linear_predictor(Rows.of(design), values)
     return values, draw_outcomes(design, eta, values, rng)
 

@@ -16,7 +16,7 @@ from typing import Literal
 import xarray as xr
 
 from bayesmig.contract import schema
-from bayesmig.contract.names import SMOOTH, base, both, of_factor, pieces
+from bayesmig.contract.names import along, base, both, of_factor, pieces, smooth_of
 from bayesmig.data.writing import printable
 from bayesmig.errors import listing
 from bayesmig.reporting.grids import tex
@@ -250,22 +250,17 @@ def _piece(spec: ModelSpec, mark: tuple[Node, ...], number: int, term: str) -> t
     """A coefficient times its predictor; categories stand in the coefficient's index."""
     parts = pieces(term)
     below: list[Node] = [*mark, Sign(str(number))]
-    curved = [name for name, _ in parts if name.startswith(f"{SMOOTH}(")]
-    for name in (name for name, level in parts if level is not None and name not in curved):
+    curved = [along(name) for name, _ in parts if along(name)]
+    parts = tuple((name, level) for name, level in parts if not along(name))
+    for name in (name for name, level in parts if level is not None):
         below += [_do(","), _words(f"{spec.label(name)}[{_row(spec, name)}]")]
-    numbers = [name for name, level in parts if level is None and name not in curved]
+    numbers = [name for name, level in parts if level is None]
     factors = [_at(_words(spec.heading(name)), _row_sign(spec, name)) for name in numbers]
     product = [node for factor in factors for node in (_do("×"), factor)][1:]
     if not curved:
         return (Script(Sign("β"), tuple(below)), *product)
-    along = curved[0][2:-1].partition(", k=")[0]
-    curve = (
-        Script(Sign("f"), tuple(below)),
-        _do("("),
-        _at(_words(spec.heading(along)), _row_sign(spec, along)),
-        _do(")"),
-    )
-    return (*curve, *([_do("×"), *product] if product else []))
+    argument = _at(_words(spec.heading(curved[0])), _row_sign(spec, curved[0]))
+    return (Script(Sign("f"), tuple(below)), _do("("), argument, _do(")"), *([_do("×"), *product] if product else []))
 
 
 def _row(spec: ModelSpec, name: str) -> str:
@@ -325,7 +320,7 @@ def in_words(tree: xr.DataTree) -> list[str]:
     dataset = tree[schema.kind(tree)].to_dataset()
     outcome = " and ".join(map(spec.heading, str(tree.attrs["outcome"]).split(" + ")))
     lines = [f"{outcome}: {_said_of_outcome(spec)}"]
-    terms = [term for term in dict.fromkeys(_own_terms(spec, dataset)) if term != "intercept"]
+    terms = [term for term in dict.fromkeys(_own_terms(spec, dataset)) if term != "intercept" and not smooth_of(term)]
     parts = [part for term in terms for part in pieces(term)]
     names = dict.fromkeys(name for name, _ in parts)
     if names:
@@ -350,7 +345,8 @@ def in_words(tree: xr.DataTree) -> list[str]:
     for name in spec.predictors:
         own = dict.fromkeys(term for term in _own_terms(spec, dataset, name) if term != "intercept")
         columns = dict.fromkeys(column for term in own for column, _ in pieces(term))
-        goes = f" is a sum of what goes with {listing(map(spec.label, columns), 30)}" if columns else " varies"
+        with_them = listing((_said(spec, column) for column in columns), 30)
+        goes = f" is a sum of what goes with {with_them}" if columns else " varies"
         lines.append(f"The {spec.label_of_predictor(name)}{goes}, by coefficients of its own.")
     if spec.standardise:
         everything = "all of these" if len(names) > 1 and set(names) <= set(spec.standardise) else ""
@@ -367,9 +363,8 @@ def in_words(tree: xr.DataTree) -> list[str]:
 
 
 def _said(spec: ModelSpec, name: str) -> str:
-    """A predictor, or the curve that follows it."""
-    label = spec.label(name)
-    return label.replace("straight line", "a curve", 1) if name.startswith(f"{SMOOTH}(") else label
+    """A predictor, and whether it is followed along a curve."""
+    return f"{spec.mention(along(name))} (along a curve)" if along(name) else spec.label(name)
 
 
 def _own_terms(spec: ModelSpec, dataset: xr.Dataset, parameter: str = "") -> list[str]:

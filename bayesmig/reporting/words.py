@@ -31,7 +31,7 @@ NOISE = 1e-9  # of an error: smaller estimates are rounding, as the intercept of
 ROLES = {
     "intercept": "Outcome at the predictors' means",
     "slopes": "Coefficients",
-    "tau": "SDs of varying effects, and of curves",
+    "tau": "SDs of varying effects",
     "rho": "Correlations of varying effects",
     "sigma": "Residual SD",
     "cut": "Thresholds at the predictors' means",
@@ -125,7 +125,7 @@ def quantity(spec: ModelSpec, name: str) -> str:
         if kind == "psi":  # of a latent factor, which stands in brackets
             group, effect = effect, ""
         elif kind == "sd":
-            return f"SD around the {spec.label(effect)}"
+            return _components()[kind].format(effect=spec.label(effect))
         elif stem == "rho_factor" and spec.factors:
             kind, group = "factors", ""
         effects = ", ".join(spec.label(part) for part in re.split(r",(?![^\[]*\])", effect)) or "intercept"
@@ -147,13 +147,14 @@ def prior_rows(spec: ModelSpec, tree: xr.DataTree) -> list[tuple[str, str, str]]
     grouped = bool(schema.groups(draws))
     absent = {
         "intercept": "intercept" not in draws["term"].to_numpy(),
-        "tau": not grouped and "sd_smooth" not in draws,
+        "tau": not grouped,
         "sigma": "sigma" not in draws and "psi" not in draws,
         "cut": "cut" not in draws and "item_cut" not in draws,
         **{name: name not in draws for name in ("nu", "dispersion", "loading", "item_intercept", "item_sd")},
         "rho": not any(str(name).startswith("rho_") for name in draws.data_vars),
     }
     rows = [(words, getattr(spec.priors, role)) for role, words in ROLES.items() if not absent.get(role)]
+    rows += [("SDs of curves around straight lines", spec.priors.tau)] if "sd_smooth" in draws else []
     own = [parameter for parameter in spec.distribution.own if parameter.name not in (*ROLES, *spec.priors.specific)]
     rows += [(parameter.label.capitalize(), spec.priors.own(parameter)) for parameter in own]
     rows += [(quantity(spec, name), prior) for name, prior in spec.priors.specific.items()]
@@ -183,7 +184,7 @@ _COMPONENTS = {
     "mor": "median odds ratio",
     "rho": "correlation of effects ({effect})",
     "psi": "residual SD",
-    "sd": "SD around a straight line",
+    "sd": "SD around the {effect}",
     "factors": "residual correlation of {effect}",
 }
 

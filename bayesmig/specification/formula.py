@@ -28,7 +28,7 @@ from formulae.scanner import ScanError, Scanner
 from formulae.terms import Call, Model, Response, Term
 from formulae.terms.call_resolver import CallResolver, LazyVariable
 
-from bayesmig.contract.names import SMOOTH
+from bayesmig.contract.names import SMOOTH, along, columns_of
 from bayesmig.errors import SpecificationError, closest, listing
 from bayesmig.specification.smooth import KNOTS, Smooth
 
@@ -278,14 +278,14 @@ def _check_smooths(formula: Formula, text: str) -> None:
     common = (formula.common, *(part for _, part in formula.others))
     terms = [term for part in common for term in description(part).terms if isinstance(term, Term)]
     products = [[str(each.name) for each in term.components] for term in terms]
-    twice = [":".join(names) for names in products if sum(name.startswith(f"{SMOOTH}(") for name in names) > 1]
-    by_threshold = [term for term in formula.by_threshold if f"{SMOOTH}(" in term]
+    twice = [":".join(names) for names in products if sum(map(bool, map(along, names))) > 1]
+    by_threshold = [term for term in formula.by_threshold if any(map(along, columns_of(term)))]
     if found := [*apart, *twice, *by_threshold]:
         raise SpecificationError(
             f"formula {text!r}: s() in {found[0]!r} is not possible; a smooth is a common term by itself, as s(age), or"
             " times a predictor, as s(age):hukou for a curve in each category."
         )
-    if named := [name for name in formula.columns if re.fullmatch(rf"{SMOOTH}\(.*\)", name)]:
+    if named := [name for name in formula.columns if name.endswith(")") and along(name)]:
         raise SpecificationError(f"formula {text!r}: the column {named[0]!r} is called like a smooth; rename it.")
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Literal, TypedDict, Unpack
 
 from bayesmig.arguments import check_fields, fits
-from bayesmig.contract.names import FACTOR_MARK, SMOOTH, as_code, both, columns_of, of_factor, pieces
+from bayesmig.contract.names import FACTOR_MARK, along, as_code, both, columns_of, of_factor, pieces
 from bayesmig.errors import NotFound, SpecificationError, closest, listing, require
 from bayesmig.families.record import Family
 from bayesmig.families.registry import FAMILIES, LATENT, meant_by
@@ -690,9 +690,8 @@ class ModelSpec:
             if column.startswith("spatial("):
                 parts.append(f"{self.label(column[8:-1])} and its neighbours")
                 continue
-            if column.startswith(f"{SMOOTH}("):
-                what = "straight line" if level is None else "curve"
-                parts.append(f"{what} of {self.mention(column[2:-1].partition(', k=')[0])}")
+            if along(column):
+                parts.append(f"{'straight line' if level is None else 'curve'} of {self.mention(along(column))}")
                 continue
             entry = self.variable(column)
             label = entry.label if entry else column.replace("_", " ")

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -130,7 +129,8 @@ class Neighbours:
         """Areas of a geopandas frame whose polygons meet; ``name``: the column that names them."""
         names = list(map(as_code, frame[name]))
         one, other = frame.sindex.query(frame.geometry, predicate="intersects")
-        return cls(_named(names, zip(one.tolist(), other.tolist(), strict=True)), tuple(names))
+        places = zip(one.tolist(), other.tolist(), strict=True)
+        return cls(tuple((names[i], names[j]) for i, j in places if i < j), tuple(names))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -148,27 +148,28 @@ class Neighbours:
         """Which connected part of the map each area lies in, (A,) int array."""
         return np.asarray(csgraph.connected_components(self._graph, directed=False)[1], dtype=np.int64)
 
-    @cached_property
+    @property
     def root(self) -> Array:
         """``(A, J)``: effects of areas are this times J independent ones; J is A less the parts that are no islands."""
-        columns = []
-        for part in range(int(self.parts.max()) + 1):
-            members = np.flatnonzero(self.parts == part)
-            weights = self._graph[members][:, members].toarray()
-            count = len(members)
-            if count == 1:
-                block = np.ones((1, 1))
-            else:
-                mean = np.full((count, count), 1 / count)
-                variance = linalg.inv(np.diag(weights.sum(axis=0)) - weights + mean) - mean
-                variance /= np.exp(np.log(np.diag(variance)).mean())
-                half = linalg.cholesky(variance[:-1, :-1], lower=True)
-                block = np.vstack([half, -half.sum(axis=0)])  # the last is what makes them sum to zero
-            own = np.zeros((len(self.areas), block.shape[1]))
-            own[members] = block
-            columns.append(own)
-        return np.hstack(columns)
+        return _root(self)
 
 
-def _named(names: Sequence[str], places: Iterable[tuple[int, int]]) -> tuple[tuple[str, str], ...]:
-    return tuple((names[i], names[j]) for i, j in places if i < j)
+@lru_cache(maxsize=4)  # every verb reads the map from its result again, and a root takes the cube of its areas
+def _root(neighbours: Neighbours) -> Array:
+    columns = []
+    for part in range(int(neighbours.parts.max()) + 1):
+        members = np.flatnonzero(neighbours.parts == part)
+        weights = neighbours._graph[members][:, members].toarray()
+        count = len(members)
+        if count == 1:
+            block = np.ones((1, 1))
+        else:
+            mean = np.full((count, count), 1 / count)
+            variance = linalg.inv(np.diag(weights.sum(axis=0)) - weights + mean) - mean
+            variance /= np.exp(np.log(np.diag(variance)).mean())
+            half = linalg.cholesky(variance[:-1, :-1], lower=True)
+            block = np.vstack([half, -half.sum(axis=0)])  # the last is what makes them sum to zero
+        own = np.zeros((len(neighbours.areas), block.shape[1]))
+        own[members] = block
+        columns.append(own)
+    return np.hstack(columns)

@@ -155,7 +155,8 @@ class Layout:
         if design.weight_kind == "precision":
             weight = np.ones(design.n)
         offset = np.zeros(design.n) if design.offset is None else design.offset
-        key = [self.x, *(part for group in groups for part in (group.codes[:, None], group.columns))]
+        taken = [group.columns for group in groups]
+        key = [self.x, *(group.codes[:, None] for group in groups), *taken]
         key += [np.column_stack([offset, root])]
         key += [] if self.family.additive else [outcome[:, None], trials[:, None]]
         frame = pd.DataFrame(np.hstack(key))
@@ -166,13 +167,12 @@ class Layout:
         starts = np.cumsum([0, *(len(group.levels) * len(group.effects) for group in groups)])
         column: list[Any] = [np.zeros((len(first), 0), dtype=np.int64)]
         amount: list[Any] = [np.zeros((len(first), 0))]
-        for start, group in zip(starts, groups, strict=False):
-            taken = group.columns[first]
-            column.append(start + group.codes[first, None] * len(group.effects) + np.arange(taken.shape[1])[None])
-            amount.append(taken)
+        for start, group, columns in zip(starts, groups, taken, strict=False):
+            column.append(start + group.codes[first, None] * len(group.effects) + np.arange(group.width)[None])
+            amount.append(columns[first])
         own = np.ones(len(first)) if self.family.additive else count
         parts = (y, total, offset[first], own, root[first], self.x[first], np.hstack(column), np.hstack(amount))
-        owners = (np.resize(self.design.owners.effects[group.name], group.columns.shape[1]) for group in groups)
+        owners = (np.resize(self.design.owners.effects[group.name], group.width) for group in groups)
         of_amount = np.concatenate([np.zeros(0, int), *owners])
         return Cells(*(np.ascontiguousarray(part) for part in (*parts, self.of_x, of_amount)))
 
@@ -430,7 +430,7 @@ class Layout:
         found = []
         for g, group in enumerate(self.groups):
             if group.amounts is not None:
-                found.append(True)
+                found.append(group.width <= MOST_TOGETHER)
                 continue
             small = len(group.levels) * len(group.effects) <= MOST_AS_ONE and not group.pairs
             crossed = [len(np.unique(np.column_stack([fine, codes[g]]), axis=0)) for fine in codes[g + 1 :]]
@@ -454,21 +454,21 @@ class Layout:
         spans = []
         for group, is_one in zip(self.groups, self._as_one_block, strict=True):
             levels, q = len(group.levels), len(group.effects)
-            width = group.columns.shape[1]
-            z, of = cells.amount[:, column : column + width], cells.of_amount[column : column + width]
+            taken = slice(column, column + group.width)
+            z, of = cells.amount[:, taken], cells.of_amount[taken]
             code = (cells.column[:, column] - first) // q if q else np.zeros(len(z), np.int64)
             places = [self.blocks.start(f"{what}_{group.name}") for what in ("tau", "partial", "u")]
-            column += width
+            column += group.width
             own_sds = q
-            loose = group.amounts is not None and width > MOST_TOGETHER
-            if group.amounts is not None and not loose:
-                code, levels, q = np.zeros_like(code), 1, width
-            elif is_one and not loose:
+            if is_one and group.amounts is not None:
+                levels, q = 1, group.width
+            elif is_one:
                 z = np.einsum("nj,nq->njq", code[:, None] == np.arange(levels), z).reshape(len(z), levels * q)
                 code, levels, q, of = np.zeros_like(code), 1, levels * q, np.tile(of, levels)
             told = z * weight[:, of]
             own = np.zeros((levels, q, q))
-            if loose:  # one by one, as if rows belonged to each alone: any coordinates give the same posterior
+            if group.amounts is not None and not is_one:
+                # one by one, as if rows belonged to each alone: any coordinates give the same posterior
                 own[:, 0, 0] = (told * z).sum(axis=0)
             else:
                 np.add.at(own, code, told[:, :, None] * z[:, None, :] * np.equal.outer(of, of))

@@ -48,10 +48,7 @@ def refusal(design: Design, sampler: str) -> str | None:
     if design.imputed:
         return "missing predictors cannot be modelled beside latent factors; impute them first and pass a list to fit."
     if design.alike:
-        return (
-            f"{design.alike[0]} is there for outcomes that were seen, not for latent factors. A curve of a fixed form"
-            " is bs(age, df=4)."
-        )
+        return f"{design.alike[0]} is there for outcomes that were seen, not for latent factors. {design.instead}"
     if design.weight_kind == "precision":
         return (
             "precision weights divide one residual variance, and each item has its own; declare the weights as survey"

@@ -102,8 +102,8 @@ class NUTS:
         reason = self._not_compiled(design)
         if design.alike and reason is not None:
             return (
-                f"{design.alike[0]} is drawn from the compiled density, which does not serve here: {reason}. A curve of"
-                " a fixed form is bs(age, df=4)."
+                f"{design.alike[0]} is drawn from the compiled density, which does not serve here: {reason}."
+                f" {design.instead}"
             )
         if self.density == "compiled" and reason is not None:
             return f"the compiled density does not serve here: {reason}. Use density='auto'."

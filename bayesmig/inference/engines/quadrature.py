@@ -76,7 +76,7 @@ class Target:
         single = (k for k, group in enumerate(layout.groups) if len(group.effects) == 1 and group.amounts is None)
         inner = max(single, default=None)
         cells, pseudo, levels = layout.cells, layout.pseudo, 1 if inner is None else len(layout.groups[inner].levels)
-        place = sum(group.columns.shape[1] for group in layout.groups[:inner])
+        place = sum(group.width for group in layout.groups[:inner])
         first = sum(len(group.levels) * len(group.effects) for group in layout.groups[:inner])
         columns = np.column_stack([cells.column, np.full(len(cells.y), first)])  # the last one counts nothing
         amounts, owners = np.column_stack([cells.amount, np.zeros(len(cells.y))]), np.append(cells.of_amount, 0)

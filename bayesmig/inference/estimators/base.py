@@ -123,7 +123,7 @@ def chosen_errors(design: Outline, errors: str | None) -> str:
     if design.alike:
         raise EngineRefusal(
             f"models with {design.alike[0]} are fitted by fit only; the posterior's means under flat priors are near"
-            " REML. A curve of a fixed form is bs(age, df=4)."
+            f" REML. {design.instead}"
         )
     kind = errors or ("robust" if design.weight_kind == "survey" else "classical")
     if kind not in ERRORS:
