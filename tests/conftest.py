@@ -9,6 +9,10 @@ import pytest
 
 # a process a core: with threads besides, two workers on two cores need nearly twice the time
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+if os.environ.get("OPENBLAS_CORETYPE"):
+    # told to work as Haswell or Zen, OpenBLAS 0.3.34 takes blocks for the AMD processor with AVX-512 that it finds, and
+    # crashes in products of 300 rows (its issue 6021); it finds those by the size of their cache
+    os.environ.setdefault("OPENBLAS_L2_SIZE", "512")
 sys.path.insert(0, str(Path(__file__).parent))
 if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
     # as in many containers: every process that a test starts would compile all packages again, for 6 seconds
