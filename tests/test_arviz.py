@@ -8,8 +8,8 @@ import pytest
 from fabricated import posterior
 
 import bayesmig as bm
-from bayesmig.checking.out_of_sample import relative_efficiency
 from bayesmig.checking.arviz import NO_PRIOR
+from bayesmig.checking.out_of_sample import relative_efficiency
 from bayesmig.errors import BayesmigError, DataError, EngineRefusal
 
 az = pytest.importorskip("arviz", reason="arviz, whose functions are tried, is missing")

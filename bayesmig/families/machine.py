@@ -17,11 +17,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 ROOM = 2**26  # bytes that machine code may need
 FILES = ("families/*.py", "inference/kernels/*.py")  # of the package, in which kernels stand
 WAITING: list[Callable[..., Any]] = []
 INNER: set[Callable[..., Any]] = set()
-ROWS: dict[Callable[..., Any], Any] = {}
+HANDED: dict[tuple[Callable[..., Any], Any], Any] = {}
 
 
 def kernel[F: Callable[..., Any]](function: F) -> F:
@@ -72,18 +74,26 @@ def is_kept(function: Callable[..., Any]) -> bool:
 
 def rows(function: Callable[..., float]) -> Any:
     """The rows of a family (:class:`bayesmig.families.record.Family`) as a first-class function of machine code."""
-    compile_all()
-    if function not in ROWS:
-        import numba
-        from numba import types
+    vector, matrix = np.zeros(0), np.zeros((0, 0))
+    return handed(function, *[vector] * 4, matrix, vector, matrix, vector)
 
-        vector, matrix = types.Array(types.float64, 1, "C"), types.Array(types.float64, 2, "C")
-        signature = types.float64(*[vector] * 4, matrix, vector, matrix, vector)
+
+def handed(function: Callable[..., float], *like: Any) -> Any:
+    """A first-class function of machine code that takes arguments like these and returns a number.
+
+    What a kernel is handed is compiled by itself and only if it is needed; what it calls becomes part of it.
+    """
+    compile_all()
+    import numba
+
+    signature = numba.float64(*map(numba.typeof, like))
+    if (function, signature) not in HANDED:
+        make = numba.cfunc(signature, cache=True, error_model="numpy")
         try:
-            ROWS[function] = numba.cfunc(signature, cache=True, error_model="numpy")(function)
+            HANDED[function, signature] = make(function)
         except (RuntimeError, OSError):  # as above: no folder or no room, which has been said
-            ROWS[function] = numba.cfunc(signature, error_model="numpy")(function)
-    return ROWS[function]
+            HANDED[function, signature] = numba.cfunc(signature, error_model="numpy")(function)
+    return HANDED[function, signature]
 
 
 def entry(compiled: Any, *arguments: Any) -> Callable[..., Any]:

@@ -273,6 +273,7 @@ def test_what_bambi_cannot_do_is_refused_before_any_work(reason):
         Bambi().model(REFUSED[reason], data)
 
 
+@pytest.mark.filterwarnings("ignore:For backward compatibility, 'str' dtypes")  # Bambi's, with pandas 3
 @pytest.mark.parametrize(
     ("family", "error"), [("student", TypeError), ("bernoulli", ValueError), ("cumulative", Exception)]
 )

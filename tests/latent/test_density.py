@@ -183,7 +183,8 @@ def test_density_is_that_of_the_model(name, centred):
     layout = layout_of(name, centred)
     points = np.array([layout.begin(seed) for seed in range(4)])
     model = latent.model(layout)
-    found = [factors.log_density(point, model)[0] for point in points]
+    answered = latent.density_of_answers(model)
+    found = [factors.log_density(point, model, answered)[0] for point in points]
     wanted = [
         log_joint(layout.design, values) + volume(layout, point)
         for values, point in zip(at(layout, points), points, strict=True)
@@ -197,10 +198,11 @@ def test_density_is_that_of_the_model(name, centred):
 def test_gradient_is_that_of_the_density(name, centred):
     layout = layout_of(name, centred)
     model, point = latent.model(layout), layout.begin(1)
-    gradient = factors.log_density(point, model)[1]
+    answered = latent.density_of_answers(model)
+    gradient = factors.log_density(point, model, answered)[1]
     for place in range(0, len(point), max(1, len(point) // 40)):
         step = 1e-5 * np.eye(len(point))[place]
-        high, low = (factors.log_density(moved, model)[0] for moved in (point + step, point - step))
+        high, low = (factors.log_density(moved, model, answered)[0] for moved in (point + step, point - step))
         # rounding of densities of a few hundred, over steps of 1e-5
         assert gradient[place] == pytest.approx((high - low) / 2e-5, rel=1e-5, abs=1e-5)
 

@@ -22,11 +22,12 @@ from scipy import sparse, special
 from bayesmig.contract.arrays import Array, Codes, Flags
 from bayesmig.data.design import Design, GroupTerm, LatentOutcome
 from bayesmig.data.items import display_outcome
+from bayesmig.families import machine
 from bayesmig.inference.engines import graphs, points
 from bayesmig.inference.engines.points import Blocks, Part, prior_numbers, scale_kind
 from bayesmig.inference.kernels import coordinates as kinds
 from bayesmig.inference.kernels import factors
-from bayesmig.inference.kernels.factors import Answers, Groups, Guess, Items, Model, Places, Slopes, Sums
+from bayesmig.inference.kernels.factors import Answers, Groups, Guess, Items, Model, Parts, Places, Slopes, Sums
 from bayesmig.inference.working_units import base_z, directions, working_items, working_x
 from bayesmig.specification.priors import Flat, Normal, Prior
 
@@ -452,10 +453,18 @@ def nutpie_model(layout: Layout) -> Any:
     whole = model(layout)
 
     def density() -> points.Evaluate:
-        fast = factors.log_density
-        return lambda point: fast(point, whole)
+        answered = density_of_answers(whole)
+        fast = machine.entry(factors.log_density, layout.begin(0), whole, answered)
+        return lambda point: fast(point, whole, answered)
 
     return points.nutpie_model(layout.blocks.dimension, density, layout.begin)
+
+
+def density_of_answers(whole: Model) -> Any:
+    """The density of the answers of a model in machine code."""
+    none, table = np.zeros(0), np.zeros((0, 0))
+    parts = Parts(table, none, table, none, none, table)
+    return machine.handed(factors.DENSITIES[whole.kind], whole, parts, parts)
 
 
 def draws(layout: Layout, posterior: xr.Dataset) -> dict[str, Array]:

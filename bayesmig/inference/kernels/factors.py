@@ -10,6 +10,7 @@ effects and roots of covariances, and these the density of the answers. The grad
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -127,6 +128,19 @@ class Guess(NamedTuple):
     width: Array
 
 
+class Parts(NamedTuple):
+    """What answers have a density given, or its derivatives by these: coefficients (K, F), loadings (k,), Cholesky
+    factor of the residual covariance (F, F) and levels; errors (k,) of continuous items; of ordinal ones coordinates of
+    scores (n, F)."""
+
+    coefficients: Array
+    loading: Array
+    root: Array
+    level: Array
+    error: Array
+    coordinates: Array
+
+
 class Model(NamedTuple):
     """All that a density needs; ``sums`` or ``answers`` is a stub where the other serves."""
 
@@ -242,15 +256,11 @@ def group_effects_back(value: Array, groups: Groups, g: int, back: Array, gradie
     )
 
 
-@inner
-def complete(
-    sums: Sums, coefficients: Array, loading: Array, owner: Codes, error: Array, residual: Array, level: Array
-) -> tuple[float, Array, Array, Array, Array, Array]:
-    """Density of complete continuous items, factors integrated out, from cross products.
-
-    Returns its derivatives by coefficients (K, F), loadings (k,), errors (k,), residual covariance of the factors
-    (F, F) and levels (k,), which are in units of the root of n.
-    """
+def complete(model: Model, parts: Parts, by: Parts) -> float:
+    """Density of complete continuous items, factors integrated out, from cross products; levels are in units of the
+    root of n."""
+    sums, owner, coefficients, loading = model.sums, model.items.owner, parts.coefficients, parts.loading
+    residual, level = parts.root @ parts.root.T, parts.level
     k, count = len(owner), residual.shape[0]
     turned = np.zeros_like(coefficients)
     for i in range(len(coefficients)):
@@ -258,34 +268,28 @@ def complete(
             for f in range(count):
                 turned[i, f] += sums.value[place] * coefficients[sums.partner[place], f]
     mean = sums.average @ coefficients
-    turned -= sums.n * np.outer(sums.average, mean)
+    turned -= sums.n * sums.average.reshape((-1, 1)) * mean
     squares, mixed = coefficients.T @ turned, coefficients.T @ sums.with_items
     pattern = np.zeros((k, count))
     for j in range(k):
         pattern[j, owner[j]] = loading[j]
     shared = pattern @ mixed
-    products = sums.items - shared - shared.T + pattern @ squares @ pattern.T + np.outer(level, level)
-    covariance = pattern @ residual @ pattern.T + np.diag(error**2)
+    products = sums.items - shared - shared.T + pattern @ squares @ pattern.T + level.reshape((-1, 1)) * level
+    covariance = pattern @ residual @ pattern.T + np.diag(parts.error**2)
     inverse = np.linalg.inv(covariance)
     root = np.linalg.cholesky(covariance)
     distance = inverse @ products
     density = -sums.n * np.log(np.diag(root)).sum() - 0.5 * np.trace(distance)
     by_covariance, by_products = 0.5 * (distance @ inverse - sums.n * inverse), -0.5 * inverse
     by_pattern = 2 * (by_covariance @ pattern @ residual + by_products @ (pattern @ squares - mixed.T))
-    by_loading = np.empty(k)
     for j in range(k):
-        by_loading[j] = by_pattern[j, owner[j]]
+        by.loading[j] += by_pattern[j, owner[j]]
+        by.error[j] += 2 * parts.error[j] * by_covariance[j, j]
     by_mixed, by_squares = -2 * (by_products @ pattern), pattern.T @ by_products @ pattern
-    by_coefficients = sums.with_items @ by_mixed + 2 * turned @ by_squares
-    by_residual = pattern.T @ by_covariance @ pattern
-    return (
-        density,
-        by_coefficients,
-        by_loading,
-        2 * error * np.diag(by_covariance),
-        by_residual,
-        2 * by_products @ level,
-    )
+    by.coefficients[:] += sums.with_items @ by_mixed + 2 * turned @ by_squares
+    by.root[:] += 2 * (pattern.T @ by_covariance @ pattern) @ parts.root
+    by.level[:] += 2 * by_products @ level
+    return float(density)
 
 
 @inner
@@ -321,18 +325,13 @@ def expectations_back(answers: Answers, back: Array, size: int) -> Array:
     return out
 
 
-@inner
-def incomplete(
-    answers: Answers, expected: Array, loading: Array, owner: Codes, error: Array, residual: Array, level: Array
-) -> tuple[float, Array, Array, Array, Array, Array]:
-    """Density of the continuous answers that there are, factors integrated out, pattern by pattern.
-
-    Returns its derivatives by expectations (n, F), loadings, errors, residual covariance and levels.
-    """
-    k, count = len(owner), residual.shape[0]
-    density, by_expected = 0.0, np.zeros_like(expected)
-    by_loading, by_error, by_level = np.zeros(k), np.zeros(k), np.zeros(k)
-    by_residual = np.zeros((count, count))
+def incomplete(model: Model, parts: Parts, by: Parts) -> float:
+    """Density of the continuous answers that there are, factors integrated out, pattern by pattern."""
+    answers, owner, loading, error = model.answers, model.items.owner, parts.loading, parts.error
+    expected, divisor = expectations(answers, parts.coefficients), model.items.divisor
+    residual, level = parts.root @ parts.root.T, parts.level / divisor
+    count = residual.shape[0]
+    density, by_expected, by_residual = 0.0, np.zeros_like(expected), np.zeros((count, count))
     for kind in range(len(answers.pattern) - 1):
         start, stop = answers.pattern[kind], answers.pattern[kind + 1]
         seen = np.flatnonzero(~np.isnan(answers.answer[start]))
@@ -351,18 +350,20 @@ def incomplete(
             turned = answers.weight[i] * (inverse @ difference)
             density -= 0.5 * (turned @ difference) + answers.weight[i] * constant
             weight += answers.weight[i]
-            products += answers.weight[i] * np.outer(difference, difference)
+            products += answers.weight[i] * difference.reshape((-1, 1)) * difference
             for j in range(size):
-                by_level[seen[j]] += turned[j]
-                by_loading[seen[j]] += turned[j] * expected[i, own[j]]
+                by.level[seen[j]] += turned[j] / divisor
+                by.loading[seen[j]] += turned[j] * expected[i, own[j]]
                 by_expected[i, own[j]] += turned[j] * loading[seen[j]]
         by_covariance = 0.5 * (inverse @ products @ inverse - weight * inverse)
         by_pattern = 2 * by_covariance @ pattern @ residual
         by_residual += pattern.T @ by_covariance @ pattern
         for j in range(size):
-            by_loading[seen[j]] += by_pattern[j, own[j]]
-            by_error[seen[j]] += 2 * error[seen[j]] * by_covariance[j, j]
-    return density, by_expected, by_loading, by_error, by_residual, by_level
+            by.loading[seen[j]] += by_pattern[j, own[j]]
+            by.error[seen[j]] += 2 * error[seen[j]] * by_covariance[j, j]
+    by.root[:] += 2 * by_residual @ parts.root
+    by.coefficients[:] += expectations_back(answers, by_expected, len(by.coefficients))
+    return float(density)
 
 
 @inner
@@ -462,27 +463,15 @@ def people(
     return expected + residual @ root.T, residual, centre, half, turned, left, precision
 
 
-@inner
-def whitened(
-    coordinates: Array,
-    answers: Answers,
-    expected: Array,
-    loading: Array,
-    owner: Codes,
-    root: Array,
-    level: Array,
-    guess: Guess,
-    probit: bool,
-) -> tuple[float, Array, Array, Array, Array, Array]:
-    """Density of ordered answers and the scores of :func:`people`, the change of variables counted.
-
-    Returns derivatives by coordinates, expectations, loadings, the root of the residual covariance and thresholds.
-    """
-    n, count = coordinates.shape
+def graded(model: Model, parts: Parts, by: Parts) -> float:
+    """Density of ordered answers and the scores of :func:`people`, the change of variables counted."""
+    answers, guess, owner, probit = model.answers, model.guess, model.items.owner, model.kind == PROBIT
+    loading, root, level, (n, count) = parts.loading, parts.root, parts.level, parts.coordinates.shape
+    expected = expectations(answers, parts.coefficients)
     scores, residual, centre, half, turned, left, precision = people(
-        coordinates, answers, expected, loading, owner, root, level, guess
+        parts.coordinates, answers, expected, loading, owner, root, level, guess
     )
-    density, by_scores, by_loading, by_level = ordinal(answers, scores, loading, owner, level, probit)
+    density, by_scores = ordinal(answers, scores, loading, owner, level, probit, by)
     density -= 0.5 * (residual * residual).sum() + n * np.log(np.diag(half)).sum()
 
     inverse = np.linalg.inv(half)
@@ -496,23 +485,25 @@ def whitened(
     with_left = left.T @ by_product
     by_turned = (with_left + turned @ square) * precision.reshape((-1, 1))
     by_left = by_product @ turned.T * precision
-    by_root = by_scores.T @ residual
+    by.root[:] += by_scores.T @ residual
+    by.coordinates[:] += by_centre
     by_expected = by_scores.copy()
     for j in range(len(owner)):
         f = owner[j]
-        by_loading[j] += by_turned[j] @ root[f]
-        by_root[f] += loading[j] * by_turned[j]
+        by.loading[j] += by_turned[j] @ root[f]
+        by.root[f] += loading[j] * by_turned[j]
         by_noise = -(precision[j] ** 2) * (with_left[j] @ turned[j] + 0.5 * (turned[j] @ square @ turned[j]))
         first, last = answers.first_cut[j], answers.first_cut[j + 1] - 1
         by_reach = 2 * by_noise * guess.width[j] * (level[last] - level[first])
-        by_level[last] += by_reach
-        by_level[first] -= by_reach
+        by.level[last] += by_reach
+        by.level[first] -= by_reach
         for i in range(n):
             if answers.answer[i, j] >= 0:
-                by_loading[j] -= by_left[i, j] * expected[i, f]
+                by.loading[j] -= by_left[i, j] * expected[i, f]
                 by_expected[i, f] -= by_left[i, j] * loading[j]
-    by_level += guesses_back(answers, guess, by_left, len(level))
-    return density, by_centre, by_expected, by_loading, by_root, by_level
+    by.level[:] += guesses_back(answers, guess, by_left, len(level))
+    by.coefficients[:] += expectations_back(answers, by_expected, len(by.coefficients))
+    return float(density)
 
 
 @inner
@@ -537,14 +528,13 @@ def swelling(loading: Array, owner: Codes, psi: Array, error: float) -> Array:
 
 @inner
 def ordinal(
-    answers: Answers, scores: Array, loading: Array, owner: Codes, cut: Array, probit: bool
-) -> tuple[float, Array, Array, Array]:
-    """Density of ordered answers given scores; its derivatives by scores (n, F), loadings (k,) and thresholds.
+    answers: Answers, scores: Array, loading: Array, owner: Codes, cut: Array, probit: bool, by: Parts
+) -> tuple[float, Array]:
+    """Density of ordered answers given scores, and its derivatives by these, (n, F).
 
     For the logit ``F(b) - F(a) = F(b) F(-a) (1 - exp(a - b))``, whose last factor does not depend on the person.
     """
     density, by_scores = 0.0, np.zeros_like(scores)
-    by_loading, by_cut = np.zeros(len(owner)), np.zeros(len(cut))
     for i in range(len(scores)):
         for j in range(len(owner)):
             code = int(answers.answer[i, j])
@@ -563,26 +553,26 @@ def ordinal(
                     inside, of_lower = inside + above, -of_above
             density += inside
             if first + code < stop:
-                by_cut[first + code] += of_upper
+                by.level[first + code] += of_upper
             if code > 0:
-                by_cut[first + code - 1] += of_lower
+                by.level[first + code - 1] += of_lower
             down = -(of_upper + of_lower)  # derivative by the predictor
             by_scores[i, owner[j]] += down * loading[j]
-            by_loading[j] += down * scores[i, owner[j]]
+            by.loading[j] += down * scores[i, owner[j]]
     if not probit:
         for upper in range(len(cut)):
             if answers.between[upper] > 0:
                 step = cut[upper] - cut[upper - 1]
                 density += answers.between[upper] * math.log(-math.expm1(-step))
                 d = answers.between[upper] / math.expm1(min(step, FARTHEST))
-                by_cut[upper] += d
-                by_cut[upper - 1] -= d
-    return density, by_scores, by_loading, by_cut
+                by.level[upper] += d
+                by.level[upper - 1] -= d
+    return density, by_scores
 
 
 @kernel
-def log_density(point: Array, model: Model) -> tuple[float, Array]:
-    """Log density of a point and its gradient."""
+def log_density(point: Array, model: Model, answered: Callable[..., float]) -> tuple[float, Array]:
+    """Log density of a point and its gradient; ``answered``: which of ``DENSITIES`` is that of the answers."""
     items, places, groups, answers = model.items, model.places, model.groups, model.answers
     value, slope, total, gradient = coordinates.elementwise(point, model.coordinates)
     back = np.zeros_like(point)  # by the values
@@ -630,7 +620,18 @@ def log_density(point: Array, model: Model) -> tuple[float, Array]:
             if items.item_of_level[k_level] == items.item_of_level[k_level - 1]:
                 level[k_level] += level[k_level - 1]
     mean = average @ coefficients
-    by_level, by_loading, by_mean, by_psi = np.zeros(levels), np.zeros(k), np.zeros(count), np.zeros(count)
+    n, errors = (len(answers.answer), 0) if ordered else (0, k)
+    own = value[places.scores : places.scores + n * count].reshape((n, count))
+    parts = Parts(coefficients, loading, root, level, value[places.error : places.error + errors], own)
+    by = Parts(
+        np.zeros_like(coefficients),
+        np.zeros_like(loading),
+        np.zeros_like(root),
+        np.zeros_like(level),
+        np.zeros_like(parts.error),
+        np.zeros_like(parts.coordinates),
+    )
+    by_mean, by_psi = np.zeros(count), np.zeros(count)
     turn = 1.0 if ordered else -1.0  # thresholds rise with the factor's average, intercepts fall
     for k_level in range(levels):
         j = items.item_of_level[k_level]
@@ -638,63 +639,37 @@ def log_density(point: Array, model: Model) -> tuple[float, Array]:
         distance = level[k_level] / items.divisor + turn * loading[j] * mean[f] - items.prior_mean[k_level]
         total -= 0.5 * items.prior_precision[k_level] * distance * distance
         d = -items.prior_precision[k_level] * distance
-        by_level[k_level] += d / items.divisor
-        by_loading[j] += turn * d * mean[f]
+        by.level[k_level] += d / items.divisor
+        by.loading[j] += turn * d * mean[f]
         by_mean[f] += turn * d * loading[j]
 
-    by_root = np.zeros((count, count))
-    if ordered:
-        n = len(answers.answer)
-        own = value[places.scores : places.scores + n * count].reshape((n, count))
-        expected = expectations(answers, coefficients)
-        density, by_own, by_expected, d_loading, d_root, d_level = whitened(
-            own, answers, expected, loading, items.owner, root, level, model.guess, model.kind == PROBIT
-        )
-        by_coefficients = expectations_back(answers, by_expected, len(average))
-        back[places.scores : places.scores + n * count] += by_own.ravel()
-        by_root += d_root
-    else:
-        error = value[places.error : places.error + k]
-        residual = root @ root.T
-        if model.kind == COMPLETE:
-            density, by_coefficients, d_loading, d_error, d_residual, d_level = complete(
-                model.sums, coefficients, loading, items.owner, error, residual, level
-            )
-        else:
-            expected = expectations(answers, coefficients)
-            density, by_expected, d_loading, d_error, d_residual, d_level = incomplete(
-                answers, expected, loading, items.owner, error, residual, level / items.divisor
-            )
-            d_level = d_level / items.divisor
-            by_coefficients = expectations_back(answers, by_expected, len(average))
-        back[places.error : places.error + k] += d_error
-        by_root += 2 * d_residual @ root
-    total += density
-    by_loading += d_loading
-    by_level += d_level
-    by_coefficients = by_coefficients + np.outer(average, by_mean)
+    total += answered(model, parts, by)
+    back[places.scores : places.scores + n * count] += by.coordinates.ravel()
+    back[places.error : places.error + errors] += by.error
+    by_coefficients = by.coefficients + average.reshape((-1, 1)) * by_mean
     by_coefficients[:p] -= slopes.precision * away
     by_coefficients[p:] -= slopes.sweep.T @ by_coefficients[:p]
 
     if ordered:
         for k_level in range(levels - 1, 0, -1):
             if items.item_of_level[k_level] == items.item_of_level[k_level - 1]:
-                by_level[k_level - 1] += by_level[k_level]
+                by.level[k_level - 1] += by.level[k_level]
         for k_level in range(levels):
             j = items.item_of_level[k_level]
             f = items.owner[j]
-            by_level[k_level] *= swell[j]
-            pull = (by_level[k_level] * value[places.level + k_level] + 1) / (swell[j] ** 2 * model.guess.error)
-            by_loading[j] += pull * loading[j] * psi[f] ** 2
+            by.level[k_level] *= swell[j]
+            pull = (by.level[k_level] * value[places.level + k_level] + 1) / (swell[j] ** 2 * model.guess.error)
+            by.loading[j] += pull * loading[j] * psi[f] ** 2
             by_psi[f] += pull * loading[j] ** 2 * psi[f]
-    by_loading *= items.stretch
-    back[places.level : places.level + levels] += by_level
-    back[places.loading : places.loading + len(items.rest)] += by_loading[items.rest]
+    by.loading[:] *= items.stretch
+    back[places.level : places.level + levels] += by.level
+    back[places.loading : places.loading + len(items.rest)] += by.loading[items.rest]
     if marked:
-        back[places.psi : places.psi + count] += by_psi + (by_root * correlation).sum(axis=1)
+        for f in range(count):
+            back[places.psi + f] += by_psi[f] + by.root[f] @ correlation[f]
     else:
-        back[places.direction : places.direction + count] += by_loading[items.direction]
-    of_correlation = by_root * psi.reshape((-1, 1))
+        back[places.direction : places.direction + count] += by.loading[items.direction]
+    of_correlation = by.root * psi.reshape((-1, 1))
     back[places.partial : places.partial + pairs] += coordinates.correlation_root_back(
         shares, row, column, before, correlation, of_correlation
     )
@@ -703,3 +678,6 @@ def log_density(point: Array, model: Model) -> tuple[float, Array]:
     for g in range(len(groups.table)):
         group_effects_back(value, groups, g, by_coefficients, back)
     return total, gradient + slope * back
+
+
+DENSITIES = {COMPLETE: complete, INCOMPLETE: incomplete, LOGIT: graded, PROBIT: graded}
