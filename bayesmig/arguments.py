@@ -65,7 +65,7 @@ def check_kinds(
 def stated(owner: Callable[..., Any], annotation: str) -> Any:
     """The kind that an annotation in the owner's module means."""
     holder = SimpleNamespace(__annotations__={"kind": annotation})
-    return get_type_hints(holder, {}, _names(owner.__module__))["kind"]
+    return get_type_hints(holder, {}, _named(owner.__module__, annotation))["kind"]
 
 
 def check_fields(value: Any, but: Collection[str] = ()) -> None:
@@ -77,22 +77,17 @@ def check_fields(value: Any, but: Collection[str] = ()) -> None:
     check_kinds(type(value), {name: kind for name, kind in kinds.items() if name not in but}, vars(value))
 
 
-class _Names(dict[str, Any]):
-    """What the annotations of a module name, with what is imported for them alone."""
-
-    def __missing__(self, name: str) -> Any:
-        source = inspect.getsource(sys.modules[self["__name__"]])
-        found = re.search(rf"(?m)^    (?:from (\S+) import (?:.*\W)?{name}\b|import (\S+) as {name}$)", source)
-        if found is None:
-            raise KeyError(name)  # one of Python's own
-        module = importlib.import_module(found[1] or found[2])
-        self[name] = getattr(module, name) if found[1] else module
-        return self[name]
-
-
-@functools.cache
-def _names(module: str) -> _Names:
-    return _Names(vars(sys.modules[module]))
+def _named(place: str, annotation: str) -> dict[str, Any]:
+    """What the names of an annotation stand for in its module, also of what is imported for annotations alone."""
+    module, found = sys.modules[place], {}
+    for name in re.findall(r"[^\W\d]\w*", annotation):
+        imports = rf"(?m)^    (?:from (\S+) import (?:.*\W)?{name}\b|import (\S+) as {name}$)"
+        if name in vars(module):
+            found[name] = vars(module)[name]
+        elif line := re.search(imports, inspect.getsource(module)):
+            source = importlib.import_module(line[1] or line[2])
+            found[name] = getattr(source, name) if line[1] else source
+    return found
 
 
 def fits(value: object, kind: Any) -> bool:
