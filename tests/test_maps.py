@@ -125,6 +125,7 @@ BAD_MAPS = {
     "same areas": lambda: bm.Neighbours.of_matrix(pd.DataFrame([[0, 1], [1, 0]], list("ab"), list("ac"))),
     "ones for neighbours": lambda: bm.Neighbours.of_matrix(pd.DataFrame([[0, 2], [2, 0]], list("ab"), list("ab"))),
     "no two areas": lambda: bm.Neighbours.within(pd.DataFrame({"x": [0, 9], "y": [0, 9]}, list("ab")), 1),
+    "3 names or more, got 2": lambda: bm.Neighbours.in_order([1, 2], around=True),
     "two finite coordinates": lambda: bm.Neighbours.within(pd.DataFrame({"x": [0, np.nan], "y": 0}, list("ab")), 1),
 }
 
@@ -147,6 +148,19 @@ def test_maps_are_read_from_matrices_and_points():
     squares = [shapely.box(x, y, x + 1, y + 1) for x, y in points.to_numpy()]
     touching = bm.Neighbours.touching(geopandas.GeoDataFrame({"area": AREAS}, geometry=squares), "area")
     assert {*GRID.pairs} < {*touching.pairs}  # corners meet, too
+
+
+def test_an_order_is_a_random_walk():
+    """The flow of the Nile, 1871 to 1970: variances 15,099 and 1,469.1 of Durbin & Koopman 2012, section 2.10."""
+    nile = pytest.importorskip("statsmodels.api").datasets.nile.load_pandas().data.astype({"year": int})
+    line = bm.Neighbours.in_order(range(1871, 1971))
+    spec = bm.ModelSpec("volume ~ 1 + (1 | spatial(year))", neighbours={"year": line})
+    found, _ = mixed(build_design(spec, nile).apart, "reml", "classical", None)
+    step = (np.diff(line.root, axis=0) ** 2).sum(axis=1)  # its variance at an sd of one
+    assert float(found["sigma"]) ** 2 == pytest.approx(15099, abs=0.5)
+    assert float(found["tau_spatial(year)"][0]) ** 2 * step == pytest.approx(1469.1, abs=0.1)
+    months = bm.Neighbours.in_order(["jan", "feb", "mar", "apr"], around=True)
+    assert {*months.pairs} == {("jan", "feb"), ("feb", "mar"), ("mar", "apr"), ("jan", "apr")}
 
 
 FORMULAS = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
@@ -123,6 +124,18 @@ class Neighbours:
         if not len(found):
             raise SpecificationError(f"neighbours: no two areas are within {distance:g} of each other.")
         return cls(tuple((names[i], names[j]) for i, j in found.tolist()), tuple(names))
+
+    @classmethod
+    def in_order(cls, names: Sequence[object], around: bool = False) -> Neighbours:
+        """Waves, cohorts or months, each the neighbour of the next: their effects are a random walk.
+
+        ``names``: in their order, also those without data, such as years to come. ``around``: the last is a neighbour
+        of the first, as December is of January.
+        """
+        codes = list(map(as_code, names))
+        if len(codes) < 2 + around:
+            raise SpecificationError(f"neighbours in an order are {2 + around} names or more, got {len(codes)}.")
+        return cls(tuple(zip(codes, codes[1:] + codes[:1] * around, strict=False)), tuple(codes))
 
     @classmethod
     def touching(cls, frame: Any, name: str) -> Neighbours:
