@@ -43,6 +43,7 @@ PAGES = {
     "maps.md": (),
     "hypotheses.md": (),
     "contexts.md": ("contexts.png",),
+    "panels.md": ("panels.png",),
     "intersections.md": ("intersections.png",),
     "planning.md": ("planning.png",),
     "confounding.md": ("confounding.png",),
