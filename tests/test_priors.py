@@ -238,6 +238,50 @@ def test_a_preset_says_what_it_only_approximates(name: str, approximated: tuple[
         assert ("here" in why.casefold()) == (role in approximated), role
 
 
+@pytest.mark.parametrize(
+    ("kind", "quantiles"),
+    [
+        (Normal, {0.1: -3, 0.7: 0.5}),
+        (priors.Beta, {0.05: 0.1, 0.95: 0.4}),
+        (priors.Beta, {0.25: 0.001, 0.5: 0.9}),
+        (HalfNormal, {0.9: 2}),
+        (HalfStudentT, {0.5: 1.0}),
+        (Exponential, {0.99: 0.3}),
+    ],
+)
+def test_priors_have_the_quantiles_they_were_asked_for(kind: type[priors.Prior], quantiles: dict[float, float]) -> None:
+    found = priors.from_quantiles(kind, quantiles)
+    below = {
+        Normal: lambda x: stats.norm.cdf(x, found.mean, found.sd),  # type: ignore[attr-defined]
+        priors.Beta: lambda x: stats.beta.cdf(x, found.a, found.b),  # type: ignore[attr-defined]
+        HalfNormal: lambda x: stats.halfnorm.cdf(x, scale=found.scale),  # type: ignore[attr-defined]
+        HalfStudentT: lambda x: 2 * stats.t.cdf(x / found.scale, 3) - 1,  # type: ignore[attr-defined]
+        Exponential: lambda x: stats.expon.cdf(x, scale=found.mean),  # type: ignore[attr-defined]
+    }[kind]
+    assert {share: below(value) for share, value in quantiles.items()} == {
+        share: pytest.approx(share, abs=1e-6) for share in quantiles
+    }
+    assert found.why.startswith(f"{100 * min(quantiles):g} % below")
+
+
+@pytest.mark.parametrize(
+    ("kind", "quantiles", "words"),
+    [
+        (Flat, {0.5: 1}, "kind is one of Normal"),
+        (Normal, {0.5: 1}, "two quantiles"),
+        (Exponential, {0.5: 1, 0.9: 2}, "one quantile"),
+        (Normal, {0.05: 2, 0.95: 1}, "values rise"),
+        (Normal, {5: 0, 95: 1}, "probabilities lie between 0 and 1"),
+        (HalfNormal, {0.9: -1}, "above zero"),
+        (priors.Beta, {0.1: 0.2, 0.9: 1.2}, "from 0 to 1"),
+        (Normal, {0.1: "a", 0.9: "b"}, "two quantiles"),
+    ],
+)
+def test_quantiles_that_no_prior_has_are_refused(kind: type[priors.Prior], quantiles: object, words: str) -> None:
+    with pytest.raises(SpecificationError, match=words):
+        priors.from_quantiles(kind, quantiles)  # type: ignore[arg-type]
+
+
 def test_a_relative_scale_can_have_a_floor() -> None:
     floored = HalfStudentT(3, 1, relative=True, least=2.5)
     assert (floored.resolved(1.0), floored.resolved(9.0)) == (HalfStudentT(3, 2.5), HalfStudentT(3, 9))

@@ -280,6 +280,85 @@ def from_dict(values: Mapping[str, Any]) -> Prior:
     return _KINDS[arguments.pop("prior")](**arguments)
 
 
+def from_quantiles(kind: type[Prior], quantiles: Mapping[float, float], *, why: str = "") -> Prior:
+    """The prior with these quantiles, for what somebody can say in numbers.
+
+    Parameters
+    ----------
+    kind : type
+        ``Normal`` and ``Beta``, which two quantiles settle; ``HalfNormal``, ``HalfStudentT`` (with 3 degrees of
+        freedom) and ``Exponential``, which one does.
+    quantiles : mapping of float to float
+        Values by the probability of a smaller one, as in ``{0.05: -0.5, 0.95: 1.5}``, in units of the parameter.
+    why : str
+        The reason; by default the quantiles themselves.
+
+    Raises
+    ------
+    SpecificationError
+        For another kind or number of quantiles, probabilities outside 0 to 1, and values that no such prior has.
+
+    Notes
+    -----
+    ``Exponential`` with ``{0.99: 2}`` is the penalised-complexity prior of an sd that exceeds 2 with probability .01
+    (Simpson et al. 2017, Statistical Science 32(1)).
+
+    What it means: nine in ten of the values that the parameter might have are expected between the quantiles of .05
+    and .95. ``simulate`` shows which answers that comes to.
+
+    See Also
+    --------
+    bayesmig.prior_table : All priors of a model in raw units.
+
+    Examples
+    --------
+    >>> prior = from_quantiles(Normal, {0.05: -0.5, 0.95: 1.5})
+    >>> print(prior, prior.why)
+    Normal(mean=0.5, sd=0.608) 5 % below -0.5, 95 % below 1.5
+    >>> print(from_quantiles(Exponential, {0.99: 2}))
+    Exponential(mean=0.4343)
+    """
+    import numpy as np
+    from scipy import optimize, special
+
+    names = {Normal: 2, Beta: 2, HalfNormal: 1, HalfStudentT: 1, Exponential: 1}
+    if kind not in names:
+        known = ", ".join(one.__name__ for one in names)
+        raise SpecificationError(f"from_quantiles: kind is one of {known}; got {getattr(kind, '__name__', kind)!r}.")
+    pairs = sorted(quantiles.items()) if isinstance(quantiles, Mapping) else []
+    if len(pairs) != names[kind] or not all(isinstance(one, numbers.Real) for pair in pairs for one in pair):
+        number = ("one quantile", "two quantiles")[names[kind] - 1]
+        raise SpecificationError(f"{kind.__name__} is settled by {number}, as in {{0.95: 1.5}}; got {quantiles!r}.")
+    (p, x), (q, y) = pairs[0], pairs[-1]
+    least, most = {Normal: (-math.inf, math.inf), Beta: (0, 1)}.get(kind, (0, math.inf))
+    if not (min(p, 1 - q) > 0 and least < x and y < most and (x < y or len(pairs) == 1)):
+        within = {Normal: "", Beta: ", from 0 to 1"}.get(kind, ", above zero")
+        raise SpecificationError(
+            f"from_quantiles({kind.__name__}, {quantiles!r}): probabilities lie between 0 and 1, and values rise with"
+            f" them{within}."
+        )
+    why = why or ", ".join(f"{100 * share:.4g} % below {value:.4g}" for share, value in pairs)
+    if kind is Normal:
+        sd = (y - x) / (special.ndtri(q) - special.ndtri(p))
+        return Normal(x - sd * special.ndtri(p), sd, why=why)
+    if kind is Beta:
+        values, shares = np.array([x, y]), np.array([p, q])
+
+        def lacking(log: Array) -> Array:
+            a, b = np.exp(log)
+            return np.asarray(special.betainc(a, b, values) - shares)
+
+        below = optimize.root(lacking, np.zeros(2))
+        if not below.success:
+            raise SpecificationError(f"from_quantiles: no Beta has the quantiles {quantiles!r}.")
+        return Beta(*np.exp(below.x), why=why)
+    if kind is Exponential:
+        return Exponential(-x / math.log1p(-p), why=why)
+    if kind is HalfNormal:
+        return HalfNormal(x / special.ndtri((1 + p) / 2), why=why)
+    return HalfStudentT(3, x / float(special.stdtrit(3, (1 + p) / 2)), why=why)
+
+
 @dataclass(frozen=True)
 class PriorSet:
     """Priors for every parameter of a multilevel model.
