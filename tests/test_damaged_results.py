@@ -191,6 +191,7 @@ def test_a_cut_file_is_no_result(tmp_path: Path) -> None:
         assert "is no result of bayesmig, or is damaged" in found.output
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # h5netcdf, of what it could not open
 def test_a_spoilt_file_is_refused_or_gives_what_it_gave(tmp_path: Path) -> None:
     MADE["least squares"]().to_netcdf(tmp_path / "whole.nc", engine="h5netcdf")
     content = (tmp_path / "whole.nc").read_bytes()
