@@ -129,10 +129,10 @@ ROOMS = {
         {"poststratification"},
     ),
     "checking": (
-        {"diagnostics", "elpd", "subsets"},
+        {"elpd", "subsets"},
         {"marginal_likelihood", "out_of_sample", "predictive"},
-        {"robustness", "validation"},
-        {"arviz"},
+        {"maps", "robustness", "validation"},
+        {"arviz", "diagnostics"},
     ),
     "replication": (
         {

@@ -1,5 +1,7 @@
 """Effects of neighbours: their distribution in closed form, REML against mgcv, engines, verbs, and bad maps."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,6 +9,7 @@ import xarray as xr
 from references import FOLDER
 
 import bayesmig as bm
+from bayesmig.checking.maps import _index as moran_index
 from bayesmig.data.encoding import build_design
 from bayesmig.errors import BayesmigError, DataError, EngineRefusal, SpecificationError, UnknownLevel
 from bayesmig.inference.estimators.mixed import mixed
@@ -115,6 +118,76 @@ def test_families_take_them(family):
     assert tree["posterior"]["tau_spatial(area)"].mean() > 0
 
 
+def by_hand(values, pairs):
+    """Moran's I of values by area, as Moran (1950) writes it: a sum over ordered pairs."""
+    away = values - values.mean()
+    total = sum(2 * away[one] * away[other] for one, other in pairs)
+    return len(values) / (2 * len(pairs)) * total / (away**2).sum()
+
+
+def test_moran_is_that_of_closed_forms_and_of_a_sum_over_pairs():
+    weights = GRID.graph.toarray()
+    inside = weights[:20, :20]  # four rows of five: a chessboard whose colours are equally many
+    board = np.array([(-1) ** (k // 5 + k % 5) for k in range(20)], dtype=float)
+    assert moran_index(board[None], inside) == pytest.approx([-1])
+    n, line = 50, bm.Neighbours.in_order(range(50)).graph.toarray()
+    assert moran_index(np.arange(n)[None], line) == pytest.approx([(n - 3) / (n - 1)])  # a slope along a line
+    draws = np.random.default_rng(1).normal(size=(20000, 25))
+    index = moran_index(draws, weights)
+    assert index[0] == pytest.approx(by_hand(pd.Series(draws[0], AREAS), GRID.pairs))
+    s0, s1, s2 = weights.sum(), 2 * weights.sum(), 4 * (weights.sum(axis=0) ** 2).sum()
+    variance = (625 * s1 - 25 * s2 + 3 * s0**2) / (624 * s0**2) - 1 / 24**2  # Cliff & Ord 1981, normal values
+    # four Monte Carlo errors of a mean, and of an sd, of 20,000 values
+    assert index.mean() == pytest.approx(-1 / 24, abs=4 * np.sqrt(variance / 20000))
+    assert index.std() == pytest.approx(np.sqrt(variance), rel=4 / np.sqrt(2 * 20000))
+
+
+def test_moran_leaves_out_islands_and_areas_without_rows():
+    line = bm.Neighbours([*itertools.pairwise("abcdefgh"), ("v", "w")], [*"abcdefghvw", "alone", "empty"])
+    data = pd.DataFrame({"area": [*"abcdefghvw", "alone"] * 2, "y": [*np.arange(8.0), 3, 1, 99] * 2})
+    tree = bm.fit("y ~ 1", data, seed=1)
+    table = bm.checking.moran(tree, line, data["area"], draws=None)
+    row = table.iloc[0]
+    kept = data.iloc[:10].set_index("area")["y"]
+    # residuals of all areas have one sd, measured by 4,000 draws: within 1.1 %, which moves I by less than that
+    assert row["estimate"] == pytest.approx(by_hand(kept, line.pairs), abs=0.02)
+    assert (row["areas"], row["expected"], row["of"]) == (10, -1 / 9, "residuals")
+    weighted = data.groupby("area", as_index=False).agg(y=("y", "first"), n=("y", "size"))
+    tree = bm.fit("y ~ 1", weighted, weights=bm.Weights("n", "frequency"), seed=1)
+    again = bm.checking.moran(tree, line, weighted["area"], draws=None).iloc[0]
+    assert again["estimate"] == pytest.approx(row["estimate"], abs=0.02)
+
+
+@pytest.mark.parametrize("family", ["gaussian", "cumulative", "bernoulli"])
+def test_moran_finds_neighbours_who_are_alike(family):
+    rng = np.random.default_rng(3)
+    patches = 0.5 * np.repeat(np.arange(-2, 3), 5)  # rising from row to row of the map
+    data = pd.DataFrame({"area": np.repeat(AREAS, 30), "y": np.repeat(patches, 30) + rng.normal(size=750)})
+    cuts = {"cumulative": [-np.inf, -1, 1, np.inf], "bernoulli": [-np.inf, 0, np.inf]}.get(family)
+    data["y"] = data["y"] if cuts is None else pd.cut(data["y"], cuts, labels=False)
+    before = bm.fit(bm.ModelSpec("y ~ 1", family=family), data, seed=1)
+    table = bm.checking.moran(before, GRID, data["area"])
+    assert table["reading"].tolist() == ["neighbours are alike"] and table["estimate"][0] > 0.3
+    if family == "gaussian":
+        groups = bm.checking.moran(bm.fit("y ~ 1 + (1 | area)", data, seed=1), GRID, "area").set_index("of")
+        assert groups.loc["area[intercept]", "tail"] < 0.025 < groups.loc["residuals", "tail"]
+
+
+def test_check_has_a_line_for_neighbours(posterior):
+    lines = bm.check(posterior).set_index("check").loc[["Moran's I"]]
+    assert len(lines) == 2 and lines["passed"].all()
+    assert lines["message"].str.contains(r"^(?:residuals|area\[intercept\]) of areas \(area\): .* no more alike").all()
+    assert "Moran's I" not in set(bm.check(posterior, varying=False)["check"])
+    for given, words in (((), "maps of the specification: none"), ((GRID,), "by=None"), ((None, "x"), "by='x'")):
+        with pytest.raises(BayesmigError, match=words):
+            bm.checking.moran(bm.fit("y ~ x", DATA, seed=1), *given)
+    with pytest.raises(DataError, match="'r0c3' is not on the map"):
+        bm.checking.moran(posterior, bm.Neighbours(PAIRS[:3]), "area")
+    few = bm.Neighbours([("r0c0", "r1c0")], AREAS)
+    with pytest.raises(DataError, match="2 areas with rows have a neighbour"):
+        bm.checking.moran(posterior, few, "area")
+
+
 BAD_MAPS = {
     "its own neighbour": lambda: bm.Neighbours([("a", "a")]),
     "no pair": lambda: bm.Neighbours([]),
@@ -195,6 +268,21 @@ def test_what_knows_no_maps_says_so(posterior):
         bm.fit(spec, DATA, adjust="sandwich", seed=1)
     with pytest.raises(BayesmigError, match="use loo"):
         bm.checking.leave_one_group_out(posterior, "area")
+
+
+@pytest.mark.slow
+def test_tails_of_moran_are_rarely_small_where_areas_are_independent(capsys):
+    """The data are used twice, so that tails below 0.025 are no more than 2.5 % of those of a true model."""
+    rng, sets, small = np.random.default_rng(1), 200, {}
+    for number in range(sets):
+        code = np.repeat(np.arange(25), 12)
+        data = pd.DataFrame({"area": np.array(AREAS)[code], "y": rng.normal(0, 0.7, 25)[code] + rng.normal(size=300)})
+        tree = bm.fit("y ~ 1 + (1 | area)", data, seed=number, draws=1000)
+        for _, row in bm.checking.moran(tree, GRID, "area", draws=400).iterrows():
+            small.setdefault(row["of"], []).append(row["tail"])
+    print({of: [np.mean(np.array(tails) < level) for level in (0.025, 0.1, 0.5)] for of, tails in small.items()})
+    # 2.5 % and four binomial errors of 200 sets
+    assert all(np.mean(np.array(tails) < 0.025) < 0.07 for tails in small.values())
 
 
 @pytest.mark.slow

@@ -10,11 +10,13 @@ import xarray as xr
 from scipy import special
 from scipy.stats import rankdata
 
+from bayesmig.checking.maps import LEAST_TAIL, moran
 from bayesmig.contract import schema
 from bayesmig.contract.arrays import Array
 from bayesmig.contract.seal import UNSEALED, is_sealed
 from bayesmig.contract.tree import Shown
 from bayesmig.errors import listing
+from bayesmig.results.summaries import common_columns
 
 RHAT = 1.01
 LEAST_ESS = 400
@@ -22,6 +24,7 @@ FEW_GROUPS = 6
 FEW_CLUSTERS = 20
 MOST_DROPPED = 0.10
 LEAST_EBFMI = 0.3
+MORAN_DRAWS = 400
 TAILS = (0.05, 0.95)
 PARAMETERS = 256  # at once
 LEAST_HALF = 4  # draws of half a chain, of which ArviZ takes shorter ones as parts of whole chains only
@@ -47,16 +50,17 @@ def check(tree: xr.DataTree, *, varying: bool = True) -> pd.DataFrame:
         One row a check: ``check``, ``value``, ``threshold``, ``passed``, ``message`` (a sentence) and ``verdict``:
         ``passed`` or ``failed`` where something was held against a threshold, ``note`` where nothing could be.
         ``passed`` is False for what failed only. Posteriors:
-        Pareto k of the importance sampler against its sample-size threshold min(0.7, 1 - 1 / log10 S)
-        (Vehtari et al. 2024), effective draws, rank-normalised split R-hat and bulk and tail effective sample
-        sizes over all parameters (Vehtari et al. 2021), and whether terms separate a binary, ordered or count outcome,
-        so that only the priors keep coefficients finite. Estimates: singularity, the
+        Pareto k of the importance sampler against its sample-size threshold min(0.7, 1 - 1 / log10 S) (Vehtari et al.
+        2024), effective draws, rank-normalised split R-hat and bulk and tail effective sample sizes over all parameters
+        (Vehtari et al. 2021), and whether terms separate a binary, ordered or count outcome, so that only the priors
+        keep coefficients finite; of models of neighbours Moran's I of residuals and of effects taken for independent,
+        as :func:`bayesmig.checking.moran` has it (left out with ``varying=False``). Estimates: singularity, the
         likelihood-ratio test against no groups, and how many standard errors the maximum of an approximate likelihood
         is from that of finer quadrature (at most 0.3: farther off, a 95 % interval covers less than 94 %). Both: rows
-        lost to missing values, survey weights, the clusters that adjusted intervals rest on (20 or more, a
-        convention), whether data were imputed often enough (100 times the largest fraction of missing information;
-        White, Royston & Wood 2011, Statistics in Medicine 30(4)), notes on the data, number of groups, whether the data
-        are the researcher's own, and that a result has no seal, so that nothing tells whether it was damaged or edited.
+        lost to missing values, survey weights, the clusters that adjusted intervals rest on (20 or more, a convention),
+        whether data were imputed often enough (100 times the largest fraction of missing information; White, Royston &
+        Wood 2011, Statistics in Medicine 30(4)), notes on the data, number of groups, whether the data are the
+        researcher's own, and that a result has no seal, so that nothing tells whether it was damaged or edited.
 
     Examples
     --------
@@ -69,6 +73,7 @@ def check(tree: xr.DataTree, *, varying: bool = True) -> pd.DataFrame:
     True
     """
     rows = _computation(tree, varying) if schema.kind(tree) == "posterior" else _estimation(tree)
+    rows += _neighbours(tree) if varying and schema.kind(tree) == "posterior" else []
     rows += _data(tree) if "n_given" in tree.attrs else []
     provenance = str(tree.attrs.get("provenance", "unknown"))
     sentence = f"{provenance}: good for learning and sensitivity, not as evidence"
@@ -210,6 +215,24 @@ def _normal_scores(rows: Array) -> Array:
     ranks[tied] = rankdata(rows[tied], axis=1)
     scores: Array = special.ndtri((ranks - 3 / 8) / (rows.shape[1] + 1 / 4))
     return scores
+
+
+def _neighbours(tree: xr.DataTree) -> list[Row]:
+    """Whether neighbours are alike beyond the term that lets them be."""
+    maps = "spec" in tree.attrs and schema.read(tree, "spec").get("neighbours")
+    if not maps or "imputations" in tree.attrs:
+        return []
+    table = common_columns(moran(tree, draws=MORAN_DRAWS))
+    rows: list[Row] = []
+    for row in table[~table["of"].str.startswith("spatial(")].to_dict("records"):
+        passed = row["tail"] >= LEAST_TAIL
+        message = (
+            f"{row['of']} of areas ({row['by']}): {row['estimate']:.2f} ({row['lower']:.2f} to {row['upper']:.2f}),"
+        )
+        message += f" by chance {row['expected']:.2f}, tail {row['tail']:.3f}: {row['reading']}"
+        message += "" if passed else " still: something that changes over the map is left out"
+        rows.append(("Moran's I", round(row["estimate"], 2), f"tail {LEAST_TAIL} or more", passed, message))
+    return rows
 
 
 def _data(tree: xr.DataTree) -> list[Row]:

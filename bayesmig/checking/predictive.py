@@ -167,7 +167,7 @@ def predictive_check(
     entropy = seed_of(tree, seed)
     people = None if by is None else grouping(fitted.design, by)
     functions = _functions(fitted.design, statistic)
-    fitted, people = _counted(fitted, people or Grouping(OVERALL, (OVERALL,), np.zeros(fitted.design.n, np.int64)))
+    fitted, people = counted(fitted, people or Grouping(OVERALL, (OVERALL,), np.zeros(fitted.design.n, np.int64)))
     outcomes = _replicates(fitted, new_groups, np.random.default_rng(entropy))
     design = fitted.design
     rows = []
@@ -258,7 +258,7 @@ def calibration(
     if not isinstance(bins, (int, np.integer)) or bins < 2:
         raise BayesmigError(f"bins={bins!r}: give a whole number of at least 2.")
     entropy = seed_of(tree, seed)
-    fitted, _ = _counted(fitted, Grouping(OVERALL, (OVERALL,), np.zeros(fitted.design.n, np.int64)))
+    fitted, _ = counted(fitted, Grouping(OVERALL, (OVERALL,), np.zeros(fitted.design.n, np.int64)))
     design = fitted.design
     outcomes = _replicates(fitted, new_groups, np.random.default_rng(entropy))
     rows = []
@@ -375,7 +375,7 @@ def _between(low: float, high: float, y: Array) -> Flags:
     return np.asarray((y > low) & (y < high))
 
 
-def _counted(fitted: Fitted, people: Grouping) -> tuple[Fitted, Grouping]:
+def counted(fitted: Fitted, people: Grouping) -> tuple[Fitted, Grouping]:
     """One row for each person, where rows have frequency weights."""
     design = fitted.design
     if design.weight_kind != "frequency" or design.weights is None:

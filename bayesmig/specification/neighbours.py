@@ -150,7 +150,8 @@ class Neighbours:
         return {"pairs": self.pairs, "areas": self.areas}
 
     @cached_property
-    def _graph(self) -> Any:
+    def graph(self) -> Any:
+        """A one for each two neighbours, (A, A) sparse array."""
         place = {name: k for k, name in enumerate(self.areas)}
         one, other = np.array([(place[a], place[b]) for a, b in self.pairs], dtype=np.int64).T
         half = sparse.csr_array((np.ones(len(one)), (one, other)), (len(place), len(place)))
@@ -159,7 +160,7 @@ class Neighbours:
     @cached_property
     def parts(self) -> Codes:
         """Which connected part of the map each area lies in, (A,) int array."""
-        return np.asarray(csgraph.connected_components(self._graph, directed=False)[1], dtype=np.int64)
+        return np.asarray(csgraph.connected_components(self.graph, directed=False)[1], dtype=np.int64)
 
     @property
     def root(self) -> Array:
@@ -172,7 +173,7 @@ def _root(neighbours: Neighbours) -> Array:
     columns = []
     for part in range(int(neighbours.parts.max()) + 1):
         members = np.flatnonzero(neighbours.parts == part)
-        weights = neighbours._graph[members][:, members].toarray()
+        weights = neighbours.graph[members][:, members].toarray()
         count = len(members)
         if count == 1:
             block = np.ones((1, 1))
