@@ -163,6 +163,7 @@ ROOMS = {
             "expectations",
             "findings",
             "groups",
+            "maps",
             "predictions",
             "priors",
         },

@@ -223,6 +223,71 @@ def test_maps_are_read_from_matrices_and_points():
     assert {*GRID.pairs} < {*touching.pairs}  # corners meet, too
 
 
+@pytest.fixture(scope="module")
+def outlines():
+    geopandas = pytest.importorskip("geopandas", reason="outlines of areas come with geopandas")
+    shapely = pytest.importorskip("shapely")
+    squares = [shapely.box(int(area[3]), -int(area[1]), int(area[3]) + 1, 1 - int(area[1])) for area in AREAS]
+    frame = geopandas.GeoDataFrame({"name": AREAS}, geometry=squares)
+    frame.loc[25] = ["extra", shapely.box(5, 0, 6, 1)]
+    return frame.iloc[::-1]
+
+
+def test_a_map_has_the_colours_of_the_posterior(posterior, outlines):
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    axes = bm.plots.map(posterior, outlines, "area", "name", threshold=0.2)
+    own, shared = (posterior["posterior"][f"u_{name}"][..., 0] for name in ("area", "spatial(area)"))
+    total = (own + shared.rename({"spatial(area)": "area"}).sel(area=own["area"])).stack(s=("chain", "draw"))
+    bars = [ax for ax in axes[0].figure.axes if ax not in axes]
+    for ax, bar, shown in zip(axes, bars, (total.mean("s"), total.std("s"), (total > 0.2).mean("s")), strict=True):
+        faces = ax.collections[0].get_facecolors()[::-1]
+        scale = bar._colorbar.mappable
+        for area, value in zip(own["area"].to_numpy(), shown.to_numpy(), strict=True):
+            # a colour map has 256 colours, and sds with n - 1 are another 0.01 %
+            assert faces[AREAS.index(area)] == pytest.approx(scale.to_rgba(value), abs=0.03)
+        assert faces[25].tolist() == [1, 1, 1, 1]
+    assert [ax.get_title(loc="left") for ax in axes] == [
+        "Posterior mean",
+        "Posterior SD",
+        "Probability of more than 0.2",
+    ]
+    words = [text.get_text() for text in axes[0].figure.legends[0].get_texts()]
+    assert words == ["not in the model", "no respondents"]
+    # r3c1, where nobody was asked, is the mean of its neighbours with the sd of an area of its own
+    sd = float(np.sqrt(shared.sel({"spatial(area)": "r3c1"}).var() + (posterior["posterior"]["tau_area"] ** 2).mean()))
+    found = axes[1].collections[0].get_facecolors()[::-1][AREAS.index("r3c1")]
+    assert found == pytest.approx(bars[1]._colorbar.mappable.to_rgba(sd), abs=0.1)  # the largest, of 4,000 draws
+
+
+def test_a_map_of_predictions_and_of_what_cannot_be_drawn(posterior, outlines):
+    people = pd.DataFrame({"area": AREAS, "x": 0.0})
+    y = bm.predict(posterior, people, seed=1)["predictions"]["y"].assign_coords(row=AREAS)
+    axes = bm.plots.map(posterior, outlines, "area", "name", values=y, threshold=2.0)
+    bar = next(ax for ax in axes[0].figure.axes if ax not in axes)
+    low, high = bar._colorbar.mappable.get_clim()
+    assert (low, high) == pytest.approx(
+        (float(y.mean(["chain", "draw"]).min()), float(y.mean(["chain", "draw"]).max()))
+    )
+    calls = {
+        "no column 'area'": lambda: bm.plots.map(posterior, outlines, "area"),
+        "no such effects": lambda: bm.plots.map(posterior, outlines, "town", "name"),
+        "does not have r4c4": lambda: bm.plots.map(posterior, outlines[outlines["name"] != "r4c4"], "area", "name"),
+        "repeats r0c0": lambda: bm.plots.map(posterior, outlines.replace("extra", "r0c0"), "area", "name"),
+        "leave it out": lambda: bm.plots.map(posterior, outlines, "area", "name", ratios=True),
+        "give the threshold": lambda: bm.plots.map(posterior, outlines, "area", "name", values=y),
+        "a geopandas frame": lambda: bm.plots.map(posterior, pd.DataFrame({"name": AREAS}), "area", "name"),
+        "names an area twice": lambda: bm.plots.map(
+            posterior, outlines, "area", "name", values=y.assign_coords(row=["a"] * 25), threshold=1.0
+        ),
+        "one more": lambda: bm.plots.map(posterior, outlines, "area", "name", values=y[0], threshold=1.0),
+    }
+    for words, call in calls.items():
+        with pytest.raises(BayesmigError, match=words):
+            call()
+
+
 def test_an_order_is_a_random_walk():
     """The flow of the Nile, 1871 to 1970: variances 15,099 and 1,469.1 of Durbin & Koopman 2012, section 2.10."""
     nile = pytest.importorskip("statsmodels.api").datasets.nile.load_pandas().data.astype({"year": int})

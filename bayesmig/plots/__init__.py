@@ -2,7 +2,7 @@
 
 Users find here ``forest``, ``dumbbell``, ``caterpillar``, ``group_dots``, ``shrinkage``, ``vpc``, ``strata``,
 ``precision``, ``confounders``, ``synthesis``, ``interaction``, ``curve``, ``slopes``, ``survival``, ``predicted``,
-``calibration``, ``prior_predictive`` and ``prior_posterior``.
+``calibration``, ``map``, ``prior_predictive`` and ``prior_posterior``.
 
 Every function draws on the axes it is given, or on a new figure, and returns the axes. Colours are those of Okabe &
 Ito (2008), which colour-blind readers can tell apart; markers and line styles differ as well, so that a page printed
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from bayesmig.plots.groups import caterpillar as caterpillar
     from bayesmig.plots.groups import strata as strata
     from bayesmig.plots.groups import vpc as vpc
+    from bayesmig.plots.maps import map as map
     from bayesmig.plots.means import group_dots as group_dots
     from bayesmig.plots.means import shrinkage as shrinkage
     from bayesmig.plots.predictions import curve as curve
