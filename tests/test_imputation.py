@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from as_written import AS_WRITTEN
 from scipy import stats
 
 import bayesmig as bm
@@ -323,7 +324,7 @@ def test_the_graph_is_the_joint_density():
         return total + stats.norm.logpdf(design.y, eta, np.exp(point["sigma_log__"])).sum()
 
     values = []
-    density = model.compile_logp(mode="FAST_COMPILE")
+    density = model.compile_logp(mode=AS_WRITTEN)
     for _ in range(3):
         point = base | {f"gap_{gap.name}": rng.normal(size=len(gap.rows)) for gap in design.imputed}
         values.append((float(density(point)), by_hand(point)))

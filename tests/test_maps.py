@@ -14,8 +14,7 @@ from bayesmig.data.encoding import build_design
 from bayesmig.errors import BayesmigError, DataError, EngineRefusal, SpecificationError, UnknownLevel
 from bayesmig.inference.estimators.mixed import mixed
 from bayesmig.inference.fitting import candidates, drawn
-from bayesmig.inference.response import linear_predictor, parameters
-from bayesmig.results.fitted import encoded
+from bayesmig.inference.response import parameters
 
 AREAS = [f"r{row}c{column}" for row in range(5) for column in range(5)]
 PAIRS = [(f"r{r}c{c}", f"r{r + 1}c{c}") for r in range(4) for c in range(5)]
@@ -54,18 +53,17 @@ def test_covariance_is_the_scaled_inverse_of_the_graph():
 
 @pytest.mark.parametrize("fit", FITS)
 def test_reml_is_that_of_mgcv(fit):
-    design = build_design(bm.ModelSpec(FITS[fit], neighbours={"area": GRID}), DATA)
-    found, _ = mixed(design.apart, "reml", "classical", None)
-    values = design.together({str(k): found[k].to_numpy()[None] for k in found if "_se" not in str(k)})
+    tree = bm.estimate(FITS[fit], DATA, neighbours={"area": GRID}, method="reml")
     expected = REFERENCE[REFERENCE["fit"] == fit].set_index("quantity")["value"]
     places = ["r0c0", "r2c2", "r4c4"]
-    eta = linear_predictor(encoded(design, pd.DataFrame({"area": places, "x": 0.0})), values)[0]
+    found, values = bm.predict(tree, pd.DataFrame({"area": places, "x": 0.0}))["predictions"]["y"], tree["estimate"]
     # an sd that is zero here is a very small one in mgcv, which leaves the sixth digit open
-    assert eta == pytest.approx(expected[[f"fitted {place}" for place in places]].to_numpy(), abs=1e-5)
-    assert values["beta"][0, 1] == pytest.approx(expected["x"], abs=1e-5)
-    assert values["sigma"][0] == pytest.approx(expected["sigma"], abs=1e-5)
+    assert found.to_numpy() == pytest.approx(expected[[f"fitted {place}" for place in places]].to_numpy(), abs=1e-5)
+    assert float(values["beta"][1]) == pytest.approx(expected["x"], abs=1e-5)
+    assert float(values["beta_se"][1]) == pytest.approx(expected["error of x"], abs=1e-5)
+    assert float(values["sigma"]) == pytest.approx(expected["sigma"], abs=1e-5)
     if fit == "neighbours":  # an area without rows is known by its neighbours
-        known = values["beta"][0, 0] + values["u_spatial(area)"][0, AREAS.index("r3c1"), 0]
+        known = float(values["beta"][0] + values["u_spatial(area)"][AREAS.index("r3c1"), 0])
         assert known == pytest.approx(expected["fitted r3c1"], abs=1e-5)
 
 
@@ -322,7 +320,7 @@ def test_what_knows_no_maps_says_so(posterior):
         bm.fit(BYM, DATA, neighbours={"area": bm.Neighbours(PAIRS[:5])}, seed=1)
     spec = bm.ModelSpec(BYM, neighbours={"area": GRID})
     for call in (
-        lambda: bm.estimate(spec, DATA),
+        lambda: bm.estimate(spec, DATA, errors="robust"),
         lambda: bm.to_pymc(spec, DATA),
         lambda: bm.fit(spec, DATA, engine=bm.Bambi(), seed=1),
         lambda: bm.fit(spec, bm.chunks(DATA), seed=1),

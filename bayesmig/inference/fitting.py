@@ -448,9 +448,13 @@ def estimate_of(method: str | None, errors: str | None, df: str | None, design: 
 def _chosen_method(design: Design, method: str | None) -> str:
     """The method that was asked for, or else the one of record, if the family has it."""
     family, record = design.spec.family, design.spec.estimator
-    allowed = GENERALISED_METHODS if design.spec.predictors else METHODS.get(family, GENERALISED_METHODS)
+    allowed: tuple[str, ...] = GENERALISED_METHODS if design.spec.predictors else METHODS.get(family, GENERALISED_METHODS)
+    if design.alike and design.spec.is_gaussian:
+        allowed = ("ml", "reml")
+    elif method is None and not design.groups:
+        return allowed[-1]
     if method is None:
-        return allowed[-1] if not design.groups else record if record in allowed else "ml"
+        return record if record in allowed else "ml"
     require([method], allowed, "method ", f" of family {family!r}", "; allowed are", error=EngineRefusal)
     return method
 

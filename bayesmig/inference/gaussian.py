@@ -485,14 +485,19 @@ class MixedModelEquations:
         """Conditional means: ``(B, p)`` coefficients and the varying effects, in the design's units."""
         return self._unpack(conditional, self.mean(conditional)[:, None, :], None)
 
-    def covariance(self, conditional: Conditional) -> Array:
-        """``(p, p)`` covariance of the coefficients at the first of the B values, in the design's units."""
-        p = len(self.prior_mean)
-        corner = conditional.factor[0, -1 - p : -1, -1 - p : -1]
-        inverse = linalg.solve_triangular(corner, np.eye(p), lower=True)
-        change = np.diag(self.scale.y_sd / self.scale.x_sd)
+    def covariance(self, conditional: Conditional, shared: bool = False) -> Array:
+        """``(p, p)`` covariance of the coefficients at the first of the B values, in the design's units.
+
+        ``shared``: the effects of factors that rows share stand before them.
+        """
+        p, groups = len(self.prior_mean), self.design.groups
+        own = [k for k in self.stats.rest if shared and groups[k].amounts is not None]
+        units = [np.full(len(groups[k].levels), conditional.scales[k][0, 0, 0] / self.scale.z_sd[k][0]) for k in own]
+        change = np.diag(self.scale.y_sd * np.concatenate([*units, 1 / self.scale.x_sd]))
+        corner = conditional.factor[0, -1 - len(change) : -1, -1 - len(change) : -1]
+        inverse = linalg.solve_triangular(corner, np.eye(len(change)), lower=True)
         if self.scale.has_intercept:
-            change[0, 1:] = -self.scale.x_mean[1:] * self.scale.y_sd / self.scale.x_sd[1:]
+            change[-p, 1 - p or len(change) :] = -self.scale.x_mean[1:] * self.scale.y_sd / self.scale.x_sd[1:]
         return change @ inverse.T @ inverse @ change.T
 
     def evaluate(self, density: Callable[[Array], Array], points: Array) -> Array:

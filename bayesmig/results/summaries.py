@@ -79,11 +79,12 @@ def coefficients(
             f" {schema.read(tree, 'spec')['link']!r} are none; leave it out."
         )
     check_rope(rope, schema.kind(tree) == "posterior")
+    shown = [not smooth_of(str(term)) for term in index]
     if schema.kind(tree) == "posterior":
         draws = _flat(dataset["beta"])
         table = summarise_draws(np.exp(draws) if exponentiate else draws, index, interval, sign=draws, rope=rope)
         table = _with_missing_information(tree, table)
-        return table[[not smooth_of(str(term)) for term in index]]
+        return table[shown]
     estimate, error = dataset["beta"].to_numpy(), dataset["beta_se"].to_numpy()
     change = np.exp if exponentiate else np.asarray
     slope = np.exp(estimate) if exponentiate else 1.0
@@ -94,7 +95,9 @@ def coefficients(
     table[lower], table[upper] = change(estimate - reach), change(estimate + reach)
     if schema.kind(tree) == "published":
         return table.assign(stars=dataset["stars"].to_numpy())
-    return _with_missing_information(tree, table.assign(p=2 * reference.sf(abs(estimate / error))))
+    with np.errstate(invalid="ignore"):  # a curve that is its straight line has no error
+        table["p"] = 2 * reference.sf(abs(estimate / error))
+    return _with_missing_information(tree, table)[shown]
 
 
 def _with_missing_information(tree: xr.DataTree, table: pd.DataFrame) -> pd.DataFrame:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from arviz_stats import mcse
+from as_written import AS_WRITTEN
 from scipy.stats import norm
 
 import bayesmig as bm
@@ -142,7 +143,7 @@ def test_both_graphs_have_the_same_density(name):
     model = translate(design).model()
     model.build()
     theirs, own = model.backend.model, graphs.build(design)
-    densities = [graph.compile_logp(mode="FAST_COMPILE") for graph in (theirs, own)]
+    densities = [graph.compile_logp(mode=AS_WRITTEN) for graph in (theirs, own)]
     scales = [*design.priors.auxiliary.values(), *(prior for tau in design.priors.tau.values() for prior in tau)]
     # Bambi's graph has the log of an sd where the own graph has that of a variance, twice as much
     constant = np.log(2) * sum(isinstance(prior, pr.InverseGamma) for prior in scales)

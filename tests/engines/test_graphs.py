@@ -4,6 +4,7 @@ parameters."""
 import numpy as np
 import pytest
 import xarray as xr
+from as_written import AS_WRITTEN
 from every_family import DERIVED, answers
 from fabricated import CASES
 
@@ -79,7 +80,7 @@ def test_the_graph_is_the_compiled_density(family, link):
     model.rvs_to_initial_values.update(dict.fromkeys(model.rvs_to_initial_values))  # with which none is copied
     model = conditioning.remove_value_transforms(model)
     names = [variable.name for variable in model.free_RVs]
-    logp = model.compile_fn(model.logp(), mode="FAST_COMPILE")
+    logp = model.compile_fn(model.logp(), mode=AS_WRITTEN)
 
     def contract(point):
         drawn = hierarchical.draws(layout, xr.Dataset({"point": (("chain", "draw", "coordinate"), point[None, None])}))

@@ -13,8 +13,8 @@ all <- list(area = factor(names, levels = names))
 out <- NULL
 keep <- function(fit, model) {
   at <- data.frame(area = factor(c("r0c0", "r2c2", "r4c4", "r3c1"), levels = names), x = 0)
-  out <<- rbind(out, data.frame(fit, quantity = c(paste("fitted", at$area), "x", "sigma"),
-    value = signif(c(predict(model, at), coef(model)[["x"]], sqrt(model$reml.scale)), 10)))
+  out <<- rbind(out, data.frame(fit, quantity = c(paste("fitted", at$area), "x", "sigma", "error of x"),
+    value = signif(c(predict(model, at), coef(model)[["x"]], sqrt(model$reml.scale), sqrt(vcov(model)["x", "x"])), 10)))
 }
 few <- list(epsilon = 1e-10)
 keep("neighbours", gam(y ~ x + s(area, bs = "mrf", xt = list(nb = nb)), data = d, method = "REML", control = few, knots = all, drop.unused.levels = FALSE))

@@ -4,9 +4,9 @@ d <- na.omit(read.csv("SLID.csv", stringsAsFactors = TRUE, na.strings = c("", "N
 at <- data.frame(age = c(16, 25, 40, 55, 69), sex = "Female", language = "English", education = 12)
 out <- NULL
 keep <- function(fit, model) {
-  curve <- predict(model, at)
-  values <- c(curve, sqrt(model$reml.scale), predict(model, transform(at[3, ], sex = "Male")) - curve[3])
-  out <<- rbind(out, data.frame(fit, quantity = c(paste("fitted", at$age), "sigma", "Male at 40"), value = signif(values, 10)))
+  found <- predict(model, at, se.fit = TRUE); curve <- found$fit
+  values <- c(curve, sqrt(model$reml.scale), predict(model, transform(at[3, ], sex = "Male")) - curve[3], found$se.fit)
+  out <<- rbind(out, data.frame(fit, quantity = c(paste("fitted", at$age), "sigma", "Male at 40", paste("error", at$age)), value = signif(values, 10)))
 }
 few <- list(epsilon = 1e-10)
 keep("age", gam(log(wages) ~ s(age, bs = "cr", k = 10) + sex, data = d, method = "REML", control = few))

@@ -118,14 +118,14 @@ def chosen_errors(design: Outline, errors: str | None) -> str:
     """The kind of standard error: robust by default under survey weights, classical otherwise.
 
     Raises EngineRefusal if the kind is unknown, clusters are asked for and the formula has no group, or there are
-    curves or maps, which have no estimates.
+    curves or maps and an outcome that is not Gaussian or errors that are not classical.
     """
-    if design.alike:
-        raise EngineRefusal(
-            f"models with {design.alike[0]} are fitted by fit only; the posterior's means under flat priors are near"
-            f" REML. {design.instead}"
-        )
     kind = errors or ("robust" if design.weight_kind == "survey" else "classical")
+    if design.alike and not (design.spec.is_gaussian and kind == "classical"):
+        raise EngineRefusal(
+            f"estimates of models with {design.alike[0]} are there for Gaussian outcomes with errors='classical'; fit"
+            f" takes every family. {design.instead}"
+        )
     if kind not in ERRORS:
         raise EngineRefusal(f"errors={kind!r}{closest(kind, ERRORS)}; allowed are {listing(ERRORS)}.")
     if kind == "cluster" and not design.groups:

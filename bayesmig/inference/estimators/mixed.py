@@ -34,6 +34,7 @@ from bayesmig.inference.gaussian import LARGEST_POINT, MixedModelEquations, Vari
 from bayesmig.inference.numerics import climb
 
 ZERO = -30.0
+TOLD = ("u_", "ta")  # how effects and sds of groups begin
 NEARLY_ZERO = -2.5
 NOTHING_LEFT = 1e-6  # sds of the outcome: residuals of rounding
 NEARLY_ONE = 0.9999
@@ -49,6 +50,10 @@ def mixed(
 
     Errors other than classical ones need a :class:`Design`, with its rows, and so do Kenward and Roger's ``df``.
     """
+    kind, given = chosen_errors(design, errors), design
+    if design.alike and df is not None:
+        raise EngineRefusal(f"df={df!r} is not there for models with {design.alike[0]}; leave it out.")
+    design = design.apart if isinstance(design, Design) else design
     if not design.groups:
         raise EngineRefusal(f"method {method!r} needs varying effects in the formula; use method='ols' without.")
     if len(design.groups) > 1:
@@ -57,7 +62,6 @@ def mixed(
     if method == "reml":
         check_groups_unweighted(design, "restricted likelihood has no weights of groups; use method='ml'.")
     _check_residual(design)
-    kind, given = chosen_errors(design, errors), design
     check_df(design, method, kind, df)
     design = design.whitened if isinstance(design, Design) else design.centred
     equations = MixedModelEquations.of(design, flat=True)
@@ -88,7 +92,7 @@ def mixed(
     value = float(likelihood(point[None])[0])
     conditional = equations.at(*parameters.factors(point[None]))
     beta, effects = equations.best(conditional)
-    covariance = equations.covariance(conditional)
+    covariance = equations.covariance(conditional, shared=bool(given.alike))
     if kind != "classical":
         assert isinstance(design, Design)
         fitted = design.x @ beta[0]
@@ -102,6 +106,10 @@ def mixed(
     for factor, effect in zip(design.groups, effects, strict=True):
         values |= factor.at_zero({f"u_{factor.name}": effect[0]})
     variance_values, of_variances, singular = _variance_estimates(equations, parameters, point, of_point)
+    values |= {"beta": beta[0]} | variance_values
+    if given.alike:
+        assert isinstance(given, Design)
+        values, covariance = _together(given, values, covariance)
     degrees = np.full(len(covariance), np.inf)
     if df == "satterthwaite":
         degrees = satterthwaite(
@@ -111,8 +119,8 @@ def mixed(
         assert isinstance(given, Design)
         covariance, degrees = kenward_roger(given, variance_values)
     error = np.sqrt(np.diag(covariance))
-    values |= {"beta": beta[0]} | {f"beta{k}": v for k, v in wald(beta[0], error, degrees).items()}
-    values |= variance_values | {"covariance": linalg.block_diag(covariance, of_variances)}
+    values |= {f"beta{k}": v for k, v in wald(values["beta"], error, degrees).items()}
+    values |= {"covariance": linalg.block_diag(covariance, of_variances)}
     values |= {"beta_df": degrees} if df else {}
     p = len(design.terms)
     log_likelihood = value + equations.log_likelihood_constant
@@ -131,9 +139,28 @@ def mixed(
     }
     if df is not None:
         facts["degrees_of_freedom"] = df
-    if method == "ml":
+    if method == "ml" and not given.alike:
         facts["likelihood_ratio_test"] = _against_no_groups(design, log_likelihood, parameters.dimension - 1)
-    return schema.estimate(design, values), facts
+    return schema.estimate(given, values), facts
+
+
+def _together(design: Design, values: dict[str, Array], covariance: Array) -> tuple[dict[str, Array], Array]:
+    """Values of the model apart, and the covariance of its shared effects and coefficients, as those of the design."""
+    point = design.together({name: value[None] for name, value in values.items() if name == "beta" or name[:2] in TOLD})
+    units, start = np.eye(len(covariance)), 0
+    moved: dict[str, Array] = {}
+    for group in design.apart.groups:
+        if group.amounts is not None:
+            stop = start + len(group.levels)
+            moved |= {f"u_{group.name}": units[:, start:stop, None], f"tau_{group.name}": np.zeros((len(units), 1))}
+            start = stop
+    by_unit = design.together(moved | {"beta": units[:, start:]})["beta"].T
+    found = values | {name: value[0] for name, value in point.items()}
+    for ending in schema.COMPANIONS[:3] if design.smooths else ():
+        found[f"sd_smooth{ending}"] = np.concatenate(
+            [values[f"tau_{smooth.name}{ending}"] for smooth in design.smooths]
+        )
+    return found, by_unit @ covariance @ by_unit.T
 
 
 def _to_boundary(likelihood, parameters: VarianceParameters, point: Array, value: float) -> tuple[Array, float]:  # type: ignore[no-untyped-def]
