@@ -44,8 +44,9 @@ if TYPE_CHECKING:
     import pymc as pm
     import xarray as xr
 
-METHODS = {"gaussian": ("ml", "reml", "ols"), "latent": ("components", "sumscore", "ml")}
-GENERALISED_METHODS = ("ml", "agq", "glm")
+METHODS: dict[str, tuple[str, ...]] = {"gaussian": ("ml", "reml", "ols"), "latent": ("components", "sumscore", "ml")}
+GENERALISED_METHODS: tuple[str, ...] = ("ml", "agq", "glm")
+WITH_CURVES = ("ml", "reml")
 
 
 def fit(
@@ -448,9 +449,9 @@ def estimate_of(method: str | None, errors: str | None, df: str | None, design: 
 def _chosen_method(design: Design, method: str | None) -> str:
     """The method that was asked for, or else the one of record, if the family has it."""
     family, record = design.spec.family, design.spec.estimator
-    allowed: tuple[str, ...] = GENERALISED_METHODS if design.spec.predictors else METHODS.get(family, GENERALISED_METHODS)
+    allowed = GENERALISED_METHODS if design.spec.predictors else METHODS.get(family, GENERALISED_METHODS)
     if design.alike and design.spec.is_gaussian:
-        allowed = ("ml", "reml")
+        allowed = WITH_CURVES
     elif method is None and not design.groups:
         return allowed[-1]
     if method is None:
