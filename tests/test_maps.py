@@ -181,6 +181,10 @@ def test_check_has_a_line_for_neighbours(posterior):
             bm.checking.moran(bm.fit("y ~ x", DATA, seed=1), *given)
     with pytest.raises(DataError, match="'r0c3' is not on the map"):
         bm.checking.moran(posterior, bm.Neighbours(PAIRS[:3]), "area")
+    waves = pd.DataFrame({"wave": np.repeat([1, 3, 5, 7], 30), "y": np.random.default_rng(1).normal(size=120)})
+    walk = {"wave": bm.Neighbours.in_order(range(1, 8))}  # none next to another
+    lines = bm.check(bm.fit("y ~ 1 + (1 | spatial(wave))", waves, neighbours=walk, seed=1)).set_index("check")
+    assert lines.loc["Moran's I", "verdict"] == "note" and "0 areas with rows" in lines.loc["Moran's I", "message"]
     few = bm.Neighbours([("r0c0", "r1c0")], AREAS)
     with pytest.raises(DataError, match="2 areas with rows have a neighbour"):
         bm.checking.moran(posterior, few, "area")

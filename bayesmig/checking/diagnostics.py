@@ -15,7 +15,7 @@ from bayesmig.contract import schema
 from bayesmig.contract.arrays import Array
 from bayesmig.contract.seal import UNSEALED, is_sealed
 from bayesmig.contract.tree import Shown
-from bayesmig.errors import listing
+from bayesmig.errors import BayesmigError, listing
 from bayesmig.results.summaries import common_columns
 
 RHAT = 1.01
@@ -222,7 +222,10 @@ def _neighbours(tree: xr.DataTree) -> list[Row]:
     maps = "spec" in tree.attrs and schema.read(tree, "spec").get("neighbours")
     if not maps or "imputations" in tree.attrs:
         return []
-    table = common_columns(moran(tree, draws=MORAN_DRAWS))
+    try:
+        table = common_columns(moran(tree, draws=MORAN_DRAWS))
+    except BayesmigError as reason:
+        return [("Moran's I", "none", "", None, f"not computed: {reason}")]
     rows: list[Row] = []
     for row in table[~table["of"].str.startswith("spatial(")].to_dict("records"):
         passed = row["tail"] >= LEAST_TAIL

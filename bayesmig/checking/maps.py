@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
+from scipy import sparse
 
 from bayesmig.checking.predictive import counted, seed_of
 from bayesmig.checking.subsets import Grouping, fitted_posterior, grouping
@@ -145,10 +146,10 @@ def _on_areas(
 def _residuals(fitted: Fitted, people: Grouping, rng: np.random.Generator) -> tuple[Array, Array]:
     """Mean residuals of areas, in sds that they have under the model, observed and drawn."""
     design = fitted.design
-    share = np.zeros((design.n, len(people.levels)))
-    share[np.arange(design.n), people.codes] = 1 if design.counting is None else design.counting
-    share /= share.sum(axis=0)
-    found, chance = np.empty((2, fitted.size, share.shape[1]))
+    counts = np.ones(design.n) if design.counting is None else design.counting
+    counts = counts / np.bincount(people.codes, counts)[people.codes]
+    share = sparse.csr_array((counts, (np.arange(design.n), people.codes)))
+    found, chance = np.empty((2, fitted.size, len(people.levels)))
     for run, values in fitted.parts(design.n * max(1, len(design.categories))):
         eta = linear_predictor(Rows.of(design), values)
         mean = expected(design, eta, values, design.trials)
