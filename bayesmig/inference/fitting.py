@@ -281,7 +281,8 @@ def estimate(
         ``reml`` with classical errors.
     method : {"ml", "reml", "ols", "agq", "glm", "components", "sumscore"}, optional
         Gaussian outcomes: maximum likelihood (the default of Stata's ``mixed``), restricted maximum likelihood
-        (the default of lme4), or least squares on the common terms. Other families: ``ml`` by Laplace's approximation
+        (the default of lme4), or least squares on the common terms; curves and maps by the first two, with errors
+        that take their sds for known, as in mgcv. Other families: ``ml`` by Laplace's approximation
         (as glmmTMB, and lme4's ``glmer`` by default) or ``agq`` by adaptive quadrature of one or two effects of one
         grouping factor (as Stata's ``melogit``); ``glm`` is maximum likelihood on the common terms.
         Latent factors: ``ml`` for continuous items without varying effects, as lavaan does it; ``components`` and
