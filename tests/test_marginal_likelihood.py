@@ -16,6 +16,7 @@ from bayesmig.checking.marginal_likelihood import _reading
 from bayesmig.data.design import Correlated
 from bayesmig.errors import BayesmigError, EngineRefusal
 from bayesmig.families.registry import FAMILIES
+from bayesmig.inference.engines import quadrature
 from bayesmig.inference.engines.exact import Exact
 from bayesmig.inference.engines.nuts import NUTS
 from bayesmig.inference.engines.quadrature import Quadrature
@@ -109,6 +110,17 @@ def test_a_random_intercept_is_a_sum_over_two_sds(engine):
             prior = PRIORS.sigma.log_density(sigma) + PRIORS.tau.log_density(tau)
             total.append(normal.logpdf(data["y"]) + prior + np.log(of_sigma * of_tau))
     close(fitted("y ~ 1 + (1 | g)", engine), special.logsumexp(total))
+
+
+def test_two_effects_that_are_integrated_have_the_evidence_of_exact(monkeypatch):
+    """And so have models that differ by whether slopes vary."""
+    formulas = {"slopes": "y ~ x + (1 + x | g)", "levels": "y ~ x + (1 | g)"}
+    monkeypatch.setattr(quadrature, "ways", lambda layout: {0: 2})
+    ours = {name: fitted(formula, Quadrature()) for name, formula in formulas.items()}
+    exact = {name: fitted(formula, Exact()) for name, formula in formulas.items()}
+    close(ours["slopes"], *evidence(exact["slopes"]))
+    one, other = (bm.compare_models(trees, by="marginal")["posterior"] for trees in (ours, exact))
+    assert one.loc["slopes"] == pytest.approx(other.loc["slopes"], abs=0.02)
 
 
 def test_frequencies_are_repeated_rows_and_precisions_are_known_variances():

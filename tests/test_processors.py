@@ -21,12 +21,13 @@ FORMULAS = {
     "yes ~ x": "bernoulli",
     "yes ~ x + (1 | g)": "bernoulli",
     "yes ~ x + (1 + x | h)": "bernoulli",
+    "count ~ x + (1 + x | m)": "poisson",
     "count ~ x + (1 | g) + (1 + x | h)": "negative_binomial",
     "count ~ x + (1 | g)": "hurdle_poisson",
 }
 PREDICTORS = {"hurdle_poisson": {"hurdle": "x + (1 | h)"}}
 # 1e-16 times the condition of the equations, as between orders of rows (test_chunks.py); modes are found to 1e-8 sd
-NEAR = {"gaussian": 1e-8, "bernoulli": 1e-5, "negative_binomial": 1e-5, "hurdle_poisson": 1e-5}
+NEAR = {"gaussian": 1e-8, "bernoulli": 1e-5, "poisson": 1e-5, "negative_binomial": 1e-5, "hurdle_poisson": 1e-5}
 
 
 def draws() -> dict[str, np.ndarray]:
@@ -35,6 +36,7 @@ def draws() -> dict[str, np.ndarray]:
     slopes, own = rng.normal(0, 0.4, 20)[data["g"]], rng.normal(0, 0.7, 20)[data["g"]]
     data["y"] = 3 + slopes * data["x"] + own + rng.normal(0, 1, 400)
     data["yes"], data["count"] = (data["y"] > 3).astype(int), rng.poisson(np.exp(data["y"] / 3))
+    data["m"] = np.arange(400) % 100  # more than are drawn
     found = {}
     for formula, family in FORMULAS.items():
         tree = bm.fit(formula, data, family=family, predictors=PREDICTORS.get(family), seed=1)

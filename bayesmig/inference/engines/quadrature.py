@@ -1,6 +1,6 @@
 """Independent draws from the posterior of models whose outcome is not Gaussian.
 
-The effects of the largest grouping factor that has one effect a group, if there is one, are integrated out of the
+The effects of one grouping factor that has one or two effects a group, if there is one, are integrated out of the
 likelihood by quadrature (:mod:`bayesmig.inference.kernels.integrated`). Given the sds and correlations, coefficients
 and the effects of other factors then have nearly a normal posterior, about the mode of that integral and shaped by its
 curvature. Sds and correlations are few and drawn as those of :class:`~bayesmig.Exact`; of the rest a split normal
@@ -39,6 +39,7 @@ from bayesmig.inference.response import log_density
 from bayesmig.specification.priors import Flat, Normal, Prior, log_density_of
 
 MOST_SCORES, MOST_REMAINING = 12, 200  # sds and correlations; coordinates besides them
+FIRST_NODES = {1: 7, 2: 5}  # of factors with one effect and with two, to find modes
 MOST_STEPS = 60
 LEAST_CURVED = 0.05
 SHORT, LONGEST = 0.05, 5.0  # steps in posterior sds: from which the mode may be guessed, and that are taken
@@ -61,46 +62,55 @@ class Target:
 
     A point has two parts: ``scores``, sds and correlations as :class:`VarianceParameters` has them, and ``rest``:
     coefficients, the family's own parameters (logs, and normal scores of shares), steps between thresholds as
-    points of NUTS have them, and standardised effects of the other factors. Where no factor has one effect a group,
-    ``inner`` is None: all rows are one group, whose effect counts nothing.
+    points of NUTS have them, and standardised effects of the other factors. Where no factor is integrated, ``inner`` is
+    None: all rows are one group, whose effect counts nothing.
     """
 
     layout: hierarchical.Layout
     inner: int | None
     groups: integrated.Groups
+    effects: integrated.Effects
 
     @classmethod
-    def of(cls, layout: hierarchical.Layout, nodes: int = 7) -> Target:
-        """The density of a design; of the factors with one effect that with most groups is integrated."""
+    def of(cls, layout: hierarchical.Layout, inner: int | None, nodes: int | None = None) -> Target:
+        """The density of a design, of whose factors the one at ``inner`` is integrated."""
         machine.compile_all()
-        single = (k for k, group in enumerate(layout.groups) if len(group.effects) == 1 and group.amounts is None)
-        inner = max(single, default=None)
-        cells, pseudo, levels = layout.cells, layout.pseudo, 1 if inner is None else len(layout.groups[inner].levels)
+        cells, pseudo, q = layout.cells, layout.pseudo, 1 if inner is None else len(layout.groups[inner].effects)
+        levels = 1 if inner is None else len(layout.groups[inner].levels)
         place = sum(group.width for group in layout.groups[:inner])
         first = sum(len(group.levels) * len(group.effects) for group in layout.groups[:inner])
         columns = np.column_stack([cells.column, np.full(len(cells.y), first)])  # the last one counts nothing
         amounts, owners = np.column_stack([cells.amount, np.zeros(len(cells.y))]), np.append(cells.of_amount, 0)
-        of = int(owners[place])
-        codes, amount, weight = columns[:, place] - first, amounts[:, place], pseudo.weight[:, of]
+        places = np.arange(place, place + q)
+        of, codes, amount = owners[places], (columns[:, place] - first) // q, amounts[:, places].T
+        weight, response = pseudo.weight[:, of].T, pseudo.response[:, of].T + cells.offset * (of == 0)[:, None]
         order = np.argsort(codes, kind="stable")
-        others = np.delete(columns, [place, -1], axis=1)
-        others -= np.where(others >= first, levels, 0)
-        kept = cells._replace(column=others, amount=np.delete(amounts, [place, -1], axis=1))
-        kept = kept._replace(of_amount=np.delete(owners, [place, -1]))
-        response = pseudo.response[:, of] + cells.offset * (of == 0)
+        others = np.delete(columns, [*places, -1], axis=1)
+        others -= np.where(others >= first, levels * q, 0)
+        kept = cells._replace(column=others, amount=np.delete(amounts, [*places, -1], axis=1))
+        kept = kept._replace(of_amount=np.delete(owners, [*places, -1]))
         ordered = {k: np.ascontiguousarray(v[order]) for k, v in kept._asdict().items() if not k.startswith("of_")}
+        alike = np.equal.outer(of, of)[:, :, None] * weight * (amount[:, None] * amount)
+        sums = [np.bincount(codes, one, levels) for one in (*alike.reshape(q * q, -1), *(weight * amount * response))]
+        effects = integrated.Effects(
+            of,
+            np.ascontiguousarray(amount[:, order]),
+            np.ascontiguousarray((weight * amount)[:, order]),
+            np.ascontiguousarray(np.transpose(sums[: q * q])).reshape(levels, q, q),
+            np.ascontiguousarray(np.transpose(sums[q * q :])),
+        )
         groups = integrated.Groups(
             kept._replace(**ordered),
             layout.led,
-            of,
+            int(of[-1]),
             np.concatenate([[0], np.cumsum(np.bincount(codes, minlength=levels))]),
-            amount[order].copy(),
-            (weight * amount)[order],
-            np.bincount(codes, weight * amount**2, levels),
-            np.bincount(codes, weight * amount * response, levels),
-            *_nodes(1 if inner is None else nodes),
+            effects.amount[-1],
+            effects.pull[-1],
+            effects.square[:, -1, -1].copy(),
+            effects.target[:, -1].copy(),
+            *_nodes(1 if inner is None else nodes or FIRST_NODES[q]),
         )
-        return cls(layout, inner, groups)
+        return cls(layout, inner, groups, effects)
 
     def with_nodes(self, count: int) -> Target:
         """The same by quadrature with so many nodes."""
@@ -164,15 +174,14 @@ class Target:
         return machine.rows(self.layout.family.rows[self.layout.link.name])
 
     def scales(self, scores: Array) -> tuple[list[Array], list[Array], Array]:
-        """Sds ``(B, q)`` of all factors, roots ``(B, q, q)`` of the covariances of the others, sd of the inner one."""
+        """Sds ``(B, q)`` of all factors, roots ``(B, q, q)`` of the covariances of the others, and of the inner one."""
         _, sds, partials = self.parameters.parts(scores)
         sds = [sd * unit for sd, unit in zip(sds, self.units, strict=True)]
         roots = [
             sd[:, :, None] * group.correlation_root(partial)
-            for k, (sd, partial, group) in enumerate(zip(sds, partials, self.layout.groups, strict=True))
-            if k != self.inner
+            for sd, partial, group in zip(sds, partials, self.layout.groups, strict=True)
         ]
-        return sds, roots, np.zeros(len(scores)) if self.inner is None else sds[self.inner][:, 0]
+        return sds, roots, np.zeros((len(scores), 1, 1)) if self.inner is None else roots.pop(self.inner)
 
     def prior_of_scores(self, scores: Array) -> Array:
         """Log prior density of scores."""
@@ -268,22 +277,25 @@ class Target:
 
     def __call__(self, scores: Array, rest: Array, seeds: Codes) -> tuple[Array, Array]:
         """Log posterior density of points, and a draw of the integrated effects ``(B, J)`` at each."""
-        _, roots, sd = self.scales(scores)
+        _, roots, root = self.scales(scores)
         beta, own, effects = self.natural(rest, roots)
-        drawn = np.empty((len(rest), 0 if self.inner is None else len(self.groups.start) - 1))
-        value = integrated.log_likelihoods(beta, own, effects, sd, self.groups, self.rows, seeds, drawn)
+        drawn = np.empty((len(rest), 0 if self.inner is None else self.effects.target.size))
+        value = integrated.log_likelihoods(beta, own, effects, root, self.groups, self.effects, self.rows, seeds, drawn)
         with np.errstate(all="ignore"):  # far out, where numbers overflow, the density is zero
             value += self.prior_of_rest(rest, beta, own) + self.prior_of_scores(scores)
-        return np.where(np.isnan(value), -np.inf, value), drawn * sd[:, None]
+        turned = np.einsum("bef,bjf->bje", root, drawn.reshape(len(drawn), -1, root.shape[1])).reshape(drawn.shape)
+        return np.where(np.isnan(value), -np.inf, value), turned
 
     @property
     def left_out(self) -> float:
         """What the family's rows in machine code leave out of the log likelihood; it is the same at all points."""
         layout, design = self.layout, self.layout.design
         beta, own, effects = self.natural(self.begin[None], self.scales(self.parameters.start[None])[1])
-        zero, nothing = np.zeros(1), np.empty((1, 0))
+        zero, nothing = np.zeros((1, *self.effects.square.shape[1:])), np.empty((1, 0))
         seeds = np.zeros(1, dtype=np.int64)
-        told = integrated.log_likelihoods(beta, own, effects, zero, self.groups, self.rows, seeds, nothing)
+        told = integrated.log_likelihoods(
+            beta, own, effects, zero, self.groups, self.effects, self.rows, seeds, nothing
+        )
         values = {name: own[:, k] for name, k in self.columns.items()} | {"cut": own[:, len(layout.places_of_own) :]}
         each = (beta * (layout.of_x == h) @ layout.x.T for h in range(len(design.predictors)))
         eta = np.stack(list(each), axis=-1)
@@ -310,9 +322,11 @@ class Target:
         """Log density of the rest at one point, its slope, and minus its curvature, unless ``whole`` without what
         belongs to own parameters and steps: differences of slopes."""
         layout, pseudo, places = self.layout, self.layout.pseudo, self.places
-        _, roots, sd = self.scales(scores[None])
+        _, roots, root = self.scales(scores[None])
         beta, own, effects = self.natural(rest[None], roots)
-        value, by, by_own, curvature = integrated.expansion(beta[0], own[0], effects[0], sd[0], self.groups, self.rows)
+        value, by, by_own, curvature = integrated.expansion(
+            beta[0], own[0], effects[0], root[0], self.groups, self.effects, self.rows
+        )
         value += self.prior_of_rest(rest[None], beta, own)[0]
         p, first = beta.shape[1], own.shape[1] - len(layout.cut)
         mean, spread = layout.normal_priors
@@ -371,6 +385,22 @@ class Target:
             step *= min(1.0, LONGEST / size)
             rest = rest + step
         raise InferenceFailure("the coefficients have no clear most likely values.")
+
+
+def ways(layout: hierarchical.Layout) -> dict[int | None, int]:
+    """Factors whose effects may be integrated, None where all are drawn, and how many coordinates each leaves.
+
+    First that with most groups of those with one effect a group, then of those with two: nodes of nodes take longer
+    than up to 200 effects that are drawn, but settle more often.
+    """
+    groups, design = layout.groups, layout.design
+    left = [len(group.levels) * len(group.effects) for group in groups]
+    whole = len(design.terms) + len(design.categories) + sum(left)
+    found: dict[int | None, int] = {}
+    for q in (1, 2):
+        own = [k for k, group in enumerate(groups) if len(group.effects) == q and group.amounts is None]
+        found |= {own[-1]: whole - left[own[-1]]} if own else {None: whole} if q == 1 else {}
+    return found
 
 
 def _nodes(count: int) -> tuple[Array, Array]:
@@ -633,7 +663,8 @@ class Quadrature:
 
     The effects of the largest grouping factor that has one effect a group are integrated out by quadrature, everything
     else is drawn by importance sampling and weighted by the exact density; the integrated effects are then drawn given
-    the rest. Without such a factor there is nothing to integrate, and everything is drawn.
+    the rest. Without such a factor there is nothing to integrate, and everything is drawn. Where that would leave too
+    much to draw, or does not settle, two effects a group are integrated together, as in ``(1 + x | g)``.
 
     Parameters
     ----------
@@ -684,10 +715,7 @@ class Quadrature:
         scores = sum(len(group.effects) + len(group.pairs) for group in design.groups)
         if scores > MOST_SCORES:
             return f"groups have {scores} sds and correlations, of which it takes at most {MOST_SCORES}"
-        effects = sum(len(group.levels) * len(group.effects) for group in design.groups)
-        single = (group for group in design.groups if len(group.effects) == 1 and group.root is None)
-        most = max((len(group.levels) for group in single), default=0)
-        remaining = len(design.terms) + len(design.categories) + effects - most
+        remaining = min(ways(hierarchical.Layout(design)).values())
         if remaining > MOST_REMAINING:
             return f"{remaining:,} coefficients and effects do not integrate out, and it takes at most {MOST_REMAINING}"
         return None
@@ -697,14 +725,8 @@ class Quadrature:
         layout = hierarchical.Layout(design.centred)
         NUTS().announce(integrated.log_likelihoods)
         with threadpool_limits(1, user_api="blas"):
-            try:
-                target = Target.of(layout)
-                drawn, weighed = self._explored(target, rng)
-                told = weighed.statistics(layout.design, target.left_out)
-            except importance.Unsettled:
-                raise
-            except (InferenceFailure, np.linalg.LinAlgError) as reason:
-                raise importance.Unsettled(f"no proposal was found: {reason}") from None
+            inner = [inner for inner, left in ways(layout).items() if left <= MOST_REMAINING]
+            target, drawn, weighed, told = self._settled(layout, inner, rng)
         chosen = rng.permutation(importance.resample(weighed.weights, self.draws, rng))
         shape = (self.chains, self.draws // self.chains)
         stats = xr.Dataset(
@@ -714,6 +736,21 @@ class Quadrature:
         facts: dict[str, object] = {"draws": self.draws, "independent_draws": "yes", "packages": ("numba",)}
         values = target.quantities(drawn, chosen, shape)
         return {"posterior": schema.posterior(layout.design, values), "sample_stats": stats}, facts
+
+    def _settled(
+        self, layout: hierarchical.Layout, inner: list[int | None], rng: np.random.Generator
+    ) -> tuple[Target, Drawn, importance.Weighed, dict[str, float]]:
+        """Proposals and weights of the first way that settles, and what is said of them."""
+        try:
+            target = Target.of(layout, inner[0])
+            drawn, weighed = self._explored(target, rng)
+            return target, drawn, weighed, weighed.statistics(layout.design, target.left_out)
+        except (InferenceFailure, np.linalg.LinAlgError) as reason:
+            if len(inner) > 1:
+                return self._settled(layout, inner[1:], rng)
+            if isinstance(reason, importance.Unsettled):
+                raise
+            raise importance.Unsettled(f"no proposal was found: {reason}") from None
 
     def _explored(self, target: Target, rng: np.random.Generator) -> tuple[Drawn, importance.Weighed]:
         """Proposals of all rounds and their weights.
