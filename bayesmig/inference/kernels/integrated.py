@@ -202,7 +202,7 @@ def nested(
             place[k], tilt[k] = v, -v
             for j in range(count):
                 m = k * count + j
-                tilt[k] += share[j] * by_first[j]
+                tilt[k] += share[j] * by_first[j] if share[j] > 0 else 0.0  # where the slope may be infinite
                 joint[m], effect[m, 0], effect[m, 1] = share[j], first * v, slope * v + sd * work.nodes[1, j]
         whole, settled, mean, deviation = weighed(work.first, groups.log_weight, centre, spread)
         if settled:
