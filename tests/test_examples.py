@@ -273,6 +273,6 @@ def test_the_guides_contents_and_links():
             file, _, anchor = target.partition("#")
             assert not file or (page.parent / file).is_file(), f"{page.name} links to {target}"
             text = (page.parent / file if file else page).read_text(encoding="utf-8") if anchor else ""
-            heads = [head.lower() for head in re.findall(r"^## (.+)$", text, re.M)]
+            heads = [head.lower() for head in re.findall(r"^###? (.+)$", text, re.M)]
             anchors = {re.sub(r"[^\w -]", "", head).replace(" ", "-") for head in heads}
             assert not anchor or anchor in anchors, f"{page.name} links to {target}"

@@ -251,7 +251,12 @@ def summed(found, design, beta, own, root, level):
         return weights @ family.log_density(found.layout.link, given, predictor, values) - 0.5 * (places**2).sum(axis=0)
 
     mode = optimize.minimize(lambda v: -at(v[:, None])[0], np.zeros(2), method="BFGS")
-    turn = np.linalg.cholesky(mode.hess_inv)
+    e = 1e-3 * np.eye(2)  # differences, for what BFGS says of the curvature differs from processor to processor
+    ends = [
+        at((mode.x + s * e[i] + t * e[j])[:, None])[0] for i in (0, 1) for j in (0, 1) for s in (1, -1) for t in (1, -1)
+    ]
+    curvature = -np.array(ends).reshape(2, 2, 4) @ [1, -1, -1, 1] / 4e-6
+    turn = np.linalg.cholesky(np.linalg.inv(curvature))
     places = mode.x[:, None] + turn @ (14 / 7 * PAIR)
     heights = at(places)
     total = special.logsumexp(heights) + 2 * np.log(14 / 7 * 0.125) + np.log(np.diag(turn)).sum()
