@@ -290,6 +290,12 @@ def test_a_map_of_predictions_and_of_what_cannot_be_drawn(posterior, outlines):
             call()
 
 
+def test_maps_of_more_areas_than_are_drawn_are_refused_by_quadrature():
+    line, data = bm.Neighbours.in_order(range(240)), pd.DataFrame({"area": range(240), "y": np.arange(240) % 3})
+    spec = bm.ModelSpec("y ~ 1 + (1 | spatial(area))", family="poisson", neighbours={"area": line})
+    assert "241 coefficients and effects" in bm.Quadrature().refuses(build_design(spec, data))
+
+
 def test_an_order_is_a_random_walk():
     """The flow of the Nile, 1871 to 1970: variances 15,099 and 1,469.1 of Durbin & Koopman 2012, section 2.10."""
     nile = pytest.importorskip("statsmodels.api").datasets.nile.load_pandas().data.astype({"year": int})

@@ -398,7 +398,8 @@ def ways(layout: hierarchical.Layout) -> dict[int | None, int]:
     whole = len(design.terms) + len(design.categories) + sum(left)
     found: dict[int | None, int] = {}
     for q in (1, 2):
-        own = [k for k, group in enumerate(groups) if len(group.effects) == q and group.amounts is None]
+        alone = (k for k, group in enumerate(groups) if group.amounts is None and group.root is None)
+        own = [k for k in alone if len(groups[k].effects) == q]
         found |= {own[-1]: whole - left[own[-1]]} if own else {None: whole} if q == 1 else {}
     return found
 
