@@ -106,10 +106,8 @@ def fits(value: object, kind: Any) -> bool:
     if origin is Callable:
         return callable(value)
     if getattr(origin, "_is_protocol", False):
-        has_all = all(hasattr(value, name) for name in origin.__protocol_attrs__)
-        return (
-            has_all and not is_tree and not isinstance(value, type)
-        )  # a tree's __array__ only says that there is none
+        no_value = is_tree or isinstance(value, type)  # a tree's __array__ only says that there is none
+        return not no_value and all(hasattr(value, name) for name in origin.__protocol_attrs__)
     if not parts or not issubclass(origin, Iterable):
         return isinstance(value, SIMPLE.get(origin, origin))
     if not isinstance(value, Iterable) or isinstance(value, (str, bytes)) or is_table:

@@ -88,9 +88,8 @@ def handed(function: Callable[..., float], *like: Any) -> Any:
 
     signature = numba.float64(*map(numba.typeof, like))
     if (function, signature) not in HANDED:
-        make = numba.cfunc(signature, cache=True, error_model="numpy")
         try:
-            HANDED[function, signature] = make(function)
+            HANDED[function, signature] = numba.cfunc(signature, cache=True, error_model="numpy")(function)
         except (RuntimeError, OSError):  # as above: no folder or no room, which has been said
             HANDED[function, signature] = numba.cfunc(signature, error_model="numpy")(function)
     return HANDED[function, signature]

@@ -321,13 +321,13 @@ def from_quantiles(kind: type[Prior], quantiles: Mapping[float, float], *, why: 
     import numpy as np
     from scipy import optimize, special
 
-    names = {Normal: 2, Beta: 2, HalfNormal: 1, HalfStudentT: 1, Exponential: 1}
-    if kind not in names:
-        known = ", ".join(one.__name__ for one in names)
+    counts = {Normal: 2, Beta: 2, HalfNormal: 1, HalfStudentT: 1, Exponential: 1}
+    if kind not in counts:
+        known = ", ".join(one.__name__ for one in counts)
         raise SpecificationError(f"from_quantiles: kind is one of {known}; got {getattr(kind, '__name__', kind)!r}.")
     pairs = sorted(quantiles.items()) if isinstance(quantiles, Mapping) else []
-    if len(pairs) != names[kind] or not all(isinstance(one, numbers.Real) for pair in pairs for one in pair):
-        number = ("one quantile", "two quantiles")[names[kind] - 1]
+    if len(pairs) != counts[kind] or not all(isinstance(one, numbers.Real) for pair in pairs for one in pair):
+        number = ("one quantile", "two quantiles")[counts[kind] - 1]
         raise SpecificationError(f"{kind.__name__} is settled by {number}, as in {{0.95: 1.5}}; got {quantiles!r}.")
     (p, x), (q, y) = pairs[0], pairs[-1]
     least, most = {Normal: (-math.inf, math.inf), Beta: (0, 1)}.get(kind, (0, math.inf))

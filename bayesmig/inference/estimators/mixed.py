@@ -34,7 +34,6 @@ from bayesmig.inference.gaussian import LARGEST_POINT, MixedModelEquations, Vari
 from bayesmig.inference.numerics import climb
 
 ZERO = -30.0
-TOLD = ("u_", "ta")  # how effects and sds of groups begin
 NEARLY_ZERO = -2.5
 NOTHING_LEFT = 1e-6  # sds of the outcome: residuals of rounding
 NEARLY_ONE = 0.9999
@@ -146,7 +145,7 @@ def mixed(
 
 def _together(design: Design, values: dict[str, Array], covariance: Array) -> tuple[dict[str, Array], Array]:
     """Values of the model apart, and the covariance of its shared effects and coefficients, as those of the design."""
-    point = design.together({name: value[None] for name, value in values.items() if name == "beta" or name[:2] in TOLD})
+    point = design.together({name: value[None] for name, value in values.items()})
     units, start = np.eye(len(covariance)), 0
     moved: dict[str, Array] = {}
     for group in design.apart.groups:
@@ -156,10 +155,8 @@ def _together(design: Design, values: dict[str, Array], covariance: Array) -> tu
             start = stop
     by_unit = design.together(moved | {"beta": units[:, start:]})["beta"].T
     found = values | {name: value[0] for name, value in point.items()}
-    for ending in schema.COMPANIONS[:3] if design.smooths else ():
-        found[f"sd_smooth{ending}"] = np.concatenate(
-            [values[f"tau_{smooth.name}{ending}"] for smooth in design.smooths]
-        )
+    for ending in ("_se", "_lower", "_upper") if design.smooths else ():
+        found[f"sd_smooth{ending}"] = np.concatenate([values[f"tau_{name}{ending}"] for name, _ in design.smooths])
     return found, by_unit @ covariance @ by_unit.T
 
 
