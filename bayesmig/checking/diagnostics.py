@@ -17,6 +17,7 @@ from bayesmig.contract.seal import UNSEALED, is_sealed
 from bayesmig.contract.tree import Shown
 from bayesmig.errors import BayesmigError, listing
 from bayesmig.results.summaries import common_columns
+from bayesmig.specification.neighbours import grouped_by
 
 RHAT = 1.01
 LEAST_ESS = 400
@@ -219,15 +220,15 @@ def _normal_scores(rows: Array) -> Array:
 
 def _neighbours(tree: xr.DataTree) -> list[Row]:
     """Whether neighbours are alike beyond the term that lets them be."""
-    maps = "spec" in tree.attrs and schema.read(tree, "spec").get("neighbours")
-    if not maps or "imputations" in tree.attrs:
+    maps = schema.read(tree, "spec").get("neighbours", {}) if "spec" in tree.attrs else {}
+    if not any("pairs" in each for each in maps.values()) or "imputations" in tree.attrs:
         return []
     try:
         table = common_columns(moran(tree, draws=MORAN_DRAWS))
     except BayesmigError as reason:
         return [("Moran's I", "none", "", None, f"not computed: {reason}")]
     rows: list[Row] = []
-    for row in table[~table["of"].str.startswith("spatial(")].to_dict("records"):
+    for row in table[[not grouped_by(of.partition("[")[0]) for of in table["of"]]].to_dict("records"):
         passed = row["tail"] >= LEAST_TAIL
         message = (
             f"{row['of']} of areas ({row['by']}): {row['estimate']:.2f} ({row['lower']:.2f} to {row['upper']:.2f}),"

@@ -18,7 +18,7 @@ from bayesmig.errors import BayesmigError, DataError, closest, listing
 from bayesmig.inference.response import draw_outcomes, expected, linear_predictor
 from bayesmig.results.fitted import Fitted
 from bayesmig.results.summaries import attributed, check_interval, interval_heads
-from bayesmig.specification.neighbours import Neighbours
+from bayesmig.specification.neighbours import Neighbours, grouped_by
 
 LEAST_TAIL = 0.025  # a two-sided 5 %
 RESIDUALS = "residuals"
@@ -94,7 +94,9 @@ def moran(
     check_interval(interval)
     fitted, heads = fitted_posterior(tree, draws), interval_heads("eti", interval)
     called = getattr(by, "name", by)
-    known = fitted.design.spec.neighbours if neighbours is None else {called: neighbours}
+    known: dict[Any, Any] = {called: neighbours}
+    if neighbours is None:
+        known = {name: each for name, each in fitted.design.spec.neighbours.items() if isinstance(each, Neighbours)}
     maps: list[tuple[Any, Neighbours]] = [
         (name if by is None else by, each) for name, each in known.items() if by is None or name == called
     ]
@@ -102,7 +104,7 @@ def moran(
         raise BayesmigError(
             f"by={called!r}: say which areas are neighbours and which column names them, as in moran(tree,"
             f" Neighbours(pairs), 'area'); maps of the specification:"
-            f" {listing(fitted.design.spec.neighbours) or 'none'}."
+            f" {listing(known) or 'none'}."
         )
     rng, rows = np.random.default_rng(seed_of(tree, seed)), []
     for column, each in maps:
@@ -137,7 +139,7 @@ def _on_areas(
         residuals, chance = _residuals(*counted(fitted, people), rng)
         yield RESIDUALS, people.levels, residuals, chance
     for group in fitted.varying:
-        if group.name in (people.name, f"spatial({people.name})"):
+        if people.name in (group.name, grouped_by(group.name)):
             for k, effect in enumerate(group.effects):
                 own = fitted.values[f"u_{group.name}"][:, :, k]
                 yield f"{group.name}[{effect}]", group.levels, own, rng.standard_normal(own.shape)

@@ -124,7 +124,7 @@ def unseen(design: Design, places: Codes) -> dict[str, Flags]:
     """
     return {
         group.name: group.sizes == np.bincount(group.codes[places], minlength=len(group.levels))
-        if group.root is None
+        if group.structure is None
         else np.zeros(len(group.levels), dtype=bool)
         for group in design.groups
     }
@@ -196,7 +196,7 @@ def log_marginal_likelihood(design: Design, values: Mapping[str, Array]) -> Arra
     """
     if any(group.weights is not None for group in design.groups):
         raise EngineRefusal("groups have weights, and the density of a weighted group is not defined.")
-    if any(group.root is not None for group in design.groups):
+    if any(group.structure is not None for group in design.groups):
         raise EngineRefusal("effects of neighbours are alike, so that they do not integrate out area by area.")
     everything = {group.name: np.ones(len(group.levels), dtype=bool) for group in design.groups}
     parts = [subset(design, places) for places in _separate(design)]

@@ -69,7 +69,9 @@ def log_prior(design: Design, values: Mapping[str, Array]) -> Array:
             total += scale.log_density(column)
         if group.pairs:
             correlations = group.covariance({**own, f"tau_{group.name}": np.ones_like(own[f"tau_{group.name}"])})
-            total += (priors.rho[group.name].eta - 1) * np.linalg.slogdet(correlations)[1]
+            total += (priors.eta(group.name) - 1) * np.linalg.slogdet(correlations)[1]
+        elif group.rho_names:
+            total += priors.rho[group.name].log_density(values[f"rho_{group.name}"][:, 0])  # type: ignore[union-attr]
     return total
 
 
@@ -144,9 +146,8 @@ def power_scaling(tree: xr.DataTree, threshold: float = THRESHOLD) -> pd.DataFra
 
 def _log_likelihood(fitted: Fitted) -> tuple[Array, str]:
     """Log likelihood of every draw, weights counted, and whether it is that given the varying effects."""
-    design, alike = fitted.design, np.zeros(fitted.size)
-    for effects, sd in design.independent(fitted.values):
-        alike -= 0.5 * (effects**2).sum(axis=1) / sd**2 + effects.shape[1] * np.log(sd)
+    design = fitted.design
+    alike = design.log_density_alike(fitted.values)
     if design.groups:
         with contextlib.suppress(EngineRefusal):  # many crossed effects, or weights of groups
             return alike + log_marginal_likelihood(design, fitted.values), "varying effects integrated out"

@@ -108,7 +108,7 @@ def without(design: Design, left_out: Codes, people: bool = False) -> Design:
 
 def _present(group: GroupTerm) -> GroupTerm:
     """A grouping factor without the groups that have no row."""
-    if group.root is not None:  # areas stay on the map
+    if group.structure is not None:  # areas stay on the map
         return group
     present, codes = np.unique(group.codes, return_inverse=True)
     return dataclasses.replace(

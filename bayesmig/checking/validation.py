@@ -226,7 +226,7 @@ def leave_one_group_out(
     design = fitted.design
     if any(factor.weights is not None for factor in design.groups):
         raise BayesmigError("groups have weights, and the density of a weighted group is not defined; use loo.")
-    if maps := [factor.name for factor in design.groups if factor.root is not None]:
+    if maps := [factor.name for factor in design.groups if factor.structure is not None]:
         raise BayesmigError(
             f"{maps[0]}: what is known of an area that is left out is what its neighbours say, which is not computed;"
             " use loo, or leave groups of a model without neighbours out."

@@ -7,7 +7,8 @@ variable                dims                                meaning
                                                             ``intercept`` at reference levels and zeros
 ``u_<group>``           <group>, <group>_effect             varying effects, as deviations
 ``tau_<group>``         <group>_effect                      their standard deviations
-``rho_<group>``         <group>_pair                        their correlations, if any
+``rho_<group>``         <group>_pair                        their correlations, if any; of groups that are alike what
+                                                            is shared with neighbours, or the correlation at a unit
 ``sd_smooth``           smooth                              sds of the coefficients of smooths, how far curves are
                                                             expected to be from straight lines
 ``sigma``, ``nu``,                                          residual standard deviation, degrees of freedom,
@@ -88,7 +89,7 @@ def dims(design: Outline) -> dict[str, tuple[str, ...]]:
     for group in design.groups:
         names[f"u_{group.name}"] = (group.name, effect_dim(group.name))
         names[f"tau_{group.name}"] = (effect_dim(group.name),)
-        if group.pairs:
+        if group.rho_names:
             names[f"rho_{group.name}"] = (pair_dim(group.name),)
     names |= {"sd_smooth": ("smooth",)} if design.smooths else {}
     names |= {f"imputed_{gap.name}": (f"{gap.name}_row",) for gap in design.imputed}
@@ -113,7 +114,7 @@ def coords(design: Outline) -> dict[str, Any]:
     values |= {"smooth": [smooth.name for smooth in design.smooths]} if design.smooths else {}
     for group in design.groups:
         values |= {group.name: list(group.levels), effect_dim(group.name): list(group.effects)}
-        values |= {pair_dim(group.name): list(group.pair_names)} if group.pairs else {}
+        values |= {pair_dim(group.name): list(group.rho_names)} if group.rho_names else {}
     if not design.has_rows:
         return values
     rows: np.ndarray = design.rows  # type: ignore[attr-defined]

@@ -20,7 +20,8 @@ from bayesmig.errors import DataError, SpecificationError, closest, listing
 from bayesmig.families.brackets import middle
 from bayesmig.families.record import Answers, Parameter
 from bayesmig.specification.model import Factor, ModelSpec
-from bayesmig.specification.priors import LKJ, Flat, Normal, Pooled, Prior, ScalePrior
+from bayesmig.specification.neighbours import Structure
+from bayesmig.specification.priors import LKJ, Beta, Flat, Normal, Pooled, Prior, ScalePrior
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,6 +57,10 @@ class Deviations(NamedTuple):
 
     name: str
     places: list[int]
+
+
+UNIFORM = Beta(1, 1, why="Any from no likeness of neighbours to nothing but likeness.")
+INSIDE = (1e-12, 1 - 1e-12)  # where the logs of a share are finite
 
 
 class Correlated:
@@ -126,7 +131,32 @@ class Grouped(Correlated):
     weights: Array | None
     turn: Array | None
     amounts: Array | None = None
-    root: Array | None = None
+    structure: Structure | None = None
+
+    @property
+    def rho_names(self) -> tuple[str, ...]:
+        """Correlations by name: of pairs of effects, or the one number that a structure has."""
+        own = self.structure.parameter if self.structure is not None else ""
+        return (own,) if own else self.pair_names
+
+    def rho_of(self, partial: Array) -> Array:
+        """Correlations ``(..., k)`` from numbers as many between -1 and 1: of pairs partial ones."""
+        return (1 + partial) / 2 if self.structure is not None else self.correlations(self.correlation_root(partial))
+
+    def log_prior_of_rho(self, partial: Array, prior: LKJ | Beta) -> Array:
+        """Log prior density of these numbers, ``(...)``."""
+        if isinstance(prior, LKJ):
+            return self.log_prior(partial, prior.eta)
+        return np.asarray(prior.log_density(np.clip(self.rho_of(partial[..., 0]), *INSIDE)) - math.log(2))
+
+    def scaled_root(self, sd: Array, partial: Array) -> Array:
+        """What independent effects are multiplied by, from sds ``(B, q)``: Cholesky factors ``(B, q, q)``.
+
+        With a structure of J effects ``(B, J, J)``, or ``(B, J, 1)`` where it gives each an sd of its own.
+        """
+        if self.structure is not None:
+            return np.asarray(sd[:, :, None] * self.structure.root(self.rho_of(partial[:, 0])))
+        return np.asarray(sd[:, :, None] * self.correlation_root(partial))
 
     def centring(self, means: Array) -> Array:
         """``(q, q)`` matrix that takes their means from columns whose effects are correlated with an intercept's."""
@@ -154,14 +184,16 @@ class Grouped(Correlated):
 
     def at_zero(self, values: Mapping[str, Array]) -> dict[str, Array]:
         """The values with ``u_<group>``, ``tau_<group>`` and ``rho_<group>`` as the formula has the columns."""
-        return dict(values) if self.turn is None else self._turned(values, self.turn)
+        return self._turned(values, self.turn)
 
     def turned(self, values: Mapping[str, Array]) -> dict[str, Array]:
         """The values that :meth:`at_zero` was given."""
-        return dict(values) if self.turn is None else self._turned(values, np.linalg.inv(self.turn))
+        return self._turned(values, None if self.turn is None else np.linalg.inv(self.turn))
 
-    def _turned(self, values: Mapping[str, Array], matrix: Array) -> dict[str, Array]:
+    def _turned(self, values: Mapping[str, Array], matrix: Array | None) -> dict[str, Array]:
         found = dict(values)
+        if matrix is None or self.structure is not None:  # one effect, which nothing turns
+            return found
         if f"u_{self.name}" in values:
             found[f"u_{self.name}"] = values[f"u_{self.name}"] @ matrix.T
         if f"tau_{self.name}" in values:
@@ -201,7 +233,7 @@ class GroupTerm(Grouped):
     weights : (J,) array or None: power of each group's density of effects, under survey weights for groups
     turn : (q, q) array or None: what the columns have been turned by
     amounts : (n, J) array or None: how much each row belongs to each group, where it does not belong to one
-    root : (J, k) array or None: groups' effects are this times k independent ones, where neighbours are alike
+    structure : Structure or None: how effects of groups are alike
     """
 
     name: str
@@ -213,7 +245,7 @@ class GroupTerm(Grouped):
     weights: Array | None = None
     turn: Array | None = None
     amounts: Array | None = None
-    root: Array | None = None
+    structure: Structure | None = None
 
     @property
     def width(self) -> int:
@@ -347,7 +379,7 @@ class ResolvedPriors:
     slopes: tuple[Prior, ...]
     auxiliary: Mapping[str, Prior]
     tau: Mapping[str, tuple[ScalePrior, ...]]
-    rho: Mapping[str, LKJ]
+    rho: Mapping[str, LKJ | Beta]
     smooths: Mapping[str, ScalePrior] = field(default_factory=dict)
     items: Mapping[str, tuple[Prior, ...]] = field(default_factory=dict)
     psi: tuple[ScalePrior, ...] = ()
@@ -356,6 +388,12 @@ class ResolvedPriors:
     def sigma(self) -> ScalePrior:
         """Prior of the residual sd, in families that have one."""
         return self.auxiliary["sigma"]  # type: ignore[return-value]
+
+    def eta(self, name: str) -> float:
+        """Shape of the prior of correlations of a factor's effects."""
+        prior = self.rho[name]
+        assert isinstance(prior, LKJ)
+        return prior.eta
 
 
 class Outline(ABC):
@@ -487,7 +525,7 @@ class Outline(ABC):
     @property
     def alike(self) -> tuple[str, ...]:
         """Smooths, and grouping factors whose groups are alike where they are neighbours."""
-        maps = [group.name for group in self.groups if group.root is not None]
+        maps = [group.name for group in self.groups if group.structure is not None and group.amounts is None]
         return (*(smooth.name for smooth in self.smooths), *maps)
 
     @property
@@ -827,11 +865,13 @@ class Design(Outline):
         kept = np.setdiff1d(np.arange(len(self.terms)), [k for smooth in self.smooths for k in smooth.places])
         x, groups = self.x - self.centre, []
         for group in self.groups:
-            root = group.root
-            if root is not None:
-                levels = tuple(map(str, range(root.shape[1])))
-                nobody = np.zeros_like(group.codes)
-                group = dataclasses.replace(group, levels=levels, codes=nobody, amounts=root[group.codes], root=None)
+            if group.structure is not None:
+                basis, nobody = group.structure.basis, np.zeros_like(group.codes)
+                levels = tuple(map(str, range(basis.shape[1])))
+                rest = group.structure if group.structure.parameter else None
+                group = dataclasses.replace(
+                    group, levels=levels, codes=nobody, amounts=basis[group.codes], structure=rest
+                )
             groups.append(group)
         for name, places in self.smooths:
             size = np.sqrt(np.average((x[:, places] ** 2).sum(axis=1), weights=self.people))
@@ -851,8 +891,8 @@ class Design(Outline):
             return dict(values)
         found = dict(values)
         for group in self.groups:
-            if group.root is not None:
-                found[f"u_{group.name}"] = group.root @ values[f"u_{group.name}"]
+            if group.structure is not None:
+                found[f"u_{group.name}"] = group.structure.basis @ values[f"u_{group.name}"]
         if not self.smooths:
             return found
         places = [place for smooth in self.smooths for place in smooth.places]
@@ -866,14 +906,19 @@ class Design(Outline):
             found["cut"] = values["cut"] - self.apart.cut_levels(values["beta"]) + self.cut_levels(found["beta"])
         return found
 
-    def independent(self, values: Mapping[str, Array]) -> Iterator[tuple[Array, Array]]:
-        """Effects ``(draws, k)`` and sds ``(draws,)`` that :attr:`apart` has for each smooth and map."""
+    def log_density_alike(self, values: Mapping[str, Array]) -> Array:
+        """Log density ``(draws,)``, up to a constant, of deviations of smooths and effects of groups that are alike."""
+        total = np.zeros(len(values["beta"]))
         for k, (_, places) in enumerate(self.smooths):
-            yield values["beta"][:, places], values["sd_smooth"][:, k]
+            sd = values["sd_smooth"][:, k]
+            total += -0.5 * ((values["beta"][:, places] / sd[:, None]) ** 2).sum(axis=1) - len(places) * np.log(sd)
         for group in self.groups:
-            if group.root is not None:
-                effects = np.linalg.lstsq(group.root, values[f"u_{group.name}"][..., 0].T, rcond=None)[0]
-                yield effects.T, values[f"tau_{group.name}"][:, 0]
+            if group.structure is not None:
+                sd, rho = values[f"tau_{group.name}"][:, 0], values.get(f"rho_{group.name}")
+                effects = values[f"u_{group.name}"][..., 0] / sd[:, None]
+                total += group.structure.log_density(None if rho is None else rho[:, 0], effects)
+                total -= group.structure.basis.shape[1] * np.log(sd)
+        return total
 
     def _turned(self, turns: Sequence[Array]) -> Design:
         groups = [
@@ -953,7 +998,7 @@ def _resolve_priors(design: Outline) -> ResolvedPriors:
         if design.terms[place] != "intercept"
     ]
     tau: dict[str, tuple[ScalePrior, ...]] = {}
-    rho: dict[str, LKJ] = {}
+    rho: dict[str, LKJ | Beta] = {}
     for group, (_, spreads) in zip(design.groups, design.varying_moments, strict=True):
         scales = []
         for effect, sd, unit in zip(group.effects, spreads, _units(design, group.effects), strict=True):
@@ -962,8 +1007,12 @@ def _resolve_priors(design: Outline) -> ResolvedPriors:
             spread = 1.0 if plain_term(effect) == "intercept" else float(sd)
             scales.append(prior.resolved(unit / spread))
         tau[group.name] = tuple(scales)  # type: ignore[arg-type]
-        if group.pairs:
-            rho[group.name] = pick((f"rho_{group.name}",), given.rho)  # type: ignore[assignment]
+        if group.rho_names:
+            one: Any = pick((f"rho_{group.name}",), given.rho if group.pairs else UNIFORM)
+            wanted = LKJ if group.pairs else Beta
+            if not isinstance(one, wanted):
+                raise SpecificationError(f"prior for rho_{group.name}: got {one!r}; allowed here: {wanted.__name__}.")
+            rho[group.name] = one
     smooths: dict[str, ScalePrior] = {}
     for name, places in design.smooths:
         wiggliness: Any = pick((f"sd_smooth[{name}]", "sd_smooth"), given.tau)
@@ -1010,7 +1059,7 @@ def parameter_names(design: Outline) -> tuple[str, ...]:
     names += [f"sd_smooth[{smooth.name}]" for smooth in design.smooths]
     for group in design.groups:
         names += [f"tau_{group.name}", *(f"tau_{group.name}[{effect}]" for effect in group.effects)]
-        names += [f"rho_{group.name}"] if group.pairs else []
+        names += [f"rho_{group.name}"] if group.rho_names else []
     return tuple(dict.fromkeys(names))
 
 

@@ -50,7 +50,7 @@ from bayesmig.errors import DataError, SpecificationError, UnknownColumn, closes
 from bayesmig.families.brackets import middle
 from bayesmig.specification.formula import ENVIRONMENT, OF_THE_COLUMN, Formula, VaryingTerm, description
 from bayesmig.specification.model import ModelSpec, as_spec
-from bayesmig.specification.neighbours import Neighbours
+from bayesmig.specification.neighbours import Neighbours, Points
 from bayesmig.specification.priors import Pooled, Prior
 
 PROVENANCE_COLUMN = "provenance"
@@ -137,7 +137,7 @@ def build_design(spec: ModelSpec, data: AnyFrame) -> Design:
             ) from None
     copies = copies_of(spec, categories)
     groups = _group_terms(spec, formula, frame, checked, copies, notes)
-    plain = [group for group in groups if group.root is None]
+    plain = [group for group in groups if group.structure is None]
     check_factors(plain, lambda k, m: np.unique(np.column_stack([plain[k].codes, plain[m].codes]), axis=0), notes)
     if spec.distribution.scale is not None:
         check_not_reproduced(formula, x[there], spec.distribution.scale(y[there]), terms)
@@ -583,7 +583,7 @@ def _group_terms(
         group = GroupTerm(name, levels, effects, codes, z, blocks)
         if term.structure:
             check_finite(z, effects)
-            groups.append(_on_the_map(group, spec.neighbours[term.columns[0]]))
+            groups.append(_on_the_map(group, spec.neighbours.get(term.columns[0]), term.structure))
             continue
         trials = checked[spec.trials].to_numpy() if spec.trials else None
         for k, part in enumerate(group.of_predictors()):
@@ -592,22 +592,37 @@ def _group_terms(
     return tuple(groups)
 
 
-def _on_the_map(group: GroupTerm, neighbours: Neighbours) -> GroupTerm:
-    """A factor of areas with the map's areas, also those without rows, for its groups."""
-    unknown = sorted({*group.levels} - {*neighbours.areas})
+def _on_the_map(group: GroupTerm, given: Neighbours | Points | None, kind: str) -> GroupTerm:
+    """A factor with all groups of a map, also those without rows, and how their effects are alike."""
+    known = given or _at_numbers(group)
+    names = known.names if isinstance(known, Points) else known.areas
+    unknown = sorted({*group.levels} - {*names})
     if unknown:
         raise DataError(
             f"{group.name}: {listing(map(repr, unknown))} in the data {'is' if len(unknown) == 1 else 'are'} not on the"
-            f" map{closest(unknown[0], neighbours.areas)}; give Neighbours all areas, islands too, by areas=."
+            f" map{closest(unknown[0], names)}; give {type(known).__name__} all of them"
+            + ("." if isinstance(known, Points) else ", islands too, by areas=.")
         )
     if len(group.effects) > 1:
         raise SpecificationError(
-            f"({' + '.join(group.effects)} | {group.name}): one effect of neighbours is alike, as in"
-            f" (1 | {group.name}); write another term for another effect."
+            f"({' + '.join(group.effects)} | {group.name}): one effect is alike, as in (1 | {group.name}); write"
+            " another term for another effect."
         )
-    place = {name: k for k, name in enumerate(neighbours.areas)}
+    place = {name: k for k, name in enumerate(names)}
     codes = np.array([place[name] for name in group.levels], dtype=np.int64)[group.codes]
-    return dataclasses.replace(group, levels=neighbours.areas, codes=codes, root=neighbours.root)
+    return dataclasses.replace(group, levels=names, codes=codes, structure=known.structure(kind))
+
+
+def _at_numbers(group: GroupTerm) -> Points:
+    """Waves at the numbers that they are called by; a unit is the least distance of two."""
+    try:
+        places = {name: (float(name),) for name in group.levels}
+        return Points(places, float(np.diff(np.unique([*places.values()])).min(initial=np.inf)))
+    except ValueError:
+        raise SpecificationError(
+            f"{group.name}: {listing(map(repr, group.levels))} are no numbers; say how they follow each other, as in"
+            " neighbours={'wave': Points.in_order(['first', 'second', 'third'])}."
+        ) from None
 
 
 def varying_effects(

@@ -389,7 +389,7 @@ def to_pymc(
     (['alpha', 'b', 'sigma'], ('x',))
     """
     data = frame_of(data)
-    design = build_design(specified(spec, data, reference, model), data).centred
+    design = build_design(specified(spec, data, reference, model), data).apart.centred
     if design.latent is not None:
         raise EngineRefusal("latent factors have no graph in PyMC; fit draws them from a density in machine code.")
     reason = NUTS(sampler="pymc").refuses(design)

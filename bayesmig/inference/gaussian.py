@@ -203,7 +203,7 @@ class Conditional:
     profile : (B,) array: the same with the coefficients at their best values instead of integrated out
     factor : (B, r + 1, r + 1) array: lower Cholesky factor of the mixed model equations, right-hand side as last row
     sigma : (B,) array
-    scales : tuple of (B, q, q) arrays: the Cholesky factors ``L_k``
+    scales : tuple of (B, q, q) arrays: the Cholesky factors ``L_k``, or as :meth:`Grouped.scaled_root` has them
     """
 
     log_density: Array
@@ -368,9 +368,17 @@ class MixedModelEquations:
         covariance, raw, start = root.T @ root, np.append(-solved, 1.0), 0
         sums: list[Array] = [np.empty(0)] * len(scales)
         for k in stats.rest:
+            size = len(self.design.groups[k].levels) * len(self.design.groups[k].effects)
+            own = slice(start, start + size)
+            if len(scales[k]) == size and scales[k].shape[1] == 1:  # every effect has an sd of its own
+                sums[k] = (solved[own] ** 2 + np.diag(covariance)[own] - 1)[:, None]
+                raw[own] *= scales[k][:, 0]
+                covariance[own] *= scales[k]
+                covariance[:, own] *= scales[k].T
+                start += size
+                continue
             q = scales[k].shape[0]
-            count = len(self.design.groups[k].levels)
-            own = slice(start, start + count * q)
+            count = size // q
             effects, within = solved[own].reshape(count, q), np.arange(count)
             blocks = covariance[own, own].reshape(count, q, count, q)[within, :, within, :]
             sums[k] = effects.T @ effects + blocks.sum(axis=0) - count * np.eye(q)
@@ -392,9 +400,12 @@ class MixedModelEquations:
                 blocks = blocks + (left @ self._explained(covariance) @ left.transpose(0, 2, 1)).sum(axis=0)
             sums[stats.eliminated] = effects.T @ effects + blocks - counts.sum() * np.eye(q)
         # traces of sums are those of C and squared effects, less the number of effects
-        by_sigma = float(at.factor[0, -1, -1]) ** 2 - stats.n - sum(float(np.trace(each)) for each in sums)
+        traces = [float(np.trace(each) if len(each) == each.shape[1] else each.sum()) for each in sums]
+        by_sigma = float(at.factor[0, -1, -1]) ** 2 - stats.n - sum(traces)
         slopes = [
             linalg.solve_triangular(scale, each, lower=True, trans="T", check_finite=False)
+            if len(each) == each.shape[1]
+            else each / scale
             for scale, each in zip(scales, sums, strict=True)
         ]
         return value, by_sigma + (p if restricted else 0), slopes
@@ -449,8 +460,11 @@ class MixedModelEquations:
         start = 0
         for k in self.stats.rest:
             count, q = len(groups[k].levels), len(groups[k].effects)
-            part = solved[:, :, start : start + count * q].reshape(size, repeats, count, q)
-            part = np.einsum("bij,brcj->brci", conditional.scales[k], part)
+            scale, part = conditional.scales[k], solved[:, :, start : start + count * q]
+            if scale.shape[2] == 1:
+                part = scale[:, None, :, 0] * part
+            else:
+                part = np.einsum("bij,brcj->brci", scale, part.reshape(size, repeats, -1, scale.shape[2]))
             raw[:, :, start : start + count * q] = part.reshape(size, repeats, -1)
             effects[k] = part.reshape(total, count, q)
             start += count * q
@@ -492,8 +506,8 @@ class MixedModelEquations:
         """
         p, groups = len(self.prior_mean), self.design.groups
         own = [k for k in self.stats.rest if shared and groups[k].amounts is not None]
-        units = [np.full(len(groups[k].levels), conditional.scales[k][0, 0, 0] / self.scale.z_sd[k][0]) for k in own]
-        change = np.diag(self.scale.y_sd * np.concatenate([*units, 1 / self.scale.x_sd]))
+        sides = [_as_matrix(conditional.scales[k][0], len(groups[k].levels)) / self.scale.z_sd[k][0] for k in own]
+        change = self.scale.y_sd * linalg.block_diag(*sides, np.diag(1 / self.scale.x_sd))
         corner = conditional.factor[0, -1 - len(change) : -1, -1 - len(change) : -1]
         inverse = linalg.solve_triangular(corner, np.eye(len(change)), lower=True)
         if self.scale.has_intercept:
@@ -530,6 +544,11 @@ class MixedModelEquations:
         return self.log_likelihood_constant + 0.5 * float(np.log(proper).sum())
 
 
+def _as_matrix(scale: Array, size: int) -> Array:
+    """``(size, size)`` from one sd, one a group, or a Cholesky factor."""
+    return scale if scale.shape == (size, size) else np.diag(np.broadcast_to(scale[:, 0], size))
+
+
 def _inner_blocks(distinct: Array, sigma: Array, scale: Array) -> Array:
     """``L' K L / sigma^2 + I`` for every distinct block K: shape (B, distinct, q, q)."""
     inner = np.einsum("bki,ckl,blj->bcij", scale, distinct, scale, optimize=True) / (sigma**2)[:, None, None, None]
@@ -549,11 +568,14 @@ def _block_weights(distinct: Array, sigma: Array, scale: Array) -> tuple[Array, 
 
 
 def _multiply(matrix: Array, scale: Array, start: int, stop: int) -> None:
-    """Multiply rows and columns ``start:stop`` by the block-diagonal Cholesky factor, in place."""
+    """Multiply rows and columns ``start:stop`` by the block-diagonal Cholesky factor, in place.
+
+    ``scale``: ``(B, q, q)``, or sds ``(B, stop - start, 1)``.
+    """
     q = scale.shape[1]
-    if q == 1:
+    if scale.shape[2] == 1:
         matrix[:, start:stop] *= scale
-        matrix[:, :, start:stop] *= scale
+        matrix[:, :, start:stop] *= scale.swapaxes(1, 2)
         return
     size, width = matrix.shape[:2]
     rows = matrix[:, start:stop].reshape(size, -1, q, width)
@@ -592,14 +614,14 @@ class VarianceParameters:
     @property
     def dimension(self) -> int:
         """Number of variance parameters."""
-        return self.residual + sum(len(group.effects) + len(group.pairs) for group in self.groups)
+        return self.residual + sum(len(group.effects) + len(group.rho_names) for group in self.groups)
 
     @property
     def start(self) -> Array:
         """Residual sd 0.8 and group sds 0.3 of the outcome's sd, no correlations."""
         values = [math.log(0.8)] * self.residual
         for group in self.groups:
-            values += [float(special.ndtri(-math.expm1(-0.3)))] * len(group.effects) + [0.0] * len(group.pairs)
+            values += [float(special.ndtri(-math.expm1(-0.3)))] * len(group.effects) + [0.0] * len(group.rho_names)
         return np.array(values)
 
     @cached_property
@@ -607,7 +629,8 @@ class VarianceParameters:
         """Where each factor's sds and partial correlations stand in a point."""
         found, place = [], int(self.residual)
         for group in self.groups:
-            middle, stop = place + len(group.effects), place + len(group.effects) + len(group.pairs)
+            middle = place + len(group.effects)
+            stop = middle + len(group.rho_names)
             found.append((slice(place, middle), slice(middle, stop)))
             place = stop
         return tuple(found)
@@ -637,20 +660,16 @@ class VarianceParameters:
         for k, group in enumerate(self.groups):
             for effect, prior in enumerate(priors.tau[group.name]):
                 total = total + prior.log_density(sds[k][:, effect] * units[k][effect]) + math.log(units[k][effect])
-            if group.pairs:
-                total = total + group.log_prior(partials[k], priors.rho[group.name].eta)
+            if group.rho_names:
+                total = total + group.log_prior_of_rho(partials[k], priors.rho[group.name])
         return total
 
     def factors(self, points: Array) -> tuple[Array, tuple[Array, ...]]:
         """Sigma and the Cholesky factors, as :meth:`MixedModelEquations.at` takes them."""
         sigma, sds, partials = self.parts(points)
-        roots = [group.correlation_root(partial) for group, partial in zip(self.groups, partials, strict=True)]
-        return sigma, tuple(sd[:, :, None] * root for sd, root in zip(sds, roots, strict=True))
+        return sigma, tuple(map(Grouped.scaled_root, self.groups, sds, partials))
 
     def correlations(self, points: Array) -> list[Array]:
         """Per factor the correlations ``(B, pairs)`` of its effects."""
         _, _, partials = self.parts(points)
-        return [
-            group.correlations(group.correlation_root(partial))
-            for group, partial in zip(self.groups, partials, strict=True)
-        ]
+        return list(map(Grouped.rho_of, self.groups, partials))

@@ -401,7 +401,7 @@ class _Space:
                 total = total + prior.log_density(values[f"tau_{group.name}"][:, effect])
             if group.pairs:
                 score = raw[:, places[f"rho_{group.name}"]]
-                shape = group.partial_shapes(priors.rho[group.name].eta) - 1
+                shape = group.partial_shapes(priors.eta(group.name)) - 1
                 total = total + (np.log1p(-(special.erf(score / np.sqrt(2)) ** 2)) * shape - 0.5 * score**2).sum(axis=1)
         return np.asarray(total)
 

@@ -14,6 +14,7 @@ from bayesmig.contract.names import as_code
 from bayesmig.errors import BayesmigError, DataError, listing, require
 from bayesmig.plots.labels import label_of, on_predictor, outcome_of, spec_of, with_scale
 from bayesmig.plots.style import GREY, INK, WIDTH, set_title, typeset
+from bayesmig.specification.neighbours import grouped_by
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -159,7 +160,7 @@ def map(
 def _draws(tree: xr.DataTree, by: str, values: xr.DataArray | None) -> tuple[pd.DataFrame, list[str]]:
     """Draws by area, and which areas have respondents."""
     dataset, seed = schema.drawn(tree), int(tree.attrs["seed"])
-    found = {name: dataset[f"u_{name}"] for name in schema.groups(dataset) if name in (by, f"spatial({by})")}
+    found = {name: dataset[f"u_{name}"] for name in schema.groups(dataset) if by in (name, grouped_by(name))}
     of = {name: {schema.effect_dim(name): "intercept"} for name in found}
     asked = [_codes(each[name])[k] for name, each in found.items() for k in schema.group_sizes(tree, name).nonzero()[0]]
     if values is not None:

@@ -15,7 +15,7 @@ from bayesmig.errors import SpecificationError, listing
 from bayesmig.families import predictors
 from bayesmig.inference.response import draw_outcomes, linear_predictor
 from bayesmig.specification.model import ModelSpec
-from bayesmig.specification.priors import Beta, Flat, Normal, ScalePrior
+from bayesmig.specification.priors import LKJ, Beta, Flat, Normal, ScalePrior
 
 
 def simulate(spec: ModelSpec, data: AnyFrame, *, draws: int = 200, seed: int | None = None) -> xr.DataTree:
@@ -95,9 +95,11 @@ def prior_draws(design: Design, size: int, rng: np.random.Generator) -> tuple[di
         tau = np.stack([prior.draw(rng, size) for prior in priors.tau[group.name]], axis=1)
         root, correlation = _correlations(model, group, size, rng)
         noise = rng.standard_normal((size, len(group.levels), len(group.effects)))
+        if group.structure is not None:
+            noise = group.structure.multiplied(correlation[:, 0], noise[..., 0])[..., None]
         effects = tau[:, None, :] * np.einsum("bij,bgj->bgi", root, noise)
         own = {f"tau_{group.name}": tau, f"u_{group.name}": effects}
-        values |= group.at_zero(own | ({f"rho_{group.name}": correlation} if group.pairs else {}))
+        values |= group.at_zero(own | ({f"rho_{group.name}": correlation} if group.rho_names else {}))
     values = design.together(values)
     eta = linear_predictor(Rows.of(design), values)
     return values, draw_outcomes(design, eta, values, rng)
@@ -115,8 +117,10 @@ def _thresholds(design: Design, beta: Array, size: int, rng: np.random.Generator
 
 def _correlations(design: Design, group: GroupTerm, size: int, rng: np.random.Generator) -> tuple[Array, Array]:
     """Cholesky factors and correlations from the LKJ prior, through its canonical partial correlations."""
-    if not group.pairs:
-        return np.repeat(np.eye(len(group.effects))[None], size, axis=0), np.empty((size, 0))
-    shapes = group.partial_shapes(design.priors.rho[group.name].eta)
+    prior = design.priors.rho.get(group.name)
+    if not isinstance(prior, LKJ):
+        alike = np.empty((size, 0)) if prior is None else prior.draw(rng, size)[:, None]
+        return np.repeat(np.eye(len(group.effects))[None], size, axis=0), alike
+    shapes = group.partial_shapes(prior.eta)
     root = group.correlation_root(2 * rng.beta(shapes, shapes, (size, len(shapes))) - 1)
     return root, group.correlations(root)

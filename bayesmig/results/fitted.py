@@ -170,8 +170,10 @@ def drawn_effects(group: GroupTerm, values: Mapping[str, Array], count: int, rng
     correlations = group.covariance(own | {f"tau_{group.name}": np.ones_like(tau)})
     roots, vectors = np.linalg.eigh(correlations)  # unlike Cholesky's, this root exists where a correlation is one
     noise = rng.standard_normal((len(tau), count, tau.shape[1]))
-    if group.root is not None and count == len(group.root):  # the whole map anew
-        noise = group.root @ rng.standard_normal((len(tau), group.root.shape[1], tau.shape[1]))
+    if group.structure is not None and count == len(group.levels):  # the whole map anew
+        basis, rho = group.structure.basis, values.get(f"rho_{group.name}", np.zeros((len(tau), 1)))
+        multiplied = group.structure.multiplied(rho[:, 0], rng.standard_normal((len(tau), basis.shape[1])))
+        noise = (multiplied @ basis.T)[..., None]
     noise = noise * np.sqrt(np.maximum(roots, 0.0))[:, None, :]
     return group.at_zero({f"u_{group.name}": tau[:, None, :] * (noise @ vectors.transpose(0, 2, 1))})[f"u_{group.name}"]
 

@@ -25,6 +25,7 @@ from bayesmig.families.registry import FAMILIES
 from bayesmig.inference.estimators.base import from_point
 from bayesmig.results.delta import degrees, delta_errors, moved
 from bayesmig.results.variance import explained_shares, response_shares, row_weights, variances_at_means
+from bayesmig.specification.neighbours import grouped_by
 
 MEDIAN_DISTANCE = math.sqrt(2) * stats.norm.ppf(0.75)
 
@@ -233,10 +234,11 @@ def _quantity_table(tree: xr.DataTree, quantities: dict[str, Array], interval: f
         rows[name] = {"estimate": estimate, "std_error": error, lower: np.nan, upper: np.nan}
         if not np.isfinite(error):
             continue
-        if name.startswith("rho_"):
+        shared = name.startswith("rho_") and bool(grouped_by(name[4:].partition("[")[0]))
+        if name.startswith("rho_") and not shared:
             centre, spread = np.arctanh(estimate), z * error / (1 - estimate**2)
             rows[name] |= {lower: np.tanh(centre - spread), upper: np.tanh(centre + spread)}
-        elif name.startswith(("vpc_", "r2_")) and 0 < estimate < 1:
+        elif (shared or name.startswith(("vpc_", "r2_"))) and 0 < estimate < 1:
             centre, spread = special.logit(estimate), z * error / (estimate * (1 - estimate))
             rows[name] |= {lower: special.expit(centre - spread), upper: special.expit(centre + spread)}
         elif estimate > 0:

@@ -30,6 +30,7 @@ from formulae.terms.call_resolver import CallResolver, LazyVariable
 
 from bayesmig.contract.names import SMOOTH, along, columns_of
 from bayesmig.errors import SpecificationError, closest, listing
+from bayesmig.specification.neighbours import STRUCTURES
 from bayesmig.specification.smooth import KNOTS, Smooth
 
 # what gives a value for a row from the values of this row alone, with the number of arguments, which leaves out=  out
@@ -106,7 +107,7 @@ class VaryingTerm:
 
     ``shared`` is the name that terms of several predictors have in common, as in ``(1 |a| group)``, whose effects are
     correlated; ``predictor`` is the parameter that the effects belong to, empty for the outcome's own. ``structure`` is
-    ``spatial`` where effects of neighbours are alike.
+    one of those of :data:`~bayesmig.specification.neighbours.STRUCTURES` where effects of groups are alike.
     """
 
     effects: str
@@ -351,8 +352,8 @@ def _varying_terms(inside: str, text: str) -> list[VaryingTerm]:
         raise SpecificationError(f"formula {text!r}: ({inside}) must read (effects | group), as in (1 + age | city).")
     effects, grouping = parts
     shared = named[2] if named else ""
-    alike = re.fullmatch(r"spatial\((.*)\)", grouping)
-    grouping = alike[1].strip() if alike else grouping
+    alike = re.fullmatch(rf"({'|'.join(STRUCTURES)})\((.*)\)", grouping)
+    grouping = alike[2].strip() if alike else grouping
     quoted = [part.strip() for part in re.split(r"[/:]", grouping)]
     if not all(re.fullmatch(r"\w[\w .]*|`[^`]+`", column) for column in quoted):
         raise SpecificationError(
@@ -364,13 +365,13 @@ def _varying_terms(inside: str, text: str) -> list[VaryingTerm]:
     _names(effects, text)
     if alike and (len(columns) > 1 or shared):
         raise SpecificationError(
-            f"formula {text!r}: ({inside}): spatial() is of one column of areas, and its effects are correlated with no"
-            " others, as in (1 | spatial(area))."
+            f"formula {text!r}: ({inside}): {alike[1]}() is of one column, and its effects are correlated with no"
+            f" others, as in (1 | {alike[1]}({columns[0]}))."
         )
     correlated = "||" not in inside
     if "/" in grouping:
         return [VaryingTerm(effects, tuple(columns[: k + 1]), correlated, shared) for k in range(len(columns))]
-    return [VaryingTerm(effects, tuple(columns), correlated, shared, structure="spatial" if alike else "")]
+    return [VaryingTerm(effects, tuple(columns), correlated, shared, structure=alike[1] if alike else "")]
 
 
 def description(common: str, outcome: str = "") -> Model:

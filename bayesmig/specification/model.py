@@ -24,7 +24,7 @@ from bayesmig.families.record import Family
 from bayesmig.families.registry import FAMILIES, LATENT, meant_by
 from bayesmig.specification.claims import parse_claim
 from bayesmig.specification.formula import Formula, parse
-from bayesmig.specification.neighbours import Neighbours
+from bayesmig.specification.neighbours import STRUCTURES, Neighbours, Points, from_dict, grouped_by
 from bayesmig.specification.priors import WEAK, Prior, PriorSet, preset
 
 WeightKind = Literal["survey", "frequency", "precision"]
@@ -49,6 +49,14 @@ def _texts(given: Any, what: str) -> tuple[str, ...]:
     if not fits(given, tuple[str, ...]):
         raise SpecificationError(f"{what}, got {given!r}.")
     return tuple(given)
+
+
+SHARED = {  # what effects that are alike are called after
+    "spatial": "{} and its neighbours",
+    "bym2": "{} and its neighbours",
+    "ar1": "{} and those before and after",
+    "gp": "{} and those near it",
+}
 
 
 @dataclass(frozen=True)
@@ -402,8 +410,9 @@ class ModelSpec:
     complete : tuple of str
         Columns that the model does not use, and that rows must answer all the same: models are held against each
         other only if they have the same people. See :func:`bayesmig.sequence`.
-    neighbours : mapping of str to Neighbours
-        Grouping column to which of its areas are neighbours, for ``(1 | spatial(area))``.
+    neighbours : mapping of str to Neighbours or Points
+        Grouping column to which of its areas are neighbours, for ``(1 | spatial(area))`` and ``(1 | bym2(area))``, or
+        where its groups lie, for ``(1 | ar1(wave))`` and ``(1 | gp(area))``. Waves that are numbers lie at these.
 
     Raises
     ------
@@ -435,7 +444,7 @@ class ModelSpec:
     impute: tuple[str, ...] = ()
     complete: tuple[str, ...] = ()
     predictors: Mapping[str, str] = field(default_factory=dict)
-    neighbours: Mapping[str, Neighbours] = field(default_factory=dict)
+    neighbours: Mapping[str, Neighbours | Points] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not isinstance(self.formula, str) or self.formula.count("~") != 1:
@@ -561,24 +570,32 @@ class ModelSpec:
         )
 
     def _check_neighbours(self) -> None:
-        """Every map belongs to a spatial term, and the other way round."""
+        """Every map belongs to a term whose effects are alike, and the other way round."""
         if not isinstance(self.neighbours, Mapping) or not all(
-            isinstance(each, Neighbours) for each in self.neighbours.values()
+            isinstance(each, Neighbours | Points) for each in self.neighbours.values()
         ):
             raise SpecificationError(
-                "neighbours map grouping columns to Neighbours, as in {'area': Neighbours([('a', 'b'), ('b', 'c')])}."
+                "neighbours map grouping columns to Neighbours or Points, as in {'area': Neighbours([('a', 'b'), ('b',"
+                " 'c')])}."
             )
         object.__setattr__(self, "neighbours", dict(self.neighbours))
         texts = " ".join((self.formula, *self.predictors.values()))
-        if not self.neighbours and "spatial(" not in texts:  # terms of a printed table need be no formula
-            return
-        named = {term.columns[0] for term in self.parsed.varying if term.structure}
-        if lacking := sorted(named - {*self.neighbours}):
+        if not self.neighbours and not any(f"{name}(" in texts for name in STRUCTURES):
+            return  # terms of a printed table need be no formula
+        terms = [term for term in self.parsed.varying if term.structure]
+        for term in terms:
+            (column,), wanted = term.columns, Points if term.structure in ("ar1", "gp") else Neighbours
+            given = self.neighbours.get(column)
+            if isinstance(given, wanted) or (given is None and term.structure == "ar1"):
+                continue
+            example = "Points({'a': (0.0, 1.5), ...})" if wanted is Points else "Neighbours(pairs)"
+            what = "where its groups lie" if wanted is Points else "which of its areas are neighbours"
             raise SpecificationError(
-                f"formula {self.formula!r} has spatial({lacking[0]}), and neighbours do not say which of its areas are"
-                f" neighbours: neighbours={{{lacking[0]!r}: Neighbours(pairs)}}."
+                f"formula {self.formula!r} has {term.group}, and neighbours "
+                + (f"do not say {what}" if given is None else f"have {type(given).__name__} of {column!r}")
+                + f": neighbours={{{column!r}: {example}}}."
             )
-        if unused := sorted({*self.neighbours} - named):
+        if unused := sorted({*self.neighbours} - {term.columns[0] for term in terms}):
             raise SpecificationError(
                 f"neighbours are given for {unused[0]!r}, and formula {self.formula!r} has no"
                 f" (1 | spatial({unused[0]}))."
@@ -687,8 +704,8 @@ class ModelSpec:
             return f"{self.label_of_predictor(factor)}{FACTOR_MARK}{self.label(term)}"
         parts = []
         for column, level in pieces(name):
-            if column.startswith("spatial("):
-                parts.append(f"{self.label(column[8:-1])} and its neighbours")
+            if by := grouped_by(column):
+                parts.append(SHARED[column.partition("(")[0]].format(self.label(by)))
                 continue
             if along(column):
                 parts.append(f"{'straight line' if level is None else 'curve'} of {self.mention(along(column))}")
@@ -795,7 +812,7 @@ class ModelSpec:
             values["factors"] = tuple(Factor(**factor) for factor in values.get("factors", ()))
             values |= {name: tuple(values.get(name, ())) for name in ("impute", "complete")}
             maps = values.get("neighbours", {}).items()
-            values["neighbours"] = {name: Neighbours(**each) for name, each in maps}
+            values["neighbours"] = {name: from_dict(each) for name, each in maps}
             return cls(**values)
         except (AttributeError, KeyError, RecursionError, TypeError, json.JSONDecodeError) as error:
             raise SpecificationError(
@@ -853,7 +870,7 @@ class Choices(TypedDict, total=False):
     impute: tuple[str, ...]
     complete: tuple[str, ...]
     predictors: Mapping[str, str]
-    neighbours: Mapping[str, Neighbours]
+    neighbours: Mapping[str, Neighbours | Points]
 
 
 def as_spec(spec: ModelSpec | str, **choices: Unpack[Choices]) -> ModelSpec:

@@ -1,9 +1,11 @@
-"""Which areas of a map are neighbours, and how their effects are then alike."""
+"""Which groups are neighbours, or how far they lie apart, and how their effects are then alike."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+import math
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
@@ -20,6 +22,73 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MOST_AREAS = 1500
+MOST_POINTS = 300  # whose covariance has a root of its own at every correlation
+STRUCTURES = ("spatial", "bym2", "ar1", "gp")  # of (1 | structure(column)); the last two take points
+NEARLY_ONE = 1 - 1e-9
+
+
+def grouped_by(group: str) -> str:
+    """The column of a grouping factor whose effects are alike; empty of others.
+
+    >>> grouped_by("bym2(area)"), grouped_by("area")
+    ('area', '')
+    """
+    found = re.fullmatch(rf"(?:{'|'.join(STRUCTURES)})\((.*)\)", group)
+    return found[1] if found else ""
+
+
+@dataclass(frozen=True, eq=False)
+class Structure:
+    """How effects of groups are alike: a basis times effects that are independent, or nearly.
+
+    What the basis is multiplied by may have sds or correlations that depend on one more parameter, between 0 and 1.
+
+    basis : (A, J) array
+    shared : (J,) array or None: variances of what it is multiplied by where all of these are shared with neighbours
+    distances : (J, J) array or None: how far groups lie from each other, in units
+    unit : how long a unit is
+    """
+
+    basis: Array
+    shared: Array | None = None
+    distances: Array | None = None
+    unit: float = 1.0
+
+    @property
+    def parameter(self) -> str:
+        """What the parameter is of: what is shared with neighbours, or the correlation at a distance; empty without."""
+        return f"at {self.unit:g}" if self.distances is not None else "spatial" if self.shared is not None else ""
+
+    def spread(self, rho: Any, xp: Any = np) -> Any:
+        """Sds ``(..., J)`` of what the basis is multiplied by, or of points their correlations ``(..., J, J)``.
+
+        ``rho``: ``(...)``. ``xp``: the library whose arrays these are, NumPy or PyTensor.
+        """
+        if self.distances is not None:
+            return rho[..., None, None] ** self.distances
+        return xp.sqrt(1 - rho[..., None] + rho[..., None] * self.shared)
+
+    def root(self, rho: Array) -> Array:
+        """What independent effects are multiplied by: sds ``(..., J, 1)``, or Cholesky factors ``(..., J, J)``."""
+        found = self.spread(np.minimum(rho, NEARLY_ONE))
+        return np.asarray(found[..., None] if self.distances is None else np.linalg.cholesky(found))
+
+    def multiplied(self, rho: Array, noise: Array) -> Array:
+        """``(B, J)`` from independent effects ``(B, J)`` of sd one; the basis times these are effects of groups."""
+        if not self.parameter:
+            return noise
+        root = self.root(rho)
+        return np.asarray(root[..., 0] * noise if self.distances is None else (root @ noise[..., None])[..., 0])
+
+    def log_density(self, rho: Array | None, effects: Array) -> Array:
+        """Log density ``(B,)``, up to a constant, of effects ``(B, A)`` of sd one."""
+        own = np.linalg.lstsq(self.basis, effects.T, rcond=None)[0].T
+        if rho is None:
+            return np.asarray(-0.5 * (own**2).sum(axis=1))
+        root = self.root(rho)
+        sizes = root[..., 0] if self.distances is None else np.diagonal(root, axis1=-2, axis2=-1)
+        own = own / sizes if self.distances is None else np.linalg.solve(root, own[..., None])[..., 0]
+        return np.asarray(-0.5 * (own**2).sum(axis=1) - np.log(sizes).sum(axis=1))
 
 
 @dataclass(frozen=True)
@@ -165,25 +234,137 @@ class Neighbours:
     @property
     def root(self) -> Array:
         """``(A, J)``: effects of areas are this times J independent ones; J is A less the parts that are no islands."""
-        return _root(self)
+        return self.structure("spatial").basis
+
+    def structure(self, kind: str) -> Structure:
+        """How effects of areas are alike; ``kind``: one of :data:`STRUCTURES`."""
+        return _structure(self, kind)
+
+
+@dataclass(frozen=True)
+class Points:
+    """Where groups lie in time or space, for ``(1 | ar1(wave))`` and ``(1 | gp(area))``.
+
+    Parameters
+    ----------
+    places : mapping of str to number or sequence of numbers
+        Coordinates of every group, also of those without data: one number a group in time, two on a map (in a plane:
+        project degrees of longitude before).
+    unit : number, optional
+        The distance that ``rho`` is the correlation at. By default the mean distance of a group to the nearest other.
+
+    Raises
+    ------
+    SpecificationError
+        If coordinates are no finite numbers, as many for each, two groups lie in one place, or there are fewer than
+        two groups or more than 300.
+
+    Notes
+    -----
+    Effects of two groups correlate by ``rho ** (distance / unit)``. Of equally spaced waves that is the stationary
+    autoregression of first order, AR(1), with ``rho`` from one wave to the next; of waves at unequal distances its
+    version in continuous time (Jones & Boadi-Boateng 1991, Biometrics 47); on a map a Gaussian process with
+    exponential covariance, the Matern covariance of smoothness 1/2 (Diggle & Ribeiro 2007, Model-based
+    Geostatistics, section 3.4).
+
+    What it means: effects far from each other have nothing to do with each other, which those of neighbours
+    (:class:`Neighbours`) and of a random walk have.
+
+    See Also
+    --------
+    ModelSpec : ``neighbours={"wave": Points(...)}`` says it of a grouping column.
+    Neighbours : effects that are alike where groups border on each other.
+
+    Examples
+    --------
+    >>> waves = Points({"2010": 2010, "2012": 2012, "2018": 2018}, unit=2)
+    >>> waves.names, waves.distances.tolist()[0]
+    (('2010', '2012', '2018'), [0.0, 1.0, 4.0])
+    """
+
+    places: Mapping[str, tuple[float, ...]]
+    unit: float = 0.0
+
+    def __post_init__(self) -> None:
+        try:
+            found = {as_code(name): tuple(map(float, np.atleast_1d(place))) for name, place in self.places.items()}
+        except (AttributeError, TypeError, ValueError):
+            raise SpecificationError(
+                f"points are coordinates by group, as in {{'2010': 2010, '2012': 2012}}; got {str(self.places)[:80]}."
+            ) from None
+        places = list(found.values())
+        if len({len(place) for place in places}) != 1 or not np.isfinite(places).all():
+            raise SpecificationError("points: every group needs as many coordinates, all of them finite numbers.")
+        if not 2 <= len(places) <= MOST_POINTS:
+            raise SpecificationError(f"points: 2 to {MOST_POINTS} groups are taken, got {len(places)}.")
+        if len({*places}) < len(places):
+            one, other = next(pair for pair in itertools.combinations(found, 2) if found[pair[0]] == found[pair[1]])
+            raise SpecificationError(f"points: {one!r} and {other!r} lie in one place; give them one name.")
+        if not (math.isfinite(self.unit) and self.unit >= 0):
+            raise SpecificationError(f"points: unit={self.unit!r} is no distance above zero.")
+        object.__setattr__(self, "places", found)
+        if not self.unit:
+            nearest = spatial.cKDTree(places).query(places, k=2)[0][:, 1]
+            object.__setattr__(self, "unit", float(nearest.mean()))
+
+    @classmethod
+    def of_frame(cls, points: pd.DataFrame, unit: float = 0.0) -> Points:
+        """From a frame indexed by group, a column a coordinate."""
+        return cls({as_code(name): tuple(row) for name, row in zip(points.index, points.to_numpy(), strict=True)}, unit)
+
+    @classmethod
+    def in_order(cls, names: Sequence[object]) -> Points:
+        """Waves or cohorts, each as far from the next; also those without data, such as years to come."""
+        return cls({as_code(name): (float(k),) for k, name in enumerate(names)}, 1.0)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The groups."""
+        return tuple(self.places)
+
+    @cached_property
+    def distances(self) -> Array:
+        """``(J, J)``, in units."""
+        places = np.array(list(self.places.values()))
+        return np.asarray(spatial.distance_matrix(places, places) / self.unit)
+
+    def structure(self, kind: str) -> Structure:
+        """How effects of groups are alike."""
+        return Structure(np.eye(len(self.places)), distances=self.distances, unit=self.unit)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {"places": self.places, "unit": self.unit}
+
+
+def from_dict(values: Mapping[str, Any]) -> Neighbours | Points:
+    """What either's ``to_dict`` wrote."""
+    return Points(**values) if "places" in values else Neighbours(**values)
 
 
 @lru_cache(maxsize=4)  # every verb reads the map from its result again, and a root takes the cube of its areas
-def _root(neighbours: Neighbours) -> Array:
-    columns = []
+def _structure(neighbours: Neighbours, kind: str) -> Structure:
+    size = len(neighbours.areas)
+    columns, shared = [], []
     for part in range(int(neighbours.parts.max()) + 1):
         members = np.flatnonzero(neighbours.parts == part)
         weights = neighbours.graph[members][:, members].toarray()
         count = len(members)
         if count == 1:
             block = np.ones((1, 1))
+            shared.append(np.ones(1))
         else:
             mean = np.full((count, count), 1 / count)
             variance = linalg.inv(np.diag(weights.sum(axis=0)) - weights + mean) - mean
             variance /= np.exp(np.log(np.diag(variance)).mean())
-            half = linalg.cholesky(variance[:-1, :-1], lower=True)
-            block = np.vstack([half, -half.sum(axis=0)])  # the last is what makes them sum to zero
-        own = np.zeros((len(neighbours.areas), block.shape[1]))
-        own[members] = block
-        columns.append(own)
-    return np.hstack(columns)
+            if kind == "bym2":
+                own, block = linalg.eigh(variance)
+                shared.append(np.maximum(own, 0.0))
+            else:
+                half = linalg.cholesky(variance[:-1, :-1], lower=True)
+                block = np.vstack([half, -half.sum(axis=0)])  # the last is what makes them sum to zero
+        whole = np.zeros((size, block.shape[1]))
+        whole[members] = block
+        columns.append(whole)
+    basis = np.hstack(columns)
+    return Structure(basis, np.concatenate(shared) if kind == "bym2" else None)

@@ -421,6 +421,8 @@ class PriorSet:
         for key, prior in self.specific.items():
             if key in _ROLES:
                 raise SpecificationError(f"prior for {key!r}: give it as PriorSet({key}=...), not as a specific one.")
+            if key.startswith("rho_") and isinstance(prior, Beta):  # of groups that are alike
+                continue
             role = "tau" if key.startswith("tau_") else "rho" if key.startswith("rho_") else "slopes"
             stem, bracket, _ = key.partition("[")
             if key in scalars():

@@ -189,7 +189,7 @@ def _complete(target: VarianceDensity, points: Array, chosen: Codes, rng: np.ran
             values = {"beta": beta, "sigma": sigma * scale.y_sd, "lp": conditional.log_density + target.log_prior(part)}
             for k, group in enumerate(design.groups):
                 values[f"tau_{group.name}"] = sds[k] * scale.y_sd / scale.z_sd[k]
-                if group.pairs:
+                if group.rho_names:
                     values[f"rho_{group.name}"] = correlations[k]
             values = {
                 name: value if name == "beta" else np.repeat(value, count, axis=0) for name, value in values.items()

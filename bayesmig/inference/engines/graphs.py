@@ -45,7 +45,10 @@ def parameterisations(design: Design, chosen: Mapping[str, bool] | None = None) 
     fitted = design.x @ np.linalg.lstsq(design.x, design.y)[0]
     residual = design.y - fitted
     residual = residual - residual.mean()
-    found = {group.name: _reliability(design, group, residual) > RELIABLE for group in design.groups}
+    found = {
+        group.name: group.amounts is None and _reliability(design, group, residual) > RELIABLE
+        for group in design.groups
+    }
     return found | dict(chosen or {})
 
 
@@ -54,7 +57,7 @@ def _reliability(design: Design, group: GroupTerm, residual: Array) -> float:
     own, count = _squares(group, residual), len(group.levels)
     outside, most_outside = 0.0, 1
     within, units = float(residual @ residual), design.n
-    for other in design.groups:
+    for other in (one for one in design.groups if one.amounts is None):
         size = len(other.levels)
         pairs = len(np.unique(np.column_stack([group.codes, other.codes]), axis=0))
         if most_outside < size < count == pairs:
@@ -100,7 +103,8 @@ def build(design: Design, centred: Mapping[str, bool] | None = None) -> pm.Model
             eta = [whole + pt.dot(pt.as_tensor(columns[:, h]), slopes) for h, whole in enumerate(eta)]
             eta[0] = eta[0] + _of_gaps(design, slopes) if design.imputed else eta[0]
         for group in design.groups:
-            effects = varying(design, group, how[group.name], alpha if group.name == home else None)[group.codes]
+            effects = varying(design, group, how[group.name], alpha if group.name == home else None)
+            effects = effects[group.codes] if group.amounts is None else pt.dot(pt.as_tensor(group.amounts), effects)
             columns = of.spread(group.z, of.effects[group.name])
             eta = [whole + (effects * columns[:, h]).sum(axis=1) for h, whole in enumerate(eta)]
         _likelihood(design, eta)
@@ -195,7 +199,12 @@ def varying(design: Design, group: GroupTerm, centred: bool, intercept: Any) -> 
     name, q = group.name, len(group.effects)
     priors = design.priors.tau[name]
     tau = pt.stack([scale(f"tau_{name}_{k}", prior) for k, prior in enumerate(priors)])
-    root = pt.diag(tau) if not group.pairs else tau[:, None] * lkj_root(name, group, design.priors.rho[name].eta)
+    if group.structure is not None:
+        noise = pm.Normal(f"z_{name}", 0, 1, shape=(len(group.levels), q))
+        found = group.structure.spread(scale(f"rho_{name}", design.priors.rho[name]), pt)
+        alike = found[:, None] * noise if found.ndim == 1 else pt.dot(pt.linalg.cholesky(found), noise)
+        return tau * alike
+    root = pt.diag(tau) if not group.pairs else tau[:, None] * lkj_root(name, group, design.priors.eta(name))
     shape, spread = (len(group.levels), q), 1.0 if group.weights is None else group.spread
     if group.unpaired:
         pm.Potential(f"unpaired_{name}", group.unpaired * pt.log(pt.diag(root)).sum())
@@ -321,6 +330,10 @@ def group_draws(design: Design, group: GroupTerm, take: Any, sampled: set[str], 
     tau = np.stack([_drawn(f"tau_{name}_{k}", prior, take) for k, prior in enumerate(priors)], axis=-1)
     values = {f"tau_{name}": tau}
     root = np.zeros((*tau.shape, tau.shape[-1])) + np.eye(tau.shape[-1])
+    if group.structure is not None:
+        rho, noise = take(f"rho_{name}"), take(f"z_{name}")
+        alike = group.structure.multiplied(rho.ravel(), noise.reshape(rho.size, -1))
+        return values | {f"rho_{name}": rho[..., None], f"u_{name}": tau[..., None, :] * alike.reshape(noise.shape)}
     if group.pairs:
         root = group.correlation_root(2 * take(f"partial_{name}") - 1)
         values[f"rho_{name}"] = group.correlations(root)

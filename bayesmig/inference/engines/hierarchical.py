@@ -347,7 +347,7 @@ class Layout:
             signed &= group.amounts is None and not (is_one and self._plainly_differing(group, tau))
             own = [kind + kinds.SIGNED * signed for kind in of]
             yield Part(f"tau_{group.name}", own, list(priors), tau if signed else np.log(tau), JITTER)
-            shapes = group.partial_shapes(design.priors.rho[group.name].eta) if group.pairs else ()
+            shapes = group.partial_shapes(design.priors.eta(group.name)) if group.pairs else ()
             yield Part.partial(f"partial_{group.name}", shapes, JITTER)
             yield Part.free(f"u_{group.name}", len(group.levels) * len(group.effects), JITTER)
 
@@ -561,9 +561,8 @@ def quantities(
     for group in layout.groups:
         q, levels = len(group.effects), len(group.levels)
         values[f"tau_{group.name}"] = abs(own[f"tau_{group.name}"]).reshape(*shape, -1)
-        if group.pairs:
-            partial = own[f"partial_{group.name}"].reshape(*shape, -1)
-            values[f"rho_{group.name}"] = group.correlations(group.correlation_root(partial))
+        if group.rho_names:
+            values[f"rho_{group.name}"] = group.rho_of(own[f"partial_{group.name}"].reshape(*shape, -1))
         values[f"u_{group.name}"] = effects[:, first : first + levels * q].reshape(*shape, levels, q)
         first += levels * q
     return values

@@ -176,7 +176,7 @@ class Layout:
             yield Part.free("level", len(sd), JITTER)
             yield _scale_part("error", _rescaled(priors.items["item_sd"], sd), USUAL_LOADING)
         yield _scale_part("psi", _rescaled(priors.psi, units[: len(priors.psi)]), USUAL_LOADING)
-        yield Part.partial("partial", latent.partial_shapes(priors.rho["factor"].eta) if latent.pairs else (), JITTER)
+        yield Part.partial("partial", latent.partial_shapes(priors.eta("factor")) if latent.pairs else (), JITTER)
         for group in design.groups:
             yield from self._group_parts(group)
         yield Part.free("scores", design.n * len(units) if latent.is_ordinal else 0, JITTER)
@@ -187,7 +187,7 @@ class Layout:
         size = np.sqrt((group.z**2).mean(axis=0))
         scales = _rescaled(design.priors.tau[group.name], units)
         yield _scale_part(f"tau_{group.name}", scales, 0.5 / np.where(size > 0, size, 1))
-        shapes = group.partial_shapes(design.priors.rho[group.name].eta) if group.pairs else ()
+        shapes = group.partial_shapes(design.priors.eta(group.name)) if group.pairs else ()
         yield Part.partial(f"partial_{group.name}", shapes, JITTER)
         centred = self.directions[group.name].centred.ravel()
         effects: list[Prior] = [Flat() if here else Normal(0, 1) for here in centred]

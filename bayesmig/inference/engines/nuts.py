@@ -100,11 +100,8 @@ class NUTS:
         if design.latent is not None:
             return latent.refusal(design, self.sampler)
         reason = self._not_compiled(design)
-        if design.alike and reason is not None:
-            return (
-                f"{design.alike[0]} is drawn from the compiled density, which does not serve here: {reason}."
-                f" {design.instead}"
-            )
+        if design.alike and (design.imputed or any(group.weights is not None for group in design.groups)):
+            return f"{design.alike[0]} is not there where {reason}. {design.instead}"
         if self.density == "compiled" and reason is not None:
             return f"the compiled density does not serve here: {reason}. Use density='auto'."
         return None
@@ -115,6 +112,8 @@ class NUTS:
             return "density='graph' is asked for"
         if self.sampler != "nutpie":
             return f"sampler={self.sampler!r} needs a graph"
+        if own := [group.name for group in design.groups if group.structure is not None and group.structure.parameter]:
+            return f"how alike effects of {own[0]} are is estimated"
         return hierarchical.refusal(design, self.centred)
 
     def sample(self, design: Design, rng: np.random.Generator) -> tuple[dict[str, xr.Dataset], dict[str, object]]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import math
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -174,14 +175,15 @@ class Target:
         return machine.rows(self.layout.family.rows[self.layout.link.name])
 
     def scales(self, scores: Array) -> tuple[list[Array], list[Array], Array]:
-        """Sds ``(B, q)`` of all factors, roots ``(B, q, q)`` of the covariances of the others, and of the inner one."""
+        """Sds ``(B, q)`` of all factors, roots of the covariances of the others, and ``(B, q, q)`` of the inner one.
+
+        Those of the others are ``(B, levels or 1, q, q)``; of a structure that correlates J groups ``(B, 1, J, J)``.
+        """
         _, sds, partials = self.parameters.parts(scores)
         sds = [sd * unit for sd, unit in zip(sds, self.units, strict=True)]
-        roots = [
-            sd[:, :, None] * group.correlation_root(partial)
-            for sd, partial, group in zip(sds, partials, self.layout.groups, strict=True)
-        ]
-        return sds, roots, np.zeros((len(scores), 1, 1)) if self.inner is None else roots.pop(self.inner)
+        scaled = map(GroupTerm.scaled_root, self.layout.groups, sds, partials)
+        roots = [root[:, None] if root.shape[2] == root.shape[1] else root[..., None] for root in scaled]
+        return sds, roots, np.zeros((len(scores), 1, 1)) if self.inner is None else roots.pop(self.inner)[:, 0]
 
     def prior_of_scores(self, scores: Array) -> Array:
         """Log prior density of scores."""
@@ -199,33 +201,36 @@ class Target:
         for name, k in self.columns.items():
             own[:, k] = self._own(name, rest[:, self.places[name]][:, 0])[0]
         own[:, first:] = self._stepped(rest) @ self.steps.T
-        return beta, own, self.turned(rest, [root[:, None] for root in roots])[:, self.places["effects"]]
+        return beta, own, self.turned(rest, roots)[:, self.places["effects"]]
 
     def turned(self, rest: Array, turns: list[Array]) -> Array:
         """The rest ``(B, d)`` with the effects of the other factors turned, by ``(B, levels or 1, q, q)`` each."""
         found, start = rest.copy(), self.places["effects"].start
         for group, turn in zip(self.others, turns, strict=True):
             part = slice(start, start + len(group.levels) * len(group.effects))
-            each = rest[:, part].reshape(len(rest), len(group.levels), -1)
+            each = rest[:, part].reshape(len(rest), -1, turn.shape[-1])
             found[:, part] = (turn @ each[..., None]).reshape(len(rest), -1)
             start = part.stop
         return found
 
     def information(self, mode: Mode) -> list[Array]:
-        """What data say of every effect of the other factors, ``(levels, q, q)``: curvatures at a mode."""
+        """What data say of every effect of the other factors, ``(levels, q, q)``: curvatures at a mode.
+
+        Of groups that a structure correlates ``(1, J, J)``.
+        """
         found, start = [], self.places["effects"].start
         for group, root in zip(self.others, self.scales(mode.scores[None])[1], strict=True):
-            q = len(group.effects)
-            own = [mode.root[at : at + q] for at in range(start, start + len(group.levels) * q, q)]
+            q, stop = root.shape[-1], start + len(group.levels) * len(group.effects)
+            own = [mode.root[at : at + q] for at in range(start, stop, q)]
             values, vectors = np.linalg.eigh(np.array([one @ one.T for one in own]) - np.eye(q))
-            turn = np.linalg.inv(root[0]).T @ vectors
+            turn = np.linalg.inv(root[0]).swapaxes(1, 2) @ vectors
             found.append(turn * np.maximum(values, 0.0)[:, None] @ turn.transpose(0, 2, 1))
-            start += len(own) * q
+            start = stop
         return found
 
     def precisions(self, scores: Array, information: list[Array]) -> list[Array]:
         """Roots of the precisions that standardised effects have given everything else, ``(B, levels, q, q)``."""
-        roots = (root[:, None] + LEAST_SD * np.eye(root.shape[-1]) for root in self.scales(scores)[1])
+        roots = (root + LEAST_SD * np.eye(root.shape[-1]) for root in self.scales(scores)[1])
         found = []
         for root, known in zip(roots, information, strict=True):
             inverse = np.linalg.inv(root)
@@ -349,8 +354,11 @@ class Target:
         for name, k in self.columns.items():
             _, log_slope, at = self._own(name, rest[places[name]] + SHAPE_STEP * np.array([0.0, 1.0, -1.0]))
             gradient[places[name]] = by_own[k] * np.exp(log_slope[0]) + (at[1] - at[2]) / (2 * SHAPE_STEP)
-        wide = (np.kron(np.eye(len(g.levels)), root[0]) for g, root in zip(self.others, roots, strict=True))
-        turn = linalg.block_diag(pseudo.turn, *wide)
+        wide = [
+            np.broadcast_to(root[0], (len(group.levels) * len(group.effects) // root.shape[-1], *root.shape[2:]))
+            for group, root in zip(self.others, roots, strict=True)
+        ]
+        turn = linalg.block_diag(pseudo.turn, *itertools.chain(*wide))
         linear = np.r_[places["coefficients"], places["effects"]]
         gradient[linear] = turn.T @ by
         gradient[places["effects"]] -= rest[places["effects"]]
@@ -398,7 +406,7 @@ def ways(layout: hierarchical.Layout) -> dict[int | None, int]:
     whole = len(design.terms) + len(design.categories) + sum(left)
     found: dict[int | None, int] = {}
     for q in (1, 2):
-        alone = (k for k, group in enumerate(groups) if group.amounts is None and group.root is None)
+        alone = (k for k, group in enumerate(groups) if group.amounts is None and group.structure is None)
         own = [k for k in alone if len(groups[k].effects) == q]
         found |= {own[-1]: whole - left[own[-1]]} if own else {None: whole} if q == 1 else {}
     return found
@@ -713,7 +721,7 @@ class Quadrature:
 
     def _beyond(self, design: Design) -> str | None:
         """What of a design this engine does not reach."""
-        scores = sum(len(group.effects) + len(group.pairs) for group in design.groups)
+        scores = sum(len(group.effects) + len(group.rho_names) for group in design.groups)
         if scores > MOST_SCORES:
             return f"groups have {scores} sds and correlations, of which it takes at most {MOST_SCORES}"
         remaining = min(ways(hierarchical.Layout(design)).values())

@@ -51,20 +51,19 @@ def on_logit_scale(name: str, share: Array, logit_error: Array) -> dict[str, Arr
     }
 
 
-def on_fisher_scale(name: str, rho: Array, error: Array) -> dict[str, Array]:
+def on_fisher_scale(name: str, rho: Array, error: Array, least: int = -1) -> dict[str, Array]:
     """A correlation with its companions; the interval is symmetric in the inverse hyperbolic tangent.
 
-    A correlation of one is a boundary, and has no error.
+    A correlation of one is a boundary, and has no error. ``least``: 0 of one that cannot be negative, whose interval is
+    symmetric in its log odds.
     """
-    inside = np.where(abs(rho) < 1 - 1e-9, rho, np.nan)
+    unit = 2.0 / (1 - least)
+    whole = 1 + (rho - 1) * unit
+    inside = np.where(abs(whole) < 1 - 1e-6, whole, np.nan)
     error = np.where(np.isnan(inside), np.nan, error)
-    spread = special.ndtri(0.5 + LEVEL / 2) * error / (1 - inside**2)
-    return {
-        name: rho,
-        f"{name}_se": error,
-        f"{name}_lower": np.tanh(np.arctanh(inside) - spread),
-        f"{name}_upper": np.tanh(np.arctanh(inside) + spread),
-    }
+    spread = special.ndtri(0.5 + LEVEL / 2) * error * unit / (1 - inside**2)
+    lower, upper = (1 + (np.tanh(np.arctanh(inside) + moved) - 1) / unit for moved in (-spread, spread))
+    return {name: rho, f"{name}_se": error, f"{name}_lower": lower, f"{name}_upper": upper}
 
 
 def variance_estimates(
@@ -84,13 +83,15 @@ def variance_estimates(
     rows: list[Array] = []
     start, pair = 0, sum(len(group.effects) for group in groups)
     for group in groups:
-        stop, last = start + len(group.effects), pair + len(group.pairs)
+        stop, last = start + len(group.effects), pair + len(group.rho_names)
         sd = found[start:stop]
         with np.errstate(invalid="ignore", divide="ignore"):
             values |= on_log_scale(f"tau_{group.name}", sd, np.where(sd > 0, errors[start:stop], np.nan) / sd)
         rows.append(np.where(sd[:, None] > 0, jacobian[start:stop], 0.0))
-        if group.pairs:
-            values |= on_fisher_scale(f"rho_{group.name}", found[pair:last], errors[pair:last])
+        if group.rho_names:
+            values |= on_fisher_scale(
+                f"rho_{group.name}", found[pair:last], errors[pair:last], 0 if group.structure else -1
+            )
             rows.append(np.nan_to_num(jacobian[pair:last]))
         start, pair = stop, last
     return values, np.concatenate(rows)

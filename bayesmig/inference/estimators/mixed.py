@@ -228,7 +228,7 @@ class _Ascent:
         """The maximum that is reached from a start."""
         sizes = [self.equations.stats.n]
         for group in self.parameters.groups:
-            sizes += [len(group.levels)] * (len(group.effects) + len(group.pairs))
+            sizes += [len(group.levels)] * (len(group.effects) + len(group.rho_names))
         return climb(self, start, np.diag(0.5 / np.array(sizes)))
 
     def sharpened(self, point: Array) -> tuple[Array, Array]:
@@ -251,8 +251,8 @@ class _Ascent:
 
 
 def _check_residual(design: Outline) -> None:
-    """Refuse effects of as many as there are rows, as lme4 does."""
-    for group in design.groups:
+    """Refuse effects of as many as there are rows, as lme4 does, unless what they share tells them from the residual."""
+    for group in (group for group in design.groups if group.amounts is None):
         effects = len(group.levels) * len(group.effects)
         if effects >= design.n_effective:
             raise EngineRefusal(
