@@ -81,5 +81,6 @@ if TYPE_CHECKING:
     from bayesmig.specification.model import Variable as Variable
     from bayesmig.specification.model import Weights as Weights
     from bayesmig.specification.neighbours import Neighbours as Neighbours
+    from bayesmig.specification.neighbours import Points as Points
 else:
     __getattr__, __dir__, __all__ = namespace(__name__)

@@ -312,7 +312,7 @@ def test_an_order_is_a_random_walk():
 FORMULAS = {
     "y ~ x + (1 | spatial(area:x))": (SpecificationError, "one column"),
     "y ~ x + (1 |a| spatial(area))": (SpecificationError, "no others"),
-    "y ~ x + (1 + x | spatial(area))": (SpecificationError, "one effect of neighbours"),
+    "y ~ x + (1 + x | spatial(area))": (SpecificationError, "one effect is alike"),
     "y ~ x + (1 | area)": (SpecificationError, "has no"),
     "y ~ x + (1 | spatial(town))": (SpecificationError, "do not say which"),
 }
@@ -325,13 +325,17 @@ def test_bad_formulas_are_refused(formula):
         bm.fit(formula, DATA.assign(town=DATA["area"]), neighbours={"area": GRID}, seed=1)
 
 
+def test_the_graph_of_a_map_has_independent_effects():
+    graph = bm.to_pymc(bm.ModelSpec(BYM, neighbours={"area": GRID}), DATA)
+    assert {"z_spatial(area)", "tau_spatial(area)_0"} <= {variable.name for variable in graph.free_RVs}
+
+
 def test_what_knows_no_maps_says_so(posterior):
     with pytest.raises(DataError, match="not on the map"):
         bm.fit(BYM, DATA, neighbours={"area": bm.Neighbours(PAIRS[:5])}, seed=1)
     spec = bm.ModelSpec(BYM, neighbours={"area": GRID})
     for call in (
         lambda: bm.estimate(spec, DATA, errors="robust"),
-        lambda: bm.to_pymc(spec, DATA),
         lambda: bm.fit(spec, DATA, engine=bm.Bambi(), seed=1),
         lambda: bm.fit(spec, bm.chunks(DATA), seed=1),
     ):

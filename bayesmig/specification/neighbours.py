@@ -326,7 +326,7 @@ class Points:
     def distances(self) -> Array:
         """``(J, J)``, in units."""
         places = np.array(list(self.places.values()))
-        return np.asarray(spatial.distance_matrix(places, places) / self.unit)
+        return np.asarray(spatial.distance.cdist(places, places) / self.unit)
 
     def structure(self, kind: str) -> Structure:
         """How effects of groups are alike."""

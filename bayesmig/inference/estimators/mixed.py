@@ -251,7 +251,7 @@ class _Ascent:
 
 
 def _check_residual(design: Outline) -> None:
-    """Refuse effects of as many as there are rows, as lme4 does, unless what they share tells them from the residual."""
+    """Refuse effects of as many as there are rows, as lme4 does, unless they are alike and the residuals are not."""
     for group in (group for group in design.groups if group.amounts is None):
         effects = len(group.levels) * len(group.effects)
         if effects >= design.n_effective:
