@@ -588,7 +588,7 @@ def test_design_errors_of_a_table():
     assert table["std_error"].iloc[0] == pytest.approx(0.193, abs=1e-4)
     assert design_errors(TRUST, "table_6", effect=pr.Normal(0, 0.1))["type_m"].gt(1).all()
     assert "intercept" not in design_errors(TRUST, "table_6").index
-    with pytest.raises(bm.BayesmigError, match="priors are flat"):
+    with pytest.raises(bm.BayesmigError, match="priors are flat or not normal"):
         design_errors(source, "Model 6")
     with pytest.raises(bm.BayesmigError, match="closest: 'area_poverty'"):
         design_errors(TRUST, "table_6", effect={"poverty": 1.0})

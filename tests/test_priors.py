@@ -16,14 +16,17 @@ from bayesmig.errors import SpecificationError
 from bayesmig.specification.model import ModelSpec
 from bayesmig.specification.priors import (
     LKJ,
+    CoefficientPrior,
     Exponential,
     Flat,
     HalfNormal,
     HalfStudentT,
     InverseGamma,
+    Laplace,
     Normal,
     PriorSet,
     ScalePrior,
+    StudentT,
 )
 
 
@@ -298,3 +301,38 @@ def test_a_floor_is_a_finite_number(least: object) -> None:
 def test_only_a_relative_prior_has_a_floor() -> None:
     with pytest.raises(SpecificationError, match="only a relative prior"):
         Normal(0, 1, least=2.5)
+
+
+ABOUT = [
+    (Normal(0.2, 0.7), stats.norm(0.2, 0.7)),
+    (StudentT(3, 0.2, 0.7), stats.t(3, 0.2, 0.7)),
+    (StudentT(1, -1, 2), stats.cauchy(-1, 2)),
+    (Laplace(0.2, 0.7), stats.laplace(0.2, 0.7)),
+]
+
+
+@pytest.mark.parametrize(("prior", "reference"), ABOUT, ids=lambda value: str(value)[:40])
+def test_coefficients_priors_are_scipys(prior: CoefficientPrior, reference: stats.rv_continuous) -> None:
+    at = np.linspace(-9, 9, 61)
+    # The same closed form: rounding alone.
+    np.testing.assert_allclose(prior.log_density(at), reference.logpdf(at), rtol=1e-12, atol=1e-12)
+    # A fixed seed: the test can only change when the code does, and a wrong scale gives p below 1e-10.
+    assert stats.kstest(prior.draw(np.random.default_rng(3), 4000), reference.cdf).pvalue > 0.01
+
+
+@pytest.mark.parametrize("kind", [StudentT, Laplace])
+def test_two_quantiles_settle_priors_of_coefficients(kind: type[CoefficientPrior]) -> None:
+    found = priors.from_quantiles(kind, {0.1: -0.5, 0.95: 1.5})
+    assert isinstance(found, kind)
+    law = stats.t(3, found.mean, found.spread) if kind is StudentT else stats.laplace(found.mean, found.spread)
+    np.testing.assert_allclose(law.cdf([-0.5, 1.5]), [0.1, 0.95], rtol=1e-10)
+
+
+@pytest.mark.parametrize("prior", [StudentT(3, 0, 1, relative=True), Laplace(0, 1, relative=True)])
+def test_relative_scales_of_coefficients_count_in_sds(prior: CoefficientPrior) -> None:
+    data = pd.DataFrame({"y": [1.0, 2, 4, 3, 7], "x": [0.0, 10, 20, 40, 30], "z": [1.0, 3, 2, 5, 9]})
+    found = build_design(ModelSpec("y ~ x * z", priors=PriorSet(slopes=prior)), data).priors.slopes
+    normal = build_design(ModelSpec("y ~ x * z", priors=PriorSet(slopes=Normal(0, 1, relative=True))), data)
+    # The same units as those of a normal, also where a product widens what its parts have.
+    np.testing.assert_allclose([p.spread for p in found], [p.sd for p in normal.priors.slopes], rtol=1e-12)
+    assert {type(p) for p in found} == {type(prior)}

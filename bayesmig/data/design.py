@@ -21,7 +21,7 @@ from bayesmig.families.brackets import middle
 from bayesmig.families.record import Answers, Parameter
 from bayesmig.specification.model import Factor, ModelSpec
 from bayesmig.specification.neighbours import Structure
-from bayesmig.specification.priors import LKJ, Beta, Flat, Normal, Pooled, Prior, ScalePrior
+from bayesmig.specification.priors import LKJ, Beta, CoefficientPrior, Flat, Pooled, Prior, ScalePrior
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -592,6 +592,11 @@ class Outline(ABC):
         """The prior of every term, intercepts at the means: those of levels of parameters are the parameters' own."""
         return (*((self.priors.intercept,) if self.has_intercept else ()), *self.priors.slopes)
 
+    def with_prior(self, *kinds: type[Prior]) -> str:
+        """The first coefficient with a prior of one of these kinds, in words; empty if there is none."""
+        pairs = zip(self.terms, self.term_priors, strict=True)
+        return next((f"{term!r} has the prior {prior}" for term, prior in pairs if isinstance(prior, kinds)), "")
+
     @cached_property
     def priors(self) -> ResolvedPriors:
         """The specification's priors in raw units."""
@@ -1110,11 +1115,14 @@ def _is_below(
 def _widened(prior: Prior, shifts: Array, others: Sequence[Prior]) -> Prior:
     """A relative prior that held at the means, where the coefficient holds at zeros: as wide as all that it sums up."""
     moved = [
-        shift * other.sd for shift, other in zip(shifts, others, strict=True) if shift and isinstance(other, Normal)
+        shift * other.spread
+        for shift, other in zip(shifts, others, strict=True)
+        if shift and isinstance(other, CoefficientPrior)
     ]
-    if not moved or not isinstance(prior, Normal):
+    if not moved or not isinstance(prior, CoefficientPrior):
         return prior
-    return dataclasses.replace(prior, sd=math.hypot(prior.sd, *moved))
+    wider: dict[str, Any] = {prior.scale_fields[-1]: math.hypot(prior.spread, *moved)}
+    return dataclasses.replace(prior, **wider)
 
 
 def copies_of(spec: ModelSpec, categories: tuple[str, ...]) -> tuple[str, ...]:

@@ -38,7 +38,7 @@ from bayesmig.inference.importance import Unsettled
 from bayesmig.inference.parallel import Failure, map_fits
 from bayesmig.inference.pooling import pooled_estimate, pooled_posterior
 from bayesmig.specification.model import Choices, ModelSpec, as_spec
-from bayesmig.specification.priors import Flat, Normal
+from bayesmig.specification.priors import CoefficientPrior, Flat
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -398,7 +398,9 @@ def to_pymc(
     graph = graphs.build(design, centred)
     levels = {group.name: list(group.levels) for group in design.groups}
     slopes = list(zip(design.terms, design.term_priors, strict=True))[design.has_intercept :]
-    graph.add_coords({"slope": [term for term, prior in slopes if isinstance(prior, Normal | Flat)], **levels})
+    graph.add_coords(
+        {"slope": [term for term, prior in slopes if isinstance(prior, CoefficientPrior | Flat)], **levels}
+    )
     return graph
 
 

@@ -16,7 +16,7 @@ from bayesmig.inference.response import parameters
 from bayesmig.plots.labels import label_of, outcome_of, spec_of
 from bayesmig.plots.style import COLOURS, GREY, INK, RULE, WIDTH, finished, name_rows, new_axes, rule
 from bayesmig.specification.model import ModelSpec
-from bayesmig.specification.priors import Normal, Prior, ScalePrior
+from bayesmig.specification.priors import CoefficientPrior, Prior, ScalePrior
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,10 +48,10 @@ def prior_posterior(tree: xr.DataTree, terms: Sequence[str] | None = None, ax: A
 
     Notes
     -----
-    Every row counts in the spread of its own prior: its sd around its mean, or for an sd, which begins at zero, the
-    value below which the prior puts 68 %. Curves have the same height, whatever their width; the numbers on the right
-    are the width of the posterior's 95 % interval over that of the prior's. Flat priors, and those more than a thousand
-    times as wide as the posterior, have no row.
+    Every row counts in the spread of its own prior: its sd or scale around its mean, or for an sd, which begins at
+    zero, the value below which the prior puts 68 %. Curves have the same height, whatever their width; the numbers on
+    the right are the width of the posterior's 95 % interval over that of the prior's. Flat priors, and those more than
+    a thousand times as wide as the posterior, have no row.
 
     What it means: a posterior as wide as its prior says that the data know nothing of the parameter. One far out in
     the prior's tail says that the prior and the data disagree.
@@ -131,7 +131,8 @@ def proper_priors(tree: xr.DataTree) -> dict[str, tuple[Prior, np.ndarray]]:
     return {
         name: (prior, draws)
         for name, (prior, draws) in found.items()
-        if isinstance(prior, (Normal, ScalePrior)) and _width(_prior_draws(prior)) < MOST_WIDTHS * _width(draws)
+        if isinstance(prior, CoefficientPrior | ScalePrior)
+        and _width(_prior_draws(prior)) < MOST_WIDTHS * _width(draws)
     }
 
 
@@ -146,19 +147,17 @@ def _prior_draws(prior: Prior) -> np.ndarray:
     """Many draws, the same every time."""
     rng = np.random.default_rng(1)
     with np.errstate(over="ignore", divide="ignore"):
-        return prior.draw(rng, 20_000) if isinstance(prior, ScalePrior) else rng.normal(prior.mean, prior.sd, 20_000)  # type: ignore[attr-defined]
+        return prior.draw(rng, 20_000)  # type: ignore[attr-defined, no-any-return]
 
 
 def _centre_and_spread(prior: Prior) -> tuple[float, float]:
-    if isinstance(prior, Normal):
-        return prior.mean, prior.sd
+    if isinstance(prior, CoefficientPrior):
+        return prior.mean, prior.spread
     return 0.0, float(np.quantile(_prior_draws(prior), 0.6827))
 
 
 def _density(prior: Prior, at: np.ndarray) -> np.ndarray:
-    if isinstance(prior, ScalePrior):
-        return np.asarray(np.exp(prior.log_density(at)))
-    return np.asarray(np.exp(-0.5 * ((at - prior.mean) / prior.sd) ** 2))  # type: ignore[attr-defined]
+    return np.asarray(np.exp(prior.log_density(at)))  # type: ignore[attr-defined]
 
 
 def _parameter(spec: ModelSpec, name: str) -> str:

@@ -15,7 +15,7 @@ from bayesmig.errors import SpecificationError, listing
 from bayesmig.families import predictors
 from bayesmig.inference.response import draw_outcomes, linear_predictor
 from bayesmig.specification.model import ModelSpec
-from bayesmig.specification.priors import LKJ, Beta, Flat, Normal, ScalePrior
+from bayesmig.specification.priors import LKJ, Beta, CoefficientPrior, Normal, ScalePrior
 
 
 def simulate(spec: ModelSpec, data: AnyFrame, *, draws: int = 200, seed: int | None = None) -> xr.DataTree:
@@ -24,7 +24,7 @@ def simulate(spec: ModelSpec, data: AnyFrame, *, draws: int = 200, seed: int | N
     Parameters
     ----------
     spec : ModelSpec
-        Its coefficients need proper (normal) priors.
+        Its coefficients need proper priors.
     data : pandas.DataFrame
         Predictors and groups; the outcome serves only to resolve relative priors.
     draws : int
@@ -78,11 +78,11 @@ def prior_draws(design: Design, size: int, rng: np.random.Generator) -> tuple[di
         if isinstance(prior, ScalePrior | Beta):
             columns.append(predictors.forward("logit" if isinstance(prior, Beta) else "log", prior.draw(rng, size)))
             continue
-        if isinstance(prior, Flat) or not isinstance(prior, Normal):
+        if not isinstance(prior, CoefficientPrior):
             raise SpecificationError(
                 f"nothing can be drawn from the prior {prior} of {term!r}; give it a Normal prior."
             )
-        columns.append(rng.normal(prior.mean, prior.sd, size))
+        columns.append(prior.draw(rng, size))
     beta = np.stack(columns, axis=1) if columns else np.empty((size, 0))
     beta = model.at_zero(beta)
     values = {"beta": beta}

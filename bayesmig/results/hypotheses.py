@@ -34,7 +34,7 @@ from bayesmig.results.summaries import (
 )
 from bayesmig.specification.claims import Claim, Expression, Margin, Quantity, parse_claim
 from bayesmig.specification.model import ModelSpec
-from bayesmig.specification.priors import Normal, Prior
+from bayesmig.specification.priors import CoefficientPrior, Normal, Prior
 
 PRINTED = "published_posterior"  # the engine whose draws of different coefficients are independent of each other
 PRIOR_DRAWS = 20_000  # of a joint claim's prior probability, whose error is then below 0.004
@@ -70,7 +70,8 @@ def hypothesis(
 
         Posterior: ``probability`` that the claim holds, and ``bayes_factor``, how much more probable the data are if it
         holds than if it does not: posterior odds over prior odds, for ``a = b`` the ratio of the densities at equality
-        (Savage and Dickey; Wagenmakers et al. 2010). It is missing where a coefficient's prior is not normal.
+        (Savage and Dickey; Wagenmakers et al. 2010). It is missing where a coefficient's prior is flat, and for ``=``
+        between several coefficients whose priors are not normal.
         Estimate: ``p``, the largest one-sided p value of the claim's comparisons, which is that of the hypothesis that
         the claim does *not* hold (Berger 1982); errors by the delta method. Printed tables:
         ``probability_lower`` and ``probability_upper``, between which the probability lies under flat priors, whatever
@@ -338,13 +339,13 @@ class _Draws(_Joint):
         holds = _holding(claim, values)
         return row | {"probability": float(holds.mean()), "bayes_factor": self._odds(claim, holds)}
 
-    def _priors(self, claim: Claim) -> Mapping[str, Normal] | None:
-        """Normal priors of the claim's coefficients, or nothing if it has others or other quantities."""
-        found: dict[str, Normal] = {}
+    def _priors(self, claim: Claim) -> Mapping[str, CoefficientPrior] | None:
+        """Proper priors of the claim's coefficients, or nothing if it has others or other quantities."""
+        found: dict[str, CoefficientPrior] = {}
         priors = self._prior_of_terms()
         for name in claim.quantities:
             prior = priors.get(name) if isinstance(name, str) else None
-            if not isinstance(prior, Normal):
+            if not isinstance(prior, CoefficientPrior):
                 return None
             found[str(name)] = prior
         return found
@@ -372,7 +373,7 @@ class _Draws(_Joint):
         difference = claim.comparisons[0].difference
         after = stats.gaussian_kde(_finite(difference, values, claim))(0.0)[0]
         priors = self._priors(claim)
-        return math.nan if priors is None else float(after / stats.norm.pdf(0.0, *_normal_difference(claim, priors)))
+        return math.nan if priors is None else float(after / _prior_density(claim, priors))
 
 
 @dataclass(frozen=True)
@@ -575,18 +576,17 @@ def _ratio(estimate: float, errors: Array) -> Array:
     return np.divide(estimate, errors, out=np.full_like(errors, math.copysign(math.inf, estimate)), where=errors > 0)
 
 
-def _prior_probability(claim: Claim, priors: Mapping[str, Normal]) -> float:
-    """That of the claim where coefficients are independent and normal, as they are a priori."""
+def _prior_probability(claim: Claim, priors: Mapping[str, CoefficientPrior]) -> float:
+    """That of the claim where coefficients are independent, as they are a priori."""
     rng = np.random.default_rng(0)
-    values: dict[Quantity, Array] = {
-        name: prior.mean + prior.sd * rng.normal(size=PRIOR_DRAWS) for name, prior in priors.items()
-    }
+    values: dict[Quantity, Array] = {name: prior.draw(rng, PRIOR_DRAWS) for name, prior in priors.items()}
     with np.errstate(all="ignore"):  # where it has no value it does not hold
         return float(np.logical_and.reduce([one.difference.of(values) > 0 for one in claim.comparisons]).mean())
 
 
-def _normal_difference(claim: Claim, priors: Mapping[str, Normal]) -> tuple[float, float]:
-    """Prior mean and sd of a difference that must be linear in the coefficients."""
+def _prior_density(claim: Claim, priors: Mapping[str, CoefficientPrior]) -> float:
+    """Prior density at zero of a difference that must be linear in the coefficients; NaN for several with priors that
+    are not all normal, whose sums have no simple density."""
     difference = claim.comparisons[0].difference
     at: dict[Quantity, float] = {name: prior.mean for name, prior in priors.items()}
     centre = float(_finite(difference, at, claim))
@@ -595,4 +595,9 @@ def _normal_difference(claim: Claim, priors: Mapping[str, Normal]) -> tuple[floa
     found = _finite(difference, {name: at[name] + step for name, step in zip(at, steps, strict=True)}, claim)
     if not np.allclose(found, centre + slopes @ steps, rtol=1e-9, atol=1e-9 * abs(found).max()):
         raise SpecificationError(f"hypothesis {claim.text!r}: of '=' both sides are sums, as in 'a = 2 * b'.")
-    return centre, math.hypot(*(slope * prior.sd for slope, prior in zip(slopes, priors.values(), strict=True)))
+    if len(slopes) == 1:
+        (prior,) = priors.values()
+        return float(np.exp(prior.log_density(prior.mean - centre / slopes[0])) / abs(slopes[0]))
+    sds = [slope * prior.spread for slope, prior in zip(slopes, priors.values(), strict=True)]
+    normal = all(isinstance(prior, Normal) for prior in priors.values())
+    return float(stats.norm.pdf(0.0, centre, math.hypot(*sds))) if normal else math.nan

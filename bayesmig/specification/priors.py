@@ -13,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import numbers
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -94,7 +94,30 @@ class Prior:
 
 
 @dataclass(frozen=True)
-class Normal(Prior):
+class CoefficientPrior(Prior):
+    """A proper prior for a coefficient: a bell about ``mean``, whose second scale is ``spread``."""
+
+    @property
+    def mean(self) -> float:
+        """The middle, in units of the coefficient."""
+        raise NotImplementedError
+
+    @property
+    def spread(self) -> float:
+        """The sd of a normal distribution, the scale of another."""
+        return float(getattr(self, self.scale_fields[-1]))
+
+    def log_density(self, value: Array) -> Array:
+        """Log density at ``value``, up to no constant left out."""
+        raise NotImplementedError
+
+    def draw(self, rng: np.random.Generator, size: int) -> Array:
+        """``size`` independent draws."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Normal(CoefficientPrior):
     """Normal distribution for a coefficient.
 
     Parameters
@@ -112,6 +135,87 @@ class Normal(Prior):
     sd: float = 1.0
     positive_fields: ClassVar[tuple[str, ...]] = ("sd",)
     scale_fields: ClassVar[tuple[str, ...]] = ("mean", "sd")
+
+    def log_density(self, value: Array) -> Array:
+        return -0.5 * ((value - self.mean) / self.sd) ** 2 - math.log(self.sd) - 0.5 * math.log(2 * math.pi)
+
+    def draw(self, rng: np.random.Generator, size: int) -> Array:
+        return rng.normal(self.mean, self.sd, size)
+
+
+@dataclass(frozen=True)
+class StudentT(CoefficientPrior):
+    """Student t distribution for a coefficient: most effects are small, and a large one is not held back.
+
+    Parameters
+    ----------
+    df : float
+        Degrees of freedom: the fewer, the heavier the tails. One is the Cauchy distribution; a hundred are a normal.
+    mean, scale : float
+        The middle, and the width about it, in units of the coefficient, or relative (see :class:`Prior`). The sd is
+        ``scale * sqrt(df / (df - 2))``; with two degrees of freedom or fewer there is none.
+
+    Notes
+    -----
+    The density is proportional to ``(1 + ((b - mean) / scale)^2 / df)^(-(df + 1) / 2)``, as ``student_t`` of brms,
+    rstanarm and Stan has it.
+
+    What it expects: half of the coefficients within 0.76 scales of the mean with 3 degrees of freedom, as a normal has
+    within 0.67 sds; but one in 17 lies beyond 3 scales, where a normal has one in 370. Data that contradict it win.
+
+    Examples
+    --------
+    >>> print(StudentT(3, 0, 0.5))
+    StudentT(df=3, mean=0, scale=0.5)
+    """
+
+    df: float = 3.0
+    mean: float = 0.0
+    scale: float = 1.0
+    positive_fields: ClassVar[tuple[str, ...]] = ("df", "scale")
+    scale_fields: ClassVar[tuple[str, ...]] = ("mean", "scale")
+
+    def log_density(self, value: Array) -> Array:
+        return HalfStudentT(self.df, self.scale).log_density(abs(value - self.mean)) - math.log(2)
+
+    def draw(self, rng: np.random.Generator, size: int) -> Array:
+        return self.mean + self.scale * rng.standard_t(self.df, size)
+
+
+@dataclass(frozen=True)
+class Laplace(CoefficientPrior):
+    """Laplace (double exponential) distribution for a coefficient, the prior behind the lasso.
+
+    Parameters
+    ----------
+    mean, scale : float
+        The middle, and the average distance from it, in units of the coefficient, or relative (see :class:`Prior`).
+        The sd is ``1.41 * scale``.
+
+    Notes
+    -----
+    The density is ``exp(-|b - mean| / scale) / (2 scale)``. The mode of the posterior is the estimate of the lasso
+    (Park & Casella 2008, Journal of the American Statistical Association 103(482)); its draws are never exactly zero.
+
+    What it expects: half of the coefficients within 0.69 scales of the mean, and one in 20 beyond 3 scales. Unlike a
+    :class:`StudentT` it goes on pulling at large effects.
+
+    Examples
+    --------
+    >>> print(Laplace(0, 0.5))
+    Laplace(mean=0, scale=0.5)
+    """
+
+    mean: float = 0.0
+    scale: float = 1.0
+    positive_fields: ClassVar[tuple[str, ...]] = ("scale",)
+    scale_fields: ClassVar[tuple[str, ...]] = ("mean", "scale")
+
+    def log_density(self, value: Array) -> Array:
+        return Exponential(self.scale).log_density(abs(value - self.mean)) - math.log(2)
+
+    def draw(self, rng: np.random.Generator, size: int) -> Array:
+        return rng.laplace(self.mean, self.scale, size)
 
 
 @dataclass(frozen=True)
@@ -270,8 +374,12 @@ class LKJ(Prior):
 
 
 _KINDS: dict[str, type[Prior]] = {
-    kind.__name__: kind for kind in (Normal, Flat, HalfNormal, HalfStudentT, Exponential, InverseGamma, Beta, LKJ)
+    kind.__name__: kind
+    for kind in (Normal, StudentT, Laplace, Flat, HalfNormal, HalfStudentT, Exponential, InverseGamma, Beta, LKJ)
 }
+
+
+NOT_NORMAL = (StudentT, Laplace)  # of the priors of coefficients
 
 
 def from_dict(values: Mapping[str, Any]) -> Prior:
@@ -286,8 +394,8 @@ def from_quantiles(kind: type[Prior], quantiles: Mapping[float, float], *, why: 
     Parameters
     ----------
     kind : type
-        ``Normal`` and ``Beta``, which two quantiles settle; ``HalfNormal``, ``HalfStudentT`` (with 3 degrees of
-        freedom) and ``Exponential``, which one does.
+        ``Normal``, ``StudentT`` (with 3 degrees of freedom), ``Laplace`` and ``Beta``, which two quantiles settle;
+        ``HalfNormal``, ``HalfStudentT`` (with 3 degrees of freedom) and ``Exponential``, which one does.
     quantiles : mapping of float to float
         Values by the probability of a smaller one, as in ``{0.05: -0.5, 0.95: 1.5}``, in units of the parameter.
     why : str
@@ -321,7 +429,12 @@ def from_quantiles(kind: type[Prior], quantiles: Mapping[float, float], *, why: 
     import numpy as np
     from scipy import optimize, special
 
-    counts = {Normal: 2, Beta: 2, HalfNormal: 1, HalfStudentT: 1, Exponential: 1}
+    about: dict[type[Prior], Callable[[float], float]] = {
+        Normal: lambda share: float(special.ndtri(share)),
+        StudentT: lambda share: float(special.stdtrit(3, share)),
+        Laplace: lambda share: math.copysign(math.log(2 * min(share, 1 - share)), share - 0.5),
+    }
+    counts = {**dict.fromkeys(about, 2), Beta: 2, HalfNormal: 1, HalfStudentT: 1, Exponential: 1}
     if kind not in counts:
         known = ", ".join(one.__name__ for one in counts)
         raise SpecificationError(f"from_quantiles: kind is one of {known}; got {getattr(kind, '__name__', kind)!r}.")
@@ -330,17 +443,19 @@ def from_quantiles(kind: type[Prior], quantiles: Mapping[float, float], *, why: 
         number = ("one quantile", "two quantiles")[counts[kind] - 1]
         raise SpecificationError(f"{kind.__name__} is settled by {number}, as in {{0.95: 1.5}}; got {quantiles!r}.")
     (p, x), (q, y) = pairs[0], pairs[-1]
-    least, most = {Normal: (-math.inf, math.inf), Beta: (0, 1)}.get(kind, (0, math.inf))
+    least, most = (-math.inf, math.inf) if kind in about else (0, 1 if kind is Beta else math.inf)
     if not (min(p, 1 - q) > 0 and least < x and y < most and (x < y or len(pairs) == 1)):
-        within = {Normal: "", Beta: ", from 0 to 1"}.get(kind, ", above zero")
+        within = "" if kind in about else ", from 0 to 1" if kind is Beta else ", above zero"
         raise SpecificationError(
             f"from_quantiles({kind.__name__}, {quantiles!r}): probabilities lie between 0 and 1, and values rise with"
             f" them{within}."
         )
     why = why or ", ".join(f"{100 * share:.4g} % below {value:.4g}" for share, value in pairs)
-    if kind is Normal:
-        sd = (y - x) / (special.ndtri(q) - special.ndtri(p))
-        return Normal(x - sd * special.ndtri(p), sd, why=why)
+    if kind in about:
+        below, above = about[kind](p), about[kind](q)
+        spread = (y - x) / (above - below)
+        shape = (3,) if kind is StudentT else ()
+        return kind(*shape, x - spread * below, spread, why=why)  # type: ignore[call-arg, arg-type]
     if kind is Beta:
         values, shares = np.array([x, y]), np.array([p, q])
 
@@ -348,10 +463,10 @@ def from_quantiles(kind: type[Prior], quantiles: Mapping[float, float], *, why: 
             a, b = np.exp(log)
             return np.asarray(special.betainc(a, b, values) - shares)
 
-        below = optimize.root(lacking, np.zeros(2))
-        if not below.success:
+        found = optimize.root(lacking, np.zeros(2))
+        if not found.success:
             raise SpecificationError(f"from_quantiles: no Beta has the quantiles {quantiles!r}.")
-        return Beta(*np.exp(below.x), why=why)
+        return Beta(*np.exp(found.x), why=why)
     if kind is Exponential:
         return Exponential(-x / math.log1p(-p), why=why)
     if kind is HalfNormal:
@@ -365,9 +480,9 @@ class PriorSet:
 
     Parameters
     ----------
-    intercept : Normal or Flat
+    intercept : Normal, StudentT, Laplace or Flat
         Outcome at the predictors' means.
-    slopes : Normal or Flat
+    slopes : Normal, StudentT, Laplace or Flat
         Every coefficient that ``specific`` does not name.
     sigma, tau : ScalePrior
         Residual sd, and sds of the varying effects, of intercepts at the means of the slopes they are correlated with.
@@ -460,8 +575,8 @@ class PriorSet:
 ITEM_ROLES = ("loading", "item_intercept", "item_sd", "cut")
 
 _ROLES: dict[str, tuple[type[Prior], ...]] = {
-    "intercept": (Normal, Flat),
-    "slopes": (Normal, Flat),
+    "intercept": (CoefficientPrior, Flat),
+    "slopes": (CoefficientPrior, Flat),
     "sigma": (ScalePrior,),
     "tau": (ScalePrior,),
     "rho": (LKJ,),
@@ -621,8 +736,8 @@ def log_density_of(prior: Prior, value: Array) -> Array:
     match prior:
         case Flat():
             return np.zeros_like(value)
-        case Normal():
-            return -0.5 * ((value - prior.mean) / prior.sd) ** 2 - math.log(prior.sd) - 0.5 * math.log(2 * math.pi)
+        case CoefficientPrior():
+            return prior.log_density(value)
         case ScalePrior():
             return prior.log_density(np.exp(value)) + value
         case Beta():

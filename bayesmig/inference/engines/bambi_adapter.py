@@ -32,7 +32,17 @@ from bayesmig.inference.engines.base import LEAST_DRAWS
 from bayesmig.inference.engines.exact import Exact
 from bayesmig.inference.engines.nuts import NUTS, finished, kept_stats, sampling
 from bayesmig.specification.model import ModelSpec
-from bayesmig.specification.priors import Exponential, Flat, HalfNormal, HalfStudentT, InverseGamma, Normal, Prior
+from bayesmig.specification.priors import (
+    Exponential,
+    Flat,
+    HalfNormal,
+    HalfStudentT,
+    InverseGamma,
+    Laplace,
+    Normal,
+    Prior,
+    StudentT,
+)
 
 if TYPE_CHECKING:
     import bambi as bmb
@@ -420,6 +430,10 @@ def _prior(prior: Prior) -> bmb.Prior:
             return bmb.Prior("Flat")
         case Normal():
             return bmb.Prior("Normal", mu=prior.mean, sigma=prior.sd)
+        case StudentT():
+            return bmb.Prior("StudentT", nu=prior.df, mu=prior.mean, sigma=prior.scale)
+        case Laplace():
+            return bmb.Prior("Laplace", mu=prior.mean, b=prior.scale)
         case HalfNormal():
             return bmb.Prior("HalfNormal", sigma=prior.scale)
         case HalfStudentT():

@@ -24,6 +24,7 @@ from bayesmig.errors import SpecificationError, listing
 from bayesmig.inference import importance
 from bayesmig.inference.engines.base import check_draws
 from bayesmig.inference.gaussian import Conditional, MixedModelEquations, VarianceParameters
+from bayesmig.specification.priors import NOT_NORMAL
 
 CHEAP_COLUMNS = 150
 EXPENSIVE_DRAWS = 600
@@ -81,6 +82,8 @@ class Exact:
             what = f"predictors of {listing(design.spec.predictors)}" if design.spec.predictors else "other outcomes"
             what = what if design.spec.family == "gaussian" else f"family {design.spec.family!r}"
             return f"Exact fits Gaussian outcomes only, with one residual sd, not {what}; use engine=NUTS()."
+        if told := design.with_prior(*NOT_NORMAL):
+            return f"Exact needs normal or flat priors of coefficients, and {told}; use engine=NUTS()."
         return None
 
     def sample(self, design: Outline, rng: np.random.Generator) -> tuple[dict[str, xr.Dataset], dict[str, object]]:

@@ -19,13 +19,25 @@ from bayesmig.data.missing import COEFFICIENT, SPREAD
 from bayesmig.errors import SpecificationError, require
 from bayesmig.families import predictors
 from bayesmig.families.links import LINKS
-from bayesmig.specification.priors import Beta, Exponential, Flat, HalfNormal, HalfStudentT, InverseGamma, Normal, Prior
+from bayesmig.specification.priors import (
+    Beta,
+    Exponential,
+    Flat,
+    HalfNormal,
+    HalfStudentT,
+    InverseGamma,
+    Laplace,
+    Normal,
+    Prior,
+    StudentT,
+)
 
 if TYPE_CHECKING:
     import pymc as pm
     import xarray as xr
 
 RELIABLE = 0.8
+SUFFIXES: dict[type[Prior], str] = {Normal: "", Flat: "_flat", StudentT: "_t", Laplace: "_laplace"}  # of variables
 
 
 def parameterisations(design: Design, chosen: Mapping[str, bool] | None = None) -> dict[str, bool]:
@@ -79,10 +91,11 @@ def build(design: Design, centred: Mapping[str, bool] | None = None) -> pm.Model
     """The PyMC model of a design.
 
     ``centred``: overrides of :func:`parameterisations`. Returns free variables ``alpha`` (intercept at the means) or
-    ``cut``, ``b`` (slopes, and levels of categories), ``tau_<group>_<k>``, ``partial_<group>``, ``sigma``, ``nu``,
-    ``dispersion`` (with predictors their value at the means), and of each grouping factor ``z_<group>`` (multiples of
-    the sd), ``u_<group>`` (centred) or ``a_<group>`` (centred around the intercept). Of each predictor with gaps
-    ``gap_<name>`` (the missing values in sds), ``on_<name>`` and ``spread_<name>`` (its regression on others).
+    ``cut``, ``b`` (slopes, and levels of categories; ``b_flat``, ``b_t``, ``b_laplace`` by their priors),
+    ``tau_<group>_<k>``, ``partial_<group>``, ``sigma``, ``nu``, ``dispersion`` (with predictors their value at the
+    means), and of each grouping factor ``z_<group>`` (multiples of the sd), ``u_<group>`` (centred) or ``a_<group>``
+    (centred around the intercept). Of each predictor with gaps ``gap_<name>`` (the missing values in sds),
+    ``on_<name>`` and ``spread_<name>`` (its regression on others).
     """
     import pymc as pm
     import pytensor.tensor as pt
@@ -144,13 +157,13 @@ def _home_of_intercept(design: Design, centred: Mapping[str, bool]) -> str | Non
     return max(homes, key=lambda group: float(np.median(group.sizes))).name
 
 
-def _kinds(design: Design, part: slice) -> tuple[list[int], list[int], list[int], list[int]]:
-    """Which of the terms have normal priors, flat ones, and those of a parameter's own level; and the way back."""
+def _kinds(design: Design, part: slice) -> tuple[dict[type[Prior], list[int]], list[int], list[int]]:
+    """Which of the terms have each kind of prior, and which that of a parameter's own level; and the way back."""
     priors = design.term_priors[part]
-    normal = [k for k, prior in enumerate(priors) if isinstance(prior, Normal)]
-    flat = [k for k, prior in enumerate(priors) if isinstance(prior, Flat)]
-    levels = [k for k in range(len(priors)) if k not in (*normal, *flat)]
-    return normal, flat, levels, [int(k) for k in np.argsort([*normal, *flat, *levels])]
+    alike = {kind: [k for k, prior in enumerate(priors) if type(prior) is kind] for kind in SUFFIXES}
+    alike = {kind: places for kind, places in alike.items() if places}
+    levels = [k for k, prior in enumerate(priors) if type(prior) not in SUFFIXES]
+    return alike, levels, [int(k) for k in np.argsort([*(k for places in alike.values() for k in places), *levels])]
 
 
 def coefficients(name: str, design: Design, part: slice) -> Any:
@@ -159,14 +172,21 @@ def coefficients(name: str, design: Design, part: slice) -> Any:
     import pytensor.tensor as pt
 
     priors, owners = design.term_priors[part], [of_factor(term)[0] for term in design.terms[part]]
-    normal, flat, levels, order = _kinds(design, part)
+    alike, levels, order = _kinds(design, part)
     parts = []
-    if normal:
-        chosen: list[Any] = [priors[k] for k in normal]
-        means, sds = np.array([p.mean for p in chosen]), np.array([p.sd for p in chosen])
-        parts.append(pm.Normal(name, means, sds, shape=len(normal)))
-    if flat:
-        parts.append(pm.Flat(f"{name}_flat", shape=len(flat)))
+    for kind, places in alike.items():
+        chosen: list[Any] = [priors[k] for k in places]
+        called, size = name + SUFFIXES[kind], len(places)
+        if kind is Flat:
+            parts.append(pm.Flat(called, shape=size))
+            continue
+        mean, spread = np.array([p.mean for p in chosen]), np.array([p.spread for p in chosen])
+        if kind is Normal:
+            parts.append(pm.Normal(called, mean, spread, shape=size))
+        elif kind is Laplace:
+            parts.append(pm.Laplace(called, mean, spread, shape=size))
+        else:
+            parts.append(pm.StudentT(called, nu=np.array([p.df for p in chosen]), mu=mean, sigma=spread, shape=size))
     for k in levels:
         link = predictors.link_of(design.spec.distribution, owners[k])
         parts.append((pm.math.logit if link == "logit" else pm.math.log)(scale(owners[k], priors[k]))[None])
@@ -311,8 +331,8 @@ def draws(design: Design, posterior: xr.Dataset) -> dict[str, Array]:
 
 
 def _assembled(name: str, design: Design, part: slice, take: Any) -> Array:
-    normal, flat, levels, order = _kinds(design, part)
-    parts = ([take(name)] if normal else []) + ([take(f"{name}_flat")] if flat else [])
+    alike, levels, order = _kinds(design, part)
+    parts = [take(name + SUFFIXES[kind]) for kind in alike]
     for k in levels:
         owner = of_factor(design.terms[part][k])[0]
         link = predictors.link_of(design.spec.distribution, owner)

@@ -23,12 +23,12 @@ from bayesmig.families import machine, predictors
 from bayesmig.families.links import LINKS, Link
 from bayesmig.families.record import Answers, Family
 from bayesmig.inference.engines import points
-from bayesmig.inference.engines.points import Blocks, Part, prior_numbers, scale_kind
+from bayesmig.inference.engines.points import Blocks, Part, coefficient_kind, prior_numbers, scale_kind
 from bayesmig.inference.kernels import coordinates as kinds
 from bayesmig.inference.kernels import hierarchical
 from bayesmig.inference.kernels.hierarchical import Cells, Coefficients, Led, Model
 from bayesmig.inference.kernels.varying import Factors, Path
-from bayesmig.specification.priors import Flat, Normal
+from bayesmig.specification.priors import CoefficientPrior, Flat, Normal
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -132,18 +132,21 @@ class Layout:
         return np.asarray(np.r_[np.zeros(int(self.ordered), int), self.design.owners.terms])
 
     @cached_property
-    def prior_of_coefficients(self) -> tuple[Codes, Array, Array]:
-        """Kinds of coordinates, and two numbers of each prior: means and sds, infinite where flat."""
+    def prior_of_coefficients(self) -> tuple[Codes, Array, Array, Array]:
+        """Kinds of coordinates, where they are counted from, and two numbers of each prior: means and sds, infinite
+        where flat; of a t or Laplace distribution those of its half, from its mean."""
         design = self.design
         chosen = (*((Flat(),) if self.ordered else ()), *design.term_priors)
         first, second = np.array([prior_numbers(prior) for prior in chosen]).reshape(-1, 2).T
-        kind = [kinds.NORMAL if isinstance(prior, Normal | Flat) else scale_kind(prior) for prior in chosen]
-        return np.array(kind, dtype=np.int64), np.ascontiguousarray(first), np.ascontiguousarray(second)
+        kind = np.array([coefficient_kind(prior) for prior in chosen], dtype=np.int64)
+        centred = [isinstance(prior, CoefficientPrior) and not isinstance(prior, Normal) for prior in chosen]
+        mean = [prior.mean if away else 0.0 for prior, away in zip(chosen, centred, strict=True)]
+        return kind, np.array(mean), np.ascontiguousarray(first), np.ascontiguousarray(second)
 
     @property
     def normal_priors(self) -> tuple[Array, Array]:
         """Means and sds of the coefficients' priors; the sds are infinite where these are flat, or no normal ones."""
-        kind, mean, sd = self.prior_of_coefficients
+        kind, _, mean, sd = self.prior_of_coefficients
         return mean, np.where(kind == kinds.NORMAL, sd, np.inf)
 
     @cached_property
@@ -252,8 +255,9 @@ class Layout:
         places = np.cumsum([p, *(len(group.levels) * len(group.effects) for group in self.groups)])
         spread = max(self.design.moments[3], 1e-12)
         eta, far = self._first_predictor(spread), int(self.link.name == "identity")
-        mean, sd = self.normal_priors
-        levels = self.prior_of_coefficients[0] != kinds.NORMAL  # of further parameters, near where these begin
+        kind, place, mean, sd = self.prior_of_coefficients
+        mean = np.where(kind >= kinds.SIGNED, place, mean)
+        levels = (kind != kinds.NORMAL) & (kind < kinds.SIGNED)  # of further parameters, near where these begin
         mean, sd = np.where(levels, eta[0, self.of_x], mean), np.where(levels, SD_OF_LEVELS, sd)
         for step in range(MOST_STEPS):
             own = self._own(eta, spread)

@@ -29,7 +29,7 @@ from bayesmig.inference.kernels import coordinates as kinds
 from bayesmig.inference.kernels import factors
 from bayesmig.inference.kernels.factors import Answers, Groups, Guess, Items, Model, Parts, Places, Slopes, Sums
 from bayesmig.inference.working_units import base_z, directions, working_items, working_x
-from bayesmig.specification.priors import Flat, Normal, Prior
+from bayesmig.specification.priors import NOT_NORMAL, Flat, Normal, Prior
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -50,6 +50,8 @@ def refusal(design: Design, sampler: str) -> str | None:
         return "missing predictors cannot be modelled beside latent factors; impute them first and pass a list to fit."
     if design.alike:
         return f"{design.alike[0]} is there for outcomes that were seen, not for latent factors. {design.instead}"
+    if told := design.with_prior(*NOT_NORMAL):
+        return f"coefficients of factors take Normal or Flat priors, and {told}."
     if design.weight_kind == "precision":
         return (
             "precision weights divide one residual variance, and each item has its own; declare the weights as survey"

@@ -13,7 +13,18 @@ from bayesmig.errors import SpecificationError
 from bayesmig.families import machine
 from bayesmig.inference.kernels import coordinates
 from bayesmig.inference.kernels.coordinates import Coordinates
-from bayesmig.specification.priors import Beta, Exponential, Flat, HalfNormal, HalfStudentT, InverseGamma, Normal, Prior
+from bayesmig.specification.priors import (
+    Beta,
+    Exponential,
+    Flat,
+    HalfNormal,
+    HalfStudentT,
+    InverseGamma,
+    Laplace,
+    Normal,
+    Prior,
+    StudentT,
+)
 
 Evaluate = Callable[[Array], tuple[float, Array]]
 
@@ -100,6 +111,14 @@ def scale_kind(prior: Prior) -> int:
     return SCALES[type(prior)]
 
 
+def coefficient_kind(prior: Prior) -> int:
+    """The kind of coordinate of a coefficient with this prior, or of the level of a parameter."""
+    if isinstance(prior, Normal | Flat):
+        return coordinates.NORMAL
+    halves = {StudentT: coordinates.HALF_STUDENT, Laplace: coordinates.EXPONENTIAL}
+    return coordinates.SIGNED + halves[type(prior)] if type(prior) in halves else scale_kind(prior)
+
+
 def prior_numbers(prior: Any) -> tuple[float, float]:
     """The two numbers of a prior as :class:`~bayesmig.inference.kernels.coordinates.Coordinates` has them."""
     match prior:
@@ -109,8 +128,10 @@ def prior_numbers(prior: Any) -> tuple[float, float]:
             return 0.0, np.inf
         case HalfNormal():
             return 0.0, prior.scale
-        case HalfStudentT():
+        case HalfStudentT() | StudentT():
             return prior.df, prior.scale
+        case Laplace():
+            return 0.0, prior.scale
         case Beta():
             return prior.a, prior.b
         case Exponential():

@@ -37,7 +37,7 @@ from bayesmig.inference.engines.nuts import NUTS
 from bayesmig.inference.gaussian import VarianceParameters
 from bayesmig.inference.kernels import integrated
 from bayesmig.inference.response import log_density
-from bayesmig.specification.priors import Flat, Normal, Prior, log_density_of
+from bayesmig.specification.priors import CoefficientPrior, Flat, Laplace, Normal, Prior, log_density_of
 
 MOST_SCORES, MOST_REMAINING = 12, 200  # sds and correlations; coordinates besides them
 FIRST_NODES = {1: 7, 2: 5}  # of factors with one effect and with two, to find modes
@@ -267,7 +267,7 @@ class Target:
 
     @cached_property
     def levels(self) -> list[tuple[int, Prior]]:
-        """Coefficients that are levels of further parameters, whose priors they have."""
+        """Coefficients with other priors than normal ones: levels of further parameters have the parameter's."""
         chosen = enumerate(self.layout.design.term_priors, int(self.layout.ordered))
         return [(k, prior) for k, prior in chosen if not isinstance(prior, Normal | Flat)]
 
@@ -339,9 +339,10 @@ class Target:
         by[:p] -= (beta[0] - mean) * precision
         curvature[np.arange(p), np.arange(p)] += precision
         for k, level in self.levels:
-            at = log_density_of(level, beta[0, k] + SHAPE_STEP * np.array([0.0, 1.0, -1.0]))
-            by[k] += (at[1] - at[2]) / (2 * SHAPE_STEP)
-            curvature[k, k] += (2 * at[0] - at[1] - at[2]) / SHAPE_STEP**2
+            small = SHAPE_STEP * (level.spread if isinstance(level, CoefficientPrior) else 1.0)
+            at = log_density_of(level, beta[0, k] + small * np.array([0.0, 1.0, -1.0]))
+            by[k] += (at[1] - at[2]) / (2 * small)
+            curvature[k, k] += (2 * at[0] - at[1] - at[2]) / small**2
         gradient = np.zeros(self.dimension)
         if layout.ordered:
             prior: Any = layout.design.priors.auxiliary["cut"]
@@ -721,6 +722,8 @@ class Quadrature:
 
     def _beyond(self, design: Design) -> str | None:
         """What of a design this engine does not reach."""
+        if told := design.with_prior(Laplace):
+            return f"{told}, which has a corner where the density is to be smooth"
         scores = sum(len(group.effects) + len(group.rho_names) for group in design.groups)
         if scores > MOST_SCORES:
             return f"groups have {scores} sds and correlations, of which it takes at most {MOST_SCORES}"

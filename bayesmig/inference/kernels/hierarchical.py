@@ -36,7 +36,8 @@ class Cells(NamedTuple):
 
 
 class Coefficients(NamedTuple):
-    """Coefficients are ``centre + turn (s coordinates)``; their priors are normal, or flat where the sd is infinite.
+    """Coefficients are ``centre + turn (s coordinates)``; their priors are normal, flat where the sd is infinite, or
+    those of positive numbers on both sides of ``mean``.
 
     Those of levels of further parameters are the parameter's: ``kind`` and two numbers, as coordinates have them.
 
@@ -47,6 +48,7 @@ class Coefficients(NamedTuple):
     centre: Array
     turn: Array
     kind: Codes
+    mean: Array
     first: Array
     second: Array
     own: Array
@@ -216,7 +218,7 @@ def log_density(point: Array, model: Model, rows: Callable[..., float]) -> tuple
         for m in range(p):
             beta[k] += coefficients.turn[k, m] * stretched[m] * point[m]
         _, _, prior, by_prior = coordinates.one(
-            coefficients.kind[k], beta[k], coefficients.first[k], coefficients.second[k]
+            coefficients.kind[k], beta[k] - coefficients.mean[k], coefficients.first[k], coefficients.second[k]
         )
         total += prior
         by_beta[k] += by_prior

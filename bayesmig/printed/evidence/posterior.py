@@ -24,7 +24,7 @@ from bayesmig.printed.evidence.cells import (
     evidence_by_term,
 )
 from bayesmig.specification.model import Study
-from bayesmig.specification.priors import Flat, Normal, Prior, PriorSet, ScalePrior
+from bayesmig.specification.priors import CoefficientPrior, Flat, Prior, PriorSet, ScalePrior, log_density_of
 
 HALF_GRID = 750
 
@@ -66,16 +66,15 @@ def marginal_of(evidence: Evidence, prior: Prior) -> Marginal:
     tail = 8.0 if evidence.df is None else float(min(stats.t.isf(1e-8, evidence.df), 1e4))
     reach = tail * high + float(np.ptp(evidence.centre)) + 2 * float(evidence.half.max())
     grids = [_around(middle, low, reach)]
-    if isinstance(prior, Normal):
-        precision = np.array([low * high, prior.sd**2]) ** -1.0
+    if isinstance(prior, CoefficientPrior):
+        precision = np.array([low * high, prior.spread**2]) ** -1.0
         centre = float(precision @ [middle, prior.mean] / precision.sum())
         sd = float(precision.sum() ** -0.5)
-        grids += [_around(prior.mean, prior.sd, 8 * prior.sd), _around(centre, sd, 8 * max(sd, min(high, prior.sd)))]
+        wide = prior.spread
+        grids += [_around(prior.mean, wide, 8 * wide), _around(centre, sd, 8 * max(sd, min(high, wide)))]
     grid = np.unique(np.concatenate(grids))
     density = evidence.likelihood(grid)
-    return Marginal.of(
-        grid, density * stats.norm.pdf(grid, prior.mean, prior.sd) if isinstance(prior, Normal) else density
-    )
+    return Marginal.of(grid, density * np.exp(log_density_of(prior, grid)))
 
 
 def _around(centre: float, scale: float, reach: float) -> Array:

@@ -161,7 +161,8 @@ def design_errors(
         rows[term] = {"effect": str(truth), "std_error": error} | found._asdict()
     if not rows:
         raise BayesmigError(
-            "no true effect is given: priors are flat. Pass effect= with a number, a mapping or a Normal."
+            "no true effect is given, and priors are flat or not normal. Pass effect= with a number, a mapping or"
+            " a Normal."
         )
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("term")
 
