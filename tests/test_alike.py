@@ -237,7 +237,7 @@ BAD = {
     "gp of neighbours": (SpecificationError, "have Neighbours of 'area'", "gp(area)", {"area": GRID}),
     "gp of nothing": (SpecificationError, "do not say where its groups lie", "gp(area)", {}),
     "waves in words": (SpecificationError, "are no numbers", "ar1(area)", {}),
-    "slopes": (SpecificationError, "one effect is alike", "bym2(area)", {"area": GRID}),
+    "slopes": (SpecificationError, "one effect a group", "bym2(area)", {"area": GRID}),
     "unknown": (DataError, "not on the map", "gp(area)", {"area": Points({"a": 1, "r0c1": 2})}),
     "two columns": (SpecificationError, "of one column", "ar1(wave:area)", {}),
 }

@@ -51,7 +51,7 @@ ROOMS = {
     "data": (
         {"frames", "numerals"},
         {"brackets", "columns", "design", "writing"},
-        {"cross_products", "identification", "items", "missing", "scores", "separated", "weighting"},
+        {"cross_products", "identification", "items", "memberships", "missing", "scores", "separated", "weighting"},
         {"encoding", "files", "sources"},
         {"cells", "contexts", "imputations", "periods", "planning", "rows", "surveys"},
         {"accumulation", "matching"},

@@ -312,7 +312,7 @@ def test_an_order_is_a_random_walk():
 FORMULAS = {
     "y ~ x + (1 | spatial(area:x))": (SpecificationError, "one column"),
     "y ~ x + (1 |a| spatial(area))": (SpecificationError, "no others"),
-    "y ~ x + (1 + x | spatial(area))": (SpecificationError, "one effect is alike"),
+    "y ~ x + (1 + x | spatial(area))": (SpecificationError, "one effect a group"),
     "y ~ x + (1 | area)": (SpecificationError, "has no"),
     "y ~ x + (1 | spatial(town))": (SpecificationError, "do not say which"),
 }

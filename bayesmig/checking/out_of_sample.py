@@ -120,7 +120,8 @@ def _by_logs(densities: Array, powers: Array, efficiency: float) -> tuple[Array,
 def unseen(design: Design, places: Codes) -> dict[str, Flags]:
     """Groups, by factor, that only these rows belong to: ``(J,)`` flags. ``places``: positions of rows.
 
-    Of areas whose neighbours are known none is: the draws have effects of all.
+    Of areas whose neighbours are known, and of groups of people who are in several, none is: the draws have effects of
+    all.
     """
     return {
         group.name: group.sizes == np.bincount(group.codes[places], minlength=len(group.levels))
@@ -171,7 +172,7 @@ def log_joint_density(people: Design, values: Mapping[str, Array], new: Mapping[
     people = people.centred  # where covariances are told from rounding
     for group in people.groups:
         values = group.turned(values)
-    hidden = {group.name: new[group.name][group.codes] for group in people.groups}
+    hidden = {group.name: _hidden(group, new) for group in people.groups}
     rows = Rows.of(people)
     rows = dataclasses.replace(rows, z={name: z * ~hidden[name][:, None] for name, z in rows.z.items()})
     gaussian = people.spec.is_gaussian
@@ -197,7 +198,10 @@ def log_marginal_likelihood(design: Design, values: Mapping[str, Array]) -> Arra
     if any(group.weights is not None for group in design.groups):
         raise EngineRefusal("groups have weights, and the density of a weighted group is not defined.")
     if any(group.structure is not None for group in design.groups):
-        raise EngineRefusal("effects of neighbours are alike, so that they do not integrate out area by area.")
+        raise EngineRefusal(
+            "effects of neighbours are alike, and those of several groups add up in one person, so that they do not"
+            " integrate out group by group."
+        )
     everything = {group.name: np.ones(len(group.levels), dtype=bool) for group in design.groups}
     parts = [subset(design, places) for places in _separate(design)]
     for people in parts:
@@ -235,15 +239,20 @@ def _far_from_concave(people: Design) -> bool:
     return people.spec.distribution.working is not None
 
 
+def _hidden(group: GroupTerm, new: Mapping[str, Flags]) -> Flags:
+    """Rows whose group is new, (n,); of people in several groups none is."""
+    return np.append(new[group.name], False)[group.codes]
+
+
 def _columns(people: Design, new: Mapping[str, Flags]) -> int:
     """How many effects are new."""
-    counts = (len(np.unique(group.codes[new[group.name][group.codes]])) for group in people.groups)
+    counts = (len(np.unique(group.codes[_hidden(group, new)])) for group in people.groups)
     return sum(len(group.effects) * count for group, count in zip(people.groups, counts, strict=True))
 
 
 def _new_factors(people: Design, new: Mapping[str, Flags]) -> tuple[list[GroupTerm], list[GroupTerm]]:
     """Factors of which one group is new, and those of which several are."""
-    counts = {group.name: len(np.unique(group.codes[new[group.name][group.codes]])) for group in people.groups}
+    counts = {group.name: len(np.unique(group.codes[_hidden(group, new)])) for group in people.groups}
     outer = [group for group in people.groups if counts[group.name] == 1]
     inner = [group for group in people.groups if counts[group.name] > 1]
     return outer, inner
@@ -260,8 +269,7 @@ def _gaussian(people: Design, rows: Rows, values: Mapping[str, Array], new: Mapp
     counted = float(people.n) if people.counting is None else float(weights.sum())
     columns, roots = [rows.x, people.y - (0.0 if rows.offset is None else rows.offset)], []
     for group in people.groups:
-        flags = new[group.name]
-        for level in np.unique(group.codes[flags[group.codes]]):
+        for level in np.unique(group.codes[_hidden(group, new)]):
             columns.append(group.z * (group.codes == level)[:, None])
             roots.append(effect_root(group, values))
     table = np.column_stack(columns) * np.sqrt(weights)[:, None]
@@ -318,13 +326,13 @@ class _Integrand:
         outer, inner = _new_factors(people, new)
         of, shapes = people.owners, []
         for group in (*outer, *inner):
-            hidden = new[group.name][group.codes]
+            hidden = _hidden(group, new)
             columns = of.spread(group.z * hidden[:, None], of.effects[group.name])
             shapes.append(columns @ effect_root(group, values)[:, None])
         nothing = np.zeros((*eta.shape, 0))
         member, m = np.zeros(people.n, dtype=np.int64), 0
         if inner:
-            hidden = new[inner[0].name][inner[0].codes]
+            hidden = _hidden(inner[0], new)
             levels = np.unique(inner[0].codes[hidden])
             m = len(levels)
             member = np.where(hidden, np.searchsorted(levels, inner[0].codes), m)

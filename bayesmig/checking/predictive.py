@@ -396,7 +396,10 @@ def _replicates(fitted: Fitted, new_groups: bool, rng: np.random.Generator) -> A
     rows = Rows.of(design)
     if new_groups:
         codes = {group.name: group.codes + len(group.levels) for group in design.groups}
-        rows = dataclasses.replace(rows, codes=codes, new_groups={group.name: group.levels for group in design.groups})
+        amounts = {name: np.hstack([np.zeros_like(parts), parts]) for name, parts in rows.amounts.items()}
+        rows = dataclasses.replace(
+            rows, codes=codes, amounts=amounts, new_groups={group.name: group.levels for group in design.groups}
+        )
     outcomes = np.empty((fitted.size, design.n))
     for run, values in fitted.parts(design.n):
         whose, effects = with_new_groups(fitted, rows, values, rng)

@@ -68,7 +68,8 @@ def subset(design: Design, places: Codes) -> Design:
         y=design.y[places],
         x=design.x[places],
         groups=tuple(
-            dataclasses.replace(group, codes=group.codes[places], z=group.z[places]) for group in design.groups
+            dataclasses.replace(group, codes=group.codes[places], z=group.z[places], amounts=take(group.amounts))
+            for group in design.groups
         ),
         weights=take(design.weights),
         trials=take(design.trials),
@@ -108,7 +109,7 @@ def without(design: Design, left_out: Codes, people: bool = False) -> Design:
 
 def _present(group: GroupTerm) -> GroupTerm:
     """A grouping factor without the groups that have no row."""
-    if group.structure is not None:  # areas stay on the map
+    if group.structure is not None:  # areas stay on the map, and groups of which people have a part
         return group
     present, codes = np.unique(group.codes, return_inverse=True)
     return dataclasses.replace(
@@ -148,6 +149,11 @@ def grouping(design: Design, by: str | pd.Series | ArrayLike) -> Grouping:
     """
     if isinstance(by, str):
         factors = {group.name: group for group in design.groups}
+        if by in factors and factors[by].amounts is not None:
+            raise DataError(
+                f"people may belong to several groups of {by}, and to none alone; give one of its columns, or values of"
+                " your own, one for each row."
+            )
         if by in factors:
             present, place = np.unique(factors[by].codes, return_inverse=True)  # a map has areas without rows
             return Grouping(by, tuple(factors[by].levels[k] for k in present), place.ravel())

@@ -228,8 +228,8 @@ def leave_one_group_out(
         raise BayesmigError("groups have weights, and the density of a weighted group is not defined; use loo.")
     if maps := [factor.name for factor in design.groups if factor.structure is not None]:
         raise BayesmigError(
-            f"{maps[0]}: what is known of an area that is left out is what its neighbours say, which is not computed;"
-            " use loo, or leave groups of a model without neighbours out."
+            f"{maps[0]}: what neighbours, or people in several groups, say of a group that is left out is not computed;"
+            " use loo, or leave groups out of a model without that term."
         )
     people = grouping(design, group)
     count, places = len(people.levels), people.places

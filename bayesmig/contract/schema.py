@@ -179,9 +179,11 @@ def data_groups(design: Design) -> dict[str, xr.Dataset]:
     """``observed_data``, ``constant_data`` and ``data`` of a tree: the outcome, the design, and the columns used."""
     row = {"row": design.rows}
     weighted = [group for group in design.groups if group.weights is not None]
-    levels = {group.name: list(group.levels) for group in weighted}
+    several = [group for group in design.groups if group.amounts is not None]
+    levels = {group.name: list(group.levels) for group in (*weighted, *several)}
     constant: dict[str, Any] = {"x": (("row", "term"), design.x)}
-    constant |= {f"{group.name}_code": ("row", group.codes) for group in design.groups}
+    constant |= {f"{group.name}_code": ("row", group.codes) for group in design.groups if group.amounts is None}
+    constant |= {f"{group.name}_size": (group.name, group.sizes) for group in several}
     if design.weights is not None:
         constant["weight"] = ("row", design.weights)
     observed: dict[str, Any] = {"y": ("row", design.y)}

@@ -85,7 +85,7 @@ def named_columns(
     if spec.weights is not None and formula.outcome_column in spec.weights.columns:
         raise SpecificationError(f"weights name the outcome {formula.outcome!r} itself; name the column of weights.")
     _check_sides(spec, formula, items)
-    scalable = [name for name in named if name in formula.predictors or name not in formula.grouping]
+    scalable = [name for name in named if name in formula.predictors or name not in (*formula.grouping, *formula.parts)]
     if spec.distribution.ends or spec.distribution.bounds:
         scalable = [name for name in scalable if name not in (*outcome_columns(formula), *formula.bound_columns)]
     unused = [name for name in spec.standardise if name not in scalable]
@@ -136,7 +136,8 @@ def role_of(spec: ModelSpec, formula: Formula, name: str) -> Role:
         return "end" if formula.ends else "outcome"
     if name in formula.bound_columns:
         return "end"
-    if spec.weights is not None and name in spec.weights.columns:
+    weights = spec.weights.columns if spec.weights is not None else ()
+    if name in weights or (name in formula.parts and name not in formula.predictors):
         return "weights"
     if name in (spec.trials, spec.offset):
         return "trials" if name == spec.trials else "offset"

@@ -227,7 +227,7 @@ class GroupTerm(Grouped):
 
     name : ``neighbourhood``, or ``province:city`` for cities nested in provinces
     effects : ``intercept`` and slopes, named like terms
-    codes : (n,) int array: which group each row belongs to
+    codes : (n,) int array: which group each row belongs to; J where none is its only one
     z : (n, q) array: the effects' columns
     blocks : which effects are correlated with each other; ``((0, 1),)`` for ``(1 + x | g)``
     weights : (J,) array or None: power of each group's density of effects, under survey weights for groups
@@ -260,6 +260,8 @@ class GroupTerm(Grouped):
     @cached_property
     def sizes(self) -> Codes:
         """Rows per group, length J."""
+        if self.amounts is not None:
+            return np.asarray((self.amounts != 0).sum(axis=0))
         return np.bincount(self.codes, minlength=len(self.levels))
 
     def of_predictors(self) -> Iterator[GroupTerm]:
@@ -524,18 +526,15 @@ class Outline(ABC):
 
     @property
     def alike(self) -> tuple[str, ...]:
-        """Smooths, and grouping factors whose groups are alike where they are neighbours."""
-        maps = [group.name for group in self.groups if group.structure is not None and group.amounts is None]
+        """Smooths, and grouping factors whose groups are alike, or add up in one person."""
+        kinds = ((group, group.structure) for group in self.groups)  # those with amounts and a parameter are apart
+        maps = [group.name for group, kind in kinds if kind and (group.amounts is None or not kind.parameter)]
         return (*(smooth.name for smooth in self.smooths), *maps)
 
     @property
     def instead(self) -> str:
         """What can be written where these are refused."""
-        return (
-            "Write a curve of a fixed form, as bs(age, df=4)."
-            if self.smooths
-            else "Take areas as plain groups, (1 | area)."
-        )
+        return "Write a curve of a fixed form, as bs(age, df=4)." if self.smooths else "Take plain groups, (1 | area)."
 
     @property
     def assigned(self) -> Assigned | None:
@@ -874,9 +873,8 @@ class Design(Outline):
                 basis, nobody = group.structure.basis, np.zeros_like(group.codes)
                 levels = tuple(map(str, range(basis.shape[1])))
                 rest = group.structure if group.structure.parameter else None
-                group = dataclasses.replace(
-                    group, levels=levels, codes=nobody, amounts=basis[group.codes], structure=rest
-                )
+                amounts = basis[group.codes] if group.amounts is None else group.amounts @ basis
+                group = dataclasses.replace(group, levels=levels, codes=nobody, amounts=amounts, structure=rest)
             groups.append(group)
         for name, places in self.smooths:
             size = np.sqrt(np.average((x[:, places] ** 2).sum(axis=1), weights=self.people))

@@ -40,20 +40,23 @@ from bayesmig.data.identification import (
     check_group,
     check_identified,
     check_not_reproduced,
+    check_sizes,
     check_told_apart,
     spread_of,
 )
 from bayesmig.data.items import display_outcome, for_each_factor, latent_outcome, named, usable
+from bayesmig.data.memberships import parts_of, with_fewer_places
 from bayesmig.data.missing import COEFFICIENT, SPREAD, completed, filled, traced
 from bayesmig.data.weighting import weighted
 from bayesmig.errors import DataError, SpecificationError, UnknownColumn, closest, listing
 from bayesmig.families.brackets import middle
 from bayesmig.specification.formula import ENVIRONMENT, OF_THE_COLUMN, Formula, VaryingTerm, description
 from bayesmig.specification.model import ModelSpec, as_spec
-from bayesmig.specification.neighbours import Neighbours, Points
+from bayesmig.specification.neighbours import Neighbours, Points, Structure
 from bayesmig.specification.priors import Pooled, Prior
 
 PROVENANCE_COLUMN = "provenance"
+ROUNDING = 1e-9  # of parts that sum to one
 # how surveys call what does not concern a person; "n/a" alone may be any missing answer
 NOT_ASKED = re.compile(
     r"not\s+appl|inappl|does\s+not\s+apply|not\s+asked|\biap\b|valid\s+skip|legitimate\s+skip|skipped\s+by\s+(design|filter)"
@@ -83,11 +86,12 @@ def build_design(spec: ModelSpec, data: AnyFrame) -> Design:
     _check_counts_people(spec, formula)
     stands = stands_for(spec, frame)
     answered, also = _answered(spec, used, data, stands)
-    missing = _gaps(frame, stands) | also
+    looked_at = with_fewer_places(spec, formula, frame)
+    missing = _gaps(looked_at, stands) | also
     notes += (
         [f"left out as well: rows without an answer on {listing(also)}, which this model does not use"] if also else []
     )
-    rows = np.flatnonzero(usable(spec, completed(spec, formula, frame)) & answered)
+    rows = np.flatnonzero(usable(spec, completed(spec, formula, looked_at)) & answered)
     weights = checked_weights(spec, frame, rows)
     n_weightless = int(weightless_rows(spec, frame).sum())
     if weights is not None and n_weightless:
@@ -578,11 +582,23 @@ def _group_terms(
     groups = []
     for name, effects, blocks, matrices in varying_effects(spec, formula, frame, copies):
         term = next(term for term in formula.varying if term.group == name)
-        codes, levels = group_codes(checked, term.columns)
         z = np.column_stack([columns_of(matrix)[0] for matrix in matrices])
+        if term.structure:
+            _check_one_effect(name, effects)
+            check_finite(z, effects)
+        if term in formula.memberships:
+            levels, parts, size = parts_of(spec, term, checked)
+            nobody = np.full(len(z), len(levels), dtype=np.int64)
+            group = GroupTerm(name, levels, effects, nobody, z * size, blocks, amounts=parts)
+            group = dataclasses.replace(group, structure=Structure(np.eye(len(levels))))
+            _check_parts(group, notes)
+            if len(levels) == sum(checked[column].nunique() for column in term.columns):
+                notes.append(f"columns of {name} have no group in common: are they of one kind, called alike?")
+            groups.append(group)
+            continue
+        codes, levels = group_codes(checked, term.columns)
         group = GroupTerm(name, levels, effects, codes, z, blocks)
         if term.structure:
-            check_finite(z, effects)
             groups.append(_on_the_map(group, spec.neighbours.get(term.columns[0]), term.structure))
             continue
         trials = checked[spec.trials].to_numpy() if spec.trials else None
@@ -590,6 +606,32 @@ def _group_terms(
             check_group(part, spread_of(spec), trials, notes if k == 0 else [])
         groups.append(group)
     return tuple(groups)
+
+
+def _check_one_effect(name: str, effects: tuple[str, ...]) -> None:
+    """Neighbours, and groups of people who are in several, have one effect each; raises SpecificationError."""
+    if len(effects) > 1:
+        raise SpecificationError(
+            f"({' + '.join(effects)} | {name}): one effect a group is there for neighbours and for people in several"
+            f" groups, as in (1 | {name}); write a plain term, (... | area), for another effect."
+        )
+
+
+def _check_parts(group: GroupTerm, notes: list[str]) -> None:
+    """Whether a factor to several of whose groups a row may belong can have varying effects."""
+    parts, name = group.columns, group.name
+    if plain_term(group.effects[0]) != "intercept":
+        raise SpecificationError(
+            f"({group.effects[0]} | {name}): of people in several groups only intercepts vary, as in (1 | {name})."
+        )
+    alone, alike = group.sizes.max() < 2, not np.ptp(parts, axis=0).any()
+    if len(group.levels) > 1 and (alone or alike):
+        what = "no group has two rows" if alone else "all rows have the same groups by the same parts"
+        raise DataError(f"{name}: {what}, so that its sd cannot be told from other scatter; take (1 | {name}) out.")
+    check_sizes(group, group.sizes, np.zeros(1, dtype=bool), notes, seen=True)
+    totals = parts.sum(axis=1)
+    if np.ptp(totals) > ROUNDING:
+        notes.append(f"weights of {name} sum to {totals.min():g} to {totals.max():g} in a row, and stay as they are")
 
 
 def _on_the_map(group: GroupTerm, given: Neighbours | Points | None, kind: str) -> GroupTerm:
@@ -602,11 +644,6 @@ def _on_the_map(group: GroupTerm, given: Neighbours | Points | None, kind: str) 
             f"{group.name}: {listing(map(repr, unknown))} in the data {'is' if len(unknown) == 1 else 'are'} not on the"
             f" map{closest(unknown[0], names)}; give {type(known).__name__} all of them"
             + ("." if isinstance(known, Points) else ", islands too, by areas=.")
-        )
-    if len(group.effects) > 1:
-        raise SpecificationError(
-            f"({' + '.join(group.effects)} | {group.name}): one effect is alike, as in (1 | {group.name}); write"
-            " another term for another effect."
         )
     place = {name: k for k, name in enumerate(names)}
     codes = np.array([place[name] for name in group.levels], dtype=np.int64)[group.codes]

@@ -63,7 +63,7 @@ def check_addable(spec: ModelSpec, formula: Formula) -> None:
             " scaling='none' without weights of groups, if that is what you mean."
         )
     if maps := [term.group for term in formula.varying if term.structure]:
-        raise EngineRefusal(f"effects that are alike among neighbours, {maps[0]}, need all rows at once.")
+        raise EngineRefusal(f"effects of neighbours and of several groups, {maps[0]}, need all rows at once.")
     for name in sorted(formula.functions - {*ELEMENTWISE, *CONTRASTS}):
         remedy = (
             "compute the column before, or name it in standardise"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -26,6 +26,7 @@ from bayesmig.data.encoding import (
     varying_effects,
 )
 from bayesmig.data.frames import AnyFrame, frame_of
+from bayesmig.data.memberships import parts_of, with_fewer_places
 from bayesmig.errors import BayesmigError, DataError, UnknownColumn, UnknownLevel, closest, listing
 from bayesmig.specification.formula import Formula
 from bayesmig.specification.model import ModelSpec
@@ -38,6 +39,8 @@ class Rows:
     x : (n, p) array
     codes : mapping of str to (n,) int array: group of each row by grouping factor. Codes from J, the number of groups
         that the model knows, are new groups. A grouping factor whose columns were not given is absent
+    amounts : mapping of str to (n, J) array: how much each row belongs to each group, of a grouping factor to several
+        of whose groups it may belong; new groups behind the others. Its codes are all J
     new_groups : names of the new groups, in the order of their codes
     z : mapping of str to (n, q) array: columns of the varying effects
     offset, trials : (n,) array or None
@@ -52,6 +55,7 @@ class Rows:
     offset: Array | None
     trials: Array | None
     assigned: Assigned | None = None
+    amounts: Mapping[str, Array] = field(default_factory=dict)
 
     @property
     def n(self) -> int:
@@ -78,6 +82,7 @@ class Rows:
             offset=design.offset,
             trials=design.trials,
             assigned=design.assigned,
+            amounts={group.name: group.amounts for group in design.groups if group.amounts is not None},
         )
 
 
@@ -176,9 +181,10 @@ def encode_rows(design: Outline, data: AnyFrame) -> Rows:
             f"new rows lack {listing(absent)}{closest(absent[0], data.columns)}; they have {listing(data.columns)}."
             f" The model needs {listing(needed)}."
         )
-    present = [name for name in formula.grouping if name in data and name not in needed]
+    present = [name for name in (*formula.grouping, *formula.parts) if name in data and name not in needed]
     frame = pd.DataFrame({name: _column(design, formula, name, data[name]) for name in (*needed, *present)})
-    gaps = frame.columns[frame.isna().any()]
+    complete = with_fewer_places(spec, _with_given_groups(formula, frame), frame)
+    gaps = complete.columns[complete.isna().any()]
     if len(gaps):
         raise DataError(f"new rows have missing values in {listing(gaps)}; fill them or leave these rows out.")
     own = _encoded(design, design.pattern) if design.has_rows else design.pattern
@@ -188,10 +194,15 @@ def encode_rows(design: Outline, data: AnyFrame) -> Rows:
     alike = (names for names in (copies, thresholds_of(spec, design.categories)) if names)
     x = [np.tile(_matrix(design, formula.common, own, frame, names[0]), (1, len(names))) for names in alike]
     x += [_matrix(design, part, own, frame, name) for name, part in formula.others]
-    codes, new_groups, z = {}, {}, {}
+    codes, new_groups, z, amounts = {}, {}, {}, {}
     for group in design.groups:
         parts = [term for term in formula.varying if term.group == group.name]
-        if all(column in given for column in parts[0].columns):
+        is_known = all(column in given for column in parts[0].columns)
+        if is_known and parts[0] in formula.memberships:
+            levels, amounts[group.name], size = parts_of(spec, parts[0], given, group.levels)
+            codes[group.name] = np.full(len(given), len(group.levels))
+            new_groups[group.name] = levels[len(group.levels) :]
+        elif is_known:
             codes[group.name], new_groups[group.name] = _codes(group.levels, given, parts[0].columns)
             if parts[0].structure and new_groups[group.name]:
                 unknown = new_groups[group.name][0]
@@ -202,7 +213,7 @@ def encode_rows(design: Outline, data: AnyFrame) -> Rows:
         columns = []
         for part in parts:
             columns += [_matrix(design, part.effects, own, frame)] * (1 if part.predictor else len(copies))
-        z[group.name] = np.column_stack(columns)
+        z[group.name] = np.column_stack(columns) * (size if group.name in amounts else 1.0)
     return Rows(
         x=np.hstack(x),
         codes=codes,
@@ -211,7 +222,22 @@ def encode_rows(design: Outline, data: AnyFrame) -> Rows:
         offset=given[spec.offset].to_numpy(dtype=float) if spec.offset else None,
         trials=given[spec.trials].to_numpy(dtype=float) if spec.trials else None,
         assigned=design.assigned,
+        amounts=amounts,
     )
+
+
+def _with_given_groups(formula: Formula, frame: pd.DataFrame) -> Formula:
+    """The formula with those several memberships that are given; raises UnknownColumn where only a part is."""
+    absent = []
+    for term in formula.memberships:
+        lacking = [name for name in (*term.columns, *term.weights) if name not in frame]
+        if lacking and any(column in frame for column in term.columns):
+            raise UnknownColumn(
+                f"new rows have a part of {term.group}, and lack {listing(lacking)}; give all of its columns, without a"
+                " value where somebody has fewer groups, or none, and each is in one new group."
+            )
+        absent += [term] if lacking else []
+    return dataclasses.replace(formula, varying=tuple(term for term in formula.varying if term not in absent))
 
 
 def _column(design: Outline, formula: Formula, name: str, column: pd.Series) -> pd.Series:

@@ -36,6 +36,12 @@ def weighted(
     """
     if weights.kind != "survey":
         return _unless_equal(people), groups
+    several = [group.name for group in groups if group.amounts is not None]
+    if several and (weights.groups or weights.scaling != "none"):
+        raise SpecificationError(
+            f"people may belong to several groups of {several[0]}, so that weights can neither be of groups nor be"
+            " scaled within them; say scaling='none', without weights of groups."
+        )
     if not weights.groups:
         if weights.scaling != "none":
             people = _scaled(people, trials, _only(groups).codes, weights.scaling)

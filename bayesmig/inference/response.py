@@ -50,7 +50,9 @@ def linear_predictor(rows: Rows, values: Mapping[str, Array], effects: Mapping[s
         if known is not None:
             for k in range(z.shape[1]):
                 place = places[0 if of is None else of.effects[group][k]]
-                place += (known[:, :, k].T[rows.codes[group]] * z[:, k, None]).T
+                own = known[:, :, k].T
+                own = rows.amounts[group] @ own if group in rows.amounts else own[rows.codes[group]]
+                place += (own * z[:, k, None]).T
     return eta
 
 

@@ -219,7 +219,7 @@ def _pooled(what: str, drawn: Array, observed: Array) -> Expectation:
 def _means(spec: ModelSpec, design: Design, drawn: Array, weights: Array) -> Iterator[Expectation]:
     """Means of all rows, and of the groups of each factor."""
     yield _pooled("mean of all", drawn @ weights, np.array([design.y @ weights]))
-    for group in design.groups:
+    for group in (group for group in design.groups if group.amounts is None):
         order = np.argsort(group.codes, kind="stable")
         starts = np.flatnonzero(np.diff(group.codes[order], prepend=-1))
         total = np.add.reduceat(weights[order], starts)

@@ -221,6 +221,11 @@ def _term(tree: xr.DataTree, design: Design, group: str, what: str) -> GroupTerm
             f"{what} needs a posterior and one of its grouping factors; {group!r}{closest(group, terms)} is none of"
             f" {listing(terms)}."
         )
+    if terms[group].amounts is not None:
+        raise BayesmigError(
+            f"{what} shows a mean of each group's own people, and people may belong to several groups of {group};"
+            " plots.caterpillar shows the groups' effects."
+        )
     return terms[group]
 
 

@@ -250,7 +250,9 @@ def _labelled(
     for group in design.groups:
         if group.name in rows.codes:
             names = np.array([*group.levels, *rows.new_groups[group.name]], dtype=object)
-            coords[group.name] = ("row", names[rows.codes[group.name]].astype(str))
+            parts = rows.amounts.get(group.name)
+            each = names[rows.codes[group.name]] if parts is None else [" + ".join(names[one > 0]) for one in parts]
+            coords[group.name] = ("row", np.asarray(each).astype(str))
     if fitted.chain is None or fitted.draw is None:
         variables = {"y": result[0]} | {
             f"y{suffix}": part for suffix, part in wald(result[0], delta_errors(result), degrees(tree)).items()

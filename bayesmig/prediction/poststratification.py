@@ -460,7 +460,8 @@ def _notes(fitted: Fitted, rows: Rows, random: Treatment, people: Array) -> Iter
         elif random == "integrate" or group.name not in rows.codes:
             yield f"averaged over all {group.name} there could be"
         elif rows.new_groups[group.name]:
-            new = rows.codes[group.name] >= len(group.levels)
+            amounts, count = rows.amounts.get(group.name), len(group.levels)
+            new = rows.codes[group.name] >= count if amounts is None else amounts[:, count:].any(axis=1)
             yield (
                 f"{people[new].sum() / people.sum():.1%} of the population live in {group.name}"
                 f" {listing(rows.new_groups[group.name], 5)}, which have no respondents"
@@ -541,7 +542,7 @@ def _target(key: object, given: Mapping[Any, float]) -> dict[tuple[str, ...], fl
 def _survey_cells(design: Design) -> pd.DataFrame:
     """The kinds of people in the survey, and what part of it each is."""
     formula = design.spec.parsed
-    names = [name for name in design.frame if name in formula.predictors or name in formula.grouping]
+    names = [name for name in design.frame if name in {*formula.predictors, *formula.grouping, *formula.parts}]
     names += [name for name in (design.spec.offset,) if name and name not in names]
     counted = design.frame[names].assign(count=design.people)
     sums = counted.groupby(names, observed=True, sort=False, dropna=False)["count"].sum()

@@ -99,7 +99,8 @@ def _figures_of_data(tree: xr.DataTree, spec: ModelSpec) -> list[Figure]:
     """What is drawn from the data that a tree holds."""
     figures = []
     kinds = max(len(schema.read(tree, "categories")), 1)
-    for group in schema.groups(tree["posterior"].to_dataset()):
+    several = [term.group for term in spec.parsed.memberships]  # which people are not parted by
+    for group in (group for group in schema.groups(tree["posterior"].to_dataset()) if group not in several):
         head = f"Predicted and observed: {quantity(spec, group)}"
         caption = "Groups outside their interval have something that the model does not know; a few are so by chance."
         height = predicted_height(tree["posterior"].sizes[group], kinds)

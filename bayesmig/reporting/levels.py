@@ -55,7 +55,8 @@ def _is_constant(tree: xr.DataTree, name: str, group: str) -> bool:
     cell = tree["data"]["cell"]  # codes of categories are as good as their labels, and quicker to have
     cells = pd.DataFrame(cell.to_numpy(), columns=cell["column"].to_numpy())
     used = [column for column in cells if re.search(rf"(?<!\w){re.escape(str(column))}(?!\w)", name)]
-    codes = tree["constant_data"][f"{group}_code"].to_numpy()
+    code = tree["constant_data"].get(f"{group}_code")
+    codes = np.arange(len(cells)) if code is None else code.to_numpy()  # people in several groups are in none alone
     if not used or len(codes) < 2 * len(np.unique(codes)):
         return False
     return bool((cells[used].groupby(codes).nunique() <= 1).all(axis=None))

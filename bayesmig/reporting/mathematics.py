@@ -20,13 +20,14 @@ from bayesmig.contract.names import along, base, both, of_factor, pieces, smooth
 from bayesmig.data.writing import printable
 from bayesmig.errors import listing
 from bayesmig.reporting.grids import tex
+from bayesmig.specification.formula import MEMBERSHIPS
 from bayesmig.specification.model import ModelSpec
 
 GREEK = dict(
     re.findall(
         r"(\S) (\w+)",
         "α alpha β beta η eta θ theta κ kappa λ lambda μ mu ν nu π pi ρ rho σ sigma τ tau φ phi ψ psi ω omega Σ Sigma"
-        " ∼ sim ≤ leq ≥ geq | mid · cdot × times",
+        " ∼ sim ≤ leq ≥ geq | mid · cdot × times ∑ sum",
     )
 )
 OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/math"
@@ -232,8 +233,11 @@ def _predictor(
         for whose, effect in dict.fromkeys(_effects(spec, dataset, group)):
             if whose == owner:
                 slope = () if effect == "intercept" else (_at(_words(spec.heading(effect))),)
-                below = (*mark, *_effect(spec, effect), Sign(_index(spec, group), "words"))
-                summands.append((_at("u", *below), *slope))
+                several = group.startswith(f"{MEMBERSHIPS}(")
+                row = f"{spec.mention(group)}[i,k]" if several else _index(spec, group)
+                below = (*mark, *_effect(spec, effect), Sign(row, "words"))
+                parts = (_at(_do("∑"), Sign("k")), _at("w", Sign("i"), _do(","), Sign("k"))) if several else ()
+                summands.append((*parts, _at("u", *below), *slope))
     line: list[Node] = [*left, _do("=")]
     length = 0
     for k, piece in enumerate(summands):
@@ -355,6 +359,13 @@ def in_words(tree: xr.DataTree) -> list[str]:
     for group in schema.groups(dataset):
         effects = [e for e in dict.fromkeys(e for _, e in _effects(spec, dataset, group)) if e != "intercept"]
         slopes = f", and has effects of its own of {listing(map(spec.label, effects))}" if effects else ""
+        if group.startswith(f"{MEMBERSHIPS}("):
+            lines.append(
+                f"Each {spec.mention(group)} shifts {_target(spec).replace('The', 'the', 1)} of its people by an amount"
+                " of its own times the part of each that belongs to it; amounts are normal around zero, and how much"
+                " they vary is estimated."
+            )
+            continue
         lines.append(
             f"Each {spec.mention(group)} shifts {_target(spec).replace('The', 'the', 1)} of all its people by"
             f" an amount of its own{slopes}; these are normal around zero, and how much they vary is estimated."

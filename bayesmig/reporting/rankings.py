@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import xarray as xr
 
+from bayesmig.contract import schema
 from bayesmig.plots.labels import level_in_words
 from bayesmig.replication.remarks import number
 from bayesmig.reporting.words import quantity
@@ -60,7 +60,7 @@ def ranking_of(tree: xr.DataTree, group: str, effect: str) -> Ranking:
     """
     spec = ModelSpec.from_json(tree.attrs["spec"])
     levels = [str(level) for level in tree["posterior"][group].to_numpy()]
-    sizes = np.bincount(tree["constant_data"][f"{group}_code"].to_numpy(), minlength=len(levels))
+    sizes = schema.group_sizes(tree, group)
     size = dict(zip(levels, sizes, strict=True))
     table = varying_effects(tree, group, effect).sort_values("estimate", ascending=False)
     farthest = table["estimate"].abs().nlargest(MOST_SHOWN).index

@@ -101,6 +101,8 @@ def confidence_intervals(
             f"method {method!r} needs an estimate by {listing(ESTIMATORS[method])} without survey or frequency weights;"
             f" this one is by {estimator!r}, its weights: {design.weight_kind or 'none'}."
         )
+    if method == "profile" and design.alike:
+        raise EngineRefusal(f"profiles are not there for models with {design.alike[0]}; use method='bootstrap'.")
     dataset = tree["estimate"].to_dataset()
     names = [
         n for n in map(str, dataset.data_vars) if not schema.is_companion(n) and n not in ("covariance", "beta_df")

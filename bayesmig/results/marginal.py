@@ -68,7 +68,11 @@ class Average:
         People stay in their groups, whatever the frame says. Linear predictors may be counted from those of an
         ``origin``, which small differences of large numbers need.
         """
-        rows = dataclasses.replace(encoded(design, frame), codes=self.codes)
+        several = {group.name: group for group in design.groups if group.amounts is not None}
+        apart = [column for term in design.spec.parsed.memberships for column in term.columns]
+        rows = encoded(design, frame.drop(columns=apart))
+        z, amounts = ({name: getattr(group, each) for name, group in several.items()} for each in ("z", "amounts"))
+        rows = dataclasses.replace(rows, codes=self.codes, z={**rows.z, **z}, amounts=amounts)
         kept = [design.categories.index(category) for category in self.categories]
         if design.assigned is None and (self.scale == "link" or design.spec.link == "identity"):
             return self._linear(rows, shares, origin)[:, :, None]
@@ -95,8 +99,8 @@ class Average:
         for group in self.fitted.design.groups if self.random == "sample" else ():
             if f"u_{group.name}" in values:
                 member = Membership(rows.codes[group.name], len(group.levels), list(rows.z[group.name].T))
-                effects = values[f"u_{group.name}"].reshape(len(means), -1)
-                means += effects @ (member.matrix(None, slice(0, rows.n)).T @ shares)
+                columns = member.matrix(None, slice(0, rows.n)) if group.amounts is None else group.columns
+                means += values[f"u_{group.name}"].reshape(len(means), -1) @ (columns.T @ shares)
         return means
 
     def compared(self, means: Array) -> Array:

@@ -132,8 +132,9 @@ def variance_components(
         Indexed by quantity: ``sigma`` and ``tau_<group>[<effect>]`` (sds), the same with ``variance_`` in front,
         ``rho_<group>[<pair>]``, ``sd_smooth[s(<predictor>)]`` (how far a curve is expected to be from a straight line),
         and ``vpc_<group>``, the share of the unexplained variance that lies between groups, for people at the means of
-        what varies by group (of a printed table at zero); for binary and ordered outcomes on the latent scale, whose
-        residual variance is pi^2 / 3 (logit) or 1 (probit). ``vpc_response_<group>`` is that share on the scale
+        what varies by group (of a printed table at zero), of ``mm()`` for people in as many groups as those of the
+        sample; for binary and ordered outcomes on the latent scale, whose residual variance is pi^2 / 3 (logit) or 1
+        (probit). ``vpc_response_<group>`` is that share on the scale
         of the outcome: yes or no, the score of an ordered answer, a count. It depends on the predictors; its
         two variances are averaged over the sample, survey and frequency weights counted. ``mor_<group>``, for logit
         models, is the median odds ratio: the middle value of the odds ratio of two alike people from two groups drawn

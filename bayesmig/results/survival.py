@@ -188,7 +188,8 @@ def _events(average: Average, people: pd.DataFrame, period: str, clock: Codes, p
     fitted, length = average.fitted, len(clock)
     design = fitted.design
     formula = design.spec.parsed
-    used = [name for name in people if name in {*formula.predictors, *formula.grouping, design.spec.offset}]
+    known = {*formula.predictors, *formula.grouping, *formula.parts, design.spec.offset}
+    used = [name for name in people if name in known]
     like = people.groupby(used, dropna=False, observed=True).ngroup().to_numpy() if used else np.zeros(len(people), int)
     patterns, first = np.unique(like, return_index=True)
     shares = np.zeros((len(patterns), average.shares.shape[1]))

@@ -21,6 +21,7 @@ from bayesmig.families.links import LINKS, normal_mean
 from bayesmig.inference.response import linear_predictor, split
 from bayesmig.results.fitted import Fitted, category_scores, expectation, outcome_of
 from bayesmig.results.integration import added_variances, integrated
+from bayesmig.specification.formula import MEMBERSHIPS
 
 SMOOTH = 2.0  # stands for the poles of squared distribution functions; errors against Owen's T are below 1e-8
 
@@ -118,8 +119,8 @@ def _residual_variances(design: Design, eta: Array, values: Mapping[str, Array])
 def variances_at_means(tree: xr.DataTree, values: Mapping[str, Array]) -> dict[str, Array]:
     """Variance between the groups of each factor with a varying intercept, at the means of what varies beside it.
 
-    ``values``: ``tau_<group>`` and ``rho_<group>``, effects or pairs last. Those of a printed table stay at zero, for
-    its means are not known.
+    Of people who belong to several groups it is the mean variance of what these give them. ``values``: ``tau_<group>``
+    and ``rho_<group>``, effects or pairs last. Those of a printed table stay at zero, for its means are not known.
     """
     dataset, found = tree[schema.kind(tree)].to_dataset(), {}
     outline: Outline | None = None
@@ -128,10 +129,14 @@ def variances_at_means(tree: xr.DataTree, values: Mapping[str, Array]) -> dict[s
         if "intercept" not in effects:
             continue
         found[name] = values[f"tau_{name}"][..., effects.index("intercept")] ** 2
-        if len(effects) > 1 and "constant_data" in tree.children:
+        several = name.startswith(f"{MEMBERSHIPS}(")
+        if (several or len(effects) > 1) and "constant_data" in tree.children:
             outline = outline or outline_of(tree)
             moments = zip(outline.groups, outline.varying_moments, strict=True)
-            group, means = next((group, mean) for group, (mean, _) in moments if group.name == name)
+            group, means, sds = next((group, *moment) for group, moment in moments if group.name == name)
+            if several:
+                found[name] = found[name] * (means**2 + sds**2).sum()
+                continue
             means = means * [not of_factor(effect)[0] for effect in effects]  # others are of further predictors
             found[name] = np.maximum(np.einsum("...ij,i,j->...", group.covariance(values), means, means), 0.0)
     return found

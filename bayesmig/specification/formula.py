@@ -51,6 +51,7 @@ ELEMENTWISE: Mapping[str, int] = {
     "I": 1,
     "Interval": 2,
 }
+MEMBERSHIPS = "mm"  # the structure of a grouping factor to several of whose groups a row may belong
 CODINGS = ("C", "S", "T")
 CONTRASTS = ("Treatment", "Sum")
 CURVES = (SMOOTH, "poly", "bs")
@@ -87,6 +88,7 @@ INSTEAD: Mapping[tuple[str, ...], str] = {
         " scale(x) remember the rows of the fit, and anything else is computed as a column before"
     ),
     ("ln",): "the natural logarithm is log(x)",
+    (MEMBERSHIPS, "mmc"): "people who belong to several groups are (1 | mm(area1, area2))",
     ("cs",): (
         "cs(x), an effect at each threshold, is added to common terms by a plus sign, as in y ~ age + cs(x), and holds"
         " all that is multiplied, as cs(x * z); the outcome, groups and further parameters have none"
@@ -107,7 +109,9 @@ class VaryingTerm:
 
     ``shared`` is the name that terms of several predictors have in common, as in ``(1 |a| group)``, whose effects are
     correlated; ``predictor`` is the parameter that the effects belong to, empty for the outcome's own. ``structure`` is
-    one of those of :data:`~bayesmig.specification.neighbours.STRUCTURES` where effects of groups are alike.
+    one of those of :data:`~bayesmig.specification.neighbours.STRUCTURES` where effects of groups are alike, and ``mm``
+    where each column names one of a row's groups; ``weights`` are columns that say how much it belongs to each, equally
+    if empty, ``scaled`` to sum to one.
     """
 
     effects: str
@@ -116,17 +120,23 @@ class VaryingTerm:
     shared: str = ""
     predictor: str = ""
     structure: str = ""
+    weights: tuple[str, ...] = ()
+    scaled: bool = True
 
     def __str__(self) -> str:
-        columns = (column if re.fullmatch(r"\w+", column) else f"`{column}`" for column in self.columns)
+        columns, weights = (
+            [name if re.fullmatch(r"\w+", name) else f"`{name}`" for name in names]
+            for names in (self.columns, self.weights)
+        )
         sign = f"|{self.shared}|" if self.shared else "|" if self.correlated else "||"
-        group = ":".join(columns)
+        settings = [f"weights=({', '.join(weights)})"] * bool(weights) + ["scale=False"] * (not self.scaled)
+        group = ", ".join([*columns, *settings]) if self.structure == MEMBERSHIPS else ":".join(columns)
         return f"({self.effects} {sign} {f'{self.structure}({group})' if self.structure else group})"
 
     @property
     def group(self) -> str:
         """Name of the grouping factor: ``city`` nested in ``province`` is ``province:city``."""
-        name = ":".join(self.columns)
+        name = (", " if self.structure == MEMBERSHIPS else ":").join(self.columns)
         return f"{self.structure}({name})" if self.structure else name
 
 
@@ -149,7 +159,7 @@ class Formula:
         names = [*_names(self.outcome), *self.bound_columns, *sorted(_names(self.common))]
         names += [name for _, part in self.others for name in sorted(_names(part))]
         for term in self.varying:
-            names += [*sorted(_names(term.effects)), *term.columns]
+            names += [*sorted(_names(term.effects)), *term.columns, *term.weights]
         return tuple(dict.fromkeys(names))
 
     @property
@@ -206,6 +216,16 @@ class Formula:
     def grouping(self) -> tuple[str, ...]:
         """Grouping columns."""
         return tuple(dict.fromkeys(column for term in self.varying for column in term.columns))
+
+    @property
+    def memberships(self) -> tuple[VaryingTerm, ...]:
+        """Varying terms whose columns each name one of a row's groups."""
+        return tuple(term for term in self.varying if term.structure == MEMBERSHIPS)
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Columns that say how much a row belongs to each of its groups."""
+        return tuple(dict.fromkeys(column for term in self.memberships for column in term.weights))
 
 
 def parse(text: str, predictors: Mapping[str, str] | None = None) -> Formula:
@@ -265,7 +285,15 @@ def _parsed(text: str, predictors: tuple[tuple[str, str], ...]) -> Formula:
     for name, form in (("Interval", "Interval(low, high)"), ("Truncated", "Truncated(wage, low, high)")):
         if name in called:
             raise SpecificationError(f"formula {text!r}: {form} is a whole outcome, as in '{form} ~ age', and no term.")
-    if {formula.outcome_column, *formula.ends} & {*formula.predictors, *formula.grouping}:
+    for term in formula.memberships:
+        same = [other for other in formula.memberships if other.group == term.group]
+        if any((other.weights, other.scaled) != (term.weights, term.scaled) for other in same):
+            raise SpecificationError(f"formula {text!r} has {term.group} with different weights; it is one factor.")
+        if both := {*term.columns} & formula.predictors:
+            raise SpecificationError(
+                f"formula {text!r}: {both.pop()!r} is a predictor and names groups in {term.group}; leave one out."
+            )
+    if {formula.outcome_column, *formula.ends} & {*formula.predictors, *formula.grouping, *formula.parts}:
         raise SpecificationError(
             f"formula {text!r} has its outcome {outcome!r} on both sides of '~'; keep it on the left."
         )
@@ -352,12 +380,20 @@ def _varying_terms(inside: str, text: str) -> list[VaryingTerm]:
         raise SpecificationError(f"formula {text!r}: ({inside}) must read (effects | group), as in (1 + age | city).")
     effects, grouping = parts
     shared = named[2] if named else ""
+    if several := re.fullmatch(rf"{MEMBERSHIPS}\((.*)\)", grouping):
+        _names(effects, text)
+        if shared:
+            raise SpecificationError(
+                f"formula {text!r}: effects of {grouping} are correlated with no others; write (1 | {grouping})."
+            )
+        return [_memberships(effects, several[1], f"formula {text!r}: {grouping}")]
     alike = re.fullmatch(rf"({'|'.join(STRUCTURES)})\((.*)\)", grouping)
     grouping = alike[2].strip() if alike else grouping
     quoted = [part.strip() for part in re.split(r"[/:]", grouping)]
     if not all(re.fullmatch(r"\w[\w .]*|`[^`]+`", column) for column in quoted):
         raise SpecificationError(
-            f"formula {text!r}: the group in ({inside}) must be a column, a:b (combinations) or a/b (b nested in a)."
+            f"formula {text!r}: the group in ({inside}) must be a column, a:b (combinations), a/b (b nested in a),"
+            " spatial(a) (neighbours are alike) or mm(a, b) (people belong to several)."
         )
     if "/" in grouping and ":" in re.sub("`[^`]*`", "", grouping):
         raise SpecificationError(f"formula {text!r}: the group in ({inside}) has either / or :; write two terms.")
@@ -372,6 +408,40 @@ def _varying_terms(inside: str, text: str) -> list[VaryingTerm]:
     if "/" in grouping:
         return [VaryingTerm(effects, tuple(columns[: k + 1]), correlated, shared) for k in range(len(columns))]
     return [VaryingTerm(effects, tuple(columns), correlated, shared, structure=alike[1] if alike else "")]
+
+
+def _memberships(effects: str, inside: str, asked: str) -> VaryingTerm:
+    """The term ``(effects | mm(area1, area2, weights=(w1, w2)))``, from what stands in ``mm()``."""
+    arguments = [part.strip() for part in re.findall(r"(?:`[^`]*`|\([^()]*\)|[^,`()])+", inside)]
+    named = [re.match(r"(\w+)\s*=\s*", part) for part in arguments]
+    settings = {found[1]: part[found.end() :] for part, found in zip(arguments, named, strict=True) if found}
+    columns = [part for part, found in zip(arguments, named, strict=True) if not found]
+    given = re.fullmatch(r"\((.*?),?\s*\)", settings.get("weights", "()"))
+    weights = [part.strip() for part in given[1].split(",")] if given and given[1] else []
+    scale = settings.get("scale", "True")
+    if {*settings} - {"weights", "scale"} or given is None or scale not in ("True", "False"):
+        raise SpecificationError(
+            f"{asked} has the settings {listing(f'{name}={value}' for name, value in settings.items())}; allowed are"
+            " weights=(w1, w2), a column for each column of groups, and scale=False, which takes weights as they are."
+        )
+    for name in (*columns, *weights):
+        if not re.fullmatch(r"\w[\w .]*|`[^`]+`", name):
+            raise SpecificationError(
+                f"{asked} names {name!r}, which is no column; it takes columns of groups, as in"
+                " (1 | mm(area1, area2, weights=(w1, w2))), a name with signs in backticks."
+            )
+    if len(columns) < 2 or len({*columns}) < len(columns):
+        raise SpecificationError(
+            f"{asked} takes two different columns or more, each with one of the groups that a row belongs to, and is"
+            f" given {listing(columns) or 'none'}; where everybody belongs to one group, write (1 | area)."
+        )
+    if weights and (len(weights) != len(columns) or len({*weights}) < len(weights)):
+        raise SpecificationError(
+            f"{asked} has {len(columns)} columns of groups and the weights {listing(weights)}; each column of groups"
+            " has a column of weights of its own, in the same order."
+        )
+    names, parts = (tuple(name.strip("`") for name in each) for each in (columns, weights))
+    return VaryingTerm(effects, names, True, structure=MEMBERSHIPS, weights=parts, scaled=scale == "True")
 
 
 def description(common: str, outcome: str = "") -> Model:

@@ -23,7 +23,7 @@ from bayesmig.errors import NotFound, SpecificationError, closest, listing, requ
 from bayesmig.families.record import Family
 from bayesmig.families.registry import FAMILIES, LATENT, meant_by
 from bayesmig.specification.claims import parse_claim
-from bayesmig.specification.formula import Formula, parse
+from bayesmig.specification.formula import MEMBERSHIPS, Formula, parse
 from bayesmig.specification.neighbours import STRUCTURES, Neighbours, Points, from_dict, grouped_by
 from bayesmig.specification.priors import WEAK, Prior, PriorSet, preset
 
@@ -35,7 +35,7 @@ SCALES = ("continuous", "ordinal")
 LINKS = ("logit", "probit")
 ANSWERS = ("listwise", "full")
 VERDICTS = ("supported", "partly supported", "not supported", "claimed", "no effect", "not tested")
-VARYING = r"\(([^()|]*)\|+((?:[^()]|\([^()]*\))*)\)"
+VARYING = r"\(([^()|]*)\|+((?:[^()]|\((?:[^()]|\([^()]*\))*\))*)\)"
 FULL_WIDTH = frozenset("～＋－＊：｜（）")
 
 
@@ -362,9 +362,10 @@ class ModelSpec:
     formula : str
         lme4/Bambi dialect: ``trust ~ hukou * area_poverty + age + (1 + age | neighbourhood)``. Varying
         effects are written ``(1 | g)``, ``(1 + x | g)``, ``(x || g)`` (uncorrelated), ``(1 | a/b)``
-        (b nested in a), several of them crossed. ``cs(x)`` has an effect at each threshold of a ``sequential`` or
-        ``adjacent`` outcome, called ``low|middle ~ x``. An outcome may be a latent factor, or several correlated ones
-        with the same predictors: ``visual + speed ~ age``.
+        (b nested in a), several of them crossed; ``(1 | mm(area1, area2, weights=(w1, w2)))`` adds up effects of
+        several groups that a person belongs to, times their parts, equal ones unless given. ``cs(x)`` has an effect at
+        each threshold of a ``sequential`` or ``adjacent`` outcome, called ``low|middle ~ x``. An outcome may be a
+        latent factor, or several correlated ones with the same predictors: ``visual + speed ~ age``.
     name, title : str
         Key in a study, and a line for people.
     variables : tuple of Variable
@@ -582,7 +583,7 @@ class ModelSpec:
         texts = " ".join((self.formula, *self.predictors.values()))
         if not self.neighbours and not any(f"{name}(" in texts for name in STRUCTURES):
             return  # terms of a printed table need be no formula
-        terms = [term for term in self.parsed.varying if term.structure]
+        terms = [term for term in self.parsed.varying if term.structure in STRUCTURES]
         for term in terms:
             (column,), wanted = term.columns, Points if term.structure in ("ar1", "gp") else Neighbours
             given = self.neighbours.get(column)
@@ -678,6 +679,7 @@ class ModelSpec:
         joined = (":".join(pair) for sides in products for pair in itertools.product(*sides))
         sds, shares = ["sigma"] * ("sigma" in self.distribution.parameters), []
         for effects, columns in re.findall(VARYING, self.formula):
+            columns = re.sub(r",\s*", ", ", re.sub(r",\s*\w+\s*=.*(?=\))", "", columns))
             for group in itertools.accumulate((each.strip() for each in columns.split("/")), "{}:{}".format):
                 sds += [f"tau_{group}[{effect}]" for effect in ("intercept", *itertools.chain(*self._called(effects)))]
                 shares += [f"vpc_{group}", *[f"mor_{group}"] * (self.link == "logit")]
@@ -706,6 +708,11 @@ class ModelSpec:
         for column, level in pieces(name):
             if by := grouped_by(column):
                 parts.append(SHARED[column.partition("(")[0]].format(self.label(by)))
+                continue
+            if column.startswith(f"{MEMBERSHIPS}("):
+                several = next(term for term in self.parsed.memberships if term.group == column)
+                *others, last = map(self.label, several.columns)
+                parts.append(f"{', '.join(others)} or {last}")
                 continue
             if along(column):
                 parts.append(f"{'straight line' if level is None else 'curve'} of {self.mention(along(column))}")
