@@ -14,6 +14,7 @@ from bayesmig.inference.fitting import sampled
 from bayesmig.inference.importance import Unsettled
 from bayesmig.prediction.simulation import prior_draws
 from bayesmig.specification.model import ModelSpec
+from bayesmig.specification.neighbours import Neighbours
 
 DESIGNS = ["y ~ x + z + (1 | g)", "y ~ x + (1 + x | g)", "y ~ x + (1 | g) + (1 | h)"]
 BINS = 20
@@ -86,6 +87,27 @@ def test_ranks_are_uniform_over_500_sets(formula):
 def test_ranks_of_curves_are_uniform(formula):
     p = p_values(exact_ranks(formula, sets=300, seed=4))
     show(formula, p)
+    assert_uniform(p)
+
+
+def areas(rng):
+    names = [f"{row}{column}" for row in range(5) for column in range(5)]
+    return pd.DataFrame({"x": rng.normal(size=150), "area": np.resize(names, 150), "trips": np.arange(150) % 4})
+
+
+MAP = Neighbours(
+    [(f"{r}{c}", f"{r + 1}{c}") for r in range(4) for c in range(5)]
+    + [(f"{r}{c}", f"{r}{c + 1}") for r in range(5) for c in range(4)]
+)
+
+
+@pytest.mark.slow
+def test_ranks_of_neighbours_are_uniform():
+    """Counts in 25 areas, an unknown share of whose effects is shared with neighbours."""
+    prior_set = pr.PriorSet(pr.Normal(0, 1), pr.Normal(0, 0.5), tau=pr.HalfNormal(0.5))
+    spec = ModelSpec("trips ~ x + (1 | bym2(area))", family="poisson", priors=prior_set, neighbours={"area": MAP})
+    p = p_values(ranks(spec, Quadrature(draws=199, chains=1), sets=300, seed=5, people=areas))
+    show(spec.formula, p)
     assert_uniform(p)
 
 
