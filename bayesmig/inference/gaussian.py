@@ -17,7 +17,9 @@ products is what guards against cancellation.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -34,6 +36,7 @@ from bayesmig.specification.priors import Flat, Normal
 MOST_DENSE_COLUMNS = 6_000
 OUTER_BYTES = 128 * 2**20
 CHUNK_BYTES = 2 * 2**20
+WORKERS_BYTES = 2 * 2**30
 LARGEST_POINT = 35.0
 
 
@@ -295,6 +298,12 @@ class MixedModelEquations:
         """How many parameter values are worth evaluating at a time."""
         return max(1, CHUNK_BYTES // (8 * len(self.stats.gram) ** 2))
 
+    @property
+    def workers(self) -> int:
+        """How many parameter values may be evaluated side by side where one fills a chunk."""
+        room = WORKERS_BYTES // (32 * len(self.stats.gram) ** 2)  # four matrices each
+        return max(1, min(os.cpu_count() or 1, room))
+
     def at(self, sigma: Array, scales: tuple[Array, ...]) -> Conditional:
         """Evaluate the equations at B values of the variance parameters.
 
@@ -518,13 +527,21 @@ class MixedModelEquations:
         """A log density at ``(B, d)`` points of :class:`VarianceParameters`, -inf where it cannot be computed."""
         values = np.full(len(points), -np.inf)
         inside = np.flatnonzero((abs(points) < LARGEST_POINT).all(axis=1))
-        for piece in self.chunks(len(inside)):
+
+        def one(piece: slice) -> None:
             places = inside[piece]
             try:
                 values[places] = density(points[places])
             except np.linalg.LinAlgError:  # one bad matrix fails the batch; find it
                 for place in places if len(places) > 1 else ():
                     values[place] = self.evaluate(density, points[place][None])[0]
+
+        if self.chunk > 1 or len(inside) < 2:
+            for piece in self.chunks(len(inside)):
+                one(piece)
+        else:
+            with ThreadPoolExecutor(self.workers) as threads:
+                list(threads.map(one, self.chunks(len(inside))))
         return values
 
     def chunks(self, size: int) -> Iterator[slice]:

@@ -21,7 +21,7 @@ from bayesmig.errors import SpecificationError, listing
 if TYPE_CHECKING:
     import pandas as pd
 
-MOST_AREAS = 1500
+MOST_AREAS = 3000
 MOST_POINTS = 300  # whose covariance has a root of its own at every correlation
 STRUCTURES = ("spatial", "bym2", "ar1", "gp")  # of (1 | structure(column)); the last two take points
 NEARLY_ONE = 1 - 1e-9
@@ -106,7 +106,7 @@ class Neighbours:
     Raises
     ------
     SpecificationError
-        If an area is its own neighbour, twice on the map or in no list of areas, or there are more than 1,500.
+        If an area is its own neighbour, twice on the map or in no list of areas, or there are more than 3,000.
 
     Notes
     -----

@@ -28,7 +28,6 @@ from bayesmig.specification.priors import NOT_NORMAL
 
 CHEAP_COLUMNS = 150
 EXPENSIVE_DRAWS = 600
-SMALL_COLUMNS = 300  # on which several threads wait for each other longer than they work
 LEAST_PROPOSALS = 1000
 LEAST_EFFECTIVE = 400
 
@@ -93,7 +92,10 @@ class Exact:
         width = len(target.equations.stats.gram)
         most = max(self.draws, LEAST_PROPOSALS)
         size = int(np.clip(most * (CHEAP_COLUMNS / width) ** 2, min(EXPENSIVE_DRAWS, most), most))
-        with threadpool_limits(1 if width <= SMALL_COLUMNS else None, user_api="blas"):
+        # threads of one matrix wait for each other longer than they work, unless it is too large for several matrices
+        with threadpool_limits(
+            1 if target.equations.chunk > 1 or target.equations.workers > 1 else None, user_api="blas"
+        ):
             points, weighed = _explore(target, size, self.efficiency, self.rounds, rng)
             chosen = importance.resample(weighed.weights, self.draws, rng)
             draws = _complete(target, points, chosen, rng)
