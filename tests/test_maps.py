@@ -263,6 +263,18 @@ def test_a_map_has_the_colours_of_the_posterior(posterior, outlines):
     assert found == pytest.approx(bars[1]._colorbar.mappable.to_rgba(sd), abs=0.1)  # the largest, of 4,000 draws
 
 
+def test_a_report_has_the_maps(posterior, outlines, tmp_path):
+    known = (outlines.rename(columns={"name": "area"}), "area")
+    with_map, without = (
+        bm.report(posterior, tmp_path / "page.html", **chosen).read_text(encoding="utf-8")
+        for chosen in ({"outlines": known}, {})
+    )
+    assert "Map: Area" in with_map and with_map.count("<svg") == without.count("<svg") + 1
+    with pytest.raises(DataError, match="geopandas"):
+        bm.report(posterior, tmp_path / "other.html", outlines=(DATA, "area"))
+    assert not (tmp_path / "other.html").exists()
+
+
 def test_a_map_of_predictions_and_of_what_cannot_be_drawn(posterior, outlines):
     people = pd.DataFrame({"area": AREAS, "x": 0.0})
     y = bm.predict(posterior, people, seed=1)["predictions"]["y"].assign_coords(row=AREAS)

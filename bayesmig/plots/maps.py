@@ -92,8 +92,7 @@ def map(
     ratio = spec.distribution.ratio_of(spec.link)
     if ratios and (values is not None or not ratio):
         raise BayesmigError("ratios=True exponentiates effects of models that have ratios; leave it out here.")
-    if not hasattr(frame, "total_bounds"):
-        raise DataError(f"outlines of areas are a geopandas frame, as of geopandas.read_file; got {type(frame)}.")
+    slope = _slope(frame)
     require([column], list(frame.columns), "the frame has no column ", there="; it has")
     names, level = [as_code(code) for code in frame[column]], float(ratios) if threshold is None else threshold
     draws, asked = _draws(tree, by, values)
@@ -118,11 +117,10 @@ def map(
         ("Posterior SD", unit, sd, colors.Normalize(0, sd.max()), SEQUENTIAL),
         (above, "Probability", (draws > level).mean(), colors.Normalize(0, 1), DIVERGING),
     )
-    left, low, right, high = frame.total_bounds
-    slope, figure = (high - low) / (right - left), None
+    figure = None
     if axes is None:
         beside = slope > NARROW
-        size = (1.6 * WIDTH, 0.5 * WIDTH * slope + 1.5) if beside else (WIDTH, 3 * (WIDTH * slope + 0.8))
+        size = (1.6 * WIDTH, 0.5 * WIDTH * slope + 1.5) if beside else (WIDTH, 3 * map_height(frame, WIDTH))
         figure, axes = plt.subplots(1 if beside else 3, 3 if beside else 1, figsize=size, layout="constrained")
         title = figure.suptitle(f"{label_of(spec, outcome)} by {spec.label(by)}", x=0.01, ha="left")
         title.set(fontsize=11, fontweight="bold", color=INK)
@@ -155,6 +153,19 @@ def map(
         loc = {"loc": "best"} if figure is None else {"loc": "outside lower left", "ncols": 2}
         (figure or axes[0]).legend(handles=handles, frameon=False, fontsize=8.5, **loc)
     return tuple(axes)
+
+
+def _slope(frame: Any) -> float:
+    """Height over width. Raises DataError if there are no outlines."""
+    if not hasattr(frame, "total_bounds"):
+        raise DataError(f"outlines of areas are a geopandas frame, as of geopandas.read_file; got {type(frame)}.")
+    left, low, right, high = frame.total_bounds
+    return float((high - low) / (right - left))
+
+
+def map_height(frame: Any, width: float) -> float:
+    """Of a map with its legend, in the unit of its width: inches."""
+    return width * _slope(frame) + 0.8
 
 
 def _draws(tree: xr.DataTree, by: str, values: xr.DataArray | None) -> tuple[pd.DataFrame, list[str]]:

@@ -24,6 +24,7 @@ from bayesmig.plots.coefficients import forest_height
 from bayesmig.plots.expectations import prior_outcomes, prior_predictive_height
 from bayesmig.plots.groups import caterpillar_height
 from bayesmig.plots.labels import term_rows
+from bayesmig.plots.maps import map_height
 from bayesmig.plots.priors import prior_posterior_height, proper_priors
 from bayesmig.plots.style import BAND, COLOURS, GREY, INK, PLANE_HEIGHT, RULE, WIDTH
 from bayesmig.reporting.rankings import Ranking, ranking_of
@@ -74,9 +75,12 @@ class Figure:
 
 
 def figures_of(
-    tree: xr.DataTree, results: Mapping[str, xr.DataTree], focus: tuple[str, str] | None = None
+    tree: xr.DataTree,
+    results: Mapping[str, xr.DataTree],
+    focus: tuple[str, str] | None = None,
+    outlines: tuple[Any, str] | None = None,
 ) -> list[Figure]:
-    """Forest, interaction, caterpillars, predictions by group and priors, those that this model has."""
+    """Forest, interaction, map, caterpillars, predictions by group and priors, those that this model has."""
     spec = ModelSpec.from_json(tree.attrs["spec"])
     draws = tree["posterior"].to_dataset()
     figures = [forest_of(results)]
@@ -84,6 +88,11 @@ def figures_of(
         head = f"{quantity(spec, focus[0])} by {quantity(spec, focus[1])}"
         caption = "Parallel lines would say that the predictor works alike for everybody."
         figures.append(Figure(head, caption, PLANE_HEIGHT, partial(plots.interaction, tree, *focus), is_focus=True))
+    if outlines is not None:
+        head = f"Map: {quantity(spec, outlines[1])}"
+        caption = "Areas that are near a half on the last map are not known to differ from the average."
+        drawn = partial(_mapped, tree, *outlines)
+        figures.append(Figure(head, caption, 3 * map_height(outlines[0], PAGE_WIDTH), drawn))
     for group in schema.groups(draws):
         caption = "Each row is one group's deviation from a group at the mean, after the predictors."
         height = caterpillar_height(draws.sizes[group])
@@ -93,6 +102,13 @@ def figures_of(
             head, ranking = f"Varying {what}: {quantity(spec, group)}", ranking_of(tree, group, effect)
             figures.append(Figure(head, caption, height, drawn, ranking))
     return figures + _figures_of_data(tree, spec) if _has_rows(tree) else figures
+
+
+def _mapped(tree: xr.DataTree, frame: Any, by: str, ax: Axes) -> Axes:
+    """Three maps, one below the other, in the place of an empty picture."""
+    figure = ax.figure
+    ax.remove()
+    return plots.map(tree, frame, by, axes=figure.subplots(3, 1))[0]
 
 
 def _figures_of_data(tree: xr.DataTree, spec: ModelSpec) -> list[Figure]:

@@ -69,6 +69,7 @@ def report(
     title: str | None = None,
     focus: tuple[str, str] | None = None,
     guideline: str | pd.DataFrame | None = None,
+    outlines: tuple[Any, str] | None = None,
 ) -> Path:
     """Write a result as one HTML page, or as a Word document.
 
@@ -89,6 +90,8 @@ def report(
     guideline : {"barg", "wambs", "jars", "level", "strobe"} or DataFrame, optional
         A guideline of reporting that the report follows at its end, item by item: its name, or what
         :func:`~bayesmig.reporting.guideline` returned.
+    outlines : tuple of (geopandas.GeoDataFrame, str), optional
+        Areas to draw a map of, and the column that names them there and in the data; see :func:`bayesmig.plots.map`.
 
     Returns
     -------
@@ -130,6 +133,8 @@ def report(
     subject = _subject(result, against or {}, title)
     if focus is not None:
         subject = dataclasses.replace(subject, focus=focus)
+    if outlines is not None:
+        subject = dataclasses.replace(subject, outlines=outlines)
     items = _items(subject.posterior, guideline)
     content = _content(subject, target.name, items)
     return write_result(content, target) if is_word else write(target, _rendered(TEMPLATE, content))
@@ -158,6 +163,7 @@ class _Subject:
     checks: pd.DataFrame
     replication: Replication | None = None
     focus: tuple[str, str] | None = None
+    outlines: tuple[Any, str] | None = None
 
     @property
     def spec(self) -> ModelSpec:
@@ -232,7 +238,7 @@ def _content(subject: _Subject, file: str, items: pd.DataFrame | None) -> dict[s
     tree, spec, replication = subject.posterior, subject.spec, subject.replication
     scaling = _scaling(spec, tree)
     claims = verdicts_of([replication]) if replication else None
-    figures = figures_of(tree, subject.results, subject.focus)
+    figures = figures_of(tree, subject.results, subject.focus, subject.outlines)
     return {
         "title": subject.title,
         "subtitle": "" if spec.title in (subject.title, "model") else spec.title,
