@@ -42,6 +42,7 @@ PAGES = {
     "effects.md": (),
     "curves.md": ("curves.png",),
     "maps.md": ("map.png",),
+    "memberships.md": ("memberships.png",),
     "hypotheses.md": (),
     "contexts.md": ("contexts.png",),
     "panels.md": ("panels.png",),

@@ -54,7 +54,8 @@ def predict(
         From ``fit`` (any engine) or ``estimate``, also read back from a file.
     data : pandas.DataFrame, optional
         People, with the predictors in their original units; the sample unless given. Grouping columns say who
-        belongs together, and may name groups that the model has not seen. Without them everyone is from a new group.
+        belongs together, and may name groups that the model has not seen. Without them everyone is from a new group;
+        of ``mm(area1, area2)`` all columns are given, without a value where somebody has fewer groups, or none.
     random : {"sample", "integrate", "zero"}
         What varying effects are. ``sample``: those of the person's own group; a new group gets effects drawn from
         the distribution of groups, one draw for all of its people. ``integrate``: the mean over all groups there

@@ -237,7 +237,7 @@ class Neighbours:
         return self.structure("spatial").basis
 
     def structure(self, kind: str) -> Structure:
-        """How effects of areas are alike; ``kind``: one of :data:`STRUCTURES`."""
+        """How effects of areas are alike; ``kind``: one of ``STRUCTURES``."""
         return _structure(self, kind)
 
 
