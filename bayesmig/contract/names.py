@@ -80,10 +80,10 @@ def base(term: str) -> str:
 def along(column: str) -> str:
     """What a smooth is a curve of; empty of any other column.
 
-    >>> along("s(age)"), along("s(log(age), k=5)"), along("age")
-    ('age', 'log(age)', '')
+    >>> along("s(age)"), along("s(log(age), k=5)"), along("s(month, period=12)"), along("age")
+    ('age', 'log(age)', 'month', '')
     """
-    return column[len(SMOOTH) + 1 : -1].partition(", k=")[0] if column.startswith(f"{SMOOTH}(") else ""
+    return re.split(", (?:k|period)=", column[len(SMOOTH) + 1 : -1])[0] if column.startswith(f"{SMOOTH}(") else ""
 
 
 def smooth_of(term: str) -> str:
@@ -100,10 +100,12 @@ def smooth_of(term: str) -> str:
 def straight_named(label: str) -> str:
     """A label of ``formulae`` without the number of a smooth's first column, which is its straight line.
 
-    >>> straight_named("s(age)[0]:hukou[rural]"), straight_named("s(age)[1]"), straight_named("age")
-    ('s(age):hukou[rural]', 's(age)[1]', 'age')
+    A curve that begins anew has none.
+
+    >>> straight_named("s(age)[0]:hukou[rural]"), straight_named("s(age)[1]"), straight_named("s(month, period=12)[0]")
+    ('s(age):hukou[rural]', 's(age)[1]', 's(month, period=12)[0]')
     """
-    return _unnumbered(label, lambda level: level == "0")
+    return label if ", period=" in label else _unnumbered(label, lambda level: level == "0")
 
 
 def _unnumbered(term: str, which: Callable[[str | None], bool]) -> str:

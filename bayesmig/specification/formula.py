@@ -197,9 +197,10 @@ class Formula:
 
     @property
     def curved(self) -> frozenset[str]:
-        """Columns that stand in ``s()``, ``bs()`` or ``poly()``."""
+        """Columns that stand in ``s()`` without a period, ``bs()`` or ``poly()``."""
         calls = [node for part in self._parts for node in _nodes(_tree(part, part)) if isinstance(node, expr.Call)]
-        inside = [below for node in calls if node.callee.name.lexeme in CURVES for below in _nodes(node.args[0])]
+        curves = [node for node in calls if node.callee.name.lexeme in CURVES and not _settings(node).get("period")]
+        inside = [below for node in curves for below in _nodes(node.args[0])]
         return frozenset(_column(node) for node in inside if isinstance(node, (expr.Variable, expr.QuotedName)))
 
     @property
@@ -718,19 +719,25 @@ def _check_call(node: Any, text: str) -> None:
 
 
 def _check_smooth(node: Any, text: str) -> None:
-    """One predictor, and perhaps a number of knots."""
-    settings = {each.name.name.lexeme: each.value for each in node.args if isinstance(each, expr.Assign)}
+    """One predictor, and perhaps a number of knots and a period."""
+    settings = _settings(node)
     if "by" in settings:
         raise SpecificationError(
             f"formula {text!r}: s(x, by=z) is written s(x):z here, a curve in each category of z, or s(x) * z, one in"
             " the reference category and how the others differ from it."
         )
-    knots = settings.get("k", expr.Literal(KNOTS))
-    if len(node.args) - len(settings) != 1 or {*settings} - {"k"} or not isinstance(knots, expr.Literal):
+    numbers = [settings.get(name, expr.Literal(KNOTS)) for name in ("k", "period")]
+    literal = all(isinstance(each, expr.Literal) for each in numbers)
+    if len(node.args) - len(settings) != 1 or {*settings} - {"k", "period"} or not literal:
         raise SpecificationError(
-            f"formula {text!r}: s() takes one predictor and, if need be, a number of knots, as in s(age) or"
-            " s(age, k=6)."
+            f"formula {text!r}: s() takes one predictor and, if need be, numbers of knots and after which it begins"
+            " anew, as in s(age), s(age, k=6) or s(month, period=12)."
         )
+
+
+def _settings(node: Any) -> dict[str, Any]:
+    """Arguments of a call that are given by name."""
+    return {each.name.name.lexeme: each.value for each in node.args if isinstance(each, expr.Assign)}
 
 
 def _column(node: Any) -> str:

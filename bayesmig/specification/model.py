@@ -715,7 +715,8 @@ class ModelSpec:
                 parts.append(f"{', '.join(others)} or {last}")
                 continue
             if along(column):
-                parts.append(f"{'straight line' if level is None else 'curve'} of {self.mention(along(column))}")
+                whole = "mean" if ", period=" in column else "straight line"
+                parts.append(f"{whole if level is None else 'curve'} of {self.mention(along(column))}")
                 continue
             entry = self.variable(column)
             label = entry.label if entry else column.replace("_", " ")
