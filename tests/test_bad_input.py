@@ -469,16 +469,16 @@ PRIORS = [
          # type: ignore[arg-type]
     ),
     Case("mean is no number", SpecificationError, ("mean=nan", "finite"), spec=lambda: prior(age=Normal(np.nan))()),
-    Case("correlation prior for a slope", SpecificationError, ("age", "LKJ", "Laplace, Flat"), spec=prior(age=LKJ(1))),
+    Case("correlation prior for a slope", SpecificationError, ("age", "LKJ", "R2D2, Flat"), spec=prior(age=LKJ(1))),
     Case(
-        "sd prior for a slope", SpecificationError, ("slopes", "HalfNormal", "Laplace, Flat"),
+        "sd prior for a slope", SpecificationError, ("slopes", "HalfNormal", "R2D2, Flat"),
         spec=prior(slopes=HalfNormal()),
     ),
     Case(
         "slope prior for an sd", SpecificationError, ("prior for tau", "Normal", "HalfNormal"),
         spec=prior(tau=Normal(0, 1)),
     ),
-    Case("a number for a prior", SpecificationError, ("prior for age", "got 1", "Laplace, Flat"), spec=prior(age=1)),
+    Case("a number for a prior", SpecificationError, ("prior for age", "got 1", "R2D2, Flat"), spec=prior(age=1)),
     Case(
         "role as a specific name", SpecificationError, ("'sigma'", "PriorSet(sigma=...)"),
         spec=lambda: {"priors": PriorSet(specific={"sigma": HalfNormal()})},

@@ -18,10 +18,11 @@ from bayesmig.contract.arrays import Array, Codes, Flags
 from bayesmig.contract.names import cutpoints, for_factor, of_factor, pieces, smooth_of
 from bayesmig.errors import DataError, SpecificationError, closest, listing
 from bayesmig.families.brackets import middle
+from bayesmig.families.links import LINKS
 from bayesmig.families.record import Answers, Parameter
 from bayesmig.specification.model import Factor, ModelSpec
 from bayesmig.specification.neighbours import Structure
-from bayesmig.specification.priors import LKJ, Beta, CoefficientPrior, Flat, Pooled, Prior, ScalePrior
+from bayesmig.specification.priors import LKJ, R2D2, Beta, CoefficientPrior, Flat, Pooled, Prior, ScalePrior, Shrinkage
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -1000,6 +1001,7 @@ def _resolve_priors(design: Outline) -> ResolvedPriors:
         for place, prior in enumerate(resolved)
         if design.terms[place] != "intercept"
     ]
+    slopes = _in_company(design, slopes)
     tau: dict[str, tuple[ScalePrior, ...]] = {}
     rho: dict[str, LKJ | Beta] = {}
     for group, (_, spreads) in zip(design.groups, design.varying_moments, strict=True):
@@ -1048,6 +1050,33 @@ def _resolve_priors(design: Outline) -> ResolvedPriors:
         items=items,
         psi=_unit_priors(measured) if measured is not None and measured.items.has_markers else (),
     )
+
+
+def _in_company(design: Outline, slopes: list[Prior]) -> list[Prior]:
+    """Priors that coefficients have together, knowing how many these are."""
+    owners = [of_factor(term)[0] for term in design.terms[design.has_intercept :]]
+    keys = [
+        (owner, prior.shared) if isinstance(prior, Shrinkage) else None
+        for owner, prior in zip(owners, slopes, strict=True)
+    ]
+    latent, own = LINKS[design.spec.link].variance, design.moments[3]
+    with_sigma = "sigma" in {one.name for one in design.scalars}
+    single = (with_sigma or latent is not None) and design.weight_kind != "precision"
+    single &= design.assigned is None and design.latent is None
+    found = []
+    for key, prior in zip(keys, slopes, strict=True):
+        if isinstance(prior, R2D2):
+            if not single:
+                raise SpecificationError(
+                    f"{prior} is a prior of a share of variance, and this model of family {design.spec.family!r} has no"
+                    " single residual variance; take a Horseshoe, which needs none."
+                )
+            prior = prior.scaled((1.0 if with_sigma else math.sqrt(latent or 1.0)) / own)
+        if isinstance(prior, Shrinkage):
+            noise = 1.0 if latent is None else math.sqrt(latent)
+            prior = prior.told(keys.count(key), design.n_effective, noise)
+        found.append(prior)
+    return found
 
 
 def parameter_names(design: Outline) -> tuple[str, ...]:

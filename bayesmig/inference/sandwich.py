@@ -35,7 +35,7 @@ from bayesmig.families import predictors
 from bayesmig.inference.estimators.base import clusters, summed
 from bayesmig.inference.numerics import derivatives
 from bayesmig.inference.response import linear_predictor, log_density, parameters
-from bayesmig.specification.priors import Laplace, log_density_of
+from bayesmig.specification.priors import Laplace, Shrinkage, log_density_of
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -136,10 +136,10 @@ def check_design_adjustable(design: Design) -> None:
             f"the posterior of {design.alike[0]} cannot be adjusted for how the sample was drawn; leave adjust out."
             f" {design.instead}"
         )
-    if told := design.with_prior(Laplace):
+    if told := design.with_prior(Laplace, Shrinkage):
         raise BayesmigError(
-            f"the posterior cannot be adjusted for how the sample was drawn: {told}, which has no curvature at its"
-            " mean; give a Normal or a StudentT."
+            f"the posterior cannot be adjusted for how the sample was drawn: {told}, which has no curvature of its"
+            " own; give a Normal or a StudentT."
         )
 
 

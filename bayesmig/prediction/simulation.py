@@ -7,6 +7,7 @@ import xarray as xr
 
 from bayesmig.contract import schema
 from bayesmig.contract.arrays import Array
+from bayesmig.contract.names import of_factor
 from bayesmig.data.design import Design, GroupTerm
 from bayesmig.data.encoding import build_design
 from bayesmig.data.frames import AnyFrame
@@ -15,7 +16,7 @@ from bayesmig.errors import SpecificationError, listing
 from bayesmig.families import predictors
 from bayesmig.inference.response import draw_outcomes, linear_predictor
 from bayesmig.specification.model import ModelSpec
-from bayesmig.specification.priors import LKJ, Beta, CoefficientPrior, Normal, ScalePrior
+from bayesmig.specification.priors import LKJ, R2D2, Beta, CoefficientPrior, Normal, ScalePrior, Shrinkage
 
 
 def simulate(spec: ModelSpec, data: AnyFrame, *, draws: int = 200, seed: int | None = None) -> xr.DataTree:
@@ -74,7 +75,12 @@ def prior_draws(design: Design, size: int, rng: np.random.Generator) -> tuple[di
     """
     model, columns = design.apart, []
     priors = model.priors
-    for term, prior in zip(model.terms, model.term_priors, strict=True):
+    values = _residual(model, size, rng)
+    company = _in_company(model, values, size, rng)
+    for place, (term, prior) in enumerate(zip(model.terms, model.term_priors, strict=True)):
+        if place in company:
+            columns.append(company[place])
+            continue
         if isinstance(prior, ScalePrior | Beta):
             columns.append(predictors.forward("logit" if isinstance(prior, Beta) else "log", prior.draw(rng, size)))
             continue
@@ -85,9 +91,9 @@ def prior_draws(design: Design, size: int, rng: np.random.Generator) -> tuple[di
         columns.append(prior.draw(rng, size))
     beta = np.stack(columns, axis=1) if columns else np.empty((size, 0))
     beta = model.at_zero(beta)
-    values = {"beta": beta}
+    values["beta"] = beta
     for name, auxiliary in priors.auxiliary.items():
-        if isinstance(auxiliary, ScalePrior | Beta):
+        if isinstance(auxiliary, ScalePrior | Beta) and name not in values:
             values[name] = auxiliary.draw(rng, size)
     if "cut" in priors.auxiliary:
         values["cut"] = _thresholds(model, beta, size, rng)
@@ -103,6 +109,27 @@ def prior_draws(design: Design, size: int, rng: np.random.Generator) -> tuple[di
     values = design.together(values)
     eta = linear_predictor(Rows.of(design), values)
     return values, draw_outcomes(design, eta, values, rng)
+
+
+def _residual(design: Design, size: int, rng: np.random.Generator) -> dict[str, Array]:
+    """The residual sd, where coefficients count in it."""
+    prior = design.priors.auxiliary.get("sigma")
+    wanted = isinstance(prior, ScalePrior) and design.with_prior(R2D2)
+    return {"sigma": prior.draw(rng, size)} if wanted else {}  # type: ignore[union-attr]
+
+
+def _in_company(design: Design, values: dict[str, Array], size: int, rng: np.random.Generator) -> dict[int, Array]:
+    """Draws of coefficients that have a prior together, by place."""
+    places: dict[tuple[str, Shrinkage], list[tuple[int, float]]] = {}
+    for place, (term, prior) in enumerate(zip(design.terms, design.term_priors, strict=True)):
+        if isinstance(prior, Shrinkage):
+            places.setdefault((of_factor(term)[0], prior.shared), []).append((place, prior.unit))
+    found: dict[int, Array] = {}
+    for (_, shared), own in places.items():
+        drawn = shared.scales(rng, size) * rng.standard_normal((size, len(own)))
+        drawn = drawn * values["sigma"][:, None] if isinstance(shared, R2D2) and values else drawn
+        found |= {place: column * unit for (place, unit), column in zip(own, drawn.T, strict=True)}
+    return found
 
 
 def _thresholds(design: Design, beta: Array, size: int, rng: np.random.Generator) -> Array:

@@ -219,6 +219,160 @@ class Laplace(CoefficientPrior):
 
 
 @dataclass(frozen=True)
+class Shrinkage(Prior):
+    """A prior of several coefficients together, of which it lets few be large: those that have the same value of it.
+
+    Coefficients of further parameters and of other categories are others' company. Predictors count in their sds.
+
+    ``unit``, ``among``: of a resolved prior: what the coefficient counts in, and how many there are.
+    """
+
+    relative: bool = field(default=True, kw_only=True)
+    unit: float = field(default=1.0, kw_only=True)
+    among: int = field(default=0, kw_only=True)
+    scale_fields: ClassVar[tuple[str, ...]] = ("unit",)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.relative:
+            raise SpecificationError(
+                f"{type(self).__name__}(relative=False): predictors of which few matter are compared in sds; leave"
+                " out relative."
+            )
+
+    def resolved(self, unit: float, location: float = 0.0) -> Self:
+        return self.scaled(unit)
+
+    @property
+    def shared(self) -> Self:
+        """What all of its coefficients have."""
+        return dataclasses.replace(self, unit=1.0)
+
+    def told(self, among: int, people: float, noise: float) -> Self:
+        """The prior of so many coefficients, and people whose answers differ by ``noise`` of ``unit``."""
+        return dataclasses.replace(self, among=among)
+
+    def scales(self, rng: np.random.Generator, size: int) -> Array:
+        """``(size, among)`` draws of the sds of the coefficients, in their units."""
+        raise NotImplementedError
+
+    def _shown(self, **numbers: float) -> str:
+        of = f" of {self.among}" if self.among else ""
+        first, *others = (f"{name}={value:.4g}" for name, value in numbers.items())
+        return f"{type(self).__name__}({', '.join([first + of, *others])}){'' if self.among else ' x sd'}"
+
+
+@dataclass(frozen=True)
+class Horseshoe(Shrinkage):
+    """Regularised horseshoe for many coefficients, of which few matter and nobody knows which.
+
+    Parameters
+    ----------
+    expected : float
+        How many of the coefficients are expected to matter.
+    df : float
+        Degrees of freedom of each coefficient's own scale.
+    slab_scale, slab_df : float
+        What the coefficients that matter have: a Student t of this scale, in sds, and degrees of freedom.
+
+    Notes
+    -----
+    Piironen & Vehtari (2017, Electronic Journal of Statistics 11(2), section 2.3): ``b_j ~ Normal(0, (g s_j)^2)`` with
+    ``s_j^2 = c^2 l_j^2 / (c^2 + g^2 l_j^2)``, ``l_j ~ half t(df, 1)``, ``c^2 ~ InverseGamma(slab_df / 2, slab_df
+    slab_scale^2 / 2)`` and ``g ~ half Cauchy(0, expected / (p - expected) noise / sqrt(n))``. ``p``: how many
+    coefficients there are; ``n``: people; ``noise``: the outcome's sd in outcomes that are numbers, the sd of the
+    latent residual of binary and ordered ones (1.8 of a logit), and one in others. brms has it as
+    ``horseshoe(par_ratio = expected / (p - expected))``. Only ``NUTS`` draws it, from PyMC's graph.
+
+    What it expects: nearly all coefficients next to zero, and about ``expected`` of them that data may make as large as
+    they like, up to some ``slab_scale`` sds of the outcome for one sd of the predictor.
+
+    Examples
+    --------
+    >>> print(Horseshoe(expected=3))
+    Horseshoe(expected=3, slab_scale=2) x sd
+    """
+
+    expected: float
+    df: float = 1.0
+    slab_scale: float = 2.0
+    slab_df: float = 4.0
+    global_scale: float = field(default=0.0, kw_only=True)
+    positive_fields: ClassVar[tuple[str, ...]] = ("expected", "df", "slab_scale", "slab_df", "unit")
+
+    def told(self, among: int, people: float, noise: float) -> Self:
+        if self.expected >= among:
+            raise SpecificationError(
+                f"{self} is the prior of {among} coefficient{'s' * (among != 1)}: fewer than these can be expected to"
+                " matter. Expect fewer, or take a Normal or StudentT."
+            )
+        ratio = self.expected / (among - self.expected)
+        return dataclasses.replace(self, among=among, global_scale=ratio * noise / math.sqrt(people))
+
+    def scales(self, rng: np.random.Generator, size: int) -> Array:
+        own = self.global_scale * abs(rng.standard_cauchy((size, 1))) * abs(rng.standard_t(self.df, (size, self.among)))
+        slab = self.slab_df / 2 * self.slab_scale**2 / rng.gamma(self.slab_df / 2, size=(size, 1))
+        return (1 / (1 / slab + 1 / own**2)) ** 0.5
+
+    def __str__(self) -> str:
+        found = {"global_scale": self.global_scale * self.unit} if self.among else {}
+        return self._shown(expected=self.expected, **found, slab_scale=self.slab_scale * self.unit)
+
+
+@dataclass(frozen=True)
+class R2D2(Shrinkage):
+    """Prior of the share of variance that coefficients explain together, which they divide among themselves.
+
+    Parameters
+    ----------
+    mean, precision : float
+        Of the share: a Beta distribution with this mean, as if so many people had been seen.
+    concentration : float
+        How the explained variance is divided: far below one few coefficients have most of it, above one all have about
+        the same.
+
+    Notes
+    -----
+    Zhang, Naughton, Bondell & Reich (2022, Journal of the American Statistical Association 117(538)), with normal
+    coefficients as brms has them: ``R2 ~ Beta(mean precision, (1 - mean) precision)``, shares ``~
+    Dirichlet(concentration)``, ``b_j ~ Normal(0, share_j R2 / (1 - R2) sigma^2 / sd_j^2)``. ``sigma`` is the residual
+    sd, in binary and ordered outcomes that of the latent residual. Groups are left out of this R2. brms has it as
+    ``R2D2(mean_R2 = mean, prec_R2 = precision, cons_D2 = concentration)``. Only ``NUTS`` draws it, from PyMC's graph.
+
+    What it expects: ``mean`` of the variance between people is explained by the predictors, and most of that by a few
+    of them. Unlike independent priors it does not expect more to be explained the more predictors there are.
+
+    Examples
+    --------
+    >>> print(R2D2(mean=0.2, precision=10))
+    R2D2(mean=0.2, precision=10, concentration=0.5) x sd
+    """
+
+    mean: float = 0.5
+    precision: float = 2.0
+    concentration: float = 0.5
+    positive_fields: ClassVar[tuple[str, ...]] = ("mean", "precision", "concentration", "unit")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.mean >= 1:
+            raise SpecificationError(f"R2D2(mean={self.mean:g}): a share of variance lies between 0 and 1.")
+
+    @property
+    def shapes(self) -> tuple[float, float]:
+        """Of the Beta distribution of R2."""
+        return self.mean * self.precision, (1 - self.mean) * self.precision
+
+    def scales(self, rng: np.random.Generator, size: int) -> Array:
+        share = rng.beta(*self.shapes, (size, 1))
+        parts: Array = rng.dirichlet([self.concentration] * self.among, size)
+        return (parts * share / (1 - share)) ** 0.5
+
+    def __str__(self) -> str:
+        return self._shown(mean=self.mean, precision=self.precision, concentration=self.concentration)
+
+
+@dataclass(frozen=True)
 class Flat(Prior):
     """Improper uniform prior for a coefficient, as maximum likelihood assumes.
 
@@ -375,11 +529,14 @@ class LKJ(Prior):
 
 _KINDS: dict[str, type[Prior]] = {
     kind.__name__: kind
-    for kind in (Normal, StudentT, Laplace, Flat, HalfNormal, HalfStudentT, Exponential, InverseGamma, Beta, LKJ)
+    for kind in (
+        *(Normal, StudentT, Laplace, Horseshoe, R2D2, Flat),
+        *(HalfNormal, HalfStudentT, Exponential, InverseGamma, Beta, LKJ),
+    )
 }
 
 
-NOT_NORMAL = (StudentT, Laplace)  # of the priors of coefficients
+NOT_NORMAL = (StudentT, Laplace, Shrinkage)  # of the priors of coefficients
 
 
 def from_dict(values: Mapping[str, Any]) -> Prior:
@@ -482,7 +639,7 @@ class PriorSet:
     ----------
     intercept : Normal, StudentT, Laplace or Flat
         Outcome at the predictors' means.
-    slopes : Normal, StudentT, Laplace or Flat
+    slopes : Normal, StudentT, Laplace, Horseshoe, R2D2 or Flat
         Every coefficient that ``specific`` does not name.
     sigma, tau : ScalePrior
         Residual sd, and sds of the varying effects, of intercepts at the means of the slopes they are correlated with.
@@ -576,7 +733,7 @@ ITEM_ROLES = ("loading", "item_intercept", "item_sd", "cut")
 
 _ROLES: dict[str, tuple[type[Prior], ...]] = {
     "intercept": (CoefficientPrior, Flat),
-    "slopes": (CoefficientPrior, Flat),
+    "slopes": (CoefficientPrior, Shrinkage, Flat),
     "sigma": (ScalePrior,),
     "tau": (ScalePrior,),
     "rho": (LKJ,),
@@ -742,4 +899,7 @@ def log_density_of(prior: Prior, value: Array) -> Array:
             return prior.log_density(np.exp(value)) + value
         case Beta():
             return prior.log_density(special.expit(value)) + special.log_expit(value) + special.log_expit(-value)
-    raise SpecificationError(f"no density is known of the prior {prior} of a coefficient.")
+    raise SpecificationError(
+        f"coefficients have the prior {prior}, of which no density is known without their scales; compare fits under"
+        " several priors, or give each coefficient a prior of its own."
+    )

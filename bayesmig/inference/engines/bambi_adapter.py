@@ -41,6 +41,7 @@ from bayesmig.specification.priors import (
     Laplace,
     Normal,
     Prior,
+    Shrinkage,
     StudentT,
 )
 
@@ -221,6 +222,8 @@ def _unable(design: Design) -> str | None:
             f"predictors of {listing(design.spec.predictors)} are not translated for Bambi, in which the level of a"
             " parameter has no prior of the parameter itself"
         )
+    if told := design.with_prior(Shrinkage):
+        return f"{told}, and coefficients have no priors together in Bambi"
     if design.spec.link == "cloglog":
         return "its complementary log-log link is not translated"
     if design.alike:

@@ -20,15 +20,18 @@ from bayesmig.errors import SpecificationError, require
 from bayesmig.families import predictors
 from bayesmig.families.links import LINKS
 from bayesmig.specification.priors import (
+    R2D2,
     Beta,
     Exponential,
     Flat,
     HalfNormal,
     HalfStudentT,
+    Horseshoe,
     InverseGamma,
     Laplace,
     Normal,
     Prior,
+    Shrinkage,
     StudentT,
 )
 
@@ -157,12 +160,22 @@ def _home_of_intercept(design: Design, centred: Mapping[str, bool]) -> str | Non
     return max(homes, key=lambda group: float(np.median(group.sizes))).name
 
 
-def _kinds(design: Design, part: slice) -> tuple[dict[type[Prior], list[int]], list[int], list[int]]:
-    """Which of the terms have each kind of prior, and which that of a parameter's own level; and the way back."""
-    priors = design.term_priors[part]
-    alike = {kind: [k for k, prior in enumerate(priors) if type(prior) is kind] for kind in SUFFIXES}
-    alike = {kind: places for kind, places in alike.items() if places}
-    levels = [k for k, prior in enumerate(priors) if type(prior) not in SUFFIXES]
+def _kinds(name: str, design: Design, part: slice) -> tuple[dict[str, list[int]], list[int], list[int]]:
+    """Which of the terms each variable has, and which are levels of parameters; and the way back."""
+    priors, owners = design.term_priors[part], [of_factor(term)[0] for term in design.terms[part]]
+    alike: dict[str, list[int]] = {name + suffix: [] for suffix in SUFFIXES.values()}
+    company: list[tuple[str, Prior]] = []
+    levels = []
+    for k, (owner, prior) in enumerate(zip(owners, priors, strict=True)):
+        if isinstance(prior, Shrinkage):
+            key = (owner, prior.shared)
+            company += [] if key in company else [key]
+            alike.setdefault(f"{name}_{type(prior).__name__.lower()}_{company.index(key)}", []).append(k)
+        elif type(prior) in SUFFIXES:
+            alike[name + SUFFIXES[type(prior)]].append(k)
+        else:
+            levels.append(k)
+    alike = {called: places for called, places in alike.items() if places}
     return alike, levels, [int(k) for k in np.argsort([*(k for places in alike.values() for k in places), *levels])]
 
 
@@ -172,11 +185,17 @@ def coefficients(name: str, design: Design, part: slice) -> Any:
     import pytensor.tensor as pt
 
     priors, owners = design.term_priors[part], [of_factor(term)[0] for term in design.terms[part]]
-    alike, levels, order = _kinds(design, part)
+    alike, levels, order = _kinds(name, design, part)
     parts = []
-    for kind, places in alike.items():
+    for called, places in alike.items():
         chosen: list[Any] = [priors[k] for k in places]
-        called, size = name + SUFFIXES[kind], len(places)
+        kind, size = type(chosen[0]), len(places)
+        if isinstance(chosen[0], Shrinkage):
+            sds = shrunk(called, chosen[0]) * np.array([p.unit for p in chosen])
+            if kind is R2D2 and "sigma" in design.priors.auxiliary:
+                sds = sds * scale("sigma", design.priors.auxiliary["sigma"])
+            parts.append(pm.Deterministic(called, pm.Normal(f"{called}_z", 0, 1, shape=size) * sds))
+            continue
         if kind is Flat:
             parts.append(pm.Flat(called, shape=size))
             continue
@@ -193,10 +212,32 @@ def coefficients(name: str, design: Design, part: slice) -> Any:
     return pt.concatenate(parts)[order] if len(parts) > 1 else parts[0]
 
 
+def shrunk(name: str, prior: Shrinkage) -> Any:
+    """Sds of coefficients that have a prior together, in their units."""
+    import pymc as pm
+    import pytensor.tensor as pt
+
+    size = prior.among
+    if isinstance(prior, R2D2):
+        share = pm.Beta(f"{name}_share", *prior.shapes)
+        parts: Any = pm.Dirichlet(f"{name}_parts", np.full(size, prior.concentration)) if size > 1 else 1.0
+        return pt.sqrt(parts * share / (1 - share))
+    assert isinstance(prior, Horseshoe)
+    whole = prior.global_scale * pm.HalfCauchy(f"{name}_global", 1.0)
+    own = pt.square(whole * pm.HalfStudentT(f"{name}_local", nu=prior.df, sigma=1.0, shape=size))
+    slab = prior.slab_scale**2 * pm.InverseGamma(f"{name}_slab", prior.slab_df / 2, prior.slab_df / 2)
+    return pt.sqrt(slab * own / (slab + own))
+
+
 def scale(name: str, prior: Prior) -> Any:
-    """A positive parameter with one of the priors for standard deviations."""
+    """A positive parameter with one of the priors for standard deviations; the same one if it is there already."""
     import pymc as pm
 
+    known = pm.modelcontext(None).named_vars
+    if name in known:
+        return known[name]
+    if f"{name}_squared" in known:
+        return pm.math.sqrt(known[f"{name}_squared"])
     match prior:
         case HalfNormal():
             return pm.HalfNormal(name, prior.scale)
@@ -331,8 +372,8 @@ def draws(design: Design, posterior: xr.Dataset) -> dict[str, Array]:
 
 
 def _assembled(name: str, design: Design, part: slice, take: Any) -> Array:
-    alike, levels, order = _kinds(design, part)
-    parts = [take(name + SUFFIXES[kind]) for kind in alike]
+    alike, levels, order = _kinds(name, design, part)
+    parts = [take(called) for called in alike]
     for k in levels:
         owner = of_factor(design.terms[part][k])[0]
         link = predictors.link_of(design.spec.distribution, owner)

@@ -28,7 +28,7 @@ from bayesmig.inference.kernels import coordinates as kinds
 from bayesmig.inference.kernels import hierarchical
 from bayesmig.inference.kernels.hierarchical import Cells, Coefficients, Led, Model
 from bayesmig.inference.kernels.varying import Factors, Path
-from bayesmig.specification.priors import CoefficientPrior, Flat, Normal
+from bayesmig.specification.priors import CoefficientPrior, Flat, Normal, Shrinkage
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -55,6 +55,8 @@ def refusal(design: Design, centred: Mapping[str, bool]) -> str | None:
         return "modelled missing values and latent factors have densities of their own"
     if any(group.weights is not None for group in design.groups):
         return "groups have survey weights"
+    if told := design.with_prior(Shrinkage):
+        return f"{told}, which several coefficients have together"
     if centred:
         return "a parameterisation is prescribed by centred=..."
     if not design.x.shape[1] and not design.categories and not design.groups:

@@ -26,6 +26,7 @@ from bayesmig.inference.engines import graphs, hierarchical, latent
 from bayesmig.inference.engines.base import ADVICE, LEAST_DRAWS
 from bayesmig.inference.kernels import factors as of_factors
 from bayesmig.inference.kernels import hierarchical as of_rows
+from bayesmig.specification.priors import Horseshoe
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 SAMPLERS = ("nutpie", "pymc", "numpyro")
 DENSITIES = ("auto", "compiled", "graph")
 INDEPENDENT, DEPENDENT = 0.8, 0.9  # target acceptance by how the coordinates of the density depend on each other
+NARROW = 0.995  # of the neck of a horseshoe's funnel
 KEPT_STATS = ("diverging", "energy", "tree_depth", "depth", "n_steps", "lp", "logp", "step_size")
 RENAMED = {"depth": "tree_depth", "logp": "lp"}
 
@@ -50,12 +52,13 @@ class NUTS:
         ``numpyro`` needs the package of that name, and uses an accelerator if JAX finds one.
     target_accept : float, optional
         Between 0 and 1; closer to 1 means smaller steps and fewer divergences. By default 0.8 for compiled densities
-        of models without factors, whose coordinates are nearly independent, and 0.9 for all others.
+        of models without factors, whose coordinates are nearly independent, 0.995 for the horseshoe and 0.9 for all
+        others.
     density : {"auto", "compiled", "graph"}
         ``compiled``: log density and gradient in machine code, which is made once and kept on disk
         (``bayesmig.inference.kernels``). ``graph``: the PyMC model, compiled for each fit. The posterior is the same;
-        ``auto`` takes the first where it serves, which is nutpie without ``centred``, modelled missing values and
-        weights of groups.
+        ``auto`` takes the first where it serves, which is nutpie without ``centred``, modelled missing values,
+        weights of groups, and priors that several coefficients have together.
     centred : mapping of str to bool
         How the varying effects of a grouping factor are sampled in a graph, where the choice of
         ``bayesmig.inference.engines.graphs.parameterisations`` is to be overridden.
@@ -158,7 +161,8 @@ class NUTS:
 
         model = graphs.build(design, self.centred)
         nuts = self.sampler == "nutpie"
-        tree = self._nutpie(nutpie.compile_pymc_model(model), seed) if nuts else self._pymc(model, seed)
+        target = NARROW if design.with_prior(Horseshoe) else DEPENDENT
+        tree = self._nutpie(nutpie.compile_pymc_model(model), seed, target) if nuts else self._pymc(model, seed, target)
         posterior, stats = finished(tree["posterior"].to_dataset(), tree["sample_stats"].to_dataset())
         return posterior, stats, graphs.draws(design, posterior)
 
@@ -195,7 +199,7 @@ class NUTS:
             return_raw_trace=raw,
         )
 
-    def _pymc(self, model: pm.Model, seed: int) -> Any:
+    def _pymc(self, model: pm.Model, seed: int, target_accept: float) -> Any:
         import pymc as pm
 
         if self.sampler == "numpyro":
@@ -212,7 +216,7 @@ class NUTS:
             chains=self.chains,
             cores=1 if self.sampler == "numpyro" else min(self.chains, os.cpu_count() or 1),
             random_seed=seed,
-            target_accept=self.target_accept or DEPENDENT,
+            target_accept=self.target_accept or target_accept,
             nuts_sampler=self.sampler,
             progressbar=self._shown,
             compute_convergence_checks=False,
