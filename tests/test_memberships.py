@@ -281,6 +281,7 @@ def test_terms_are_written_as_they_are_read():
         ("mm(area1)", "two different columns or more"),
         ("mm(area1, area1)", "two different columns or more"),
         ("mm(area1 / area2, area3)", "is no column"),
+        ("mm(`a/b`, area3)", "'/' not among them"),
         ("mm(area1, area2, weights=(years1))", "a column of weights of its own"),
         ("mm(area1, area2, weights=cbind(years1, years2))", r"allowed are weights=\(w1, w2\)"),
         ("mm(area1, area2, weight=(years1, years2))", r"allowed are weights=\(w1, w2\)"),
@@ -315,6 +316,7 @@ def test_bad_formulas_are_refused(formula, message):
     [
         ({"years1": -1}, "'years1' is negative in 160 rows"),
         ({"years1": "long"}, "weights 'years1' must hold numbers"),
+        ({"x": "long"}, "'x' are categories"),
         ({"area1": "a", **NOBODY}, "no value at all"),
         ({"area1": "a", "area2": "a", "area3": "a"}, "a single group"),
         ({"area1": "a", "area2": "b", "area3": "b", "years1": 1, "years2": 1, "years3": 1}, "the same groups"),
@@ -322,8 +324,9 @@ def test_bad_formulas_are_refused(formula, message):
     ],
 )
 def test_bad_data_are_refused(changes, message):
+    formula = FITS["years"] if "x" not in changes else FITS["years"].replace("years2,", "x,")
     with pytest.raises(DataError, match=message):
-        build_design(bm.ModelSpec(FITS["years"]), DATA.assign(**changes))
+        build_design(bm.ModelSpec(formula), DATA.assign(**changes))
 
 
 def test_what_needs_one_group_a_person_is_refused(posterior):

@@ -874,7 +874,7 @@ class Design(Outline):
                 basis, nobody = group.structure.basis, np.zeros_like(group.codes)
                 levels = tuple(map(str, range(basis.shape[1])))
                 rest = group.structure if group.structure.parameter else None
-                amounts = basis[group.codes] if group.amounts is None else group.amounts @ basis
+                amounts = basis[group.codes] if group.amounts is None else group.amounts
                 group = dataclasses.replace(group, levels=levels, codes=nobody, amounts=amounts, structure=rest)
             groups.append(group)
         for name, places in self.smooths:
@@ -895,7 +895,7 @@ class Design(Outline):
             return dict(values)
         found = dict(values)
         for group in self.groups:
-            if group.structure is not None:
+            if group.structure is not None and group.amounts is None:
                 found[f"u_{group.name}"] = group.structure.basis @ values[f"u_{group.name}"]
         if not self.smooths:
             return found

@@ -31,7 +31,7 @@ def with_fewer_places(spec: ModelSpec, formula: Formula, frame: pd.DataFrame) ->
         missing = frame[list(term.columns)].isna().to_numpy()
         fewer = missing & ~missing.all(axis=1, keepdims=True)
         if term.weights:
-            fewer &= ~(frame[list(term.weights)].to_numpy(dtype=float) > 0)
+            fewer &= ~(_weights(term, frame) > 0)
         for names in (term.columns, term.weights):
             for name, flags in zip(names, fewer.T, strict=False):
                 spare[name] = flags & spare.get(name, flags)
@@ -55,7 +55,7 @@ def parts_of(
     """
     labels = [as_codes(frame[column]) for column in term.columns]
     named = np.column_stack([label.notna() for label in labels])
-    parts = frame[list(term.weights)].to_numpy(dtype=float) if term.weights else np.ones(named.shape)
+    parts = _weights(term, frame) if term.weights else np.ones(named.shape)
     if (negative := named & (parts < 0)).any():
         row, place = np.argwhere(negative)[0]
         raise DataError(
@@ -84,6 +84,15 @@ def parts_of(
         shares[rows, [place[level] for level in label.to_numpy()[rows]]] += part[rows]
     size = np.sqrt((shares**2).sum(axis=1, keepdims=True))
     return levels, shares / np.where(size > 0, size, 1.0), size
+
+
+def _weights(term: VaryingTerm, frame: pd.DataFrame) -> Array:
+    """How much rows belong to their groups as given, (n, columns); a category, which a predictor may be, is refused."""
+    if words := [name for name in term.weights if is_categorical(frame[name])]:
+        raise DataError(
+            f"{term.group}: the weights {words[0]!r} are categories; how much somebody belongs to a group is a number."
+        )
+    return frame[list(term.weights)].to_numpy(dtype=float)
 
 
 def _sorted(spec: ModelSpec, term: VaryingTerm, frame: pd.DataFrame, found: pd.Series, own: bool) -> list[str]:

@@ -426,10 +426,10 @@ def _memberships(effects: str, inside: str, asked: str) -> VaryingTerm:
             " weights=(w1, w2), a column for each column of groups, and scale=False, which takes weights as they are."
         )
     for name in (*columns, *weights):
-        if not re.fullmatch(r"\w[\w .]*|`[^`]+`", name):
+        if not re.fullmatch(r"\w[\w .]*|`[^`/]+`", name):
             raise SpecificationError(
                 f"{asked} names {name!r}, which is no column; it takes columns of groups, as in"
-                " (1 | mm(area1, area2, weights=(w1, w2))), a name with signs in backticks."
+                " (1 | mm(area1, area2, weights=(w1, w2))), a name with signs in backticks, '/' not among them."
             )
     if len(columns) < 2 or len({*columns}) < len(columns):
         raise SpecificationError(

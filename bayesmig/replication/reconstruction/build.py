@@ -227,6 +227,8 @@ def _checked(study: Study, model: str) -> tuple[ModelSpec, Population]:
         if spec.weights
         else "it has varying slopes, and only varying intercepts can be met exactly"
         if any(term.effects.strip() != "1" for term in varying)
+        else "no table says who are neighbours, or in which groups people are, if in several"
+        if any(term.structure for term in varying)
         else ""
     )
     if reason:
