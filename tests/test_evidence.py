@@ -745,3 +745,19 @@ def test_a_p_that_contradicts_b_and_se_is_said(tmp_path):
     assert list(schema.read(tree, "contradicted")) == ["a"]
     row = bm.check(tree).set_index("check").loc["printed p"]
     assert not row["passed"] and "a is printed with p 0.010, and B and SE give 0.2" in row["message"]
+
+
+@pytest.mark.parametrize("prior", [pr.StudentT(1, 0, 0.05), pr.Laplace(0.1, 0.05)], ids=str)
+def test_heavy_priors_of_a_printed_coefficient(prior: pr.CoefficientPrior) -> None:
+    table = prior_sensitivity(TRUST, "table_6", prior=pr.PriorSet(slopes=prior))
+    estimate = float(table.loc[("area_poverty", "flat"), "estimate"])
+    sd = float(table.loc[("area_poverty", "flat"), "sd"])
+
+    def mean_of(power: int) -> float:
+        def integrand(b: float) -> float:
+            return float(b**power * stats.norm.pdf(b, estimate, sd) * np.exp(prior.log_density(np.array(b))))
+
+        return integrate.quad(integrand, -2, 2, points=[0, prior.mean, estimate], limit=400)[0]
+
+    # Printed numbers are rounded, which widens the likelihood by less than a per cent of its sd.
+    assert table.loc[("area_poverty", "own"), "estimate"] == pytest.approx(mean_of(1) / mean_of(0), rel=0.01)

@@ -272,3 +272,17 @@ def test_any_tree_takes_any_claim_of_its_coefficients(drawn, estimated):
             row = bm.hypothesis(tree, claim).iloc[0]
             for head in ("probability", "p", "probability_lower", "probability_upper"):
                 assert head not in row or 0 <= row[head] <= 1
+
+
+def test_bayes_factor_of_an_equality_with_a_laplace_prior():
+    rng = np.random.default_rng(6)
+    data = pd.DataFrame({"x": rng.normal(size=40), "z": rng.normal(size=40)})
+    data["y"] = 0.3 * data["x"] + rng.normal(size=40)
+    tree = bm.fit("y ~ x + z", data, priors=bm.priors.WEAK.changed(slopes=bm.priors.Laplace(0, 0.25)), seed=1)
+    table = bm.hypothesis(tree, ["x = 0.1", "x = z", "x > z"])
+    draws = tree["posterior"]["beta"].sel(term="x").to_numpy().ravel()
+    # The same kernel estimate over exp(-0.1 / 0.25) / 0.5: rounding alone.
+    expected = stats.gaussian_kde(draws)(0.1)[0] / (np.exp(-0.4) / 0.5)
+    assert table.loc["x = 0.1", "bayes_factor"] == pytest.approx(expected, rel=1e-9)
+    assert np.isnan(table.loc["x = z", "bayes_factor"])  # a difference of two Laplace variables has no simple density
+    assert table.loc["x > z", "bayes_factor"] > 1

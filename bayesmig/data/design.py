@@ -1062,11 +1062,11 @@ def _in_company(design: Outline, slopes: list[Prior]) -> list[Prior]:
     latent, own = LINKS[design.spec.link].variance, design.moments[3]
     with_sigma = "sigma" in {one.name for one in design.scalars}
     single = (with_sigma or latent is not None) and design.weight_kind != "precision"
-    single &= design.assigned is None and design.latent is None
+    single &= design.assigned is None
     found = []
     for key, prior in zip(keys, slopes, strict=True):
         if isinstance(prior, R2D2):
-            if not single:
+            if not single and design.latent is None:
                 raise SpecificationError(
                     f"{prior} is a prior of a share of variance, and this model of family {design.spec.family!r} has no"
                     " single residual variance; take a Horseshoe, which needs none."

@@ -50,8 +50,8 @@ def prior_posterior(tree: xr.DataTree, terms: Sequence[str] | None = None, ax: A
     -----
     Every row counts in the spread of its own prior: its sd or scale around its mean, or for an sd, which begins at
     zero, the value below which the prior puts 68 %. Curves have the same height, whatever their width; the numbers on
-    the right are the width of the posterior's 95 % interval over that of the prior's. Flat priors, and those more than
-    a thousand times as wide as the posterior, have no row.
+    the right are the width of the posterior's 95 % interval over that of the prior's. Flat priors, those that
+    several coefficients have together, and those more than a thousand times as wide as the posterior have no row.
 
     What it means: a posterior as wide as its prior says that the data know nothing of the parameter. One far out in
     the prior's tail says that the prior and the data disagree.
