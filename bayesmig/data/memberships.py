@@ -37,7 +37,7 @@ def with_fewer_places(spec: ModelSpec, formula: Formula, frame: pd.DataFrame) ->
                 spare[name] = flags & spare.get(name, flags)
     return frame.assign(
         **{
-            name: frame[name].where(frame[name].notna() | ~flags, next(iter(frame[name].dropna()), 0))
+            name: frame[name].astype(object).where(frame[name].notna() | ~flags, 0)
             for name, flags in spare.items()
             if name not in needed and flags.any()
         }
