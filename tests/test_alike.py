@@ -17,6 +17,8 @@ from bayesmig.inference.engines import graphs
 from bayesmig.inference.engines.exact import VarianceDensity
 from bayesmig.inference.gaussian import MixedModelEquations
 from bayesmig.inference.response import parameters
+from bayesmig.reporting.mathematics import equations, in_words, latex
+from bayesmig.reporting.words import prior_rows, quantity
 from bayesmig.specification.neighbours import Points
 
 AREAS = [f"r{row}c{column}" for row in range(4) for column in range(4)] + ["island"]
@@ -200,9 +202,36 @@ def test_verbs_take_them(counts, tmp_path):
     assert "Moran's I" in {*bm.check(counts)["check"]}
     spec = spec_of("gp(area)")
     assert bm.ModelSpec.from_json(spec.to_json()) == spec
+    latest = {row["check"]: row["message"] for row in bm.check(counts).to_dict("records")}
+    assert latest["number of groups"].startswith("16 groups")  # of 17, one without people
+    shown = bm.plots.shrinkage(counts, "bym2(area)").get_yticklabels()
+    assert len(shown) == 16
     assert "Beta" in bm.prior_table(spec, DATA).loc["rho_gp(area)", "prior"]
     tighter = spec_of("gp(area)", priors=pr.PriorSet().changed(**{"rho_gp(area)": pr.Beta(30, 30)}))
     assert "30" in bm.prior_table(tighter, DATA).loc["rho_gp(area)", "prior"]
+
+
+def test_words_and_equations_are_of_the_term(counts):
+    """A share is no correlation, effects that are alike are not independent, and priors are those that were used."""
+    assert quantity(spec_of("bym2(area)"), "rho_bym2(area)[spatial]").endswith("that neighbours have in common")
+    assert quantity(spec_of("gp(area)"), "rho_gp(area)[at 2]").endswith("correlation of effects (at 2)")
+    lines = [latex(line) for line in equations(counts)]
+    name = r"\text{area and its neighbours}"
+    assert lines[-1].endswith(rf"\tau_{{{name}}}^{{2}} [ ( 1 - \rho_{{{name}}} ) I + \rho_{{{name}}} R ] )")
+    assert "in part its own and in part like those of its neighbours" in in_words(counts)[-1]
+    shown = {words: prior for words, prior, _ in prior_rows(spec_of("bym2(area)", "poisson"), counts)}
+    assert shown["Area and its neighbours: share of the variance that neighbours have in common"] == "Beta(a=1, b=1)"
+    assert "Correlations of varying effects" not in shown
+    near = bm.estimate("y ~ x + (1 | ar1(wave))", DATA)
+    assert latex(equations(near)[-1]).endswith(r"= \rho_{\text{wave and those before and after}}^{d_{j k}}")
+    assert "the nearer they are" in in_words(near)[-1]
+
+
+def test_waves_that_predictors_tell_apart_are_noted():
+    design = build_design(bm.ModelSpec("y ~ x + C(wave) + (1 | ar1(wave))"), DATA)
+    assert "the predictors tell all groups of ar1(wave) apart: its sd rests on the prior alone" in design.notes
+    with pytest.raises(SpecificationError, match="both a categorical predictor and a grouping factor"):
+        build_design(bm.ModelSpec("y ~ area + (1 | bym2(area))", neighbours={"area": GRID}), DATA)
 
 
 def test_waves_to_come_are_known_by_the_last_ones():

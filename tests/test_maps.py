@@ -86,7 +86,7 @@ def test_neighbours_are_alike_and_unseen_areas_are_known(posterior):
     assert float(predicted.mean()) == pytest.approx(
         float(own.mean()), abs=0.03
     )  # and a new effect of the area itself, of mean zero
-    with pytest.raises(UnknownLevel, match="not on the map"):
+    with pytest.raises(UnknownLevel, match="none of the groups that neighbours"):
         bm.predict(posterior, pd.DataFrame({"x": [0.0], "area": ["r9c9"]}))
 
 

@@ -255,7 +255,7 @@ def _data(tree: xr.DataTree) -> list[Row]:
         ("complete rows", f"{100 * share:.1f} % dropped", f"at most {MOST_DROPPED:.0%}", share <= MOST_DROPPED, message)
     ]
     for group in schema.groups(tree[schema.kind(tree)].to_dataset()):
-        count = len(schema.group_sizes(tree, group))
+        count = int((schema.group_sizes(tree, group) > 0).sum())  # areas of a map may have no rows
         message = f"{count} groups of {group}" + ("" if count >= FEW_GROUPS else ": their sd rests mainly on the prior")
         rows.append(("number of groups", count, FEW_GROUPS, count >= FEW_GROUPS, message))
     rows += _weights(tree)

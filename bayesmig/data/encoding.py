@@ -145,7 +145,7 @@ def build_design(spec: ModelSpec, data: AnyFrame) -> Design:
     check_factors(plain, lambda k, m: np.unique(np.column_stack([plain[k].codes, plain[m].codes]), axis=0), notes)
     if spec.distribution.scale is not None:
         check_not_reproduced(formula, x[there], spec.distribution.scale(y[there]), terms)
-    for group in plain:
+    for group in (group for group in groups if group.amounts is None):
         columns = next(term.columns for term in formula.varying if term.group == group.name)
         if any(not term.predictor and term.group == group.name for term in formula.varying):
             check_told_apart(next(group.of_predictors()), columns, x, formula_terms, frame, notes)

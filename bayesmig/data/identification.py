@@ -298,7 +298,7 @@ def check_told_apart(
     """Common terms that leave the intercepts of a grouping factor nothing to explain."""
     if all(is_categorical(frame[name]) for name in columns):
         check_not_predictor(columns, formula_terms)
-    if len(group.levels) > x.shape[1] or "intercept" not in group.effects:
+    if np.count_nonzero(group.sizes) > x.shape[1] or "intercept" not in group.effects:
         return
     basis, _ = np.linalg.qr(x)
     member = np.eye(len(group.levels))[group.codes]

@@ -207,8 +207,9 @@ def encode_rows(design: Outline, data: AnyFrame) -> Rows:
             if parts[0].structure and new_groups[group.name]:
                 unknown = new_groups[group.name][0]
                 raise UnknownLevel(
-                    f"{group.name}: {unknown!r} is not on the map{closest(unknown, group.levels)}; leave the column out"
-                    " for people of an area that may be any."
+                    f"{group.name}: {unknown!r} is none of the groups that neighbours={{{parts[0].columns[0]!r}: ...}}"
+                    f" or the data named{closest(unknown, group.levels)}; name it there and fit again, or leave the"
+                    " column out for people of a group that may be any."
                 )
         columns = []
         for part in parts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +21,7 @@ from bayesmig.results.fitted import category_scores, quantity
 from bayesmig.results.marginal import Scale, margins
 from bayesmig.results.summaries import common_columns
 from bayesmig.results.variance import row_weights
+from bayesmig.specification.neighbours import grouped_by
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -226,12 +228,14 @@ def _term(tree: xr.DataTree, design: Design, group: str, what: str) -> GroupTerm
             f"{what} shows a mean of each group's own people, and people may belong to several groups of {group};"
             " plots.caterpillar shows the groups' effects."
         )
-    return terms[group]
+    seen = np.flatnonzero(terms[group].sizes)  # areas of a map may have no people
+    levels = tuple(terms[group].levels[k] for k in seen)
+    return replace(terms[group], levels=levels, codes=np.searchsorted(seen, terms[group].codes))
 
 
 def _pooled_means(tree: xr.DataTree, term: GroupTerm, draws: int) -> pd.DataFrame:
     """Expected outcome of every group's own people, in the order of the levels."""
-    columns = list(parted(term.name))
+    columns = [grouped_by(term.name)] if grouped_by(term.name) else list(parted(term.name))
     scale: Scale = "score" if spec_of(tree).distribution.ordered else "response"
     table = common_columns(margins(tree, by=columns, random="sample", scale=scale, draws=draws))
     table.index = [joined(row) if len(columns) > 1 else row[0] for row in table[columns].astype(str).to_numpy()]

@@ -22,6 +22,7 @@ from bayesmig.errors import listing
 from bayesmig.reporting.grids import tex
 from bayesmig.specification.formula import MEMBERSHIPS
 from bayesmig.specification.model import ModelSpec
+from bayesmig.specification.neighbours import grouped_by
 
 GREEK = dict(
     re.findall(
@@ -54,6 +55,23 @@ class Script:
 
 Node = Sign | Script
 Equation = tuple[Node, ...]
+
+_NEAR = (
+    "that is the more like that of another the nearer they are; these are normal around zero, and how much they vary"
+    " and how their correlation falls with distance (d) is estimated"
+)
+ALIKE = {
+    "spatial": (
+        "that is like those of its neighbours: the difference of two neighbours is normal around zero, which gives the"
+        " matrix R of the map, and how much these amounts vary is estimated"
+    ),
+    "bym2": (
+        "in part its own and in part like those of its neighbours, as the matrix R of the map says; how much these"
+        " amounts vary, and the share of it that neighbours have in common, is estimated"
+    ),
+    "ar1": _NEAR,
+    "gp": _NEAR,
+}
 
 
 def latex(equation: Equation) -> str:
@@ -295,9 +313,17 @@ def _effect(spec: ModelSpec, effect: str) -> tuple[Node, ...]:
 def _varying(spec: ModelSpec, dataset: xr.Dataset, group: str) -> Iterator[Equation]:
     """How varying effects are distributed over groups."""
     name = _words(spec.mention(group))
+    by, kind = grouped_by(group), group.partition("(")[0]
     for owner, effect in dict.fromkeys(_effects(spec, dataset, group)):
         below = (*_owner(spec, owner), *_effect(spec, effect), name)
-        yield (_at("u", *below), _do("∼"), *_call("Normal", (Sign("0"),), (_at("τ", *below, sup="2"),)))
+        variance: Equation = (_at("τ", *below, sup="2"), *_matrix(kind if by else "", name))
+        yield (_at("u", *below), _do("∼"), *_call("Normal", (Sign("0"),), variance))
+    if by and kind in ("ar1", "gp"):
+        j, k = Sign("j"), Sign("k")
+        power = Script(Sign("ρ"), (name,), (_at("d", j, k),))
+        yield (*_call("cor", (_at("u", j),), (_at("u", k),)), _do("="), power)
+    if by:
+        return
     for pair in dataset[schema.pair_dim(group)].to_numpy() if f"rho_{group}" in dataset else ():
         one, other = (
             _at(
@@ -311,6 +337,15 @@ def _varying(spec: ModelSpec, dataset: xr.Dataset, group: str) -> Iterator[Equat
             )
         )
         yield (*_call("cor", (one,), (other,)), _do("="), _at("ρ", name))
+
+
+def _matrix(kind: str, name: Sign) -> Equation:
+    """What a variance is multiplied by where effects are alike on a map; R is the map's own matrix."""
+    if kind != "bym2":
+        return (Sign("R"),) if kind == "spatial" else ()
+    rho = _at("ρ", name)
+    own = (_do("["), _do("("), Sign("1"), _do("\N{MINUS SIGN}"), rho, _do(")"), Sign("I"))
+    return (*own, _do("+"), rho, Sign("R"), _do("]"))
 
 
 def in_words(tree: xr.DataTree) -> list[str]:
@@ -338,10 +373,15 @@ def in_words(tree: xr.DataTree) -> list[str]:
             + (differences if any(level is not None and name not in spec.standardise for name, level in parts) else "")
         )
     if "sd_smooth" in dataset:
-        lines.append(
+        periodic = [", period=" in str(name) for name in dataset["smooth"].to_numpy()]
+        lines += [
             "A curve is a straight line and deviations from it, whose size is estimated: data that speak for a straight"
             " line make one of it."
-        )
+        ] * (not all(periodic))
+        lines += [
+            "A curve that begins anew after a period is deviations from its mean, whose size is estimated: data that"
+            " speak for no deviation leave none."
+        ] * any(periodic)
     if spec.parsed.by_threshold:
         lines.append(
             f"Each threshold has effects of its own of {listing(map(spec.label, spec.parsed.by_threshold), 30)}."
@@ -364,6 +404,12 @@ def in_words(tree: xr.DataTree) -> list[str]:
                 f"Each {spec.mention(group)} shifts {_target(spec).replace('The', 'the', 1)} of its people by an amount"
                 " of its own times the part of each that belongs to it; amounts are normal around zero, and how much"
                 " they vary is estimated."
+            )
+            continue
+        if by := grouped_by(group):
+            lines.append(
+                f"Each {spec.mention(by)} shifts {_target(spec).replace('The', 'the', 1)} of all its people by an"
+                f" amount {ALIKE[group.partition('(')[0]]}."
             )
             continue
         lines.append(

@@ -13,6 +13,7 @@ import pandas as pd
 import xarray as xr
 
 from bayesmig.contract import schema
+from bayesmig.data.design import UNIFORM
 from bayesmig.errors import listing
 from bayesmig.families.registry import scalars
 from bayesmig.plots.labels import TermRow, term_rows
@@ -23,6 +24,7 @@ from bayesmig.replication.remarks import CLEAR, MINUS, number
 from bayesmig.replication.verdicts import Verdicts
 from bayesmig.results.summaries import coefficients, variance_components
 from bayesmig.specification.model import ModelSpec
+from bayesmig.specification.neighbours import grouped_by
 from bayesmig.specification.priors import Prior
 
 MOST_TOLD = 3  # coefficients, and sentences, at the top of a page
@@ -128,6 +130,8 @@ def quantity(spec: ModelSpec, name: str) -> str:
             return _components()[kind].format(effect=spec.label(effect))
         elif stem == "rho_factor" and spec.factors:
             kind, group = "factors", ""
+        elif stem.startswith("rho_bym2("):
+            kind = "shared"
         effects = ", ".join(spec.label(part) for part in re.split(r",(?![^\[]*\])", effect)) or "intercept"
         words = _components()[kind].format(effect=effects).replace("SD", "variance" if squared else "SD")
         return f"{spec.heading(group)}: {words}" if group else words[:1].upper() + words[1:]
@@ -151,14 +155,24 @@ def prior_rows(spec: ModelSpec, tree: xr.DataTree) -> list[tuple[str, str, str]]
         "sigma": "sigma" not in draws and "psi" not in draws,
         "cut": "cut" not in draws and "item_cut" not in draws,
         **{name: name not in draws for name in ("nu", "dispersion", "loading", "item_intercept", "item_sd")},
-        "rho": not any(str(name).startswith("rho_") for name in draws.data_vars),
+        "rho": not any(str(name).startswith("rho_") and not grouped_by(str(name)[4:]) for name in draws.data_vars),
     }
+    alike = [str(name) for name in draws.data_vars if str(name).startswith("rho_") and grouped_by(str(name)[4:])]
     rows = [(words, getattr(spec.priors, role)) for role, words in ROLES.items() if not absent.get(role)]
-    rows += [("SDs of curves around straight lines", spec.priors.tau)] if "sd_smooth" in draws else []
+    rows += [(_of_alike(spec, draws, name), UNIFORM) for name in alike if name not in spec.priors.specific]
+    rows += [("SDs of curves", spec.priors.tau)] if "sd_smooth" in draws else []
     own = [parameter for parameter in spec.distribution.own if parameter.name not in (*ROLES, *spec.priors.specific)]
     rows += [(parameter.label.capitalize(), spec.priors.own(parameter)) for parameter in own]
-    rows += [(quantity(spec, name), prior) for name, prior in spec.priors.specific.items()]
+    rows += [
+        (_of_alike(spec, draws, name) if name in alike else quantity(spec, name), prior)
+        for name, prior in spec.priors.specific.items()
+    ]
     return [(words, _prior_text(prior), prior.why) for words, prior in rows]
+
+
+def _of_alike(spec: ModelSpec, draws: xr.Dataset, name: str) -> str:
+    """The one number that says how far effects are alike, in words."""
+    return quantity(spec, f"{name}[{draws[schema.pair_dim(name[4:])].item()}]")
 
 
 def _prior_text(prior: Prior) -> str:
@@ -183,6 +197,7 @@ _COMPONENTS = {
     "vpc": "share of the variance (VPC)",
     "mor": "median odds ratio",
     "rho": "correlation of effects ({effect})",
+    "shared": "share of the variance that neighbours have in common",
     "psi": "residual SD",
     "sd": "SD around the {effect}",
     "factors": "residual correlation of {effect}",

@@ -88,6 +88,9 @@ INSTEAD: Mapping[tuple[str, ...], str] = {
         " scale(x) remember the rows of the fit, and anything else is computed as a column before"
     ),
     ("ln",): "the natural logarithm is log(x)",
+    ("spatial", "bym2", "ar1", "ar", "car", "icar"): (
+        "effects that are alike are (1 | spatial(area)), (1 | bym2(area)), (1 | ar1(wave)) and (1 | gp(place))"
+    ),
     (MEMBERSHIPS, "mmc"): "people who belong to several groups are (1 | mm(area1, area2))",
     ("cs",): (
         "cs(x), an effect at each threshold, is added to common terms by a plus sign, as in y ~ age + cs(x), and holds"
@@ -394,7 +397,8 @@ def _varying_terms(inside: str, text: str) -> list[VaryingTerm]:
     if not all(re.fullmatch(r"\w[\w .]*|`[^`]+`", column) for column in quoted):
         raise SpecificationError(
             f"formula {text!r}: the group in ({inside}) must be a column, a:b (combinations), a/b (b nested in a),"
-            " spatial(a) (neighbours are alike) or mm(a, b) (people belong to several)."
+            " spatial(a) or bym2(a) (neighbours are alike), ar1(a) or gp(a) (those near are) or mm(a, b) (people"
+            " belong to several)."
         )
     if "/" in grouping and ":" in re.sub("`[^`]*`", "", grouping):
         raise SpecificationError(f"formula {text!r}: the group in ({inside}) has either / or :; write two terms.")
