@@ -13,6 +13,7 @@ import bayesmig as bm
 from bayesmig import priors as pr
 from bayesmig.data.encoding import build_design
 from bayesmig.errors import BayesmigError, DataError, EngineRefusal, SpecificationError
+from bayesmig.inference import sparse
 from bayesmig.inference.engines import graphs
 from bayesmig.inference.engines.exact import VarianceDensity
 from bayesmig.inference.gaussian import MixedModelEquations
@@ -86,6 +87,52 @@ def test_effects_have_this_covariance_and_density(term, rho):
     effects = structure.multiplied(np.full(3, 0.3), noise) @ structure.basis.T
     normal = stats.multivariate_normal(np.zeros(len(root)), covariance(term, 0.3))
     assert np.diff(structure.log_density(np.full(3, 0.3), effects)) == pytest.approx(np.diff(normal.logpdf(effects)))
+
+
+PARTS = bm.Neighbours([*PAIRS, ("u", "v"), ("v", "w")], [*AREAS, "u", "v", "w"])  # nobody lives in the second part
+LARGE = ["(1 | bym2(area))", "(1 | spatial(area)) + (1 | area)", "(1 + x || wave) + (1 | bym2(area))"]
+
+
+@pytest.mark.parametrize("kind", [None, "frequency", "precision"])
+@pytest.mark.parametrize("terms", LARGE)
+def test_sparse_factors_have_the_density_of_dense_ones(terms, kind, monkeypatch):
+    monkeypatch.setattr(sparse, "LEAST_AREAS", 5)
+    weights = {} if kind is None else {"weights": bm.Weights("w", kind)}
+    spec = bm.ModelSpec(f"y ~ x + {terms}", neighbours={"area": PARTS}, **weights)
+    design = build_design(spec, DATA.assign(w=1 + np.arange(len(DATA)) % 3)).centred
+    assert sparse.serves(design) and not sparse.serves(design.apart)
+    dense = VarianceDensity(MixedModelEquations.of(design.apart.centred))
+    other = VarianceDensity(sparse.SparseEquations.of(design))
+    points = np.random.default_rng(1).normal(0, 0.7, (4, dense.parameters.dimension))
+    points[2, 1], points[3, -1] = -8.0, 5.0  # hardly any sd, and nearly everything shared
+    for point in points[:, None]:
+        expected = dense.conditional(point).log_density
+        assert other.conditional(point).log_density == pytest.approx(expected, abs=1e-8)
+    assert other.equations.log_density_constant == pytest.approx(dense.equations.log_density_constant)
+    beta, effects = dense.equations.draw(dense.conditional(points[:1]), 4000, np.random.default_rng(1))
+    named = {f"u_{group.name}": own for group, own in zip(design.apart.groups, effects, strict=True)}
+    expected = design.together({"beta": beta} | named)
+    beta, effects = other.equations.draw(other.conditional(points[:1]), 4000, np.random.default_rng(2))
+    named = {f"u_{group.name}": own for group, own in zip(design.groups, effects, strict=True)}
+    for name, drawn in ({"beta": beta} | named).items():
+        one, two = expected[name].reshape(4000, -1), drawn.reshape(4000, -1)
+        # four and a half Monte Carlo errors of means and sds of 4,000 draws (some 70 of them), and of correlations
+        assert (abs(one.mean(axis=0) - two.mean(axis=0)) < 4.5 * np.sqrt(2 / 4000) * one.std(axis=0)).all()
+        assert two.std(axis=0) == pytest.approx(one.std(axis=0), rel=4.5 / np.sqrt(4000))
+        assert np.corrcoef(two.T) == pytest.approx(np.corrcoef(one.T), abs=5.5 * np.sqrt(2 / 4000))
+
+
+def test_exact_takes_sparse_factors_for_large_maps(monkeypatch):
+    dense = bm.fit(spec_of("bym2(area)"), DATA, seed=1)
+    monkeypatch.setattr(sparse, "LEAST_AREAS", 5)
+    large = bm.fit(spec_of("bym2(area)"), DATA, seed=1)
+    one, two = (tree["sample_stats"]["log_marginal_likelihood"].item() for tree in (dense, large))
+    assert one == pytest.approx(two, abs=0.1)
+    assert large["posterior"]["u_bym2(area)"].dims == dense["posterior"]["u_bym2(area)"].dims
+    one, two = (tree["posterior"]["u_bym2(area)"].mean(("chain", "draw")).to_numpy() for tree in (dense, large))
+    # effective draws are some 2,400, of effects with sds of up to 0.3
+    assert one == pytest.approx(two, abs=4.5 * 0.3 * np.sqrt(2 / 2400))
+    assert bm.loo(large).elpd == pytest.approx(bm.loo(dense).elpd, abs=0.5)
 
 
 @pytest.mark.parametrize("limit", ["own", "shared"])

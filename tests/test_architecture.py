@@ -97,6 +97,7 @@ ROOMS = {
             "estimators.elimination",
             "estimators.small_sample",
             "kernels.coordinates",
+            "sparse",
         },
         {
             "engines.exact",

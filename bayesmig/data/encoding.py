@@ -52,7 +52,7 @@ from bayesmig.errors import DataError, SpecificationError, UnknownColumn, closes
 from bayesmig.families.brackets import middle
 from bayesmig.specification.formula import ENVIRONMENT, OF_THE_COLUMN, Formula, VaryingTerm, description
 from bayesmig.specification.model import ModelSpec, as_spec
-from bayesmig.specification.neighbours import Neighbours, Points, Structure
+from bayesmig.specification.neighbours import Independent, Neighbours, Points
 from bayesmig.specification.priors import Pooled, Prior
 
 PROVENANCE_COLUMN = "provenance"
@@ -590,7 +590,7 @@ def _group_terms(
             levels, parts, size = parts_of(spec, term, checked)
             nobody = np.full(len(z), len(levels), dtype=np.int64)
             group = GroupTerm(name, levels, effects, nobody, z * size, blocks, amounts=parts)
-            group = dataclasses.replace(group, structure=Structure(np.eye(len(levels))))
+            group = dataclasses.replace(group, structure=Independent(np.eye(len(levels))))
             _check_parts(group, notes)
             if len(levels) == sum(checked[column].nunique() for column in term.columns):
                 notes.append(f"columns of {name} have no group in common: are they of one kind, called alike?")

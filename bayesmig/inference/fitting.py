@@ -22,7 +22,7 @@ from bayesmig.data.sources import Chunks
 from bayesmig.data.surveys import codebook
 from bayesmig.errors import EngineRefusal, InferenceFailure, SpecificationError, listing, require
 from bayesmig.inference import cache as stored
-from bayesmig.inference import sandwich
+from bayesmig.inference import sandwich, sparse
 from bayesmig.inference.engines import graphs
 from bayesmig.inference.engines.base import Engine, trusted
 from bayesmig.inference.engines.exact import Exact
@@ -228,7 +228,7 @@ def posterior_of(
     """A posterior of one design."""
     design, sequence = item
     groups, facts, chosen = drawn(design, engines, sequence)
-    separated = separating_terms(design.apart)
+    separated = separating_terms(design)
     facts |= {"separated": separated} if separated else {}
     tree = _checked((groups, facts), design, chosen, sequence)
     return sandwich.adjust(tree) if adjust else tree
@@ -500,8 +500,9 @@ def sampled(
     design: Design, engine: Engine, rng: np.random.Generator
 ) -> tuple[dict[str, xr.Dataset], dict[str, object]]:
     """What an engine draws of a design, whose smooths and maps it takes as grouping factors of independent effects."""
-    groups, facts = trusted(engine.sample(design.apart, rng))
-    if design.alike:
+    whole = isinstance(engine, Exact) and sparse.serves(design)
+    groups, facts = trusted(engine.sample(design if whole else design.apart, rng))
+    if design.alike and not whole:
         drawn = {str(name): values.to_numpy() for name, values in groups["posterior"].data_vars.items()}
         groups["posterior"] = schema.posterior(design, design.together(drawn))
     return groups, facts

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -216,8 +217,81 @@ class Conditional:
     scales: tuple[Array, ...]
 
 
+class Equations(ABC):
+    """Equations of one design whose density is evaluated at many values of the variance parameters."""
+
+    design: Outline
+    scale: WorkingScale
+    prior_precision: Array
+
+    @property
+    @abstractmethod
+    def width(self) -> int:
+        """Columns that a factor has, which say what a value costs."""
+
+    @property
+    @abstractmethod
+    def chunk(self) -> int:
+        """How many parameter values are worth evaluating at a time."""
+
+    @property
+    @abstractmethod
+    def workers(self) -> int:
+        """How many may be evaluated side by side where one fills a chunk."""
+
+    @abstractmethod
+    def conditional(self, parameters: VarianceParameters, points: Array) -> Any:
+        """Coefficients and varying effects given the parameters at ``(B, d)`` points, with their ``log_density``."""
+
+    @abstractmethod
+    def draw(self, conditional: Any, repeats: int, rng: np.random.Generator) -> tuple[Array, tuple[Array, ...]]:
+        """Draw coefficients and varying effects, ``repeats`` times for each of the B values.
+
+        Returns ``beta``, (B * repeats, p) array: in the design's units. ``effects``, tuple of (B * repeats, J, q)
+        arrays: one per grouping factor, in the outcome's units per unit of the effect's column.
+        """
+
+    def evaluate(self, density: Callable[[Array], Array], points: Array) -> Array:
+        """A log density at ``(B, d)`` points of :class:`VarianceParameters`, -inf where it cannot be computed."""
+        values = np.full(len(points), -np.inf)
+        inside = np.flatnonzero((abs(points) < LARGEST_POINT).all(axis=1))
+
+        def one(piece: slice) -> None:
+            places = inside[piece]
+            try:
+                values[places] = density(points[places])
+            except np.linalg.LinAlgError:  # one bad matrix fails the batch; find it
+                for place in places if len(places) > 1 else ():
+                    values[place] = self.evaluate(density, points[place][None])[0]
+
+        if self.chunk > 1 or len(inside) < 2:
+            for piece in self.chunks(len(inside)):
+                one(piece)
+        else:
+            with ThreadPoolExecutor(self.workers) as threads:
+                list(threads.map(one, self.chunks(len(inside))))
+        return values
+
+    def chunks(self, size: int) -> Iterator[slice]:
+        """Slices that cut a batch into pieces that fit the cache."""
+        for start in range(0, size, self.chunk):
+            yield slice(start, min(size, start + self.chunk))
+
+    @property
+    def log_likelihood_constant(self) -> float:
+        """What :attr:`Conditional.profile` leaves out of the log-likelihood of the outcome in its own units."""
+        count = self.design.n_effective
+        return 0.5 * _log_weights(self.design) - count * (0.5 * math.log(2 * math.pi) + math.log(self.scale.y_sd))
+
+    @property
+    def log_density_constant(self) -> float:
+        """What :attr:`Conditional.log_density` leaves out of that of the outcome in its own units."""
+        proper = self.prior_precision[self.prior_precision > 0]
+        return self.log_likelihood_constant + 0.5 * float(np.log(proper).sum())
+
+
 @dataclass(frozen=True)
-class MixedModelEquations:
+class MixedModelEquations(Equations):
     """The equations of one design: evaluate them, solve them, draw from them.
 
     ``prior_mean``, ``prior_precision``, (p,) arrays: of the working coefficients; precision zero is a flat prior.
@@ -292,6 +366,15 @@ class MixedModelEquations:
         where, columns = np.unique(np.concatenate(places), return_inverse=True)
         content = (np.concatenate(values), (columns.ravel(), np.concatenate(rows)))
         return where, sparse.csr_array(content, shape=(len(where), count * q * q))
+
+    @property
+    def width(self) -> int:
+        """Columns of the rest effects, of coefficients and of the outcome."""
+        return len(self.stats.gram)
+
+    def conditional(self, parameters: VarianceParameters, points: Array) -> Conditional:
+        """The equations at these points."""
+        return self.at(*parameters.factors(points))
 
     @property
     def chunk(self) -> int:
@@ -522,43 +605,6 @@ class MixedModelEquations:
         if self.scale.has_intercept:
             change[-p, 1 - p or len(change) :] = -self.scale.x_mean[1:] * self.scale.y_sd / self.scale.x_sd[1:]
         return change @ inverse.T @ inverse @ change.T
-
-    def evaluate(self, density: Callable[[Array], Array], points: Array) -> Array:
-        """A log density at ``(B, d)`` points of :class:`VarianceParameters`, -inf where it cannot be computed."""
-        values = np.full(len(points), -np.inf)
-        inside = np.flatnonzero((abs(points) < LARGEST_POINT).all(axis=1))
-
-        def one(piece: slice) -> None:
-            places = inside[piece]
-            try:
-                values[places] = density(points[places])
-            except np.linalg.LinAlgError:  # one bad matrix fails the batch; find it
-                for place in places if len(places) > 1 else ():
-                    values[place] = self.evaluate(density, points[place][None])[0]
-
-        if self.chunk > 1 or len(inside) < 2:
-            for piece in self.chunks(len(inside)):
-                one(piece)
-        else:
-            with ThreadPoolExecutor(self.workers) as threads:
-                list(threads.map(one, self.chunks(len(inside))))
-        return values
-
-    def chunks(self, size: int) -> Iterator[slice]:
-        """Slices that cut a batch into pieces that fit the cache."""
-        for start in range(0, size, self.chunk):
-            yield slice(start, min(size, start + self.chunk))
-
-    @property
-    def log_likelihood_constant(self) -> float:
-        """What :attr:`Conditional.profile` leaves out of the log-likelihood of the outcome in its own units."""
-        return self.stats.log_weight - self.stats.n * (0.5 * math.log(2 * math.pi) + math.log(self.scale.y_sd))
-
-    @property
-    def log_density_constant(self) -> float:
-        """What :attr:`Conditional.log_density` leaves out of that of the outcome in its own units."""
-        proper = self.prior_precision[self.prior_precision > 0]
-        return self.log_likelihood_constant + 0.5 * float(np.log(proper).sum())
 
 
 def _as_matrix(scale: Array, size: int) -> Array:

@@ -37,7 +37,6 @@ def grouped_by(group: str) -> str:
     return found[1] if found else ""
 
 
-@dataclass(frozen=True, eq=False)
 class Structure:
     """How effects of groups are alike: a basis times effects that are independent, or nearly.
 
@@ -46,18 +45,13 @@ class Structure:
     basis : (A, J) array
     shared : (J,) array or None: variances of what it is multiplied by where all of these are shared with neighbours
     distances : (J, J) array or None: how far groups lie from each other, in units
-    unit : how long a unit is
+    parameter : what the parameter is of, empty without one
     """
 
     basis: Array
     shared: Array | None = None
     distances: Array | None = None
-    unit: float = 1.0
-
-    @property
-    def parameter(self) -> str:
-        """What the parameter is of: what is shared with neighbours, or the correlation at a distance; empty without."""
-        return f"at {self.unit:g}" if self.distances is not None else "spatial" if self.shared is not None else ""
+    parameter: str = ""
 
     def spread(self, rho: Any, xp: Any = np) -> Any:
         """Sds ``(..., J)`` of what the basis is multiplied by, or of points their correlations ``(..., J, J)``.
@@ -89,6 +83,58 @@ class Structure:
         sizes = root[..., 0] if self.distances is None else np.diagonal(root, axis1=-2, axis2=-1)
         own = own / sizes if self.distances is None else np.linalg.solve(root, own[..., None])[..., 0]
         return np.asarray(-0.5 * (own**2).sum(axis=1) - np.log(sizes).sum(axis=1))
+
+
+@dataclass(frozen=True, eq=False)
+class Independent(Structure):
+    """Effects of groups that are alike in nothing, of which a person has several."""
+
+    basis: Array
+
+
+@dataclass(frozen=True, eq=False)
+class OnMap(Structure):
+    """Effects of areas that are alike where these are neighbours; ``partly``: as far as a share says."""
+
+    neighbours: Neighbours
+    partly: bool
+
+    @property
+    def basis(self) -> Array:  # type: ignore[override]
+        """Directions in which neighbours differ, or with a share orthogonal ones."""
+        return _decomposed(self.neighbours, self.partly)[0]
+
+    @property
+    def shared(self) -> Array | None:  # type: ignore[override]
+        """Variances of these."""
+        return _decomposed(self.neighbours, self.partly)[1] if self.partly else None
+
+    @property
+    def parameter(self) -> str:  # type: ignore[override]
+        """The share."""
+        return "spatial" if self.partly else ""
+
+
+@dataclass(frozen=True, eq=False)
+class AtPoints(Structure):
+    """Effects of groups that are the more alike the nearer they lie."""
+
+    points: Points
+
+    @property
+    def basis(self) -> Array:  # type: ignore[override]
+        """None is needed."""
+        return np.eye(len(self.points.places))
+
+    @property
+    def distances(self) -> Array:  # type: ignore[override]
+        """``(J, J)``, in units."""
+        return self.points.distances
+
+    @property
+    def parameter(self) -> str:  # type: ignore[override]
+        """The correlation at the distance of a unit."""
+        return f"at {self.points.unit:g}"
 
 
 @dataclass(frozen=True)
@@ -221,10 +267,14 @@ class Neighbours:
     @cached_property
     def graph(self) -> Any:
         """A one for each two neighbours, (A, A) sparse array."""
-        place = {name: k for k, name in enumerate(self.areas)}
-        one, other = np.array([(place[a], place[b]) for a, b in self.pairs], dtype=np.int64).T
-        half = sparse.csr_array((np.ones(len(one)), (one, other)), (len(place), len(place)))
+        one, other = self._pairs
+        half = sparse.csr_array((np.ones(len(one)), (one, other)), (len(self.areas), len(self.areas)))
         return half + half.T
+
+    @cached_property
+    def _pairs(self) -> Codes:
+        place = {name: k for k, name in enumerate(self.areas)}
+        return np.array([(place[a], place[b]) for a, b in self.pairs], dtype=np.int64).T
 
     @cached_property
     def parts(self) -> Codes:
@@ -236,9 +286,31 @@ class Neighbours:
         """``(A, J)``: effects of areas are this times J independent ones; J is A less the parts that are no islands."""
         return self.structure("spatial").basis
 
+    @cached_property
+    def differences(self) -> Any:
+        """``(D, A)`` sparse array: its products are the precision of effects of sd one, which sum to zero by part.
+
+        A row a pair of neighbours, and one an island.
+        """
+        unit = np.sqrt(_scales(self))[self.parts]
+        one, other = self._pairs
+        rows, islands = np.arange(len(one)), np.flatnonzero(np.bincount(self.parts)[self.parts] == 1)
+        values = np.concatenate([unit[one], -unit[one], np.ones(len(islands))])
+        where = np.concatenate([rows, rows, len(rows) + np.arange(len(islands))])
+        shape = (len(rows) + len(islands), len(self.areas))
+        return sparse.csr_array((values, (where, np.concatenate([one, other, islands]))), shape)
+
+    @property
+    def sums(self) -> Any:
+        """``(parts, A)`` sparse array of ones: sums over the parts of the map that are no islands, which are zero."""
+        sizes = np.bincount(self.parts)
+        kept = np.flatnonzero(sizes[self.parts] > 1)
+        part = np.cumsum(sizes > 1)[self.parts[kept]] - 1
+        return sparse.csr_array((np.ones(len(kept)), (part, kept)), (int((sizes > 1).sum()), len(self.areas)))
+
     def structure(self, kind: str) -> Structure:
         """How effects of areas are alike; ``kind``: one of ``STRUCTURES``."""
-        return _structure(self, kind)
+        return OnMap(self, kind == "bym2")
 
 
 @dataclass(frozen=True)
@@ -330,7 +402,7 @@ class Points:
 
     def structure(self, kind: str) -> Structure:
         """How effects of groups are alike."""
-        return Structure(np.eye(len(self.places)), distances=self.distances, unit=self.unit)
+        return AtPoints(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -342,29 +414,42 @@ def from_dict(values: Mapping[str, Any]) -> Neighbours | Points:
     return Points(**values) if "places" in values else Neighbours(**values)
 
 
+@lru_cache(maxsize=4)
+def _scales(neighbours: Neighbours) -> Array:
+    """Of each part of a map, the geometric mean of the variances where differences of neighbours have an sd of one."""
+    found = np.ones(int(neighbours.parts.max()) + 1)
+    for part in np.flatnonzero(np.bincount(neighbours.parts) > 1):
+        variance = _variances(neighbours, np.flatnonzero(neighbours.parts == part))
+        found[part] = np.exp(np.log(np.diag(variance)).mean())
+    return found
+
+
+def _variances(neighbours: Neighbours, members: Codes) -> Array:
+    """Covariances of the effects of one part, where differences of neighbours have an sd of one."""
+    weights = neighbours.graph[members][:, members].toarray()
+    mean = np.full(weights.shape, 1 / len(members))
+    return np.asarray(linalg.inv(np.diag(weights.sum(axis=0)) - weights + mean) - mean)
+
+
 @lru_cache(maxsize=4)  # every verb reads the map from its result again, and a root takes the cube of its areas
-def _structure(neighbours: Neighbours, kind: str) -> Structure:
-    size = len(neighbours.areas)
+def _decomposed(neighbours: Neighbours, partly: bool) -> tuple[Array, Array]:
+    """The basis of effects of neighbours, and variances of what it is multiplied by."""
     columns, shared = [], []
     for part in range(int(neighbours.parts.max()) + 1):
         members = np.flatnonzero(neighbours.parts == part)
-        weights = neighbours.graph[members][:, members].toarray()
-        count = len(members)
-        if count == 1:
-            block = np.ones((1, 1))
-            shared.append(np.ones(1))
+        if len(members) == 1:
+            block, own = np.ones((1, 1)), np.ones(1)
         else:
-            mean = np.full((count, count), 1 / count)
-            variance = linalg.inv(np.diag(weights.sum(axis=0)) - weights + mean) - mean
+            variance = _variances(neighbours, members)
             variance /= np.exp(np.log(np.diag(variance)).mean())
-            if kind == "bym2":
+            if partly:
                 own, block = linalg.eigh(variance)
-                shared.append(np.maximum(own, 0.0))
             else:
                 half = linalg.cholesky(variance[:-1, :-1], lower=True)
                 block = np.vstack([half, -half.sum(axis=0)])  # the last is what makes them sum to zero
-        whole = np.zeros((size, block.shape[1]))
+                own = np.ones(len(half))
+        whole = np.zeros((len(neighbours.areas), block.shape[1]))
         whole[members] = block
         columns.append(whole)
-    basis = np.hstack(columns)
-    return Structure(basis, np.concatenate(shared) if kind == "bym2" else None)
+        shared.append(np.maximum(own, 0.0))
+    return np.hstack(columns), np.concatenate(shared)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -19,11 +20,11 @@ from threadpoolctl import threadpool_limits
 from bayesmig.arguments import check_fields
 from bayesmig.contract import schema
 from bayesmig.contract.arrays import Array, Codes
-from bayesmig.data.design import Outline
+from bayesmig.data.design import Design, Outline
 from bayesmig.errors import SpecificationError, listing
-from bayesmig.inference import importance
+from bayesmig.inference import importance, sparse
 from bayesmig.inference.engines.base import check_draws
-from bayesmig.inference.gaussian import Conditional, MixedModelEquations, VarianceParameters
+from bayesmig.inference.gaussian import Equations, MixedModelEquations, VarianceParameters
 from bayesmig.specification.priors import NOT_NORMAL
 
 CHEAP_COLUMNS = 150
@@ -88,8 +89,11 @@ class Exact:
     def sample(self, design: Outline, rng: np.random.Generator) -> tuple[dict[str, xr.Dataset], dict[str, object]]:
         """Draw from the posterior of a design."""
         design = design.centred
-        target = VarianceDensity(MixedModelEquations.of(design))
-        width = len(target.equations.stats.gram)
+        if isinstance(design, Design) and sparse.serves(design):
+            target = VarianceDensity(sparse.SparseEquations.of(design))
+        else:
+            target = VarianceDensity(MixedModelEquations.of(design))
+        width = target.equations.width
         most = max(self.draws, LEAST_PROPOSALS)
         size = int(np.clip(most * (CHEAP_COLUMNS / width) ** 2, min(EXPENSIVE_DRAWS, most), most))
         # threads of one matrix wait for each other longer than they work, unless it is too large for several matrices
@@ -116,7 +120,7 @@ class Exact:
 class VarianceDensity:
     """Posterior density of the variance parameters, on the unbounded scale of :class:`VarianceParameters`."""
 
-    equations: MixedModelEquations
+    equations: Equations
 
     @property
     def parameters(self) -> VarianceParameters:
@@ -131,9 +135,9 @@ class VarianceDensity:
         residual = priors.sigma.log_density(sigma * scale.y_sd) + math.log(scale.y_sd)
         return residual + self.parameters.log_prior(points, priors, units)
 
-    def conditional(self, points: Array) -> Conditional:
+    def conditional(self, points: Array) -> Any:
         """The mixed model equations at these points."""
-        return self.equations.at(*self.parameters.factors(points))
+        return self.equations.conditional(self.parameters, points)
 
     def __call__(self, points: Array) -> Array:
         """Log posterior density, up to a constant, of ``(B, d)`` points."""

@@ -35,9 +35,11 @@ def separating_terms(design: Design) -> list[str]:
     Anderson 1984, Biometrika 71: complete and quasi-complete separation; for counts Santos Silva & Tenreyro 2010,
     Economics Letters 107). A linear programme decides whether there is one, and finds a short one.
     """
-    family, terms, of = design.spec.distribution, design.terms, design.assigned
+    family = design.spec.distribution
     if not (family.most or family.spikes or family.ends) or not design.x.shape[1]:
         return []
+    design = design.apart
+    terms, of = design.terms, design.assigned
     if family.ordered:
         return _separating(terms, _ordered_recession(design), np.zeros((0, len(terms) + len(design.categories) - 1)))
     if family.outcome == "nominal":
