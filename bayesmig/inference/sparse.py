@@ -23,7 +23,7 @@ from bayesmig.data.design import Design, Grouped
 from bayesmig.inference.gaussian import Equations, VarianceParameters, WorkingScale
 from bayesmig.specification.neighbours import OnMap
 
-LEAST_AREAS = 500  # below which dense factors take less time
+LEAST_AREAS = 300  # below which dense factors take less time
 LIKE_DENSE = 400  # columns of a dense factor that takes as long
 PIVOT = 1e-3  # a diagonal smaller than this share of its column is no pivot: sums and parts of a map without rows
 
