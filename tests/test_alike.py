@@ -319,6 +319,31 @@ BAD = {
 }
 
 
+BAD_WAVES = {
+    "single group": ["2010"],
+    "lie in one place": ["1", "1.0", "2"],
+    "finite numbers": ["1", "2", "inf"],
+    "2 to 300 groups": [f"{k}" for k in range(350)],
+    r"'when': Points.in_order\(\['first', 'second', ...\]\)": ["first", "second"],
+}
+
+
+@pytest.mark.parametrize("words", BAD_WAVES)
+def test_what_waves_lack_is_said(words):
+    data = pd.DataFrame({"when": BAD_WAVES[words] * 2, "y": 0.0}).assign(y=lambda frame: np.sin(frame.index))
+    with pytest.raises(BayesmigError, match=words):
+        build_design(bm.ModelSpec("y ~ 1 + (1 | ar1(when))"), data)
+
+
+def test_a_variance_of_zero_has_no_likeness():
+    """Where effects are zero the likelihood does not know how alike they are, and no number may stand there."""
+    rng = np.random.default_rng(3)
+    data = pd.DataFrame({"x": rng.normal(size=60), "wave": rng.integers(0, 2, 60), "y": rng.normal(size=60)})
+    shown = bm.variance_components(bm.estimate("y ~ x + (1 | ar1(wave))", data, method="ml"))
+    assert shown.loc["tau_ar1(wave)[intercept]", "estimate"] == 0
+    assert shown.loc["rho_ar1(wave)[at 1]"].isna().all()
+
+
 @pytest.mark.parametrize("case", BAD)
 def test_bad_terms_are_refused(case):
     kind, words, term, neighbours = BAD[case]
@@ -353,6 +378,10 @@ def test_what_knows_none_says_so():
     ):
         with pytest.raises(EngineRefusal, match=r"bym2\(area\)"):
             call()
+    weights = bm.Weights("w", groups={"area": "w"})
+    with pytest.raises(SpecificationError, match=r"effects of spatial\(area\) have one density together"):
+        mapped = bm.ModelSpec("y ~ x + (1 | area) + (1 | spatial(area))", neighbours={"area": GRID}, weights=weights)
+        build_design(mapped, DATA.assign(w=1 + (DATA["area"] == "r0c1")))
     with pytest.raises(BayesmigError, match="cannot be adjusted"):
         bm.fit(spec, DATA, adjust="sandwich", seed=1)
     with pytest.raises(SpecificationError, match="allowed here: Beta"):

@@ -233,6 +233,7 @@ BAD = {
     "trust ~ s(age, income)": (SpecificationError, "one predictor"),
     "trust ~ s()": (SpecificationError, "one predictor"),
     "trust ~ age + s(age)": (DataError, "can be computed"),
+    "trust ~ hukou + s(within):hukou": (DataError, r"Give s\(within\):hukou\[local\] fewer knots"),
     "trust ~ `s(x)` + age": (SpecificationError, "rename"),
 }
 
@@ -241,7 +242,8 @@ BAD = {
 def test_bad_smooths_are_refused_in_words(formula):
     kind, words = BAD[formula]
     with pytest.raises(kind, match=words):
-        bm.fit(formula, DATA.assign(**{"s(x)": DATA["age"]}), seed=1)
+        within = DATA["age"].where(DATA["hukou"] == "rural", 30)  # a curve through a single value for the others
+        bm.fit(formula, DATA.assign(**{"s(x)": DATA["age"], "within": within}), seed=1)
 
 
 def months():

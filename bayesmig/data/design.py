@@ -1023,7 +1023,7 @@ def _resolve_priors(design: Outline) -> ResolvedPriors:
         wiggliness: Any = pick((f"sd_smooth[{name}]", "sd_smooth"), given.tau)
         if wiggliness is given.tau:
             wiggliness = dataclasses.replace(
-                wiggliness, why="As sds of varying effects: a curve's from a straight line."
+                wiggliness, why="As sds of varying effects: a curve's from a straight line, or its mean."
             )
         smooths[name] = wiggliness.resolved(_units(design, [name])[0] / np.sqrt((x_sd[places] ** 2).sum()))
     items: dict[str, tuple[Prior, ...]] = {}

@@ -40,6 +40,7 @@ from bayesmig.data.identification import (
     check_group,
     check_identified,
     check_not_reproduced,
+    check_several,
     check_sizes,
     check_told_apart,
     spread_of,
@@ -52,7 +53,7 @@ from bayesmig.errors import DataError, SpecificationError, UnknownColumn, closes
 from bayesmig.families.brackets import middle
 from bayesmig.specification.formula import ENVIRONMENT, OF_THE_COLUMN, Formula, VaryingTerm, description
 from bayesmig.specification.model import ModelSpec, as_spec
-from bayesmig.specification.neighbours import Independent, Neighbours, Points
+from bayesmig.specification.neighbours import Independent, Neighbours, Points, grouped_by
 from bayesmig.specification.priors import Pooled, Prior
 
 PROVENANCE_COLUMN = "provenance"
@@ -599,6 +600,7 @@ def _group_terms(
         codes, levels = group_codes(checked, term.columns)
         group = GroupTerm(name, levels, effects, codes, z, blocks)
         if term.structure:
+            check_several(group)
             groups.append(_on_the_map(group, spec.neighbours.get(term.columns[0]), term.structure))
             continue
         trials = checked[spec.trials].to_numpy() if spec.trials else None
@@ -654,12 +656,17 @@ def _at_numbers(group: GroupTerm) -> Points:
     """Waves at the numbers that they are called by; a unit is the least distance of two."""
     try:
         places = {name: (float(name),) for name in group.levels}
-        return Points(places, float(np.diff(np.unique([*places.values()])).min(initial=np.inf)))
     except ValueError:
+        column, order = grouped_by(group.name), f"[{', '.join(map(repr, group.levels[:2]))}, ...]"
         raise SpecificationError(
             f"{group.name}: {listing(map(repr, group.levels))} are no numbers; say how they follow each other, as in"
-            " neighbours={'wave': Points.in_order(['first', 'second', 'third'])}."
+            f" neighbours={{{column!r}: Points.in_order({order})}}, from the first to the last, or at which numbers"
+            f" they lie, as in Points({{{group.levels[0]!r}: 2010, ...}})."
         ) from None
+    try:
+        return Points(places, float(np.diff(np.unique([*places.values()])).min()))
+    except SpecificationError as error:
+        raise DataError(f"{group.name}: {error}") from None
 
 
 def varying_effects(

@@ -11,7 +11,7 @@ import pandas as pd
 
 from bayesmig.contract import schema
 from bayesmig.contract.arrays import Array, Codes, Flags
-from bayesmig.contract.names import pieces
+from bayesmig.contract.names import pieces, smooth_of
 from bayesmig.data.columns import is_categorical
 from bayesmig.data.design import Grouped, GroupTerm
 from bayesmig.errors import DataError, SpecificationError, listing
@@ -106,6 +106,15 @@ def _variances_seen(group: GroupTerm, spread: Spread, trials: Array | None) -> b
     return bool((lengths > 0).all()) and np.linalg.matrix_rank(equations / lengths, tol=1e-8) == len(columns)
 
 
+def check_several(group: Grouped) -> None:
+    """A grouping factor has two groups or more."""
+    if len(group.levels) < 2:
+        raise DataError(
+            f"grouping factor {group.name!r} has a single group ({group.levels[0]!r}); effects cannot vary over it."
+            f" Take (... | {group.name}) out."
+        )
+
+
 def check_sizes(group: Grouped, sizes: Codes, constant: Flags, notes: list[str], seen: bool = False) -> None:
     """Whether a grouping factor can have varying effects.
 
@@ -120,11 +129,7 @@ def check_sizes(group: Grouped, sizes: Codes, constant: Flags, notes: list[str],
             f"a grouping column cannot be called {group.name!r}: results use {listing(RESERVED)} themselves, and names"
             f" with {listing(schema.COMPANIONS)} at the end; rename it."
         )
-    if count < 2:
-        raise DataError(
-            f"grouping factor {group.name!r} has a single group ({group.levels[0]!r}); effects cannot vary over it."
-            f" Take (... | {group.name}) out."
-        )
+    check_several(group)
     if count == n and not seen:
         raise DataError(
             f"every row is its own {group.name} ({n} groups, {n} rows): its sd and the scatter of single rows cannot be"
@@ -216,9 +221,14 @@ def check_products(formula: Formula, products: Array, terms: tuple[str, ...]) ->
 
 
 def _aliased(terms: tuple[str, ...], places: list[int], advice: str) -> str:
+    named = dict.fromkeys(smooth_of(terms[k]) or terms[k] for k in places)
+    curves = [*dict.fromkeys(name for name in map(smooth_of, (terms[k] for k in places)) if name)]
+    if curves:
+        advice = f"Give {listing(curves)} fewer knots, as in s(x, k=5), or leave out what it repeats."
+    parts = "parts of " if curves else ""
     return (
-        f"the design matrix is rank deficient: {listing(terms[k] for k in places)} can be computed from the terms"
-        f" before it. {advice}"
+        f"the design matrix is rank deficient: {parts}{listing(named)} can be computed from the terms before it."
+        f" {advice}"
     )
 
 

@@ -42,6 +42,12 @@ def weighted(
             f"people may belong to several groups of {several[0]}, so that weights can neither be of groups nor be"
             " scaled within them; say scaling='none', without weights of groups."
         )
+    alike = [group.name for group in groups if group.structure is not None]
+    if alike and weights.groups:
+        raise SpecificationError(
+            f"effects of {alike[0]} have one density together, so that none of them can count more than another; leave"
+            " weights of groups out, or take plain groups, (1 | area)."
+        )
     if not weights.groups:
         if weights.scaling != "none":
             people = _scaled(people, trials, _only(groups).codes, weights.scaling)

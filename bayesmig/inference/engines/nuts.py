@@ -104,7 +104,8 @@ class NUTS:
             return latent.refusal(design, self.sampler)
         reason = self._not_compiled(design)
         if design.alike and (design.imputed or any(group.weights is not None for group in design.groups)):
-            return f"{design.alike[0]} is not there where {reason}. {design.instead}"
+            what = "missing predictors are modelled" if design.imputed else "groups have weights"
+            return f"{design.alike[0]} is not there where {what}. {design.instead}"
         if self.density == "compiled" and reason is not None:
             return f"the compiled density does not serve here: {reason}. Use density='auto'."
         return None

@@ -89,9 +89,8 @@ def variance_estimates(
             values |= on_log_scale(f"tau_{group.name}", sd, np.where(sd > 0, errors[start:stop], np.nan) / sd)
         rows.append(np.where(sd[:, None] > 0, jacobian[start:stop], 0.0))
         if group.rho_names:
-            values |= on_fisher_scale(
-                f"rho_{group.name}", found[pair:last], errors[pair:last], 0 if group.structure else -1
-            )
+            rho = np.where(sd > 0, found[pair:last], np.nan) if group.structure else found[pair:last]  # of no effects
+            values |= on_fisher_scale(f"rho_{group.name}", rho, errors[pair:last], 0 if group.structure else -1)
             rows.append(np.nan_to_num(jacobian[pair:last]))
         start, pair = stop, last
     return values, np.concatenate(rows)
