@@ -359,6 +359,13 @@ BAD_POINTS = {
     "coordinates by group": lambda: Points([1, 2]),
     "finite numbers": lambda: Points({"a": 1, "b": np.nan}),
     "distance above zero": lambda: Points({"a": 1, "b": 2}, unit=-1),
+    "unit='km' is no distance": lambda: Points({"a": 1, "b": 2}, unit="km"),
+    "'a' stands twice": lambda: Points.in_order(["a", "b", "c", "a"]),
+    "'b' stands twice": lambda: Points.of_frame(pd.DataFrame({"x": [1, 2, 3]}, ["a", "b", "b"])),
+    "points must be a data frame of numbers": lambda: Points.of_frame(pd.DataFrame({"x": ["p", "q"]}, ["a", "b"])),
+    "got a ndarray": lambda: bm.Neighbours.of_matrix(np.eye(2)),
+    "got text among its values": lambda: bm.Neighbours.within(pd.DataFrame({"x": ["p"], "y": 1}, ["a"]), 1),
+    "no column 'nope'": lambda: bm.Neighbours.touching(pd.DataFrame({"area": ["a"]}), "nope"),
 }
 
 

@@ -16,7 +16,7 @@ from scipy.sparse import csgraph
 
 from bayesmig.contract.arrays import Array, Codes
 from bayesmig.contract.names import as_code
-from bayesmig.errors import SpecificationError, listing
+from bayesmig.errors import SpecificationError, closest, listing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -212,7 +212,7 @@ class Neighbours:
 
         Raises SpecificationError unless rows and columns are the same areas and the matrix is symmetric.
         """
-        values, rows = matrix.to_numpy(dtype=float), list(map(as_code, matrix.index))
+        values, rows = _numbers(matrix, "neighbours: the matrix")
         if rows != list(map(as_code, matrix.columns)):
             raise SpecificationError("neighbours: rows and columns of the matrix must be the same areas in one order.")
         if not np.isin(values, (0, 1)).all():
@@ -232,7 +232,7 @@ class Neighbours:
 
         ``points``: indexed by area, two columns of coordinates in a plane (project degrees of longitude before).
         """
-        places, names = points.to_numpy(dtype=float), list(map(as_code, points.index))
+        places, names = _numbers(points, "neighbours: points")
         if places.shape[1:] != (2,) or not np.isfinite(places).all():
             raise SpecificationError("neighbours: points are two finite coordinates an area.")
         found = spatial.cKDTree(places).query_pairs(distance, output_type="ndarray")
@@ -255,6 +255,8 @@ class Neighbours:
     @classmethod
     def touching(cls, frame: Any, name: str) -> Neighbours:
         """Areas of a geopandas frame whose polygons meet; ``name``: the column that names them."""
+        if name not in frame:
+            raise SpecificationError(f"neighbours: the frame has no column {name!r}{closest(name, frame)}.")
         names = list(map(as_code, frame[name]))
         one, other = frame.sindex.query(frame.geometry, predicate="intersects")
         places = zip(one.tolist(), other.tolist(), strict=True)
@@ -372,7 +374,7 @@ class Points:
         if len({*places}) < len(places):
             one, other = next(pair for pair in itertools.combinations(found, 2) if found[pair[0]] == found[pair[1]])
             raise SpecificationError(f"points: {one!r} and {other!r} lie in one place; give them one name.")
-        if not (math.isfinite(self.unit) and self.unit >= 0):
+        if not (isinstance(self.unit, int | float) and math.isfinite(self.unit) and self.unit >= 0):
             raise SpecificationError(f"points: unit={self.unit!r} is no distance above zero.")
         object.__setattr__(self, "places", found)
         if not self.unit:
@@ -382,12 +384,16 @@ class Points:
     @classmethod
     def of_frame(cls, points: pd.DataFrame, unit: float = 0.0) -> Points:
         """From a frame indexed by group, a column a coordinate."""
-        return cls({as_code(name): tuple(row) for name, row in zip(points.index, points.to_numpy(), strict=True)}, unit)
+        places, names = _numbers(points, "points")
+        _check_once(names)
+        return cls(dict(zip(names, map(tuple, places.reshape(len(names), -1).tolist()), strict=True)), unit)
 
     @classmethod
     def in_order(cls, names: Sequence[object]) -> Points:
         """Waves or cohorts, each as far from the next; also those without data, such as years to come."""
-        return cls({as_code(name): (float(k),) for k, name in enumerate(names)}, 1.0)
+        codes = list(map(as_code, names))
+        _check_once(codes)
+        return cls({name: (float(k),) for k, name in enumerate(codes)}, 1.0)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -407,6 +413,21 @@ class Points:
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {"places": self.places, "unit": self.unit}
+
+
+def _numbers(frame: Any, what: str) -> tuple[Array, list[str]]:
+    """The values of a frame and the groups that index it."""
+    try:
+        return frame.to_numpy(dtype=float), list(map(as_code, frame.index))
+    except (AttributeError, TypeError, ValueError):
+        found = "text among its values" if hasattr(frame, "index") else f"a {type(frame).__name__}"
+        raise SpecificationError(f"{what} must be a data frame of numbers indexed by group; got {found}.") from None
+
+
+def _check_once(names: Sequence[str]) -> None:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise SpecificationError(f"points: {listing(map(repr, twice))} stands twice; every group lies in one place.")
 
 
 def from_dict(values: Mapping[str, Any]) -> Neighbours | Points:
