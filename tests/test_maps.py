@@ -15,6 +15,7 @@ from bayesmig.errors import BayesmigError, DataError, EngineRefusal, Specificati
 from bayesmig.inference.estimators.mixed import mixed
 from bayesmig.inference.fitting import candidates, drawn
 from bayesmig.inference.response import parameters
+from bayesmig.plots.maps import map_height
 
 AREAS = [f"r{row}c{column}" for row in range(5) for column in range(5)]
 PAIRS = [(f"r{r}c{c}", f"r{r + 1}c{c}") for r in range(4) for c in range(5)]
@@ -292,6 +293,7 @@ def test_a_map_of_predictions_and_of_what_cannot_be_drawn(posterior, outlines):
         "leave it out": lambda: bm.plots.map(posterior, outlines, "area", "name", ratios=True),
         "give the threshold": lambda: bm.plots.map(posterior, outlines, "area", "name", values=y),
         "a geopandas frame": lambda: bm.plots.map(posterior, pd.DataFrame({"name": AREAS}), "area", "name"),
+        "0 rows and no outline": lambda: map_height(outlines.iloc[:0], 5.0),
         "names an area twice": lambda: bm.plots.map(
             posterior, outlines, "area", "name", values=y.assign_coords(row=["a"] * 25), threshold=1.0
         ),

@@ -160,6 +160,8 @@ def _slope(frame: Any) -> float:
     if not hasattr(frame, "total_bounds"):
         raise DataError(f"outlines of areas are a geopandas frame, as of geopandas.read_file; got {type(frame)}.")
     left, low, right, high = frame.total_bounds
+    if not (right > left and high > low):
+        raise DataError(f"outlines of areas: the frame has {len(frame)} rows and no outline that takes up room.")
     return float((high - low) / (right - left))
 
 
