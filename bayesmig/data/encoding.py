@@ -653,7 +653,7 @@ def _on_the_map(group: GroupTerm, given: Neighbours | Points | None, kind: str) 
 
 
 def _at_numbers(group: GroupTerm) -> Points:
-    """Waves at the numbers that they are called by; a unit is the least distance of two."""
+    """Waves at the numbers that they are called by; a unit is the median distance from one to the next."""
     try:
         places = {name: (float(name),) for name in group.levels}
     except ValueError:
@@ -664,7 +664,7 @@ def _at_numbers(group: GroupTerm) -> Points:
             f" they lie, as in Points({{{group.levels[0]!r}: 2010, ...}})."
         ) from None
     try:
-        return Points(places, float(np.diff(np.unique([*places.values()])).min()))
+        return Points(places, float(np.median(np.diff(np.unique([*places.values()])))))
     except SpecificationError as error:
         raise DataError(f"{group.name}: {error}") from None
 

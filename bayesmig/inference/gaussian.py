@@ -641,6 +641,10 @@ def _multiply(matrix: Array, scale: Array, start: int, stop: int) -> None:
         matrix[:, :, start:stop] *= scale.swapaxes(1, 2)
         return
     size, width = matrix.shape[:2]
+    if q == stop - start:  # one large block, for which a library's products are faster
+        matrix[:, start:stop] = scale.swapaxes(1, 2) @ matrix[:, start:stop]
+        matrix[:, :, start:stop] = matrix[:, :, start:stop] @ scale
+        return
     rows = matrix[:, start:stop].reshape(size, -1, q, width)
     matrix[:, start:stop] = np.einsum("bji,bcjw->bciw", scale, rows).reshape(size, stop - start, width)
     columns = matrix[:, :, start:stop].reshape(size, width, -1, q)

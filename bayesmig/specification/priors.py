@@ -693,7 +693,8 @@ class PriorSet:
         for key, prior in self.specific.items():
             if key in _ROLES:
                 raise SpecificationError(f"prior for {key!r}: give it as PriorSet({key}=...), not as a specific one.")
-            if key.startswith("rho_") and isinstance(prior, Beta):  # of groups that are alike
+            if key.startswith("rho_") and "(" in key:  # of groups that are alike
+                _check_role("share", prior, key)
                 continue
             role = "tau" if key.startswith("tau_") else "rho" if key.startswith("rho_") else "slopes"
             stem, bracket, _ = key.partition("[")
