@@ -50,7 +50,7 @@ def ranking_of(tree: xr.DataTree, group: str, effect: str) -> Ranking:
     ``tree``: a posterior with its design. ``group``: grouping factor. ``effect``: ``intercept``, or the term of a
     varying slope.
 
-    >>> import pandas as pd
+    >>> import numpy as np, pandas as pd
     >>> from bayesmig import fit
     >>> rng = np.random.default_rng(1)
     >>> data = pd.DataFrame({"area": np.repeat(list("abcdef"), 10), "trust": rng.normal(3, 1, 60)})
