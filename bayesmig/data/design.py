@@ -861,6 +861,15 @@ class Design(Outline):
         """The same design without varying effects."""
         return dataclasses.replace(self, groups=())
 
+    @property
+    def less_offset(self) -> Design:
+        """The same model of a number less its offset, for algebra that knows of none, with the priors of the number."""
+        if self.offset is None:
+            return self
+        changed = dataclasses.replace(self, y=self.y - self.offset, offset=None)
+        changed.__dict__["priors"] = self.priors
+        return changed
+
     @cached_property
     def apart(self) -> Design:
         """The same model as engines take it, with independent effects: every smooth a grouping factor, whose groups are

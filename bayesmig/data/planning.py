@@ -54,6 +54,11 @@ def check_addable(spec: ModelSpec, formula: Formula) -> None:
             f"missing values of {listing(spec.impute)} are to be modelled, which needs all rows at once; leave impute"
             f" out. {SAMPLE}"
         )
+    if spec.offset:
+        raise EngineRefusal(
+            f"offset={spec.offset!r} of a number is not added up: take it from the outcome before, in the file, and"
+            " leave offset out."
+        )
     if spec.complete:
         raise EngineRefusal(f"complete={spec.complete!r} needs all rows at once. {SAMPLE}")
     weights = spec.weights

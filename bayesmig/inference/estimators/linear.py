@@ -25,6 +25,7 @@ def ols(design: Design, errors: str | None) -> tuple[xr.Dataset, dict[str, objec
     from statsmodels.regression.linear_model import OLS, WLS  # statsmodels.api loads all else, for a second
 
     check_groups_unweighted(design, OVERALL)
+    design = design.less_offset
     kind = chosen_errors(design, errors)
     p, n = design.x.shape[1], design.n_effective
     if n <= p:
@@ -53,8 +54,8 @@ def ols(design: Design, errors: str | None) -> tuple[xr.Dataset, dict[str, objec
         "log_likelihood": float(fit.llf),
         "n_parameters": p + 1,
         "aic": 2 * (p + 1) - 2 * float(fit.llf),
-        "r_squared": float(fit.rsquared),
-        "r_squared_adjusted": float(fit.rsquared_adj),
         "packages": ("statsmodels",),
     }
+    if not design.spec.offset:  # beside which R2 is of no outcome
+        facts |= {"r_squared": float(fit.rsquared), "r_squared_adjusted": float(fit.rsquared_adj)}
     return schema.estimate(design, values), facts

@@ -225,6 +225,8 @@ def _checked(study: Study, model: str) -> tuple[ModelSpec, Population]:
         if SUPPORTED.get(spec.family) != spec.link
         else "it is weighted, and no weights are printed"
         if spec.weights
+        else f"its offset {spec.offset!r} is not printed"
+        if spec.offset
         else "it has varying slopes, and only varying intercepts can be met exactly"
         if any(term.effects.strip() != "1" for term in varying)
         else "no table says who are neighbours, or in which groups people are, if in several"
