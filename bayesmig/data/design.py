@@ -439,6 +439,11 @@ class Outline(ABC):
         """Whether the rows themselves are at hand."""
 
     @property
+    def less_offset(self) -> Self:
+        """The same model of a number less its offset, which rows that are added up have not."""
+        return self
+
+    @property
     @abstractmethod
     def pattern(self) -> pd.DataFrame:
         """Rows with every level of every category, after which others are encoded."""
@@ -862,7 +867,7 @@ class Design(Outline):
         return dataclasses.replace(self, groups=())
 
     @property
-    def less_offset(self) -> Design:
+    def less_offset(self) -> Self:
         """The same model of a number less its offset, for algebra that knows of none, with the priors of the number."""
         if self.offset is None:
             return self

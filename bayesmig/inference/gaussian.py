@@ -264,7 +264,7 @@ class Equations(ABC):
                 for place in places if len(places) > 1 else ():
                     values[place] = self.evaluate(density, points[place][None])[0]
 
-        if self.chunk > 1 or len(inside) < 2:
+        if self.chunk > 1 or min(self.workers, len(inside)) < 2:
             for piece in self.chunks(len(inside)):
                 one(piece)
         else:

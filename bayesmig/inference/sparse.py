@@ -114,8 +114,8 @@ class SparseEquations(Equations):
     @cached_property
     def with_y(self) -> tuple[Array, float]:
         """Weighted products of the columns with the outcome, and of this with itself."""
-        weighted = self.weights * (self.design.y - self.scale.y_mean) / self.scale.y_sd
-        return self.columns.T @ weighted, float(weighted @ (self.design.y - self.scale.y_mean) / self.scale.y_sd)
+        y = (self.design.y - self.scale.y_mean) / self.scale.y_sd
+        return self.columns.T @ (self.weights * y), float(self.weights @ y**2)
 
     @cached_property
     def _pattern(self) -> tuple[Any, Array, Array, Codes]:

@@ -440,16 +440,17 @@ def _scales(neighbours: Neighbours) -> Array:
     """Of each part of a map, the geometric mean of the variances where differences of neighbours have an sd of one."""
     found = np.ones(int(neighbours.parts.max()) + 1)
     for part in np.flatnonzero(np.bincount(neighbours.parts) > 1):
-        variance = _variances(neighbours, np.flatnonzero(neighbours.parts == part))
-        found[part] = np.exp(np.log(np.diag(variance)).mean())
+        found[part] = _variances(neighbours, np.flatnonzero(neighbours.parts == part))[1]
     return found
 
 
-def _variances(neighbours: Neighbours, members: Codes) -> Array:
-    """Covariances of the effects of one part, where differences of neighbours have an sd of one."""
+def _variances(neighbours: Neighbours, members: Codes) -> tuple[Array, float]:
+    """Covariances of the effects of one part, scaled, and what they were divided by."""
     weights = neighbours.graph[members][:, members].toarray()
     mean = np.full(weights.shape, 1 / len(members))
-    return np.asarray(linalg.inv(np.diag(weights.sum(axis=0)) - weights + mean) - mean)
+    variance = linalg.inv(np.diag(weights.sum(axis=0)) - weights + mean) - mean
+    scale = float(np.exp(np.log(np.diag(variance)).mean()))
+    return variance / scale, scale
 
 
 @lru_cache(maxsize=4)  # every verb reads the map from its result again, and a root takes the cube of its areas
@@ -461,8 +462,7 @@ def _decomposed(neighbours: Neighbours, partly: bool) -> tuple[Array, Array]:
         if len(members) == 1:
             block, own = np.ones((1, 1)), np.ones(1)
         else:
-            variance = _variances(neighbours, members)
-            variance /= np.exp(np.log(np.diag(variance)).mean())
+            variance, _ = _variances(neighbours, members)
             if partly:
                 own, block = linalg.eigh(variance)
             else:

@@ -88,7 +88,7 @@ class Exact:
 
     def sample(self, design: Outline, rng: np.random.Generator) -> tuple[dict[str, xr.Dataset], dict[str, object]]:
         """Draw from the posterior of a design."""
-        design = (design.less_offset if isinstance(design, Design) else design).centred
+        design = design.less_offset.centred
         if isinstance(design, Design) and sparse.serves(design):
             target = VarianceDensity(sparse.SparseEquations.of(design))
         else:

@@ -49,7 +49,7 @@ def mixed(
 
     Errors other than classical ones need a :class:`Design`, with its rows, and so do Kenward and Roger's ``df``.
     """
-    design = design.less_offset if isinstance(design, Design) else design
+    design = design.less_offset
     kind, given = chosen_errors(design, errors), design
     if design.alike and df is not None:
         raise EngineRefusal(f"df={df!r} is not there for models with {design.alike[0]}; leave it out.")
