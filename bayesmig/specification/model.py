@@ -413,7 +413,8 @@ class ModelSpec:
         other only if they have the same people. See :func:`bayesmig.sequence`.
     neighbours : mapping of str to Neighbours or Points
         Grouping column to which of its areas are neighbours, for ``(1 | spatial(area))`` and ``(1 | bym2(area))``, or
-        where its groups lie, for ``(1 | ar1(wave))`` and ``(1 | gp(area))``. Waves that are numbers lie at these.
+        where its groups lie, for ``(1 | ar1(wave))`` and ``(1 | gp(area))``. Waves that are numbers lie at these, and
+        ``rho`` is the correlation at the median distance from one to the next.
 
     Raises
     ------

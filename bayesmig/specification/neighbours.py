@@ -123,7 +123,7 @@ class AtPoints(Structure):
 
     @property
     def basis(self) -> Array:  # type: ignore[override]
-        """None is needed."""
+        """The identity: effects are those of the groups themselves."""
         return np.eye(len(self.points.places))
 
     @property
@@ -325,7 +325,8 @@ class Points:
         Coordinates of every group, also of those without data: one number a group in time, two on a map (in a plane:
         project degrees of longitude before).
     unit : number, optional
-        The distance that ``rho`` is the correlation at. By default the mean distance of a group to the nearest other.
+        A distance: ``rho`` is the correlation of two groups that lie so far apart. By default the mean distance of a
+        group to the nearest other.
 
     Raises
     ------
